@@ -13,7 +13,7 @@
     │   ├── AnswerUnusable       the probe's answer is cut, empty or not the probe's
     │   ├── EvidenceUnusable     an evidence file is not one, or of a newer schema
     │   └── NotObserved          the evidence lacks one reading: missing, denied, timed out
-    └── Verdict                  what a check says other than "it holds"
+    └── Verdict                  what a check says other than "it holds"; defined in `verdict.py`
         ├── Finding              the requirement is violated: outcome `fail`
         ├── Undecided            looked, and the evidence does not decide: `unknown`
         ├── NotApplicable        the requirement does not speak of this subject: `notapplicable`
