@@ -59,7 +59,7 @@ class Cause(Enum):
     )
     PERSISTED_VALUE_INVALID = (
         "persisted-value-invalid",
-        "A value invalid for its type keeps the module from loading: after the next boot there is no /dev/kvm.",
+        "A value invalid for its type keeps the module from loading: after a reboot there is no /dev/kvm.",
     )
     PERSISTED_OFF = (
         "persisted-off",
@@ -111,7 +111,7 @@ class Cause(Enum):
     )
     POWER_CYCLE_PENDING = (
         "power-cycle-pending",
-        "The domain keeps the CPU it was started with until it is shut down and started; a reboot is not enough.",
+        "A domain keeps the CPU it was started with until it is shut down and started: no reboot helps.",
     )
     FLAG_MISSING = (
         "flag-missing",

@@ -12,7 +12,6 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from nested_kvm.errors import InventoryError
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.schema import (
-    AGENT,
     NO_LIBVIRT,
     GuestSection,
     HostSection,
