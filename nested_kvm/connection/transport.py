@@ -179,8 +179,8 @@ class _Login:
         reason = printable(error or "") or "no reason given"
         if self.refused:
             return LoginRejected(
-                f"{self.where}: it closed the connection after refusing {len(self.refused)} keys of {self.user} "
-                f"({reason}): name the right one by IdentityFile and IdentitiesOnly, or by --ssh-identity-file"
+                f"{self.where}: it hung up after refusing {len(self.refused)} keys of {self.user} ({reason}): "
+                "name the right one by IdentityFile and IdentitiesOnly, or by --ssh-identity-file"
             )
         return ConnectionFailed(f"{self.where}: the connection broke at the login of {self.user} ({reason})")
 
