@@ -171,7 +171,7 @@ class _Login:
         if isinstance(error, PartialAuthentication | paramiko.BadAuthenticationType):
             methods = printable(", ".join(error.allowed_types))
             raise LoginRejected(f"{self.where}: a key alone does not let {self.user} in: it wants {methods}")
-        if not isinstance(error, paramiko.AuthenticationException) or not self.transport.is_active():
+        if not self.transport.is_active():
             raise self._broken(error)
         return False
 

@@ -37,7 +37,7 @@ def free_port() -> int:
 
 
 def make_key(path: Path, kind: str = "ed25519", *, passphrase: str = "", form: Sequence[str] = ()) -> Path:
-    command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "", "-f", str(path), *form]
+    command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "a comment", "-f", str(path), *form]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return path
 
