@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
+from typing import Final
 
 from nested_kvm.cause import Cause
 from nested_kvm.control import Severity
@@ -18,6 +19,9 @@ class ExitStatus(IntEnum):
     FINDING = 1
     USAGE = 4
     NOT_OBSERVED = 6
+
+
+_NOTHING_AUDITED: Final = frozenset({Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,8 @@ def exit_status(results: Iterable[Result], pytest_status: int, fail_on: Severity
     """The exit status of a run whose pytest ended with `pytest_status`.
 
     pytest's own verdict is kept where it did not get to judge: interrupted, broken, misused, or nothing
-    collected. With `gate`, what could not be looked at or decided blocks as a finding does.
+    collected. With `gate`, what could not be looked at or decided blocks as a finding does. A run in which no
+    control applied to anything has audited nothing, and is not compliant.
     """
     if pytest_status not in {0, 1}:
         return pytest_status
@@ -89,4 +94,6 @@ def exit_status(results: Iterable[Result], pytest_status: int, fail_on: Severity
         return ExitStatus.FINDING
     if any(each.outcome is Outcome.ERROR for each in outcomes):
         return ExitStatus.NOT_OBSERVED
+    if all(each.outcome in _NOTHING_AUDITED for each in outcomes):
+        return ExitStatus.USAGE
     return ExitStatus.COMPLIANT

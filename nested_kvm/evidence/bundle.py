@@ -36,6 +36,8 @@ class LibvirtAnswer:
     """How it was asked: `libvirt` (its RPC) or `virsh`."""
     refusal: str | None = None
     """Why libvirt did not answer; None: it did."""
+    not_asked: str | None = None
+    """Why it could not even be asked: then nothing is known of it, not even that it refuses."""
     domains: tuple[DomainRecord, ...] = ()
 
 

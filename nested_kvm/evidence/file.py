@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nested_kvm import __version__
+from nested_kvm.version import VERSION
 from nested_kvm.errors import EvidenceUnusable, InventoryError, UsageError
 from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
 from nested_kvm.evidence.reading import Reading
@@ -133,7 +133,7 @@ def read_bundles(directory: Path) -> Iterator[Bundle]:
 def unusable_bundle(target: Target, error: Exception) -> Bundle:
     """A bundle that only says why the target could not be observed."""
     failure = Failure(type(error).__name__, str(error))
-    return Bundle(target, datetime.now(UTC), __version__, failure=failure)
+    return Bundle(target, datetime.now(UTC), VERSION, failure=failure)
 
 
 def _bundle(file: _File) -> Bundle:

@@ -57,4 +57,6 @@ def libvirt_of(bundle: Bundle) -> Libvirt:
     if bundle.libvirt is None:
         raise NotObserved("libvirt was not asked")
     answer = bundle.libvirt
+    if answer.not_asked is not None:
+        raise NotObserved(f"libvirt at {answer.uri} could not be asked: {answer.not_asked}")
     return Libvirt(answer.uri, answer.means, answer.refusal, answer.domains)
