@@ -28,7 +28,7 @@ python_is_new_enough() {
 find_python() {
     for candidate in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
         if python_is_new_enough "$candidate"; then
-            echo "$candidate"
+            command -v "$candidate"
             return
         elif [ "$candidate" = "${PYTHON-}" ]; then
             die "PYTHON=$PYTHON is not a Python 3.11 or newer; leave it out, or name another"

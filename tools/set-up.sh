@@ -37,22 +37,12 @@ missing_for_libvirt() {
     has_python_headers || echo python-headers
 }
 
-is_root() {
-    [ "$(id -u)" -eq 0 ]
-}
-
-# Root gets everything in one transaction; a plain user is told of each part where it is missed.
-bring_as_root() {
-    is_root || return 0
+# All that is missing in one command, whoever has to run it; only pip cannot be done without.
+bring_parts() {
     # shellcheck disable=SC2046  # parts are words
     set -- $(missing_for_venv) $(missing_for_libvirt)
-    [ $# -eq 0 ] || bring "libvirt-python and .venv need parts of the distribution" "$@" || true
-}
-
-require_pip() {
-    [ -n "$(missing_for_venv)" ] || return 0
-    is_root || bring ".venv needs pip" ensurepip || true
-    die "stopped: $(command -v "$python") has no ensurepip, virtualenv or pip; when it has one, run make again"
+    [ $# -eq 0 ] || bring "missing for .venv and libvirt-python" "$@" || true
+    [ -z "$(missing_for_venv)" ] || die "stopped: $python can make no environment with pip; run that, then make again"
 }
 
 # The stamp holds the path, as the environment does: one that was moved or copied is not whole.
@@ -111,20 +101,15 @@ compile_libvirt_python() {
 }
 
 install_libvirt_python() {
-    # shellcheck disable=SC2046  # parts are words
-    set -- $(missing_for_libvirt)
-    if [ $# -eq 0 ]; then
+    if [ -z "$(missing_for_libvirt)" ]; then
         compile_libvirt_python && return
         say "libvirt-python did not compile (its last lines are above)"
-    else
-        is_root || bring "libvirt-python cannot be compiled here" "$@" || true
     fi
     say "going on without libvirt-python: virsh will be asked instead; 'make set-up' tries again"
 }
 
 set_up_audit() {
-    bring_as_root
-    require_pip
+    bring_parts
     make_venv
     install_locked requirements.lock || exit 1
     install_project
