@@ -95,7 +95,7 @@ install_project() {
 }
 
 compile_libvirt_python() {
-    say "compiling libvirt-python, about 20 seconds"
+    say "compiling libvirt-python"
     pip_install --require-hashes --no-build-isolation -r requirements-libvirt.lock &&
         quietly .venv/bin/python -c 'import libvirt'
 }
