@@ -19,7 +19,7 @@ use_the_index_of_pip() {
 
 resolve() {
     "$scratch/venv/bin/uv" pip compile --quiet --no-config --upgrade --universal --python-version 3.11 \
-        --generate-hashes --custom-compile-command "make lock" "$@"
+        --generate-hashes --no-header "$@"
 }
 
 # lock FILE ARGUMENTS: the old file stays until the new one is complete.
@@ -28,7 +28,8 @@ lock() {
     shift
     say "resolving $file"
     resolve --output-file "$scratch/$file" "$@" >/dev/null || die "$file is left as it was"
-    cp "$scratch/$file" "$file"
+    { echo "# Written by 'make lock' from pyproject.toml." && cat "$scratch/$file"; } >"$scratch/complete"
+    cp "$scratch/complete" "$file"
 }
 
 python=$(find_python)
