@@ -62,6 +62,7 @@ package() {
         dnf:busybox) echo busybox ;;
         *:busybox) echo busybox-static ;;
         *:sshd) echo openssh-server ;;
+        apt-get:libvirtd) echo libvirt-daemon-system ;;
         *:libvirtd) echo libvirt-daemon ;;
         apt-get:virsh) echo libvirt-clients ;;
         *:virsh) echo libvirt-client ;;

@@ -9,10 +9,11 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
 missing() {
-    for program in sshd busybox shellcheck libvirtd virsh; do
+    for program in sshd busybox shellcheck virsh; do
         command -v "$program" >/dev/null || echo "$program"
     done
     command -v modprobe >/dev/null || echo kmod
+    [ -e /etc/libvirt/libvirtd.conf ] || echo libvirtd # Debian's bare libvirt-daemon lacks this, and the user it runs as
 }
 
 # shellcheck disable=SC2046  # parts are words
