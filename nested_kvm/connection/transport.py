@@ -28,6 +28,13 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
+def reason(error: Exception | None) -> str:
+    """Say in a few words why a connection, or one channel of it, broke."""
+    if isinstance(error, paramiko.ChannelException):
+        return printable(error.text)
+    return printable(error or "") or "no reason given"
+
+
 class Transport(paramiko.Transport):
     """paramiko's, with errors of its own kind only, and nothing left over when it is closed."""
 
@@ -176,13 +183,14 @@ class _Login:
         return False
 
     def _broken(self, error: Exception | None) -> ConnectionFailed:
-        reason = printable(error or "") or "no reason given"
         if self.refused:
             return LoginRejected(
-                f"{self.where}: it hung up after refusing {len(self.refused)} keys of {self.user} ({reason}): "
+                f"{self.where}: it hung up after refusing {len(self.refused)} keys of {self.user} ({reason(error)}): "
                 "name the right one by IdentityFile and IdentitiesOnly, or by --ssh-identity-file"
             )
-        return ConnectionFailed(f"{self.where}: the connection broke at the login of {self.user} ({reason})")
+        return ConnectionFailed(
+            f"{self.where}: the connection broke at the login of {self.user} ({reason(error)})"
+        )
 
     def _refusal(self, problems: list[str]) -> str:
         notes = f" ({'; '.join(problems)})" if problems else ""
