@@ -22,6 +22,7 @@ TRANSPORT_ERRORS = (paramiko.SSHException, EOFError, OSError)
 
 _JOIN_SECONDS = 2.0
 _SHORTEST_TRY = 0.001
+_MARGIN = 5.0
 
 # Its words reach the reader through our errors; by default they would go to stderr, with tracebacks.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -117,7 +118,8 @@ def _closed_on_error(transport: Transport) -> Iterator[None]:
 
 
 def _agree(transport: Transport, trust: Trust, deadline: Deadline, where: str) -> None:
-    transport.banner_timeout = transport.handshake_timeout = deadline.remaining
+    # paramiko's own limits must not end it first: they say less about why.
+    transport.banner_timeout = transport.handshake_timeout = deadline.remaining + _MARGIN
     algorithms = transport.get_security_options()
     algorithms.key_types = trust.prefer_known_types(algorithms.key_types)
     done = threading.Event()
@@ -185,8 +187,9 @@ class _Login:
     def _broken(self, error: Exception | None) -> ConnectionFailed:
         if self.refused:
             return LoginRejected(
-                f"{self.where}: it hung up after refusing {len(self.refused)} keys of {self.user} ({reason(error)}): "
-                "name the right one by IdentityFile and IdentitiesOnly, or by --ssh-identity-file"
+                f"{self.where}: it hung up after refusing {len(self.refused)} keys of {self.user} "
+                f"({reason(error)}): name the right one by IdentityFile and IdentitiesOnly, "
+                "or by --ssh-identity-file"
             )
         return ConnectionFailed(
             f"{self.where}: the connection broke at the login of {self.user} ({reason(error)})"

@@ -76,9 +76,12 @@ def test_the_systems_own_driver_answers_too(libvirt: Any, connection: SshConnect
 
 
 def test_a_read_only_tunnel_changes_nothing(libvirt: Any, connection: SshConnection) -> None:
-    with libvirt_tunnel(connection, "test:///default") as tunnel:
-        with closing(libvirt.open(tunnel.uri)) as hypervisor, pytest.raises(libvirt.libvirtError) as caught:
-            hypervisor.lookupByName("test").destroy()
+    with (
+        libvirt_tunnel(connection, "test:///default") as tunnel,
+        closing(libvirt.open(tunnel.uri)) as hypervisor,
+        pytest.raises(libvirt.libvirtError) as caught,
+    ):
+        hypervisor.lookupByName("test").destroy()
     assert caught.value.get_error_code() == libvirt.VIR_ERR_OPERATION_DENIED
 
 
@@ -117,9 +120,9 @@ def test_a_target_that_says_nothing_ends_libvirts_call_in_time(libvirt: Any, hyp
         with (
             closing(reach(hypervisor, probe_timeout=0.7)) as connection,
             libvirt_tunnel(connection) as tunnel,
+            pytest.raises(libvirt.libvirtError),
         ):
-            with pytest.raises(libvirt.libvirtError):
-                libvirt.openReadOnly(tunnel.uri)
+            libvirt.openReadOnly(tunnel.uri)
         assert 0.6 < time.monotonic() - start < 3
     finally:
         (hypervisor.programs / "virt-ssh-helper").unlink()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,12 +65,12 @@ def test_five_guests_at_once_are_one_login_on_the_host(fleet: Fleet) -> None:
     settings = fleet.settings(fleet.guests[0].known_hosts(*GUEST_NAMES))
     before = fleet.hosts[0].logins, fleet.hosts[0].executions, fleet.guests[0].logins
 
-    def observe(name: str) -> bytes:
+    def observe(host: SshConnection, name: str) -> bytes:
         with closing(connect(fleet.address, settings, name=name, via=host)) as guest:
             return guest.execute("echo $1", name).stdout
 
     with closing(fleet.host(settings)) as host, ThreadPoolExecutor(5) as pool:
-        answers = list(pool.map(observe, GUEST_NAMES))
+        answers = list(pool.map(partial(observe, host), GUEST_NAMES))
     assert answers == [f"{name}\n".encode() for name in GUEST_NAMES]
     after = fleet.hosts[0].logins, fleet.hosts[0].executions, fleet.guests[0].logins
     assert after == (before[0] + 1, before[1], before[2] + 5)
@@ -132,11 +133,11 @@ def test_a_guest_that_is_down_is_an_error_that_names_the_way(fleet: Fleet, host:
 
 def test_a_host_that_forwards_nothing_is_named(start_sshd: SshdFactory, fleet: Fleet) -> None:
     locked = start_sshd(settings=["AllowTcpForwarding no"])
-    with closing(connect(locked.address(), locked.client(), name="kvm-9")) as host:
-        with pytest.raises(
-            ConnectionFailed, match=r"kvm-9 opens no way to it .*[Aa]dministratively prohibited"
-        ):
-            connect(fleet.address, fleet.settings(), name="ci-0", via=host)
+    with (
+        closing(connect(locked.address(), locked.client(), name="kvm-9")) as host,
+        pytest.raises(ConnectionFailed, match=r"kvm-9 opens no way to it .*[Aa]dministratively prohibited"),
+    ):
+        connect(fleet.address, fleet.settings(), name="ci-0", via=host)
 
 
 def test_a_guest_that_hangs_costs_neither_the_host_nor_another_guest(
@@ -145,9 +146,9 @@ def test_a_guest_that_hangs_costs_neither_the_host_nor_another_guest(
     settings = fleet.settings(fleet.guests[0].known_hosts(*GUEST_NAMES))
     impatient = replace(settings, probe_timeout=0.5)
     with closing(connect(fleet.address, settings, name="ci-1", via=host)) as healthy:
-        with closing(connect(fleet.address, impatient, name="ci-0", via=host)) as guest:
-            with pytest.raises(LimitExceeded, match="ci-0: no complete answer"):
-                guest.execute("exec sleep 100")
+        guest = connect(fleet.address, impatient, name="ci-0", via=host)
+        with closing(guest), pytest.raises(LimitExceeded, match="ci-0: no complete answer"):
+            guest.execute("exec sleep 100")
         assert healthy.execute("echo alive").stdout == b"alive\n"
     assert host.execute("echo alive").stdout == b"alive\n"
 

@@ -1,7 +1,7 @@
 """A real sshd on loopback.
 
-As root it runs in namespaces of its own, where the machine's accounts, names and /run are replaced; whatever it
-starts ends with it. As a plain user it serves that user alone.
+As root it runs in namespaces of its own, where the machine's accounts, names and /run are replaced; whatever
+it starts ends with it. As a plain user it serves that user alone.
 """
 
 import getpass
@@ -37,7 +37,21 @@ def free_port() -> int:
 
 
 def make_key(path: Path, kind: str = "ed25519", *, passphrase: str = "", form: Sequence[str] = ()) -> Path:
-    command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "a comment", "-f", str(path), *form]
+    bits = ["-b", "2048"] if kind == "rsa" else []
+    command = [
+        "ssh-keygen",
+        "-q",
+        "-t",
+        kind,
+        *bits,
+        "-N",
+        passphrase,
+        "-C",
+        "a comment",
+        "-f",
+        str(path),
+        *form,
+    ]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return path
 
