@@ -202,7 +202,7 @@ class TestTestinfra:
     def test_a_sites_own_check_uses_the_same_connection(self, sshd: Sshd) -> None:
         logins = sshd.logins
         with closing(reach(sshd)) as connection:
-            assert connection.host.file("/etc/passwd").is_file
+            assert connection.host.file("/etc/passwd").is_file  # type: ignore[attr-defined,call-arg]  # Testinfra finds its modules at run time
             assert connection.host.run("echo %s; cat", "a b").stdout == "a b\n"
             assert connection.host.run("exit 9").rc == 9
         assert sshd.logins == logins + 1
