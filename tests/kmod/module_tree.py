@@ -32,10 +32,8 @@ _SCRIPT = f"""\
 cd /cases || exit 1
 for case in *; do
     ln -sfn "/cases/$case" /case
-    /sbin/modprobe -c >"/answers/$case.config" 2>/dev/null
-    for module in {" ".join(QUESTIONS)}; do
-        /sbin/modprobe --show-depends "$module" >"/answers/$case.$module" 2>/dev/null
-    done
+    /sbin/modprobe -c >"/answers/$case.config" 2>>/answers/errors
+    /sbin/modprobe --all --show-depends {" ".join(QUESTIONS)} >"/answers/$case.loads" 2>>/answers/errors
 done
 """
 
@@ -106,7 +104,7 @@ class ModuleTree:
         for folder, path in DIRECTORIES.items():
             (self.root / path[1:]).symlink_to(f"/case/{folder}")
         (self.root / "proc/cmdline").symlink_to("/case/cmdline")
-        (self.root / "dev/null").touch()  # To kmod, an empty file is what a device without content is.
+        (self.root / "dev/null").touch(mode=0o444)  # To kmod, an empty file is what a device without content is.
 
     def _install(self, program: str, *names: str) -> None:
         path = tool(program)
