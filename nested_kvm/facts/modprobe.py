@@ -83,7 +83,9 @@ class ModprobeConfiguration:
     @property
     def is_complete(self) -> bool:
         """Whether all that kmod reads was observed."""
-        return not (self.unseen or self.unreadable) and not any(file.state is FileState.NOT_OBSERVED for file in self.files)
+        return not (self.unseen or self.unreadable) and not any(
+            file.state is FileState.NOT_OBSERVED for file in self.files
+        )
 
     def obeyed(self, directive: Directive) -> Iterator[ModprobeLine]:
         """Yield the lines of one directive that kmod obeys, in order."""

@@ -65,9 +65,7 @@ def unseen_directories(readings: Mapping[str, Reading], kmod: Kmod) -> tuple[str
 def unreadable_directories(readings: Mapping[str, Reading], kmod: Kmod) -> tuple[str, ...]:
     """Name the directories that kmod searches and that may not be listed by the one who asks."""
     return tuple(
-        path
-        for path in kmod.directories
-        if path in readings and readings[path].status is Status.UNREADABLE
+        path for path in kmod.directories if path in readings and readings[path].status is Status.UNREADABLE
     )
 
 
@@ -118,7 +116,10 @@ def _names(directory: str, readings: Mapping[str, Reading]) -> list[str]:
 def _listed(directory: str, readings: Mapping[str, Reading], kmod: Kmod) -> Iterator[ModprobeFile]:
     for name in _names(directory, readings):
         state = _state(name, readings.get(f"{directory}/{name}"), kmod)
-        unsearched = directory not in kmod.directories and state not in {FileState.WRONG_SUFFIX, FileState.HIDDEN}
+        unsearched = directory not in kmod.directories and state not in {
+            FileState.WRONG_SUFFIX,
+            FileState.HIDDEN,
+        }
         yield ModprobeFile(directory, name, FileState.NOT_SEARCHED if unsearched else state)
 
 

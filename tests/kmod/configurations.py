@@ -102,7 +102,10 @@ _pick = st.sampled_from
 _line = st.builds(
     lambda lead, directive, *rest: (lead + directive + "".join(rest)).encode(),
     _pick(("", "", "", " ", "\t", "\\\n")),
-    *(_pick(each) for each in (_DIRECTIVES, _BLANKS, _MODULES, _BLANKS, _ARGUMENTS, _BLANKS, _ARGUMENTS, _ENDS)),
+    *(
+        _pick(each)
+        for each in (_DIRECTIVES, _BLANKS, _MODULES, _BLANKS, _ARGUMENTS, _BLANKS, _ARGUMENTS, _ENDS)
+    ),
 )
 _noise = st.one_of(
     st.text("options kvm_amd-nested=10\t\\\n\r#\"'[]\0é", max_size=40).map(str.encode),
@@ -115,8 +118,8 @@ _content = st.builds(
 )
 _kind = _pick(("file",) * 12 + ("directory", "device", "dangling", "link"))
 _entries = st.dictionaries(_pick(_NAMES), st.builds(Entry, _kind, _content), max_size=4)
-_cmdline = st.lists(
-    st.one_of(_pick(_WORDS), st.text('kvm_amd-.="\t\n,[', max_size=12)), max_size=4
-).map(lambda words: " ".join(words).encode() + b"\n")
+_cmdline = st.lists(st.one_of(_pick(_WORDS), st.text('kvm_amd-.="\t\n,[', max_size=12)), max_size=4).map(
+    lambda words: " ".join(words).encode() + b"\n"
+)
 
 cases = st.builds(Case, st.dictionaries(_pick(tuple(DIRECTORIES)), _entries, max_size=4), _cmdline)

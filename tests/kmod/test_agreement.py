@@ -36,7 +36,9 @@ def kmod(tree: ModuleTree) -> Kmod:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 @given(batch=st.lists(cases, min_size=BATCH, max_size=BATCH))
-def test_every_configuration_is_read_as_kmod_reads_it(tree: ModuleTree, kmod: Kmod, batch: list[Case]) -> None:
+def test_every_configuration_is_read_as_kmod_reads_it(
+    tree: ModuleTree, kmod: Kmod, batch: list[Case]
+) -> None:
     tree.clear()
     for number, case in enumerate(batch):
         case.write(tree.cases / str(number))
