@@ -13,7 +13,7 @@
     │   ├── AnswerUnusable       the probe's answer is cut, empty or not the probe's
     │   ├── EvidenceUnusable     an evidence file is not one, or of a newer schema
     │   └── NotObserved          the evidence lacks one reading: missing, denied, timed out
-    └── Verdict                  what a check says other than "it holds"
+    └── Verdict                  what a check says other than "it holds"; defined in `verdict.py`
         ├── Finding              the requirement is violated: outcome `fail`
         ├── Undecided            looked, and the evidence does not decide: `unknown`
         ├── NotApplicable        the requirement does not speak of this subject: `notapplicable`
@@ -35,7 +35,14 @@ class InventoryError(UsageError):
 
 
 class ObservationError(NestedKvmError):
-    """Something could not be looked at. Never a finding, never a pass."""
+    """Something could not be looked at. Never a finding, never a pass.
+
+    `partial` is what the target had answered on its standard output until then.
+    """
+
+    def __init__(self, message: str, *, partial: bytes = b"") -> None:
+        super().__init__(message)
+        self.partial = partial
 
 
 class ConnectionFailed(ObservationError):

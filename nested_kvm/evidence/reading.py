@@ -5,6 +5,9 @@ from enum import StrEnum
 from typing import Self
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.verdict import Evidence
+
+__all__ = ["Evidence", "Reading", "Status"]
 
 
 class Status(StrEnum):
@@ -30,14 +33,6 @@ class Status(StrEnum):
     """A symbolic link to nothing."""
     SPECIAL = "special"
     """A FIFO or a socket: it was not opened."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a result rests on: `source` as a person would look it up (`/etc/modprobe.d/kvm.conf:3`)."""
-
-    source: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +62,9 @@ class Reading:
         """
         if self.is_ok:
             return self
-        reason = self.status.value if self.exit_status is None else f"{self.status.value}, exit {self.exit_status}"
+        reason = (
+            self.status.value if self.exit_status is None else f"{self.status.value}, exit {self.exit_status}"
+        )
         detail = f": {self.text.strip().splitlines()[0][:200]}" if self.text.strip() else ""
         raise NotObserved(f"{self.source} could not be read ({reason}){detail}")
 

@@ -12,8 +12,13 @@ from nested_kvm.errors import InventoryError
 SSH_SCHEMES = frozenset({"ssh", "paramiko", "safe-ssh"})
 """Testinfra's names for SSH: all of them mean the suite's own in-process connection."""
 
-OTHER_SCHEMES = frozenset({"local", "docker", "podman", "kubectl", "lxc", "openshift", "salt", "ansible", "chroot"})
+OTHER_SCHEMES = frozenset(
+    {"local", "docker", "podman", "kubectl", "lxc", "openshift", "salt", "ansible", "chroot"}
+)
 """Testinfra's other backends: each carries the same probe."""
+
+AGENT = "agent"
+"""Not a host spec: the guest is reached through libvirt's guest agent."""
 
 _HOST = re.compile(r"[\w.:%-]+", re.ASCII)
 _CONTAINER = re.compile(r"[\w./@:*-]*", re.ASCII)
@@ -47,6 +52,8 @@ class Address:
         Raises:
             InventoryError: it is not one; the message quotes it.
         """
+        if spec == AGENT:
+            return cls(spec, AGENT)
         text = spec if "://" in spec else f"{default_scheme}://{spec}"
         try:
             url = urlsplit(text)
@@ -68,7 +75,7 @@ class Address:
         except ValueError:
             raise InventoryError(f"{spec!r} is not an address: a port is a number up to 65535") from None
         if url.password is not None:
-            raise InventoryError(f"{spec.split('://')[0]}://… carries a password: use a key or an agent instead")
+            raise InventoryError(f"an address ({url.hostname}) carries a password: use a key or an agent")
         host = unquote(url.netloc.rpartition("@")[2])
         host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
         if not _HOST.fullmatch(host) or host.startswith("-"):
