@@ -37,5 +37,6 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "sshd": lambda: _lacks("sshd", "ssh-keygen"),
     "ssh-agent": lambda: _lacks("ssh-agent", "ssh-add"),
     "accounts": _lacks_namespaces,
+    "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
     "libvirtd": lambda: _lacks("libvirtd", "virt-ssh-helper", "nc") or _lacks_namespaces(),
 }
