@@ -11,9 +11,7 @@ from nested_kvm.inventory.address import Address
 AnyConnection = SshConnection | BackendConnection
 
 
-def connect(
-    address: Address, settings: Settings, *, name: str, via: AnyConnection | None = None
-) -> AnyConnection:
+def connect(address: Address, settings: Settings, *, name: str, via: AnyConnection | None = None) -> AnyConnection:
     """Open a connection to a target. Safe to call from many threads.
 
     Args:
@@ -35,7 +33,7 @@ def connect(
         return connect_by_ssh(address, settings, name, via=None, behind_host=via is not None)
     if isinstance(via, SshConnection):
         return connect_by_ssh(address, settings, name, via=via, behind_host=True)
-    raise ConnectionFailed(f"{name}: there is no way through {via.name}, which is reached by {via.NAME}://")
+    raise ConnectionFailed(f"{name}: there is no way through {via.name}, which is reached by {via.kind}://")
 
 
 def check_settings(settings: Settings) -> None:

@@ -15,10 +15,10 @@ from nested_kvm.connection.channel import ChannelProgram, ChannelStream
 from nested_kvm.connection.connection import DEFAULT_CONNECT_TIMEOUT, Answer, Settings
 from nested_kvm.connection.credentials import Credentials
 from nested_kvm.connection.deadline import Deadline, closing_at
-from nested_kvm.connection.gathered import Gathered, printable
+from nested_kvm.connection.gathered import Gathered
 from nested_kvm.connection.shell import ONE_COMMAND, shell, standard_input, sudo_command, without_sudo_mark
 from nested_kvm.connection.ssh_config import SshConfig
-from nested_kvm.connection.transport import TRANSPORT_ERRORS, Transport, agree_on_keys, dial, log_in
+from nested_kvm.connection.transport import TRANSPORT_ERRORS, Transport, agree_on_keys, dial, log_in, reason
 from nested_kvm.connection.trust import SSH_PORT, Trust
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
 from nested_kvm.inventory.address import Address
@@ -46,6 +46,11 @@ class SshConnection(BaseBackend):
         return host
 
     @property
+    def is_alive(self) -> bool:
+        """Whether the transport still stands."""
+        return self._transport.is_active()
+
+    @property
     def probe_timeout(self) -> float:
         """Seconds that one execution may take."""
         return self._settings.probe_timeout
@@ -69,9 +74,7 @@ class SshConnection(BaseBackend):
         command = sudo_command(program, self.sudo_user) if self.sudo else f"/bin/sh -c {shlex.quote(program)}"
         deadline = Deadline(self._settings.probe_timeout)
         with closing_at(deadline, self._transport.close, grace=_GRACE):
-            return ChannelStream(
-                self._open_program(f"exec {command}", Gathered(self.name, deadline, 0), deadline)
-            )
+            return ChannelStream(self._open_program(f"exec {command}", Gathered(self.name, deadline, 0), deadline))
 
     def forward(self, host: str, port: int, deadline: Deadline, where: str) -> paramiko.Channel:
         """Open a TCP connection that begins at the target: RFC 4254, section 7.2.
@@ -84,7 +87,7 @@ class SshConnection(BaseBackend):
                 "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=deadline.remaining
             )
         except TRANSPORT_ERRORS as error:
-            raise ConnectionFailed(f"{where}: {self.name} opens no way to it ({printable(error)})") from None
+            raise ConnectionFailed(f"{where}: {self.name} opens no way to it ({reason(error)})") from None
 
     def close(self) -> None:
         """Let go of the target. Closing twice does nothing."""
@@ -102,7 +105,11 @@ class SshConnection(BaseBackend):
                 self._give_up(channel, deadline)
                 raise
             except TRANSPORT_ERRORS as error:
-                raise gathered.timed_out() if deadline.expired else gathered.broken(error) from None
+                raise (
+                    gathered.timed_out()
+                    if deadline.expired
+                    else gathered.broken(f"the connection broke ({reason(error)})")
+                ) from None
             finally:
                 channel.close()
 
@@ -121,7 +128,7 @@ class SshConnection(BaseBackend):
         if deadline.expired:
             self._given_up = "it was given up after a time-out"
             return gathered.timed_out()
-        return gathered.broken(f"it does not run a command ({printable(error) or type(error).__name__})")
+        return gathered.broken(f"it does not run a command ({reason(error)})")
 
     def _give_up(self, channel: paramiko.Channel, deadline: Deadline) -> None:
         """Run nothing more there.
@@ -169,9 +176,7 @@ def connect_by_ssh(
     port = address.port or options.port or SSH_PORT
     where = f"{name} ({options.hostname} port {port})"
     if options.proxy is not None and not behind_host:
-        raise ConnectionFailed(
-            f"{where}: its ssh-config leads over {options.proxy!r}, which is not supported yet"
-        )
+        raise ConnectionFailed(f"{where}: its ssh-config leads over {options.proxy!r}, which is not supported yet")
     deadline = Deadline(settings.connect_timeout or options.connect_timeout or DEFAULT_CONNECT_TIMEOUT)
     trust = Trust.of(options, port, inventory_name=name if behind_host else None)
     credentials = Credentials.of(options, settings)

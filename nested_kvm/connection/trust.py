@@ -1,5 +1,6 @@
 """Whether a host is the machine that it claims to be."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,7 @@ from nested_kvm.errors import HostKeyRejected
 
 SSH_PORT = 22
 
-_SIGNATURES = {
-    "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")
-}  # RFC 8332: the key's type is not the algorithm's name
+_SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}  # RFC 8332: the key's type is not the algorithm's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +42,7 @@ class Trust:
     def prefer_known_types(self, algorithms: Sequence[str]) -> list[str]:
         """Order host key algorithms: those first by which the host can prove itself with a known key."""
         types = [key.key_type for key in self._deciding() or self._confirming()]
-        known = [
-            name
-            for key_type in types
-            for name in _SIGNATURES.get(key_type, (key_type,))
-            if name in algorithms
-        ]
+        known = [name for key_type in types for name in _SIGNATURES.get(key_type, (key_type,)) if name in algorithms]
         return list(dict.fromkeys([*known, *algorithms]))
 
     def check(self, key: paramiko.PKey, where: str) -> None:
@@ -79,9 +73,9 @@ class Trust:
         known = deciding[0]
         name = next(name for name in self.names if self.known.keys_of(name))
         return (
-            f"{where}: its host key {_describe(key)} is not the one in {known.source}: it may be another machine. "
-            f"If it was set up anew, forget the old key with: "
-            f"ssh-keygen -R '{name}' -f {known.source.rpartition(':')[0]}"
+            f"{where}: its host key {_describe(key)} is not the one in {known.source}: "
+            "it may be another machine. If it was set up anew, forget the old key with: "
+            f"ssh-keygen -R {shlex.quote(name)} -f {shlex.quote(known.source.rpartition(':')[0])}"
         )
 
     def _unknown(self, key: paramiko.PKey, where: str) -> str:
@@ -89,16 +83,15 @@ class Trust:
         line = f"{self.names[0]} {key.get_name()} {key.get_base64()}"
         return (
             f"{where}: its host key {_describe(key)} is unknown{authority}. "
-            f"Once the fingerprint is verified, accept it with: echo '{line}' >> {self.file}"
+            f"Once the fingerprint is verified, accept it with: "
+            f"echo {shlex.quote(line)} >> {shlex.quote(str(self.file))}"
         )
 
     def _has_authority(self) -> bool:
         return any(self.known.has_authority(name) for name in (*self.names, *self.fallbacks))
 
 
-def _names(
-    options: SshOptions, port: int, inventory_name: str | None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _names(options: SshOptions, port: int, inventory_name: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if options.host_key_alias is not None:
         return (options.host_key_alias,), ()
     host = options.hostname

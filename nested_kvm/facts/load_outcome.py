@@ -1,4 +1,4 @@
-"""How the next load of a KVM module ends, and who says so."""
+"""How the next load of a KVM module ends: the vocabulary."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -60,6 +60,23 @@ class NextLoad:
     def nested(self) -> bool | None:
         """Whether nested will be on; None where the load fails or nothing can be told."""
         return {Outcome.ON: True, Outcome.OFF: False}.get(self.outcome)
+
+    @property
+    def fails(self) -> bool:
+        """Whether the module will not load, because of a value."""
+        return self.outcome is Outcome.FAILS
+
+    @property
+    def said_by(self) -> str:
+        """Who says the value, in words."""
+        if self.value is None or self.authority in {None, Authority.DEFAULT}:
+            return "the kernel's default"
+        return f"{self.value} in {self.origin[0].source}" if self.origin else self.value
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What decides, then what loses."""
+        return (*self.origin, *self.overridden)
 
     @property
     def is_explicit(self) -> bool | None:

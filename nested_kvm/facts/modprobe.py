@@ -100,7 +100,7 @@ class ModprobeConfiguration:
         return tuple(line for line in self.lines if line.flaw and line.flaw.is_comment and text in line.text)
 
     def options_for(self, module: str, alias: str | None = None) -> ModuleOptions:
-        """Give the options of a module; `alias`: the `alias` line's name that led to it, whose options count too."""
+        """Give the options of a module; those of `alias`, the name of an `alias` line that led to it, count too."""
         names = {normalised(module), alias}
         return ModuleOptions(
             tuple(line for line in self.obeyed(Directive.OPTIONS) if line.subject in names and line.argument)
@@ -120,7 +120,7 @@ class ModprobeConfiguration:
         return next((line for line in self.obeyed(Directive.SOFTDEP) if matches(line.subject, name)), None)
 
     def aliases_of(self, name: str) -> tuple[ModprobeLine, ...]:
-        """Find the `alias` lines that redirect a name: where there is one, kmod loads only their targets."""
+        """Find the `alias` lines that redirect a name: where there is one, kmod loads their targets alone."""
         wanted = normalised(name)
         return tuple(line for line in self.obeyed(Directive.ALIAS) if matches(line.subject, wanted))
 

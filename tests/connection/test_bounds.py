@@ -75,7 +75,17 @@ def no_answer(_visitor: socket.socket) -> None:
         (say(b"SSH-1.5-ancient\r\n"), r"SSH cannot be agreed on \(Incompatible version \(1.5"),
         (say(b"SSH-2.0-noise\r\n" + b"\x00\x00\x00\x0c\x0a\x14" + b"\xff" * 64), "SSH cannot be agreed on"),
     ],
-    ids=["silent", "endless banner", "a byte at a time", "endless line", "closes", "mail", "hangs", "old", "noise"],
+    ids=[
+        "silent",
+        "endless banner",
+        "a byte at a time",
+        "endless line",
+        "closes",
+        "mail",
+        "hangs",
+        "old",
+        "noise",
+    ],
 )
 def test_a_host_that_does_not_agree_on_ssh_ends_in_time(behaviour: Behaviour, reason: str, empty: Path) -> None:
     before = threading.active_count()
@@ -100,8 +110,7 @@ def test_a_port_that_nobody_listens_on_is_refused_at_once(empty: Path) -> None:
     with pytest.raises(ConnectionFailed) as caught:
         connect(Address.parse(f"ssh://127.0.0.1:{port}"), settings(empty), name="kvm-a")
     assert str(caught.value) == (
-        f"kvm-a (127.0.0.1 port {port}): it cannot be reached (Connection refused): "
-        "is it up, and is the port right?"
+        f"kvm-a (127.0.0.1 port {port}): it cannot be reached (Connection refused): is it up, and is the port right?"
     )
 
 
@@ -161,7 +170,10 @@ class TestAfterTheKeyExchange:
     def test_a_refused_execution_is_an_error(self, config: Path) -> None:
         with MisbehavingServer(refuses_execution=True) as server:
             connection = connect(server.address, settings(config), name="kvm-a")
-            with closing(connection), pytest.raises(ConnectionFailed, match="kvm-a: it does not run a command"):
+            with (
+                closing(connection),
+                pytest.raises(ConnectionFailed, match="kvm-a: it does not run a command"),
+            ):
                 connection.execute("true")
 
     def test_a_hang_at_opening_a_channel_ends_in_time(self, config: Path) -> None:

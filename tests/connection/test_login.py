@@ -66,7 +66,7 @@ def test_the_option_replaces_identity_files(sshd: Sshd, client: Client, other_ke
 def test_a_refusal_names_the_host_the_user_the_keys_and_what_to_do(
     sshd: Sshd, client: Client, other_key: Path, tmp_path: Path
 ) -> None:
-    encrypted = make_key(tmp_path / "encrypted", passphrase="secret")
+    encrypted = make_key(tmp_path / "encrypted", passphrase="a secret")  # noqa: S106  # of a key for this test alone
     garbage = tmp_path / "garbage"
     garbage.write_text("no key")
     files = [other_key, tmp_path / "absent", encrypted, garbage, f"{sshd.identity}.pub"]
@@ -74,7 +74,9 @@ def test_a_refusal_names_the_host_the_user_the_keys_and_what_to_do(
     with pytest.raises(LoginRejected) as caught:
         connect(sshd.address(), settings, name="kvm-a")
     text = str(caught.value)
-    assert text.startswith(f"kvm-a ({sshd.host} port {sshd.port}): it refuses every key of user {sshd.user}: ssh-ed25519 ")
+    assert text.startswith(
+        f"kvm-a ({sshd.host} port {sshd.port}): it refuses every key of user {sshd.user}: ssh-ed25519 "
+    )
     assert f"{tmp_path}/absent does not exist" in text
     assert f"{encrypted} is encrypted: load it into an agent by ssh-add" in text
     assert f"{garbage} is no private key" in text
@@ -103,7 +105,7 @@ def test_a_host_that_hangs_up_after_too_many_keys_says_what_to_do(start_sshd: Ss
 def test_a_host_that_wants_more_than_a_key_is_a_refusal(start_sshd: SshdFactory) -> None:
     settings = ["PasswordAuthentication yes", "AuthenticationMethods publickey,password"]
     sshd = start_sshd(settings=settings)
-    with pytest.raises(LoginRejected, match="a key alone does not let .* in: it wants password"):
+    with pytest.raises(LoginRejected, match=r"a key alone does not let .* in: it wants password"):
         answer(sshd, sshd.client())
 
 
@@ -156,8 +158,9 @@ class TestAgent:
 
     @pytest.mark.parametrize("line", ["IdentitiesOnly yes", "IdentityAgent none"])
     def test_the_config_may_rule_it_out(
-        self, sshd: Sshd, client: Client, socket: Path, other_key: Path, monkeypatch: pytest.MonkeyPatch, line: str
+        self, sshd: Sshd, client: Client, socket: Path, monkeypatch: pytest.MonkeyPatch, line: str
     ) -> None:
+        other_key = make_key(socket.with_name(line.partition(" ")[0]))
         monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
         with pytest.raises(LoginRejected):
             answer(sshd, client(line, f"IdentityFile {other_key}"))

@@ -79,9 +79,7 @@ def test_a_revoked_key_is_refused_though_it_is_known(sshd: Sshd, is_trusted: Cal
     assert not is_trusted(sshd.known_hosts() + revoked, *CARELESS, because="is revoked by .*known_hosts:2")
 
 
-def test_another_key_being_revoked_changes_nothing(
-    sshd: Sshd, other_key: str, is_trusted: Callable[..., bool]
-) -> None:
+def test_another_key_being_revoked_changes_nothing(sshd: Sshd, other_key: str, is_trusted: Callable[..., bool]) -> None:
     assert is_trusted(f"@revoked * {other_key}\n{sshd.known_hosts()}")
 
 
