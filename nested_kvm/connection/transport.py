@@ -72,7 +72,7 @@ def dial(host: str, port: int, deadline: Deadline, where: str) -> socket.socket:
     for index, (*_, address) in enumerate(found):
         share = max(deadline.remaining / (len(found) - index), _SHORTEST_TRY)
         try:
-            return socket.create_connection((str(address[0]), port), timeout=share)
+            return _undelayed(socket.create_connection((str(address[0]), port), timeout=share))
         except TimeoutError:
             problems[f"no answer within {deadline.seconds:g} s (--connect-timeout)"] = None
         except OSError as error:
@@ -80,6 +80,12 @@ def dial(host: str, port: int, deadline: Deadline, where: str) -> socket.socket:
     raise ConnectionFailed(
         f"{where}: it cannot be reached ({', '.join(problems)}): is it up, and is the port right?"
     )
+
+
+def _undelayed(sock: socket.socket) -> socket.socket:
+    """Send small packets at once: SSH's are, and each waits for an answer (Nagle's algorithm, tcp(7))."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def agree_on_keys(
