@@ -1,8 +1,8 @@
 """paramiko's transport and channel, made safe for many channels that end while others go on.
 
 paramiko decides under a lock that a channel is open, and sends its data after the lock is gone. If the
-channel is closed in between, by either side, data follows the close: OpenSSH ends the whole connection for that
-("data packet referred to nonexistent channel", channels.c), and every guest behind the host is lost with it.
+channel is closed in between, by either side, data follows the close: OpenSSH ends the whole connection for
+that ("data packet referred to nonexistent channel", channels.c), and every guest behind the host is lost.
 """
 
 import socket
