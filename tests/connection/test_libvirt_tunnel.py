@@ -15,6 +15,7 @@ from nested_kvm.connection import connect, libvirt_tunnel
 from nested_kvm.connection.ssh import SshConnection
 from nested_kvm.errors import ConnectionFailed, UsageError
 from tests.support.sshd import Sshd, SshdFactory
+from tests.support.threads import threads_are_back_at
 
 pytestmark = pytest.mark.needs("sshd", "libvirtd", "libvirt-python")
 
@@ -133,7 +134,7 @@ def test_nothing_is_left_of_a_tunnel(libvirt: Any, connection: SshConnection) ->
     with libvirt_tunnel(connection, "test:///default") as tunnel:
         assert domains(libvirt, tunnel.uri) == ["test"]
     gc.collect()
-    assert threading.active_count() == before
+    assert threads_are_back_at(before)
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 

@@ -16,6 +16,7 @@ from nested_kvm.connection.ssh import SshConnection
 from nested_kvm.errors import ConnectionFailed, HostKeyRejected, LimitExceeded
 from nested_kvm.inventory.address import Address
 from tests.support.sshd import Sshd, SshdFactory, free_port
+from tests.support.threads import threads_are_back_at
 
 pytestmark = [pytest.mark.needs("sshd"), pytest.mark.needs("accounts")]
 
@@ -192,7 +193,7 @@ def test_nothing_is_left_of_a_guests_connection(fleet: Fleet, host: SshConnectio
     before = threading.active_count()
     settings = fleet.settings(fleet.guests[0].known_hosts(*GUEST_NAMES))
     connect(fleet.address, settings, name="ci-0", via=host).close()
-    assert threading.active_count() == before
+    assert threads_are_back_at(before)
     until = time.monotonic() + 2  # the far end closes a channel too, in its own time
     while "1 open channel" in repr(host._transport) and time.monotonic() < until:
         time.sleep(0.01)
