@@ -130,7 +130,8 @@ def _domain_definition(pair: Pair) -> None:
 def _domain_running(pair: Pair) -> None:
     if not pair.domain.is_running:
         raise Undecided(f"the domain is {pair.domain.state}")
-    changed = pair.domain.changed_since_start(pair.host.cpu.require_vendor())
+    vendor = pair.host.cpu.require_vendor()
+    changed = pair.domain.changed_since_start(vendor, host_offers_flag=pair.host.kvm_module.offers_nested)
     holds = changed is None or pair.shows_flag
     require(holds, Cause.POWER_CYCLE_PENDING, changed or "", *pair.domain.evidence)
 

@@ -1,4 +1,17 @@
-from nested_kvm import Answer, Cause, Cpu, Domain, Nested, NotApplicable, Policy, Severity, Undecided, control, require
+from nested_kvm import (
+    Answer,
+    Cause,
+    Cpu,
+    Domain,
+    KvmModule,
+    Nested,
+    NotApplicable,
+    Policy,
+    Severity,
+    Undecided,
+    control,
+    require,
+)
 
 DOMAIN_CPU = "https://libvirt.org/formatdomain.html#cpu-model-and-topology"
 DEFINITION_CAUSES = (
@@ -41,7 +54,7 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
 
 
 @control("DOM-CPU-03", severity=Severity.HIGH, causes=[Cause.POWER_CYCLE_PENDING], references=[DOMAIN_CPU])
-def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu) -> None:
+def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module: KvmModule) -> None:
     """The domain's running CPU agrees with its persistent definition.
 
     A domain keeps the CPU it was started with. Until it is shut down and started, the definition is a promise
@@ -51,5 +64,5 @@ def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu) -> None:
         raise NotApplicable(f"it is {domain.state}: there is no running CPU", *domain.evidence)
     if domain.is_transient:
         raise NotApplicable("it is transient: it has no other definition than the running one", *domain.evidence)
-    difference = domain.changed_since_start(cpu.require_vendor())
+    difference = domain.changed_since_start(cpu.require_vendor(), host_offers_flag=kvm_module.offers_nested)
     require(difference is None, Cause.POWER_CYCLE_PENDING, difference or "", *domain.evidence)

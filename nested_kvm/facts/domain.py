@@ -67,10 +67,11 @@ class Domain:
             return by_rule
         return _seen(live, vendor, by_rule) or by_rule
 
-    def changed_since_start(self, vendor: Vendor) -> str | None:
+    def changed_since_start(self, vendor: Vendor, *, host_offers_flag: bool = True) -> str | None:
         """How the running CPU differs from the persistent one; None: they agree, or nothing runs.
 
-        Only what cannot come from libvirt's own expansion counts: the mode, the model, the flag's policy.
+        Only what cannot come from libvirt's own expansion counts: the mode, the model, the flag's policy. On a host
+        with nested off libvirt itself disables a flag that the definition requires: there no start would change it.
         """
         live = self.live_cpu
         if live is None or self.is_transient:
@@ -83,13 +84,13 @@ class Domain:
                 return f"it runs with {live.text}, which no host-model becomes"
         elif self.cpu.model is not None and self.cpu.model != live.model:
             return f"it runs with the model {live.model}, and is defined with {self.cpu.model}"
-        return self._flag_changed(live, vendor)
+        return self._flag_changed(live, vendor, host_offers_flag=host_offers_flag)
 
-    def _flag_changed(self, live: CpuDefinition, vendor: Vendor) -> str | None:
-        asked, given = self.cpu.promise(vendor), live.promise(vendor)
+    def _flag_changed(self, live: CpuDefinition, vendor: Vendor, *, host_offers_flag: bool) -> str | None:
+        asked, given = self.cpu.promise(vendor).gives_flag, live.promise(vendor).gives_flag
         is_free = self.cpu.mode == "host-model" and vendor.flag not in self.cpu.features
-        undecided = Answer.UNKNOWN in {asked.gives_flag, given.gives_flag}
-        if is_free or undecided or asked.gives_flag is given.gives_flag:
+        withheld = asked is Answer.YES and given is Answer.NO and not host_offers_flag
+        if is_free or withheld or Answer.UNKNOWN in {asked, given} or asked is given:
             return None
         return f"it runs with {live.text}, and is defined as {self.cpu.text}"
 

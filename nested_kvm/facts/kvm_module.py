@@ -61,6 +61,15 @@ class KvmModule:
             raise NotObserved(f"{self.directory}/parameters/nested reads {text[:40]!r}") from None
 
     @property
+    def offers_nested(self) -> bool:
+        """Whether it runs, with nested on.
+
+        Raises:
+            NotObserved: it runs, and its value could not be read.
+        """
+        return self.is_loaded and self.nested
+
+    @property
     def other_hypervisors(self) -> tuple[str, ...]:
         """VirtualBox's and VMware's modules, where they are loaded."""
         return tuple(name for name in self.others if name in OTHER_HYPERVISORS)
