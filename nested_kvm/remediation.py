@@ -12,6 +12,7 @@ from typing import Final
 from nested_kvm.cause import Cause
 from nested_kvm.errors import ObservationError
 from nested_kvm.facts.cpu import Vendor
+from nested_kvm.facts.modprobe_cmdline import PATH as CMDLINE
 from nested_kvm.subject import Subject
 from nested_kvm.verdict import Finding
 
@@ -82,12 +83,14 @@ def _persist_and_reload(subject: Subject, finding: Finding) -> list[str]:
 
 def _mend_value(subject: Subject, finding: Finding) -> list[str]:
     """Give the very line that is wrong a value that every type of the parameter takes."""
+    if any(item.source == CMDLINE for item in finding.evidence):
+        return _mend_cmdline(subject, finding)
     value = subject.policy.either(1, 0)
     lines = []
     for item in finding.evidence:
-        place = re.fullmatch(r"(/\S+\.conf):(\d+)", item.source)
+        place = re.fullmatch(r"(/.+\.conf):(\d+)", item.source)
         if place:
-            change = f"{place[2]}s/nested\\(=[^[:space:]]*\\)\\{{0,1\\}}/nested={value}/"
+            change = f"{place[2]}s/nested\\(=[^[:space:]]*\\)\\{{0,1\\}}/nested={value}/g"
             lines.append(f"sed -i.bak {shlex.quote(change)} {shlex.quote(place[1])}")
     module = _module(subject)
     return [*lines, f"modprobe --show-depends {module}  # each nested= must be a number"]
@@ -119,6 +122,15 @@ def _ask_own_host(subject: Subject, _finding: Finding) -> list[str]:
         f"# on the host of this machine: give it {_flag(subject)} (libvirt: <cpu mode='host-passthrough'/>),",
         "# shut it down and start it; a cloud offers this for some machine types only; then verify here:",
         f"grep -cw {_flag(subject)} /proc/cpuinfo",
+    ]
+
+
+def _withhold_flag(subject: Subject, _finding: Finding) -> list[str]:
+    flag = _flag(subject)
+    return [
+        f"# on the host of this machine: take {flag} away (libvirt: <feature policy='disable' name='{flag}'/>),",
+        "# shut it down and start it; then verify here that this prints 0:",
+        f"grep -cw {flag} /proc/cpuinfo",
     ]
 
 
@@ -198,13 +210,13 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.NOT_EXPLICIT: _persist,
     Cause.LIBVIRT_UNREACHABLE: _start_libvirt,
     Cause.DOMAIN_EMULATED: _run_under_kvm,
-    Cause.FEATURE_DISABLED: _edit_domain("{flag}=require"),
+    Cause.FEATURE_DISABLED: _edit_domain("require={flag}"),
     Cause.HOST_MODEL_DROPS_SVM: _edit_domain("host-model,require={flag}"),
     Cause.NAMED_MODEL_LACKS_FLAG: _edit_domain("host-passthrough,clearxml=yes"),
     Cause.WRONG_VENDOR_FEATURE: _edit_domain("host-passthrough,clearxml=yes"),
     Cause.DOMAIN_GIVES_FLAG: _edit_domain("disable={flag}"),
     Cause.POWER_CYCLE_PENDING: _power_cycle,
     Cause.FLAG_MISSING: _ask_own_host,
-    Cause.FLAG_PRESENT: _ask_own_host,
+    Cause.FLAG_PRESENT: _withhold_flag,
     Cause.GUEST_KERNEL_LACKS_KVM: _install_kernel,
 }
