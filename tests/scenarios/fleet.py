@@ -34,6 +34,7 @@ class FleetRun:
     exit_status: int
     output: str
     document: dict[str, Any]
+    reports: Path
     results: dict[str, dict[tuple[str, str], dict[str, Any]]]
 
     def outcomes(self, scenario: str) -> dict[tuple[str, str], str]:
@@ -68,7 +69,7 @@ def judge_evidence(evidence: Path, reports: Path, *arguments: str) -> FleetRun:
         if name in scenarios() and not result["control"].startswith("SITE-"):
             subject = "" if result["subject"] == name else result["subject"].removeprefix(f"{name}.")
             results.setdefault(name, {})[subject, result["control"]] = result
-    return FleetRun(done.returncode, done.stdout + done.stderr, document, results)
+    return FleetRun(done.returncode, done.stdout + done.stderr, document, reports, results)
 
 
 def inventory() -> dict[str, Any]:
