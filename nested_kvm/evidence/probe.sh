@@ -31,7 +31,11 @@ choose_limiter() {
 watched() {
     "$@" &
     job=$!
-    (trap '[ "$!" = "$job" ] || kill "$!"; exit' TERM; sleep "$seconds" & wait "$!" && kill -KILL "$job") >/dev/null 2>&1 &
+    (
+        trap '[ "$!" = "$job" ] || kill -KILL "$!"; exit' TERM
+        sleep "$seconds" &
+        wait "$!" && kill -KILL "$job"
+    ) >/dev/null 2>&1 &
     watchdog=$!
     wait "$job" 2>/dev/null
     status=$?
