@@ -68,9 +68,22 @@ def _show_nested(module: str) -> str:
     return f"cat /sys/module/{module}/parameters/nested"
 
 
+def _is_built_in(subject: Subject) -> bool:
+    try:
+        return subject.machine.next_load.is_built_in
+    except ObservationError:
+        return False
+
+
 def _persist(subject: Subject, _finding: Finding) -> list[str]:
     module = _module(subject)
     value = subject.policy.either(1, 0)
+    if _is_built_in(subject):
+        return [
+            f"# {module} is built in, so modprobe.d counts for nothing: put {module}.nested={value} on the kernel",
+            "# command line (/etc/default/grub), then: update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg",
+            f"{_show_nested(module)}  # after the next boot",
+        ]
     return [
         f"printf 'options {module} nested={value}\\n' > {OWN_FILE}",
         f"modprobe --show-depends {module}  # its last nested= must be {value}",
@@ -78,6 +91,8 @@ def _persist(subject: Subject, _finding: Finding) -> list[str]:
 
 
 def _persist_and_reload(subject: Subject, finding: Finding) -> list[str]:
+    if _is_built_in(subject):
+        return _persist(subject, finding)
     return [*_shut_down_first(subject), *_persist(subject, finding), *_reload_now(subject)]
 
 
@@ -108,6 +123,15 @@ def _mend_cmdline(subject: Subject, _finding: Finding) -> list[str]:
 def _load_module(subject: Subject, _finding: Finding) -> list[str]:
     module = _module(subject)
     return [f"modprobe {module}", f"dmesg | grep -i kvm | tail -n 5; {_show_nested(module)}"]
+
+
+def _make_device(subject: Subject, _finding: Finding) -> list[str]:
+    return [
+        "ls -l /dev/kvm  # whatever stands there and is not 10, 232 is in the way: mv /dev/kvm /dev/kvm.aside",
+        f"modprobe {_module(subject)}  # makes the device; where the module was loaded already, mknod does:",
+        "[ -c /dev/kvm ] || { mknod -m 660 /dev/kvm c 10 232 && chgrp kvm /dev/kvm; }",
+        "ls -l /dev/kvm  # crw-rw---- root kvm 10, 232",
+    ]
 
 
 def _enable_in_firmware(_subject: Subject, _finding: Finding) -> list[str]:
@@ -196,7 +220,7 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.CPU_LACKS_FLAG: _enable_in_firmware,
     Cause.FIRMWARE_DISABLED: _enable_in_firmware,
     Cause.L0_IS_A_GUEST: _ask_own_host,
-    Cause.DEV_KVM_MISSING: _load_module,
+    Cause.DEV_KVM_MISSING: _make_device,
     Cause.MODULE_NOT_LOADED: _load_module,
     Cause.MODULE_LOAD_FAILED: _load_module,
     Cause.OTHER_HYPERVISOR_OWNS_CPU: _replace_other,
