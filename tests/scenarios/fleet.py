@@ -13,7 +13,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 from xml.sax.saxutils import escape
 
-from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
+from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
 from nested_kvm.evidence.file import write_bundle
 from nested_kvm.evidence.libvirt_virsh import answer_of_virsh, without_virsh
 from nested_kvm.evidence.reading import Reading, Status
@@ -94,6 +94,8 @@ def bundles(fleet: Inventory) -> Iterator[Bundle]:
 
 
 def bundle(target: Target, scenario: Scenario) -> Bundle:
+    if scenario.failure is not None:
+        return Bundle(target, _OBSERVED, "0", failure=Failure("ConnectionFailed", scenario.failure))
     readings = {**_domains(scenario), **scenario.all_readings()}
     libvirt = None
     if target.libvirt is not None:

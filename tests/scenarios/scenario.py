@@ -71,6 +71,8 @@ class Scenario(_Part):
     modprobe_d: dict[str, str | RawReading] | None = Field(None, alias="modprobe.d")
     kmod_gives: str | None = Field(None, alias="kmod gives")
     cut: str | None = None
+    failure: str | None = None
+    """Why the machine could not be observed at all."""
     domains: dict[str, DomainCase] = Field(default_factory=dict)
     expect: dict[str, str] = Field(default_factory=dict)
     says: dict[str, str] = Field(default_factory=dict)
