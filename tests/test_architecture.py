@@ -8,13 +8,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    {"version", "errors", "text", "files", "cause", "policy"},
+    {"early", "version", "errors", "text", "files", "cause", "policy"},
     {"verdict", "control"},
     {"inventory"},
     {"connection"},
     {"evidence"},
     {"facts"},
-    {"subject", "remediation"},
+    {"subject", "remediation", "chain", "diagnosis"},
     {"results", "judgement"},
     {"options", "catalogue", "reporting"},
     {"audit", "items"},
