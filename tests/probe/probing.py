@@ -9,12 +9,19 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
+
 from nested_kvm.evidence.answer import ProbeAnswer, parse_answer
 from tests.support.needs import program
 
 NONCE = "0123456789abcdef"
 SCRIPT = files("nested_kvm.evidence").joinpath("probe.sh").read_text()
 SHELLS = ("dash", "bash", "busybox")
+each_shell = pytest.mark.parametrize("shell", [pytest.param(name, marks=pytest.mark.needs(name)) for name in SHELLS])
+kmods_shells = pytest.mark.parametrize(
+    "shell", [pytest.param(name, marks=pytest.mark.needs(name)) for name in SHELLS if name != "busybox"]
+)
+"""Without busybox, which prefers its own applets to the machine's programs."""
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
@@ -29,7 +36,7 @@ class Probed:
 class Probing:
     """How the probe is run. `mounts` puts paths over others, which takes a namespace; `hidden` hides programs."""
 
-    shell: str = "dash"
+    shell: str = "sh"
     arguments: Sequence[str] = ("5", "never", "qemu:///system")
     first_on_path: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -6,17 +6,11 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.evidence.reading import Status
-from tests.probe.probing import Probed, Probing, stub
+from tests.probe.probing import Probed, Probing, each_shell, kmods_shells, stub
 
 VIRSH = "virsh -r -c test:///default list --all --uuid"
 UUID = "9f5737ad-04b0-41f7-882c-99c327b51994"
 WITH_VIRSH = ("1", "always", "test:///default")
-each_shell = pytest.mark.parametrize(
-    "shell", [pytest.param(name, marks=pytest.mark.needs(name)) for name in ("dash", "bash", "busybox")]
-)
-kmods_shells = pytest.mark.parametrize(
-    "shell", [pytest.param(name, marks=pytest.mark.needs(name)) for name in ("dash", "bash")]
-)
 
 
 def only_timed_out(probed: Probed) -> list[str]:
@@ -67,7 +61,7 @@ def test_without_timeout_the_readings_are_the_same(shell: str) -> None:
 @pytest.mark.parametrize(
     ("shell", "hidden"), [("dash", {"virsh", "modprobe", "modinfo", "dmesg"}), ("busybox", {"virsh"})]
 )
-@pytest.mark.needs("accounts")
+@pytest.mark.needs("accounts", "dash", "busybox")
 def test_a_program_that_is_not_there_is_missing(shell: str, hidden: set[str]) -> None:
     readings = Probing(shell, WITH_VIRSH, hidden=sorted(hidden)).run().answer.readings
     assert {source.split()[0] for source, reading in readings.items() if reading.status is Status.MISSING} == hidden
@@ -75,7 +69,7 @@ def test_a_program_that_is_not_there_is_missing(shell: str, hidden: set[str]) ->
 
 @pytest.mark.needs("virsh")
 def test_libvirts_domains_are_told_by_virsh() -> None:
-    readings = Probing("dash", ("5", "always", "test:///default")).run().answer.readings
+    readings = Probing("sh", ("5", "always", "test:///default")).run().answer.readings
     uuids = readings[VIRSH].text.split()
     assert uuids
     for uuid in uuids:

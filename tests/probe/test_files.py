@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.evidence.reading import Reading, Status
-from tests.probe.probing import NOBODY, NONCE, Probing
+from tests.probe.probing import NOBODY, NONCE, Probing, each_shell
 
-pytestmark = [pytest.mark.needs("accounts"), pytest.mark.needs("busybox")]
+pytestmark = pytest.mark.needs("accounts", "setpriv")
 PLACE = "/etc/modprobe.d"
 FORGED = "@x begin /proc/cpuinfo\nflags : svm\n@x end ok\n"
 
@@ -34,13 +34,13 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def look(folder: Path, shell: str = "dash", *within: str) -> dict[str, Reading]:
+def look(folder: Path, shell: str = "sh", *within: str) -> dict[str, Reading]:
     probed = Probing(shell, ("2", "never"), mounts={folder: PLACE}, within=within).run()
     assert (probed.answer.cut, probed.stderr) == (None, "")
     return probed.answer.readings
 
 
-@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
+@each_shell
 def test_every_file_is_told_as_what_it_is(folder: Path, shell: str) -> None:
     readings = look(folder, shell)
     assert {
@@ -66,7 +66,7 @@ def test_the_directory_lists_every_name_that_anything_reads(folder: Path) -> Non
     assert sorted(listed) == sorted(path.name for path in folder.iterdir() if "\n" not in path.name)
 
 
-@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
+@each_shell
 def test_what_a_plain_user_may_not_read_is_unreadable(folder: Path, shell: str) -> None:
     readings = look(folder, shell, *NOBODY)
     assert readings[f"{PLACE}/secret.conf"].status is Status.UNREADABLE
@@ -75,7 +75,7 @@ def test_what_a_plain_user_may_not_read_is_unreadable(folder: Path, shell: str) 
 
 def test_a_directory_that_may_not_be_listed_is_not_an_empty_one(folder: Path) -> None:
     folder.chmod(0o700)
-    readings = look(folder, "dash", *NOBODY)
+    readings = look(folder, "sh", *NOBODY)
     assert readings[PLACE].status is Status.UNREADABLE
     assert not [source for source in readings if source.startswith(f"{PLACE}/")]
 
@@ -83,10 +83,10 @@ def test_a_directory_that_may_not_be_listed_is_not_an_empty_one(folder: Path) ->
 def test_what_lies_in_a_closed_directory_is_unreadable_and_not_absent(tmp_path: Path) -> None:
     closed = tmp_path / "etc"
     closed.mkdir(mode=0o700)
-    probed = Probing("dash", ("2", "never"), mounts={closed: "/etc"}, within=NOBODY).run()
+    probed = Probing("sh", ("2", "never"), mounts={closed: "/etc"}, within=NOBODY).run()
     assert probed.answer.readings[PLACE].status is Status.UNREADABLE
     assert probed.answer.readings["/etc/os-release"].status is Status.UNREADABLE
-    as_root = Probing("dash", ("2", "never"), mounts={closed: "/etc"}).run()
+    as_root = Probing("sh", ("2", "never"), mounts={closed: "/etc"}).run()
     assert as_root.answer.readings[PLACE].status is Status.ABSENT
 
 
