@@ -12,6 +12,7 @@ from typing import Final
 from nested_kvm.cause import Cause
 from nested_kvm.errors import ObservationError
 from nested_kvm.facts.cpu import Vendor
+from nested_kvm.facts.modprobe_cmdline import PATH as CMDLINE
 from nested_kvm.subject import Subject
 from nested_kvm.verdict import Finding
 
@@ -67,9 +68,22 @@ def _show_nested(module: str) -> str:
     return f"cat /sys/module/{module}/parameters/nested"
 
 
+def _is_built_in(subject: Subject) -> bool:
+    try:
+        return subject.machine.next_load.is_built_in
+    except ObservationError:
+        return False
+
+
 def _persist(subject: Subject, _finding: Finding) -> list[str]:
     module = _module(subject)
     value = subject.policy.either(1, 0)
+    if _is_built_in(subject):
+        return [
+            f"# {module} is built in, so modprobe.d counts for nothing: put {module}.nested={value} on the kernel",
+            "# command line (/etc/default/grub), then: update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg",
+            f"{_show_nested(module)}  # after the next boot",
+        ]
     return [
         f"printf 'options {module} nested={value}\\n' > {OWN_FILE}",
         f"modprobe --show-depends {module}  # its last nested= must be {value}",
@@ -77,17 +91,21 @@ def _persist(subject: Subject, _finding: Finding) -> list[str]:
 
 
 def _persist_and_reload(subject: Subject, finding: Finding) -> list[str]:
+    if _is_built_in(subject):
+        return _persist(subject, finding)
     return [*_shut_down_first(subject), *_persist(subject, finding), *_reload_now(subject)]
 
 
 def _mend_value(subject: Subject, finding: Finding) -> list[str]:
     """Give the very line that is wrong a value that every type of the parameter takes."""
+    if any(item.source == CMDLINE for item in finding.evidence):
+        return _mend_cmdline(subject, finding)
     value = subject.policy.either(1, 0)
     lines = []
     for item in finding.evidence:
-        place = re.fullmatch(r"(/\S+\.conf):(\d+)", item.source)
+        place = re.fullmatch(r"(/.+\.conf):(\d+)", item.source)
         if place:
-            change = f"{place[2]}s/nested\\(=[^[:space:]]*\\)\\{{0,1\\}}/nested={value}/"
+            change = f"{place[2]}s/nested\\(=[^[:space:]]*\\)\\{{0,1\\}}/nested={value}/g"
             lines.append(f"sed -i.bak {shlex.quote(change)} {shlex.quote(place[1])}")
     module = _module(subject)
     return [*lines, f"modprobe --show-depends {module}  # each nested= must be a number"]
@@ -107,6 +125,15 @@ def _load_module(subject: Subject, _finding: Finding) -> list[str]:
     return [f"modprobe {module}", f"dmesg | grep -i kvm | tail -n 5; {_show_nested(module)}"]
 
 
+def _make_device(subject: Subject, _finding: Finding) -> list[str]:
+    return [
+        "ls -l /dev/kvm  # whatever stands there and is not 10, 232 is in the way: mv /dev/kvm /dev/kvm.aside",
+        f"modprobe {_module(subject)}  # makes the device; where the module was loaded already, mknod does:",
+        "[ -c /dev/kvm ] || { mknod -m 660 /dev/kvm c 10 232 && chgrp kvm /dev/kvm; }",
+        "ls -l /dev/kvm  # crw-rw---- root kvm 10, 232",
+    ]
+
+
 def _enable_in_firmware(_subject: Subject, _finding: Finding) -> list[str]:
     return [
         "# shut this host down and switch on VT-x (Intel) or SVM (AMD) in its firmware set-up; then verify:",
@@ -119,6 +146,15 @@ def _ask_own_host(subject: Subject, _finding: Finding) -> list[str]:
         f"# on the host of this machine: give it {_flag(subject)} (libvirt: <cpu mode='host-passthrough'/>),",
         "# shut it down and start it; a cloud offers this for some machine types only; then verify here:",
         f"grep -cw {_flag(subject)} /proc/cpuinfo",
+    ]
+
+
+def _withhold_flag(subject: Subject, _finding: Finding) -> list[str]:
+    flag = _flag(subject)
+    return [
+        f"# on the host of this machine: take {flag} away (libvirt: <feature policy='disable' name='{flag}'/>),",
+        "# shut it down and start it; then verify here that this prints 0:",
+        f"grep -cw {flag} /proc/cpuinfo",
     ]
 
 
@@ -184,7 +220,7 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.CPU_LACKS_FLAG: _enable_in_firmware,
     Cause.FIRMWARE_DISABLED: _enable_in_firmware,
     Cause.L0_IS_A_GUEST: _ask_own_host,
-    Cause.DEV_KVM_MISSING: _load_module,
+    Cause.DEV_KVM_MISSING: _make_device,
     Cause.MODULE_NOT_LOADED: _load_module,
     Cause.MODULE_LOAD_FAILED: _load_module,
     Cause.OTHER_HYPERVISOR_OWNS_CPU: _replace_other,
@@ -198,13 +234,13 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.NOT_EXPLICIT: _persist,
     Cause.LIBVIRT_UNREACHABLE: _start_libvirt,
     Cause.DOMAIN_EMULATED: _run_under_kvm,
-    Cause.FEATURE_DISABLED: _edit_domain("{flag}=require"),
+    Cause.FEATURE_DISABLED: _edit_domain("require={flag}"),
     Cause.HOST_MODEL_DROPS_SVM: _edit_domain("host-model,require={flag}"),
     Cause.NAMED_MODEL_LACKS_FLAG: _edit_domain("host-passthrough,clearxml=yes"),
     Cause.WRONG_VENDOR_FEATURE: _edit_domain("host-passthrough,clearxml=yes"),
     Cause.DOMAIN_GIVES_FLAG: _edit_domain("disable={flag}"),
     Cause.POWER_CYCLE_PENDING: _power_cycle,
     Cause.FLAG_MISSING: _ask_own_host,
-    Cause.FLAG_PRESENT: _ask_own_host,
+    Cause.FLAG_PRESENT: _withhold_flag,
     Cause.GUEST_KERNEL_LACKS_KVM: _install_kernel,
 }

@@ -3,8 +3,12 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 from tests.support.needs import missing
+
+settings.register_profile("suite", deadline=None)  # a busy machine is no defect
+settings.load_profile("suite")
 
 pytest_plugins = ("pytester", "tests.support.sshd")
 

@@ -1,11 +1,16 @@
 """The second source: what the probe's `virsh -r` printed, where libvirt's RPC has no way in."""
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer
 from nested_kvm.evidence.domain_xml import parse_domain_xml, reduce_domain_xml
 from nested_kvm.evidence.reading import Reading, Status
+
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+"""What virsh complains about on its standard error stands among them."""
 
 
 def answer_of_virsh(readings: Mapping[str, Reading], uri: str) -> LibvirtAnswer | None:
@@ -16,7 +21,8 @@ def answer_of_virsh(readings: Mapping[str, Reading], uri: str) -> LibvirtAnswer 
         return None
     if not listing.is_ok:
         return LibvirtAnswer(uri, "virsh", refusal=_refusal(listing))
-    return LibvirtAnswer(uri, "virsh", domains=tuple(_record(readings, virsh, uuid) for uuid in listing.text.split()))
+    uuids = [word for word in listing.text.split() if _UUID.fullmatch(word)]
+    return LibvirtAnswer(uri, "virsh", domains=tuple(_record(readings, virsh, uuid) for uuid in uuids))
 
 
 def without_virsh(readings: Mapping[str, Reading]) -> dict[str, Reading]:
@@ -46,7 +52,7 @@ def _record(readings: Mapping[str, Reading], virsh: str, uuid: str) -> DomainRec
     info = _dominfo(readings.get(f"{virsh} dominfo {uuid}"))
     inactive, live = xml("dumpxml --inactive"), xml("dumpxml")
     return DomainRecord(
-        name=_name(inactive or live) or uuid,
+        name=_name(inactive or live) or info.get("Name") or uuid,
         uuid=uuid,
         state=info.get("State", "unknown"),
         is_persistent=_yes(info.get("Persistent")),

@@ -26,11 +26,16 @@ choose_limiter() {
     fi
 }
 
-# Where there is no timeout(1): a watchdog that ends with what it watches, and holds no pipe open.
+# Where there is no timeout(1): a watchdog that ends with what it watches, and holds no pipe open. Told to end before
+# it sleeps, it must not sleep at all: then $! is still the job.
 watched() {
     "$@" &
     job=$!
-    (trap 'kill "$nap" 2>/dev/null' TERM; sleep "$seconds" & nap=$!; wait "$nap" && kill -KILL "$job") >/dev/null 2>&1 &
+    (
+        trap '[ "$!" = "$job" ] || kill -KILL "$!"; exit' TERM
+        sleep "$seconds" &
+        wait "$!" && kill -KILL "$job"
+    ) >/dev/null 2>&1 &
     watchdog=$!
     wait "$job" 2>/dev/null
     status=$?
@@ -174,10 +179,15 @@ kmod() {
 
 domains() {
     uri=$1
-    run virsh -r -c "$uri" list --all --uuid
-    if ! found virsh; then return; fi
-    for uuid in $(limited virsh -r -c "$uri" list --all --uuid 2>/dev/null </dev/null); do
-        case $uuid in *[!0-9a-fA-F-]*) continue ;; esac
+    begin "virsh -r -c $uri list --all --uuid"
+    if ! found virsh; then end missing; return; fi
+    uuids=$(limited virsh -r -c "$uri" list --all --uuid </dev/null 2>&1)
+    status=$?
+    printf '%s\n' "$uuids"
+    end "exit $status"
+    if [ "$status" -ne 0 ]; then return; fi
+    for uuid in $uuids; do
+        case $uuid in *[!0-9a-fA-F-]*) continue ;; ????????-????-????-????-????????????) ;; *) continue ;; esac
         run virsh -r -c "$uri" dominfo "$uuid"
         run virsh -r -c "$uri" dumpxml --inactive "$uuid"
         run virsh -r -c "$uri" dumpxml "$uuid"

@@ -1,0 +1,90 @@
+from xml.etree.ElementTree import fromstring
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nested_kvm.cause import Cause
+from nested_kvm.facts.cpu import Vendor
+from nested_kvm.facts.cpu_definition import Answer, CpuDefinition, Promise, cpu_definition_of
+
+YES, NO, UNKNOWN = Answer.YES, Answer.NO, Answer.UNKNOWN
+
+
+def definition(cpu: str) -> CpuDefinition:
+    return cpu_definition_of(fromstring(f"<domain>{cpu}</domain>"))  # noqa: S314 - the test's own text
+
+
+def promise(cpu: str, vendor: Vendor) -> Promise:
+    return definition(cpu).promise(vendor)
+
+
+def feature(policy: str, name: str) -> str:
+    return f"<feature policy='{policy}' name='{name}'/>"
+
+
+@pytest.mark.parametrize(
+    ("cpu", "amd", "intel"),
+    [
+        ("<cpu mode='host-passthrough'/>", YES, YES),
+        ("<cpu mode='maximum'/>", YES, YES),
+        ("<cpu mode='host-model'/>", Cause.HOST_MODEL_DROPS_SVM, YES),
+        ("", Cause.NAMED_MODEL_LACKS_FLAG, Cause.NAMED_MODEL_LACKS_FLAG),
+        ("<cpu/>", Cause.NAMED_MODEL_LACKS_FLAG, Cause.NAMED_MODEL_LACKS_FLAG),
+        ("<cpu><topology sockets='1'/></cpu>", Cause.NAMED_MODEL_LACKS_FLAG, Cause.NAMED_MODEL_LACKS_FLAG),
+        ("<cpu><model>qemu64</model></cpu>", Cause.NAMED_MODEL_LACKS_FLAG, Cause.NAMED_MODEL_LACKS_FLAG),
+        ("<cpu><model>kvm64</model></cpu>", Cause.NAMED_MODEL_LACKS_FLAG, Cause.NAMED_MODEL_LACKS_FLAG),
+        ("<cpu><model>EPYC-Rome</model></cpu>", Cause.NAMED_MODEL_LACKS_FLAG, Cause.WRONG_VENDOR_FEATURE),
+        ("<cpu><model>Skylake-Server</model></cpu>", Cause.WRONG_VENDOR_FEATURE, Cause.NAMED_MODEL_LACKS_FLAG),
+        ("<cpu mode='elsewhere'/>", UNKNOWN, UNKNOWN),
+    ],
+)
+def test_the_mode_and_the_model_decide(cpu: str, amd: Answer | Cause, intel: Answer | Cause) -> None:
+    for vendor, wanted in ((Vendor.AMD, amd), (Vendor.INTEL, intel)):
+        said = promise(cpu, vendor)
+        assert (said.cause or said.gives_flag) is wanted
+        assert (said.cause is not None) is (said.gives_flag is NO)
+
+
+@pytest.mark.parametrize("vendor", Vendor)
+@pytest.mark.parametrize("mode", ["host-passthrough", "maximum", "host-model", "custom"])
+def test_an_explicit_feature_decides_over_the_mode(vendor: Vendor, mode: str) -> None:
+    for policy, wanted in (("require", YES), ("force", YES), ("disable", NO), ("forbid", NO)):
+        said = promise(f"<cpu mode='{mode}'><model>qemu64</model>{feature(policy, vendor.flag)}</cpu>", vendor)
+        assert said.gives_flag is wanted
+        assert said.cause is (Cause.FEATURE_DISABLED if wanted is NO else None)
+
+
+def test_a_features_policy_is_require_unless_it_says_otherwise() -> None:
+    assert promise("<cpu><model>qemu64</model><feature name='svm'/></cpu>", Vendor.AMD).gives_flag is YES
+
+
+def test_an_optional_feature_may_be_dropped() -> None:
+    assert promise(f"<cpu><model>EPYC</model>{feature('optional', 'svm')}</cpu>", Vendor.AMD).gives_flag is UNKNOWN
+    assert promise(f"<cpu mode='host-passthrough'>{feature('optional', 'svm')}</cpu>", Vendor.AMD).gives_flag is YES
+
+
+@pytest.mark.parametrize("name", ["vmx-ept", "svme-addr-chk", "svm_lock", "SVM", "npt"])
+def test_a_feature_of_a_similar_name_gives_nothing(name: str) -> None:
+    for vendor in Vendor:
+        assert promise(f"<cpu><model>qemu64</model>{feature('require', name)}</cpu>", vendor).gives_flag is NO
+
+
+def test_the_other_vendors_feature_is_a_cause_of_its_own() -> None:
+    cpu = f"<cpu><model>qemu64</model>{feature('require', 'vmx')}</cpu>"
+    assert promise(cpu, Vendor.AMD).cause is Cause.WRONG_VENDOR_FEATURE
+    assert promise(f"<cpu mode='host-passthrough'>{feature('disable', 'vmx')}</cpu>", Vendor.AMD).gives_flag is YES
+
+
+_words = st.sampled_from(["svm", "vmx", "require", "disable", "optional", "host-model", "custom", "EPYC", "x", ""])
+
+
+@given(_words, _words, st.dictionaries(_words, _words), st.sampled_from(Vendor), st.none() | _words)
+def test_any_definition_promises_something_and_a_no_has_a_cause(
+    mode: str, model: str, features: dict[str, str], vendor: Vendor, passed: str | None
+) -> None:
+    said = CpuDefinition(mode, model or None, features=features, passed_through=passed).promise(vendor)
+    assert (said.cause is not None) is (said.gives_flag is NO)
+    assert said.reason
+    if passed is not None:
+        assert said.gives_flag is UNKNOWN
