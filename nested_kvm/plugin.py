@@ -34,7 +34,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if option.controls:
         write_catalogue(config.rootpath, print)
         return 0
-    if option.help or option.version or option.showfixtures or option.show_fixtures_per_test or option.markers:
+    if option.help or option.version or option.markers:
         return None
     try:
         session = config.stash[SESSION] = AuditSession(config)
