@@ -18,6 +18,7 @@ from nested_kvm.reporting.pytest_report import show_as
 from nested_kvm.reporting.terminal import write_summary
 from nested_kvm.results import Result
 from nested_kvm.session import SESSION, AuditSession
+from nested_kvm.text import printable
 
 _RESULT = "nested_kvm_result"
 
@@ -41,7 +42,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         if not session.only_collects:
             session.prepare_reports()
     except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError("\n".join(printable(line, 2000) for line in str(error).splitlines())) from None
     return None
 
 
