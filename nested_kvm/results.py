@@ -8,6 +8,7 @@ from typing import Final
 
 from nested_kvm.cause import Cause
 from nested_kvm.control import Severity
+from nested_kvm.diagnosis import Diagnosis
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.verdict import Evidence, Outcome
 
@@ -64,6 +65,7 @@ class Run:
     exit_status: int | None = None
     targets: list[TargetResult] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    diagnoses: list[Diagnosis] = field(default_factory=list)
 
     def count(self, outcome: Outcome) -> int:
         """How many results ended so."""

@@ -10,6 +10,7 @@ import pytest
 
 from nested_kvm.audit import Audit
 from nested_kvm.connection import check_settings
+from nested_kvm.diagnosis import diagnose
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.file import write_bundle
 from nested_kvm.files import write_atomically
@@ -85,6 +86,7 @@ class AuditSession:
         self.audit.connections.close()
         self.run.targets = self.audit.targets()
         self.run.results = list(self._results.values())
+        self.run.diagnoses = list(diagnose(self.audit.fleet))
         self.run.finished = datetime.now(UTC)
         status = exit_status(self.run.results, pytest_status, self.options.fail_on, gate=self.options.gate)
         self.run.exit_status = status

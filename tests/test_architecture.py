@@ -14,7 +14,7 @@ LAYERS = (
     {"connection"},
     {"evidence"},
     {"facts"},
-    {"subject", "remediation"},
+    {"subject", "remediation", "chain", "diagnosis"},
     {"results", "judgement"},
     {"options", "catalogue", "reporting"},
     {"audit", "items"},

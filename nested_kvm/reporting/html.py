@@ -8,6 +8,7 @@ from html import escape
 from typing import Final
 
 from nested_kvm.control import Severity
+from nested_kvm.diagnosis import Diagnosis
 from nested_kvm.results import Reason, Result, Run
 from nested_kvm.text import printable
 from nested_kvm.verdict import Outcome
@@ -55,6 +56,7 @@ def opening(run: Run) -> list[str]:
     parts += _findings(run.ended(Outcome.FAIL))
     parts += _reasons("Could not be looked at", run.reasons(Outcome.ERROR))
     parts += _reasons("Not decided by the evidence", run.reasons(Outcome.UNKNOWN))
+    parts += _diagnoses(run.diagnoses)
     return parts
 
 
@@ -76,6 +78,19 @@ def _verdict(run: Run) -> str:
 
 def _findings(results: list[Result]) -> list[str]:
     return _list("Findings", [_item(result) for result in results])
+
+
+def _diagnoses(diagnoses: list[Diagnosis]) -> list[str]:
+    return _list("Can the guests nest?", [_diagnosis(each) for each in diagnoses])
+
+
+def _diagnosis(diagnosis: Diagnosis) -> str:
+    links = " → ".join(f"{link.name.value} {link.state.value}" for link in diagnosis.links)
+    remedy = "".join(f"<br><code>{_safe(line)}</code>" for line in diagnosis.remediation)
+    return (
+        f"<b>{_safe(diagnosis.target)}</b> {diagnosis.can_nest.value}: {_safe(diagnosis.explanation)}"
+        f"<br><small>{links}</small>{remedy}"
+    )
 
 
 def _reasons(heading: str, reasons: list[Reason]) -> list[str]:

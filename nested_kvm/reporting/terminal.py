@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
+from nested_kvm.chain import LinkState, SeenLink
+from nested_kvm.diagnosis import CanNest, Diagnosis
 from nested_kvm.results import ExitStatus, Reason, Result, Run
 from nested_kvm.text import printable
 from nested_kvm.verdict import Outcome
@@ -25,6 +27,7 @@ def write_summary(run: Run, write: Write, *, gate: bool, report: str | None) -> 
     _findings(run.ended(Outcome.FAIL), write)
     _reasons("could not be looked at", run.reasons(Outcome.ERROR), write)
     _reasons("not decided by the evidence", run.reasons(Outcome.UNKNOWN), write)
+    _diagnoses(run.diagnoses, write)
     if gate:
         _gate_lines(run, write)
     counts = ", ".join(f"{run.count(outcome)} {outcome.value}" for outcome in Outcome if run.count(outcome))
@@ -60,6 +63,25 @@ def _reasons(heading: str, reasons: list[Reason], write: Write) -> None:
         write(f"{where}  {heading}: {message}  [{', '.join(reason.controls)}]", yellow=True)
     if len(reasons) > _SHOWN:
         write(f"… and {len(reasons) - _SHOWN} more, in the report")
+
+
+def _diagnoses(diagnoses: list[Diagnosis], write: Write) -> None:
+    """Whether each guest can nest; with its chain where it cannot."""
+    for each in diagnoses[:_SHOWN]:
+        name = printable(each.target)
+        if each.can_nest is CanNest.YES:
+            write(f"{name}  can nest", green=True)
+            continue
+        word = "cannot nest" if each.can_nest is CanNest.NO else "may or may not nest"
+        write(f"{name}  {word}: {printable(each.explanation)}", yellow=True)
+        write(f"  {' → '.join(_link(link) for link in each.links)}")
+    if len(diagnoses) > _SHOWN:
+        write(f"… and {len(diagnoses) - _SHOWN} more guests, in the report")
+
+
+def _link(link: SeenLink) -> str:
+    marks = {LinkState.HOLDS: "✓", LinkState.BROKEN: "✗", LinkState.UNSEEN: "?", LinkState.NOTCHECKED: "-"}
+    return f"{marks[link.state]} {link.name.value}"
 
 
 def _gate_lines(run: Run, write: Write) -> None:
