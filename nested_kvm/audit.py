@@ -29,12 +29,15 @@ class Audit:
         self.fleet = self._fleet()
 
     def observe(self, when_observed: WhenObserved) -> None:
-        """Look at every target, or at its saved evidence, and tell of each."""
+        """Look at every target, or at its saved evidence, and tell of each; also of one that nothing leads into."""
 
         def keep(bundle: Bundle) -> None:
             self._bundles[bundle.target.name] = bundle
             when_observed(bundle)
 
+        for target in self.inventory:
+            if target.address is None:
+                keep(_unseen(target))
         try:
             if self._saved is not None:
                 for bundle in self._judged_again(self._saved):
@@ -68,11 +71,13 @@ class Audit:
 
     def _judged_again(self, saved: dict[str, Bundle]) -> Iterator[Bundle]:
         for target in self.inventory:
+            if target.address is None:
+                continue
             bundle = saved.get(target.name)
             if bundle is not None:
                 level = bundle.target.level
                 yield replace(bundle, target=replace(target, level=level if target.level == "auto" else target.level))
-            elif target.address is not None:
+            else:
                 yield unusable_bundle(target, EvidenceUnusable(f"--evidence holds nothing of {target.name}"))
 
 

@@ -73,7 +73,8 @@ class AuditSession:
             def keep(bundle: Bundle) -> None:
                 if self._directory is not None:
                     write_bundle(self._directory.evidence, bundle)
-                progress.advance(bundle)
+                if bundle.target.address is not None:
+                    progress.advance(bundle)
 
             self.audit.observe(keep)
 
