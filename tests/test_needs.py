@@ -24,9 +24,7 @@ def suite(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TEST)
 
 
-def test_a_missing_part_is_a_skip_with_a_reason(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_part_is_a_skip_with_a_reason(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
     result = pytester.runpytest("-rs")
     result.assert_outcomes(passed=1, skipped=1)
