@@ -66,7 +66,7 @@ def log_of(result: Result) -> str:
     if result.cause is not None:
         lines.append(f"cause: {result.cause.code}: {result.cause.explanation}")
     lines += [f"evidence: {printable(item.source)}: {printable(item.text, 2000)}" for item in result.evidence]
-    lines += [f"remediation: {line}" for line in result.remediation]
+    lines += [f"remediation: {printable(line, 2000)}" for line in result.remediation]
     return "\n".join(lines)
 
 

@@ -49,7 +49,7 @@ def _findings(findings: list[Result], write: Write) -> None:
         for item in result.evidence:
             write(f"    {printable(item.source)}: {printable(item.text)}")
         for line in result.remediation:
-            write(f"    $ {line}" if not line.startswith("#") else f"      {line}")
+            write(f"    {' ' if line.startswith('#') else '$'} {printable(line, 2000)}")
     if len(findings) > _SHOWN:
         write(f"\n… and {len(findings) - _SHOWN} more findings, in the report")
     if findings:
