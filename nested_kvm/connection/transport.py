@@ -12,10 +12,10 @@ from paramiko.ssh_exception import PartialAuthentication
 
 from nested_kvm.connection.credentials import Credentials
 from nested_kvm.connection.deadline import Deadline
-from nested_kvm.connection.gathered import printable
 from nested_kvm.connection.paramiko_channel import TRANSPORT_ERRORS, Transport
 from nested_kvm.connection.trust import Trust
 from nested_kvm.errors import ConnectionFailed, LoginRejected, ObservationError
+from nested_kvm.text import printable
 
 _SHORTEST_TRY = 0.001
 _MARGIN = 5.0
@@ -60,9 +60,7 @@ def _undelayed(sock: socket.socket) -> socket.socket:
     return sock
 
 
-def agree_on_keys(
-    sock: socket.socket | paramiko.Channel, trust: Trust, deadline: Deadline, where: str
-) -> Transport:
+def agree_on_keys(sock: socket.socket | paramiko.Channel, trust: Trust, deadline: Deadline, where: str) -> Transport:
     """Speak SSH over `sock` with a machine that proves to be the one that is meant.
 
     Raises:
