@@ -13,10 +13,18 @@ from nested_kvm.policy import Nested, Policy, Undeclared
 
 DEFAULT_INVENTORY = "inventories/local.yaml"
 
+_UNSUPPORTED = {
+    "ansible_inventory": "write --inventory=FILE",
+    "force_ansible": "write --inventory=FILE",
+    "ssh_extra_args": "SSH runs in-process; say it in --ssh-config",
+    "nagios": "use the exit status, with --gate to fail closed",
+}
+"""Testinfra's options that would be ignored, or would not fail closed."""
+
 
 def add_options(parser: pytest.Parser) -> None:
     """Add the suite's options to pytest's. Testinfra's own keep their meaning."""
-    group = parser.getgroup("nested KVM compliance", "which machines, by what policy, and what counts")
+    group = parser.getgroup("nested KVM compliance", "nested KVM compliance (write --name=value)")
     group.addoption(
         "--inventory",
         type=Path,
@@ -129,8 +137,9 @@ def _refuse_contradictions(config: pytest.Config) -> None:
     ad_hoc = [name for name in ("level", "nested", "undeclared") if getattr(given, name)]
     if ad_hoc and (given.inventory or given.evidence or not given.hosts):
         raise UsageError(f"--{ad_hoc[0]} goes with --hosts alone: an inventory says it for each target itself")
-    if given.ansible_inventory or given.force_ansible:
-        raise UsageError("--ansible-inventory is not supported by this version: write --inventory=FILE instead")
+    for name, instead in _UNSUPPORTED.items():
+        if getattr(given, name):
+            raise UsageError(f"--{name.replace('_', '-')} is not supported by this version: {instead}")
     if given.hosts is not None and not given.hosts.strip(", "):
         raise UsageError("--hosts names nothing: nothing to audit")
     if given.forks < 1:

@@ -10,3 +10,8 @@ def printable(text: object, limit: int = LINE_SHOWN) -> str:
     shown = text.decode(errors="replace") if isinstance(text, bytes | bytearray) else str(text)
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in shown).split())
     return line if len(line) <= limit else f"{line[:limit]}…"
+
+
+def visible(command: str) -> str:
+    """Make a command safe to show: each character that is not printable becomes `?`, and nothing else changes."""
+    return "".join(letter if letter.isprintable() else "?" for letter in command)

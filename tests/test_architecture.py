@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    {"version", "errors", "text", "files", "cause", "policy"},
+    {"early", "version", "errors", "text", "files", "cause", "policy"},
     {"verdict", "control"},
     {"inventory"},
     {"connection"},

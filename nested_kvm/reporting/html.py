@@ -10,7 +10,7 @@ from typing import Final
 from nested_kvm.control import Severity
 from nested_kvm.diagnosis import Diagnosis
 from nested_kvm.results import Reason, Result, Run
-from nested_kvm.text import printable
+from nested_kvm.text import printable, visible
 from nested_kvm.verdict import Outcome
 
 HEADER: Final = (
@@ -44,7 +44,7 @@ def row_cells(result: Result, level: str, shown: str) -> list[str]:
         "" if result.cause is None else result.cause.code,
     )
     columns = [_cell(name.lower(), _safe(text)) for name, text in zip(HEADER[1:-2], texts, strict=True)]
-    remedy = "<br>".join(f"<code>{_safe(line)}</code>" for line in result.remediation)
+    remedy = "<br>".join(f"<code>{escape(visible(line))}</code>" for line in result.remediation)
     order = f"{_ORDER.get(result.outcome, len(_ORDER))}{-result.severity + Severity.CRITICAL}{_safe(result.target)}"
     return [shown, *columns, _cell("remediation", remedy), f'<td class="col-order" hidden>{order}</td>']
 
@@ -66,7 +66,7 @@ def log_of(result: Result) -> str:
     if result.cause is not None:
         lines.append(f"cause: {result.cause.code}: {result.cause.explanation}")
     lines += [f"evidence: {printable(item.source)}: {printable(item.text, 2000)}" for item in result.evidence]
-    lines += [f"remediation: {printable(line, 2000)}" for line in result.remediation]
+    lines += [f"remediation: {visible(line)}" for line in result.remediation]
     return "\n".join(lines)
 
 
@@ -86,7 +86,7 @@ def _diagnoses(diagnoses: list[Diagnosis]) -> list[str]:
 
 def _diagnosis(diagnosis: Diagnosis) -> str:
     links = " → ".join(f"{link.name.value} {link.state.value}" for link in diagnosis.links)
-    remedy = "".join(f"<br><code>{_safe(line)}</code>" for line in diagnosis.remediation)
+    remedy = "".join(f"<br><code>{escape(visible(line))}</code>" for line in diagnosis.remediation)
     return (
         f"<b>{_safe(diagnosis.target)}</b> {diagnosis.can_nest.value}: {_safe(diagnosis.explanation)}"
         f"<br><small>{links}</small>{remedy}"
@@ -108,7 +108,7 @@ def _list(heading: str, items: list[str]) -> list[str]:
 def _item(result: Result) -> str:
     cause = f" <i>{escape(result.cause.explanation)}</i>" if result.cause else ""
     evidence = "".join(f"<br><small>{_safe(item.source)}: {_safe(item.text)}</small>" for item in result.evidence)
-    remedy = "".join(f"<br><code>{_safe(line)}</code>" for line in result.remediation)
+    remedy = "".join(f"<br><code>{escape(visible(line))}</code>" for line in result.remediation)
     return (
         f"<b>{_safe(result.subject)}</b> {escape(result.control)} ({result.severity}): "
         f"{_safe(result.message)}{cause}{evidence}{remedy}"

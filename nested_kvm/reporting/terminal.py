@@ -6,7 +6,7 @@ from typing import Final
 from nested_kvm.chain import LinkState, SeenLink
 from nested_kvm.diagnosis import CanNest, Diagnosis
 from nested_kvm.results import ExitStatus, Reason, Result, Run
-from nested_kvm.text import printable
+from nested_kvm.text import printable, visible
 from nested_kvm.verdict import Outcome
 
 Write = Callable[..., None]
@@ -49,7 +49,7 @@ def _findings(findings: list[Result], write: Write) -> None:
         for item in result.evidence:
             write(f"    {printable(item.source)}: {printable(item.text)}")
         for line in result.remediation:
-            write(f"    {' ' if line.startswith('#') else '$'} {printable(line, 2000)}")
+            write(f"    $ {visible(line)}" if not line.startswith("#") else f"      {visible(line)}")
     if len(findings) > _SHOWN:
         write(f"\n… and {len(findings) - _SHOWN} more findings, in the report")
     if findings:

@@ -1,0 +1,17 @@
+"""What has to be said before pytest knows which folder it runs in.
+
+pytest takes the word behind a space for a path of tests, and looks for its pytest.ini there: with
+`--inventory /etc/fleet.yaml` it would never find ours, and call `--inventory` unknown.
+"""
+
+import pytest
+
+_WITH_A_PATH = ("--inventory", "--evidence", "--report-dir")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Ask for the form that works wherever the file is."""
+    for option in _WITH_A_PATH:
+        if option in args and early_config.inipath is None:
+            raise pytest.UsageError(f"write {option}=FILE with an equals sign, in the suite's own folder")
