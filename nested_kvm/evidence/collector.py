@@ -86,7 +86,7 @@ def collect(
     # A guest waits for its host's connection, so the hosts come first: else guests could hold every worker.
     targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.via_host)
     waiting: SimpleQueue[Target] = SimpleQueue()
-    seen: SimpleQueue[Bundle | BaseException] = SimpleQueue()
+    seen: SimpleQueue[Bundle] = SimpleQueue()
 
     def work() -> None:
         with suppress(Empty):
@@ -100,17 +100,11 @@ def collect(
         Thread(target=work, name=f"observe-{number}", daemon=True).start()
     try:
         for _ in targets:
-            when_observed(_unless_broken(seen.get()))
+            when_observed(seen.get())
     except BaseException:
         _drain(waiting)
         connections.close()
         raise
-
-
-def _unless_broken(outcome: Bundle | BaseException) -> Bundle:
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome
 
 
 def _drain(waiting: SimpleQueue[Target]) -> None:
@@ -119,11 +113,10 @@ def _drain(waiting: SimpleQueue[Target]) -> None:
             waiting.get_nowait()
 
 
-def _observe(target: Target, connections: Connections, settings: Settings) -> Bundle | BaseException:
-    """A target's bundle; or, for the thread that asked, what a defect of the suite raised."""
+def _observe(target: Target, connections: Connections, settings: Settings) -> Bundle:
     try:
         return observe(target, connections.to(target), settings)
     except NestedKvmError as error:
         return unusable_bundle(target, error)
-    except BaseException as defect:  # noqa: BLE001 - raised again where it ends the run
-        return defect
+    except Exception as defect:  # noqa: BLE001 - the suite's own defect is an error of this target, and spoils no other
+        return unusable_bundle(target, defect, f"{target.name}: looking at it broke: {type(defect).__name__}: {defect}")

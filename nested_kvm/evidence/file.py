@@ -134,9 +134,9 @@ def _bundle_or_why(path: Path) -> Bundle:
         return unusable_bundle(target, error)
 
 
-def unusable_bundle(target: Target, error: Exception) -> Bundle:
+def unusable_bundle(target: Target, error: Exception, message: str | None = None) -> Bundle:
     """A bundle that only says why the target could not be observed."""
-    failure = Failure(type(error).__name__, str(error))
+    failure = Failure(type(error).__name__, message or str(error))
     return Bundle(target, datetime.now(UTC), VERSION, failure=failure)
 
 
