@@ -19,22 +19,25 @@ from nested_kvm.subject import Fleet
 
 
 class Audit:
-    """The targets of one run. `observe` fills `fleet`; before it, nothing is known of any target."""
+    """The targets of one run. Before `observe`, no target of `fleet` was looked at."""
 
     def __init__(self, options: Options, root: Path) -> None:
         self.options = options
         self.inventory, self._whole, self._saved = _choose(options, root)
         self.connections = Connections(self._whole, options.settings)
-        self.fleet = Fleet([])
         self._bundles: dict[str, Bundle] = {}
+        self.fleet = self._fleet()
 
     def observe(self, when_observed: WhenObserved) -> None:
-        """Look at every target, or at its saved evidence, and tell of each."""
+        """Look at every target, or at its saved evidence, and tell of each; also of one that nothing leads into."""
 
         def keep(bundle: Bundle) -> None:
             self._bundles[bundle.target.name] = bundle
             when_observed(bundle)
 
+        for target in self.inventory:
+            if target.address is None:
+                keep(_unseen(target))
         try:
             if self._saved is not None:
                 for bundle in self._judged_again(self._saved):
@@ -42,7 +45,7 @@ class Audit:
             else:
                 collect(self.inventory, self.connections, self.options.settings, self.options.forks, keep)
         finally:
-            self.fleet = Fleet(Machine(bundle) for bundle in self.bundles())
+            self.fleet = self._fleet()
 
     def bundles(self) -> Iterator[Bundle]:
         """One bundle for each target, in the inventory's order."""
@@ -63,13 +66,18 @@ class Audit:
         """What came of looking at each target."""
         return [_target_result(bundle) for bundle in self.bundles()]
 
+    def _fleet(self) -> Fleet:
+        return Fleet(Machine(bundle) for bundle in self.bundles())
+
     def _judged_again(self, saved: dict[str, Bundle]) -> Iterator[Bundle]:
         for target in self.inventory:
+            if target.address is None:
+                continue
             bundle = saved.get(target.name)
             if bundle is not None and target.address is not None:
                 level = bundle.target.level
                 yield replace(bundle, target=replace(target, level=level if target.level == "auto" else target.level))
-            elif target.address is not None:
+            else:
                 yield unusable_bundle(target, EvidenceUnusable(f"--evidence holds nothing of {target.name}"))
 
 

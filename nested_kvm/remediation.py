@@ -187,10 +187,12 @@ def _run_under_kvm(subject: Subject, _finding: Finding) -> list[str]:
 
 
 def _domain_name(subject: Subject) -> str:
+    """What to call it in a command: its uuid where its name would break or disguise the line."""
     try:
-        return subject.machine.domain(subject.domain or subject.name).name
+        domain = subject.machine.domain(subject.domain or subject.name)
     except ObservationError:
         return subject.name
+    return domain.name if domain.name.isprintable() else domain.uuid
 
 
 def _start_libvirt(_subject: Subject, _finding: Finding) -> list[str]:

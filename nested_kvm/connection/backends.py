@@ -1,7 +1,7 @@
 """Testinfra's own backends, bounded: this machine, containers, and what else Testinfra reaches."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 from urllib.parse import urlencode
@@ -20,24 +20,39 @@ from nested_kvm.errors import ConnectionFailed
 from nested_kvm.inventory.address import Address
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Bounds:
     target: str
     settings: Settings
+    running: set[LocalProgram] = field(default_factory=set)
+    is_closed: bool = False
 
     def run(self, argv: Sequence[str], data: bytes = b"") -> Answer:
         """Run a program on this machine.
 
         Raises:
-            ConnectionFailed: it cannot be started.
+            ConnectionFailed: it cannot be started, or the connection was closed.
             LimitExceeded: it took too long, or answered too much.
         """
         deadline = Deadline(self.settings.probe_timeout)
         gathered = Gathered(self.target, deadline, self.settings.answer_limit)
+        if self.is_closed:
+            raise gathered.broken("the connection was closed")
         try:
-            return LocalProgram(argv, data, gathered, deadline).communicate()
+            program = LocalProgram(argv, data, gathered, deadline)
         except OSError as error:
             raise gathered.broken(f"{argv[0]} cannot be started ({error.strerror})") from None
+        self.running.add(program)
+        try:
+            return program.communicate()
+        finally:
+            self.running.discard(program)
+
+    def close(self) -> None:
+        """End what runs, and start nothing more."""
+        self.is_closed = True
+        for program in tuple(self.running):
+            program.kill()
 
 
 class _BoundedBackend(BaseBackend):
@@ -73,9 +88,10 @@ class _BoundedBackend(BaseBackend):
 class BackendConnection:
     """A target that Testinfra reaches. Nothing stays open: each execution is a program of its own here."""
 
-    def __init__(self, name: str, backend: BaseBackend) -> None:
+    def __init__(self, name: str, backend: BaseBackend, bounds: _Bounds) -> None:
         self.name = name
         self._backend = backend
+        self._bounds = bounds
 
     @property
     def kind(self) -> str:
@@ -96,15 +112,12 @@ class BackendConnection:
         return Answer(result.rc if result.rc >= 0 else None, result.stdout_bytes, result.stderr_bytes)
 
     def close(self) -> None:
-        """Let go of the target: nothing is open."""
+        """Let go of the target: end what still runs there for us."""
+        self._bounds.close()
 
 
 class LocalConnection(BackendConnection):
     """This machine."""
-
-    def __init__(self, name: str, backend: BaseBackend, bounds: _Bounds) -> None:
-        super().__init__(name, backend)
-        self._bounds = bounds
 
     @override
     def execute(self, script: str, *arguments: str) -> Answer:
@@ -129,7 +142,7 @@ def connect_by_backend(address: Address, settings: Settings, name: str) -> Backe
         backend = _backend_class(address.scheme, bounds)(*([] if address.is_local else [host]), **options)
     except (RuntimeError, ValueError, ImportError, OSError) as error:
         raise ConnectionFailed(f"{name}: {address} cannot be used ({error})") from None
-    return LocalConnection(name, backend, bounds) if address.is_local else BackendConnection(name, backend)
+    return (LocalConnection if address.is_local else BackendConnection)(name, backend, bounds)
 
 
 def _backend_class(scheme: str, bounds: _Bounds) -> Callable[..., BaseBackend]:

@@ -99,11 +99,15 @@ class LocalProgram:
             raise self._gathered.timed_out() from None
         return status if status >= 0 else None
 
-    def _end(self) -> None:
-        """Kill what still runs. What runs as another user cannot be killed: then its pipes are closed."""
+    def kill(self) -> None:
+        """Kill what still runs, unless it runs as another user."""
         if self._process.poll() is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _end(self) -> None:
+        """Kill what still runs. What cannot be killed finds its pipes closed."""
+        self.kill()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()

@@ -1,8 +1,9 @@
 """Looks at many targets at once, each exactly once."""
 
-import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
 
 from nested_kvm.connection import AnyConnection, Settings, connect
 from nested_kvm.errors import ConnectionFailed, NestedKvmError, NotObserved, ObservationError
@@ -22,7 +23,8 @@ class Connections:
         self._targets = {target.name: target for target in inventory}
         self._settings = settings
         self._open: dict[str, AnyConnection | ObservationError] = {}
-        self._locks = {name: threading.Lock() for name in self._targets}
+        self._is_closed = False
+        self._locks = {name: Lock() for name in self._targets}
 
     def to(self, target: Target) -> AnyConnection:
         """The connection to a target; a `via: host` guest's leads through its L0's.
@@ -36,10 +38,13 @@ class Connections:
             connection = self._open[target.name]
         if isinstance(connection, ObservationError):
             raise connection
+        if self._is_closed:
+            connection.close()
         return connection
 
     def close(self, names: Iterable[str] | None = None) -> None:
-        """Let go of those targets, or of all."""
+        """Let go of those targets, or of all for good: also of one that is only being connected to."""
+        self._is_closed = self._is_closed or names is None
         for name in list(self._open) if names is None else names:
             connection = self._open.get(name)
             if connection is not None and not isinstance(connection, ObservationError):
@@ -78,18 +83,34 @@ def collect(
 
     `when_observed` is called in the calling thread. Interrupted, it lets go of every connection at once.
     """
-    executor = ThreadPoolExecutor(max_workers=max(1, forks), thread_name_prefix="observe")
     # A guest waits for its host's connection, so the hosts come first: else guests could hold every worker.
     targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.via_host)
-    futures = [executor.submit(_observe, target, connections, settings) for target in targets]
+    waiting: SimpleQueue[Target] = SimpleQueue()
+    seen: SimpleQueue[Bundle] = SimpleQueue()
+
+    def work() -> None:
+        with suppress(Empty):
+            while True:
+                seen.put(_observe(waiting.get_nowait(), connections, settings))
+
+    for target in targets:
+        waiting.put(target)
+    for number in range(min(max(1, forks), len(targets))):
+        # A daemon: an interrupted run does not wait for a target that hangs, as an executor's threads make it.
+        Thread(target=work, name=f"observe-{number}", daemon=True).start()
     try:
-        for future in as_completed(futures):
-            when_observed(future.result())
+        for _ in targets:
+            when_observed(seen.get())
     except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
+        _drain(waiting)
         connections.close()
         raise
-    executor.shutdown()
+
+
+def _drain(waiting: SimpleQueue[Target]) -> None:
+    with suppress(Empty):
+        while True:
+            waiting.get_nowait()
 
 
 def _observe(target: Target, connections: Connections, settings: Settings) -> Bundle:
@@ -97,3 +118,5 @@ def _observe(target: Target, connections: Connections, settings: Settings) -> Bu
         return observe(target, connections.to(target), settings)
     except NestedKvmError as error:
         return unusable_bundle(target, error)
+    except Exception as defect:  # noqa: BLE001 - the suite's own defect is an error of this target, and spoils no other
+        return unusable_bundle(target, defect, f"{target.name}: looking at it broke: {type(defect).__name__}: {defect}")

@@ -49,7 +49,10 @@ def reduce_domain_xml(text: str) -> str:
         commandline = SubElement(kept, f"{QEMU}commandline")
         for value in arguments:
             SubElement(commandline, f"{QEMU}arg", {"value": value})
-    return tostring(kept, encoding="unicode")
+    try:
+        return tostring(kept, encoding="unicode")
+    except RecursionError:
+        raise NotObserved("the domain's XML is nested too deeply") from None
 
 
 def _cpu_arguments(root: Element) -> Iterator[str]:

@@ -110,25 +110,33 @@ def read_bundles(directory: Path) -> Iterator[Bundle]:
     """Read every evidence file of a directory; one that is unusable yields a bundle that says so.
 
     Raises:
-        UsageError: there is no such directory, or no evidence in it.
+        UsageError: there is no such directory, or no evidence in it, or two files speak of one target.
     """
     if not directory.is_dir():
         raise UsageError(f"--evidence: {directory} is not a directory")
     paths = sorted(directory.glob("*.json"))
     if not paths:
         raise UsageError(f"--evidence: {directory} holds no *.json: nothing to audit")
+    seen: dict[str, Path] = {}
     for path in paths:
-        try:
-            yield read_bundle(path)
-        except EvidenceUnusable as error:
-            yield unusable_bundle(
-                Target(unquote(path.stem), TargetLevel.AUTO, Address.parse("local://"), Policy()), error
-            )
+        bundle = _bundle_or_why(path)
+        name = bundle.target.name
+        if seen.setdefault(name, path) is not path:
+            raise UsageError(f"--evidence: {seen[name].name} and {path.name} both speak of {name}")
+        yield bundle
 
 
-def unusable_bundle(target: Target, error: Exception) -> Bundle:
+def _bundle_or_why(path: Path) -> Bundle:
+    try:
+        return read_bundle(path)
+    except EvidenceUnusable as error:
+        target = Target(unquote(path.stem), TargetLevel.AUTO, Address.parse("local://"), Policy())
+        return unusable_bundle(target, error)
+
+
+def unusable_bundle(target: Target, error: Exception, message: str | None = None) -> Bundle:
     """A bundle that only says why the target could not be observed."""
-    failure = Failure(type(error).__name__, str(error))
+    failure = Failure(type(error).__name__, message or str(error))
     return Bundle(target, datetime.now(UTC), VERSION, failure=failure)
 
 

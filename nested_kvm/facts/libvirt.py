@@ -26,8 +26,9 @@ class Libvirt:
 
     @property
     def running(self) -> tuple[str, ...]:
-        """The names of the domains that run, and hold the KVM module."""
-        return tuple(record.name for record in self.records if record.state not in {"shut off", "crashed"})
+        """The domains that run, and hold the KVM module: by name, or by uuid where no line can show the name."""
+        running = (record for record in self.records if record.state not in {"shut off", "crashed"})
+        return tuple(record.name if record.name.isprintable() else record.uuid for record in running)
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:

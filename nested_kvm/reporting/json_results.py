@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from nested_kvm.diagnosis import Diagnosis
@@ -12,7 +13,10 @@ SCHEMA = "nested-kvm-compliance/results/1"
 
 
 def results_json(run: Run) -> str:
-    """The whole run as JSON text, in ASCII: no terminal that shows it is told anything by a target."""
+    """The whole run as JSON text, in ASCII: no terminal that shows it is told anything by a target.
+
+    Sorted, so that two runs can be compared, whatever order they looked in.
+    """
     document = {
         "schema": SCHEMA,
         "run": {
@@ -23,15 +27,20 @@ def results_json(run: Run) -> str:
             "inventory": run.inventory,
             "exit_status": run.exit_status,
         },
-        "targets": [_target(target) for target in run.targets],
-        "results": [_result(result) for result in run.results],
-        "diagnoses": [_diagnosis(diagnosis) for diagnosis in run.diagnoses],
+        "targets": [_target(each) for each in sorted(run.targets, key=_place)],
+        "results": [_result(each) for each in sorted(run.results, key=attrgetter("target", "subject", "control"))],
+        "diagnoses": [_diagnosis(each) for each in sorted(run.diagnoses, key=attrgetter("target"))],
     }
     return json.dumps(document, indent=1) + "\n"
 
 
 def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _place(target: TargetResult) -> tuple[str, bool, str]:
+    """Each host, then its guests."""
+    return target.host or target.name, target.host is not None, target.name
 
 
 def _target(target: TargetResult) -> dict[str, Any]:

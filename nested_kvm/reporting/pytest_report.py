@@ -4,6 +4,7 @@ import pytest
 
 from nested_kvm.reporting.html import log_of
 from nested_kvm.results import Result
+from nested_kvm.text import printable
 from nested_kvm.verdict import Outcome
 
 
@@ -25,4 +26,4 @@ def show_as(report: pytest.TestReport, result: Result) -> None:
     else:
         path, line, _ = report.location
         report.outcome = "skipped"
-        report.longrepr = (path, line or 0, f"{result.outcome.value}: {result.message}")
+        report.longrepr = (path, line or 0, f"{result.outcome.value}: {printable(result.message)}")
