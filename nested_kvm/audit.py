@@ -74,7 +74,7 @@ class Audit:
             if target.address is None:
                 continue
             bundle = saved.get(target.name)
-            if bundle is not None and target.address is not None:
+            if bundle is not None:
                 level = bundle.target.level
                 yield replace(bundle, target=replace(target, level=level if target.level == "auto" else target.level))
             else:

@@ -29,7 +29,7 @@ def check_applies(control: Control, subject: Subject) -> None:
         raise NotApplicable(f"asked only where nested is {control.only}, and here it is {subject.policy.nested}")
     machine = subject.machine
     if machine.target.address is None:
-        raise NotChecked(f"{machine.target.name} has no address: it is judged from its L0 alone")
+        raise NotChecked(f"{machine.target.name} is judged from its L0 alone: no address of it was given or chosen")
     if machine.bundle.failure is not None:
         raise ObservationError(machine.bundle.failure.message)
     if control.architectures is not None and machine.cpu.architecture not in control.architectures:

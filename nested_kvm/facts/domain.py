@@ -56,8 +56,9 @@ class Domain:
     def promise(self, vendor: Vendor) -> Promise:
         """Whether its persistent definition gives `vendor`'s flag.
 
-        What a running host-model or an `optional` feature came to decides over the rule. Where the definition
-        was changed since the start the live XML speaks of another one, and decides nothing.
+        What a running host-model or an `optional` feature came to decides over the rule, but for one thing: a flag
+        that host-model never gives by itself may come from a feature that was taken out since the start. Where the
+        definition surely was changed, the live XML speaks of another one, and decides nothing.
         """
         by_rule = self.cpu.promise(vendor)
         live = self.live_cpu
@@ -98,6 +99,8 @@ class Domain:
 def _seen(live: CpuDefinition, vendor: Vendor, by_rule: Promise) -> Promise | None:
     """What the live XML says of the flag by name; None: nothing."""
     policy = live.features.get(vendor.flag)
+    if policy in {"require", "force"} and by_rule.gives_flag is Answer.NO:
+        return Promise(Answer.UNKNOWN, f"{by_rule.reason}, and its live XML says {policy} {vendor.flag}")
     if policy in {"require", "force"}:
         return Promise(Answer.YES, f"its live XML says {policy} {vendor.flag}")
     if policy in {"disable", "forbid"}:

@@ -1,5 +1,6 @@
 """The inventory file's exact schema. Unknown keys, and words of another type, are errors."""
 
+import re
 import unicodedata
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.policy import Nested, Persistence, Undeclared
 
 NO_LIBVIRT = "none"
+_LIBVIRT_URI = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9]+)?://[^\s]*")
 
 
 def _name(text: str) -> str:
@@ -26,6 +28,12 @@ def _address(text: str) -> str:
         Address.parse(text)
     except InventoryError as error:
         raise ValueError(str(error)) from None
+    return text
+
+
+def _libvirt_uri(text: str) -> str:
+    if text != NO_LIBVIRT and not _LIBVIRT_URI.fullmatch(text):
+        raise ValueError(f"{text!r} is no libvirt URI of the form qemu:///system, and not `none`")
     return text
 
 
@@ -57,7 +65,7 @@ class HostSection(PolicySection):
 
     address: Annotated[str, AfterValidator(_address)] | None = None
     level: TargetLevel = TargetLevel.L0
-    libvirt: str = "qemu:///system"
+    libvirt: Annotated[str, AfterValidator(_libvirt_uri)] = "qemu:///system"
     guests: dict[Name, GuestSection] = Field(default_factory=dict)
 
 

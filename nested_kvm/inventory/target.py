@@ -57,6 +57,9 @@ class Inventory:
     def select(self, patterns: list[str]) -> "Inventory":
         """Keep the targets whose names match one of the glob patterns.
 
+        A guest that does not match stays without its address where its host does: its domain is found there, and is
+        judged by the guest's own policy.
+
         Raises:
             UsageError: a pattern matches nothing; it names the pattern and the nearest that would.
         """
@@ -65,5 +68,8 @@ class Inventory:
                 known = ", ".join(target.name for target in self.targets[:10])
                 more = ", …" if len(self.targets) > 10 else ""  # noqa: PLR2004 - as many as are listed
                 raise UsageError(f"--hosts: {pattern!r} matches no target of {self.source} (it has {known}{more})")
-        chosen = (target for target in self.targets if any(fnmatchcase(target.name, each) for each in patterns))
-        return replace(self, targets=tuple(chosen))
+        chosen = {target.name for target in self.targets if any(fnmatchcase(target.name, each) for each in patterns)}
+        guests = (replace(target, address=None) for target in self.targets if target.host in chosen - {target.name})
+        seen_from_outside = {guest.name: guest for guest in guests if guest.name not in chosen}
+        kept = (seen_from_outside.get(target.name, target) for target in self.targets)
+        return replace(self, targets=tuple(each for each in kept if each.name in chosen | set(seen_from_outside)))

@@ -30,7 +30,7 @@ def domain(inactive: str, live: str | None = None, *, persistent: bool = True) -
     [
         (HOST_MODEL, None, Answer.NO),
         (HOST_MODEL, EXPANDED.format("disable"), Answer.NO),
-        (HOST_MODEL, EXPANDED.format("require"), Answer.YES),
+        (HOST_MODEL, EXPANDED.format("require"), Answer.UNKNOWN),
         (OPTIONAL, None, Answer.UNKNOWN),
         (OPTIONAL, "<cpu><model>EPYC</model><feature policy='require' name='svm'/></cpu>", Answer.YES),
         (OPTIONAL, "<cpu><model>EPYC</model><feature policy='disable' name='svm'/></cpu>", Answer.NO),

@@ -141,7 +141,23 @@ def test_the_inventories_that_come_along_can_be_read(name: str) -> None:
 
 def test_a_pattern_selects_targets_and_one_that_matches_nothing_is_refused(file: Path) -> None:
     inventory = load(file, "hosts: {kvm-a: {guests: {ci-1: {}}}, kvm-b: {}}\n")
-    assert [target.name for target in inventory.select(["kvm-*"])] == ["kvm-a", "kvm-b"]
+    assert [target.name for target in inventory.select(["kvm-*"]) if target.address] == ["kvm-a", "kvm-b"]
     assert [target.name for target in inventory.select(["ci-1", "kvm-b"])] == ["ci-1", "kvm-b"]
     with pytest.raises(UsageError, match="'db-\\*' matches no target"):
         inventory.select(["kvm-*", "db-*"])
+
+
+def test_a_guest_of_a_chosen_host_keeps_its_own_policy_though_nothing_looks_into_it(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text("hosts: {kvm-a: {guests: {ci-1: {address: ssh://ci-1, nested: forbidden}}}, kvm-b: {}}")
+    chosen = load_inventory(file).select(["kvm-a"])
+    assert [(target.name, target.address is None) for target in chosen] == [("kvm-a", False), ("ci-1", True)]
+    assert not chosen.targets[1].policy.is_required
+
+
+@pytest.mark.parametrize("uri", ["", "here", "qemu:/system", "qemu:///a b"])
+def test_a_libvirt_uri_is_one_or_none(tmp_path: Path, uri: str) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(f"hosts:\n  kvm-a:\n    libvirt: '{uri}'\n")
+    with pytest.raises(InventoryError, match=r"fleet.yaml:3: hosts.kvm-a.libvirt: .* is no libvirt URI"):
+        load_inventory(file)
