@@ -1,0 +1,111 @@
+"""The guests: one row for each way of defining a CPU, and what the guest truly gets."""
+
+import uuid
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+NAMESPACE = uuid.UUID("6a1f77c4-5b0d-4c52-9d11-7761b0a10000")
+MEMORY_MIB = 448
+
+PASSTHROUGH = "<cpu mode='host-passthrough'/>"
+QEMU64 = "<cpu mode='custom' match='exact'><model>qemu64</model></cpu>"
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A libvirt domain of the lab, its address, and the truth expected inside it."""
+
+    name: str
+    number: int
+    cpu: str
+    flag_when_nested: bool
+    started_with: str | None = None
+    """The definition it is started with, where `cpu` is put in place only afterwards."""
+    at_up: bool = False
+    """Whether `lab up` starts it: each one costs half a minute of emulation."""
+
+    @property
+    def address(self) -> str:
+        """Its address on the host's own network."""
+        return f"192.168.77.{self.number}"
+
+    def expects_flag(self, *, nested: bool) -> bool:
+        """With nested off no definition gives the flag, whatever its XML promises."""
+        return nested and self.flag_when_nested
+
+    def starting_xml(self) -> str:
+        """The definition to start it with."""
+        return self._domain(self.started_with if self.started_with is not None else self.cpu)
+
+    def xml(self) -> str:
+        """The definition that stays."""
+        return self._domain(self.cpu)
+
+    def _domain(self, cpu: str) -> str:
+        command = (
+            "root=/dev/vda console=ttyS0 net.ifnames=0 mitigations=off quiet panic=-1 init=/sbin/lab-init "
+            f"lab.name={self.name} lab.address={self.address}"
+        )
+        return DOMAIN.format(
+            name=escape(self.name),
+            uuid=uuid.uuid5(NAMESPACE, self.name),
+            memory=MEMORY_MIB,
+            command=escape(command),
+            cpu=cpu,
+            number=self.number,
+        )
+
+
+DOMAIN = """<domain type='kvm'>
+  <name>{name}</name>
+  <uuid>{uuid}</uuid>
+  <memory unit='MiB'>{memory}</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>/boot/lab-vmlinuz</kernel>
+    <initrd>/boot/lab-initrd</initrd>
+    <cmdline>{command}</cmdline>
+  </os>
+  <features><acpi/><apic/></features>
+  {cpu}
+  <on_crash>destroy</on_crash>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='unsafe'/>
+      <source file='/var/lib/libvirt/images/{name}.qcow2'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <interface type='network'>
+      <mac address='52:54:00:77:00:{number:02x}'/>
+      <source network='lab'/>
+      <model type='virtio'/>
+      <rom enabled='no'/>
+    </interface>
+    <serial type='file'><source path='/var/log/libvirt/qemu/{name}.console'/></serial>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+  </devices>
+</domain>
+"""
+
+HOST_MODEL = "<cpu mode='host-model'/>"
+HOST_MODEL_SVM = "<cpu mode='host-model'><feature policy='require' name='svm'/></cpu>"
+SVM_DISABLED = "<cpu mode='host-passthrough'><feature policy='disable' name='svm'/></cpu>"
+
+GUESTS = (
+    Guest("passthrough", 11, PASSTHROUGH, flag_when_nested=True, at_up=True),
+    Guest("host-model", 12, HOST_MODEL, flag_when_nested=False, at_up=True),
+    Guest("changed", 13, PASSTHROUGH, flag_when_nested=False, started_with=QEMU64, at_up=True),
+    Guest("host-model-svm", 14, HOST_MODEL_SVM, flag_when_nested=True),
+    Guest("qemu64", 15, QEMU64, flag_when_nested=False),
+    Guest("svm-disabled", 16, SVM_DISABLED, flag_when_nested=False),
+    Guest("no-cpu", 17, "", flag_when_nested=False),
+    Guest("shut-off", 18, PASSTHROUGH, flag_when_nested=True),
+)
+
+
+def named(name: str) -> Guest:
+    """The guest of that name; KeyError where there is none."""
+    return {guest.name: guest for guest in GUESTS}[name]
