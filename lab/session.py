@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lab import image, keys, needs
 from lab.emulator import BOOT_LIMIT, Emulator
 from lab.errors import GuestHungError, HostLostError, LabError, NotRunningError, RemoteError
-from lab.guests import GUESTS
+from lab.guests import GUESTS, named
 from lab.host import Host
 from lab.place import Place
 
@@ -107,13 +107,28 @@ class Session:
 
     def start_guest(self, name: str) -> None:
         """Start one guest, saying so; several at once is what emulation does not survive."""
-        guest = {guest.name: guest for guest in GUESTS}.get(name)
-        if guest is None:
-            raise LabError(f"no guest {name}; there are {', '.join(guest.name for guest in GUESTS)}")
         say(f"starting guest {name}: usually 10 to 30 s")
         begun = time.monotonic()
-        self.host.start(guest)
+        self.host.start(named(name))
         say(f"  {name} is up after {time.monotonic() - begun:.0f} s")
+
+    def stop_guest(self, name: str) -> None:
+        """Stop one guest."""
+        self.host.stop(named(name))
+
+    def restore(self, names: list[str]) -> None:
+        """Start those of the named guests that no longer run."""
+        running = self.host.running()
+        for name in names:
+            if name not in running:
+                self.start_guest(name)
+
+    def set_nested(self, *, on: bool) -> None:
+        """Reload the host's module with nested on or off, and start the guests that had to be stopped for it."""
+        ran = self.host.running()
+        self.host.stop_all()
+        self.host.set_nested(on=on)
+        self.restore(ran)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from lab.place import SOURCE
 from lab.shell import Shell
 
 L2_LIMIT = 120
@@ -35,8 +34,7 @@ def inside(guest: Shell) -> Inside:
 
 def l2_answers(guest: Shell) -> bool:
     """Whether a guest of this guest boots under KVM and says so."""
-    script = (SOURCE / "boot-l2.sh").read_bytes()
-    return guest.ask("sh -s", limit=L2_LIMIT, stdin=script).out.strip() == "L2OK"
+    return guest.ask("boot-l2", limit=L2_LIMIT).out.strip() == "L2OK"
 
 
 def nested_runs(host: Shell, domain: str) -> int:
