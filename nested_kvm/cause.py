@@ -1,0 +1,127 @@
+"""Why a requirement is violated: a code that programs match on, and a sentence for people."""
+
+from enum import Enum
+from typing import Self
+
+
+class Cause(Enum):
+    """One cause: its value is its code, its `explanation` one sentence in plain words."""
+
+    explanation: str
+
+    def __new__(cls, code: str, explanation: str) -> Self:
+        """Make a member of its code and its explanation."""
+        cause = object.__new__(cls)
+        cause._value_ = code
+        cause.explanation = explanation
+        return cause
+
+    @property
+    def code(self) -> str:
+        """The code, as results carry it."""
+        return str(self.value)
+
+    CPU_LACKS_FLAG = (
+        "cpu-lacks-flag",
+        "The CPU does not offer hardware virtualization: the model lacks it, or the firmware hides it.",
+    )
+    FIRMWARE_DISABLED = (
+        "firmware-disabled",
+        "The firmware (BIOS/UEFI) has switched hardware virtualization off.",
+    )
+    L0_IS_A_GUEST = (
+        "l0-is-a-guest",
+        "This host is itself a virtual machine, and its own host withholds hardware virtualization.",
+    )
+    DEV_KVM_MISSING = (
+        "dev-kvm-missing",
+        "/dev/kvm is not there, or is not the kernel's KVM device, so no VM can run under KVM.",
+    )
+    MODULE_NOT_LOADED = (
+        "module-not-loaded",
+        "The KVM module of this CPU's vendor is not loaded.",
+    )
+    MODULE_LOAD_FAILED = (
+        "module-load-failed",
+        "The kernel tried to load the KVM module and refused.",
+    )
+    OTHER_HYPERVISOR_OWNS_CPU = (
+        "other-hypervisor-owns-cpu",
+        "Another hypervisor (VirtualBox, VMware) holds the CPU's virtualization mode.",
+    )
+    NESTED_OFF = (
+        "nested-off",
+        "The running KVM module does not offer nested virtualization: guests see neither vmx nor svm.",
+    )
+    NESTED_ON = (
+        "nested-on",
+        "The running KVM module offers nested virtualization, which the policy forbids.",
+    )
+    PERSISTED_VALUE_INVALID = (
+        "persisted-value-invalid",
+        "A value invalid for its type keeps the module from loading: after a reboot there is no /dev/kvm.",
+    )
+    PERSISTED_OFF = (
+        "persisted-off",
+        "The next load of the module, at the latest after the next boot, turns nested virtualization off.",
+    )
+    PERSISTED_ON = (
+        "persisted-on",
+        "The next load of the module, at the latest after the next boot, turns nested virtualization on.",
+    )
+    CMDLINE_OVERRIDES = (
+        "cmdline-overrides",
+        "The kernel command line overrides what modprobe.d says.",
+    )
+    RELOAD_PENDING = (
+        "reload-pending",
+        "A loaded module keeps its value until it is reloaded, which needs every guest off.",
+    )
+    NOT_EXPLICIT = (
+        "not-explicit",
+        "No configuration line that the kernel will see says so; it rests on the kernel's default.",
+    )
+    LIBVIRT_UNREACHABLE = (
+        "libvirt-unreachable",
+        "libvirt does not answer, so its guests can neither be judged nor managed.",
+    )
+    DOMAIN_EMULATED = (
+        "domain-emulated",
+        "The domain is emulated by TCG instead of running under KVM.",
+    )
+    FEATURE_DISABLED = (
+        "feature-disabled",
+        "The domain's CPU definition takes the virtualization flag away.",
+    )
+    HOST_MODEL_DROPS_SVM = (
+        "host-model-drops-svm",
+        "On AMD, libvirt's host-model gives no svm unless the definition asks for it by name.",
+    )
+    NAMED_MODEL_LACKS_FLAG = (
+        "named-model-lacks-flag",
+        "A named CPU model gives no virtualization flag under KVM unless the definition asks for it by name.",
+    )
+    WRONG_VENDOR_FEATURE = (
+        "wrong-vendor-feature",
+        "The domain asks for the other CPU vendor's model or virtualization flag.",
+    )
+    DOMAIN_GIVES_FLAG = (
+        "domain-gives-flag",
+        "The domain's CPU definition gives its guest the virtualization flag, which the policy forbids.",
+    )
+    POWER_CYCLE_PENDING = (
+        "power-cycle-pending",
+        "A domain keeps the CPU it was started with until it is shut down and started: no reboot helps.",
+    )
+    FLAG_MISSING = (
+        "flag-missing",
+        "The guest's CPUs do not show the virtualization flag.",
+    )
+    FLAG_PRESENT = (
+        "flag-present",
+        "The guest's CPUs show the virtualization flag, which the policy forbids.",
+    )
+    GUEST_KERNEL_LACKS_KVM = (
+        "guest-kernel-lacks-kvm",
+        "The guest's kernel has no KVM module to load.",
+    )

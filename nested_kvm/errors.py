@@ -1,0 +1,66 @@
+"""Everything the suite raises on purpose.
+
+::
+
+    NestedKvmError
+    ├── UsageError               the run cannot begin: exit status 4
+    │   └── InventoryError       … because of the inventory: file, line and key
+    ├── ObservationError         something could not be looked at: outcome `error`
+    │   ├── ConnectionFailed     no way to the target
+    │   │   ├── HostKeyRejected  … because it is not known to be the machine it claims to be
+    │   │   └── LoginRejected    … because it does not let us in
+    │   ├── LimitExceeded        it took too long or said too much, and was closed
+    │   ├── AnswerUnusable       the probe's answer is cut, empty or not the probe's
+    │   ├── EvidenceUnusable     an evidence file is not one, or of a newer schema
+    │   └── NotObserved          the evidence lacks one reading: missing, denied, timed out
+    └── Verdict                  what a check says other than "it holds"; defined in `verdict.py`
+        ├── Finding              the requirement is violated: outcome `fail`
+        ├── Undecided            looked, and the evidence does not decide: `unknown`
+        ├── NotApplicable        the requirement does not speak of this subject: `notapplicable`
+        ├── NotChecked           deliberately not looked at: `notchecked`
+        └── Informed             looked, nothing is required here: `informational`
+"""
+
+
+class NestedKvmError(Exception):
+    """The root: whatever is not below it is a defect of the suite."""
+
+
+class UsageError(NestedKvmError):
+    """The run cannot begin as it was asked for."""
+
+
+class InventoryError(UsageError):
+    """The inventory cannot be used; the message names file, line and key."""
+
+
+class ObservationError(NestedKvmError):
+    """Something could not be looked at. Never a finding, never a pass."""
+
+
+class ConnectionFailed(ObservationError):
+    """The target could not be reached."""
+
+
+class HostKeyRejected(ConnectionFailed):
+    """The target's host key is unknown, or contradicts known_hosts."""
+
+
+class LoginRejected(ConnectionFailed):
+    """The target refused every credential that was offered."""
+
+
+class LimitExceeded(ObservationError):
+    """A time or size limit was broken, and the target was closed at once."""
+
+
+class AnswerUnusable(ObservationError):
+    """The probe's answer is cut, empty, or not the probe's."""
+
+
+class EvidenceUnusable(ObservationError):
+    """An evidence file is not one, is broken, or comes from a newer schema."""
+
+
+class NotObserved(ObservationError):
+    """One reading is not in the evidence; the message says which, and why."""

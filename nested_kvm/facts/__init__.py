@@ -1,0 +1,1 @@
+"""What the readings say: nouns, made by pure functions, one subject a file."""

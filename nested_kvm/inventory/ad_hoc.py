@@ -1,0 +1,41 @@
+"""An inventory made of `--hosts` alone, with Testinfra's host specs."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from nested_kvm.errors import InventoryError, UsageError
+from nested_kvm.inventory.address import Address
+from nested_kvm.inventory.target import Inventory, Target, TargetLevel
+from nested_kvm.policy import Policy
+
+
+def ad_hoc_inventory(
+    specs: Sequence[str], level: TargetLevel, policy: Policy, default_scheme: str = "ssh"
+) -> Inventory:
+    """Make targets of host specs; a spec given twice is one target.
+
+    Raises:
+        UsageError: one of them is no host spec.
+    """
+    try:
+        addresses = [Address.parse(spec, default_scheme) for spec in dict.fromkeys(specs)]
+    except InventoryError as error:
+        raise UsageError(f"--hosts: {error}") from None
+    short = [_short_name(address) for address in addresses]
+    count = Counter(short)
+    names = [
+        name if count[name] == 1 else address.spec for name, address in zip(short, addresses, strict=True)
+    ]
+    return Inventory(
+        "--hosts", tuple(_target(*pair, level, policy) for pair in zip(names, addresses, strict=True))
+    )
+
+
+def _short_name(address: Address) -> str:
+    if address.is_local:
+        return "localhost"
+    return address.spec.rpartition("://")[2].partition("?")[0].rstrip("/") or address.spec
+
+
+def _target(name: str, address: Address, level: TargetLevel, policy: Policy) -> Target:
+    return Target(name, level, address, policy, libvirt="qemu:///system")

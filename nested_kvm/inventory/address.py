@@ -1,0 +1,100 @@
+"""Where a target is: a Testinfra host spec, taken apart without connecting to anything."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from nested_kvm.errors import InventoryError
+
+SSH_SCHEMES = frozenset({"ssh", "paramiko", "safe-ssh"})
+"""Testinfra's names for SSH: all of them mean the suite's own in-process connection."""
+
+OTHER_SCHEMES = frozenset(
+    {"local", "docker", "podman", "kubectl", "lxc", "openshift", "salt", "ansible", "chroot"}
+)
+"""Testinfra's other backends: each carries the same probe."""
+
+AGENT = "agent"
+"""Not a host spec: the guest is reached through libvirt's guest agent."""
+
+_HOST = re.compile(r"[\w.:%-]+", re.ASCII)
+_CONTAINER = re.compile(r"[\w./@:*-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One target's address. `scheme` is `ssh`, or the Testinfra backend's name for all else."""
+
+    spec: str
+    scheme: str
+    host: str = ""
+    user: str | None = None
+    port: int | None = None
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def is_ssh(self) -> bool:
+        """Whether the suite's own SSH connection leads there."""
+        return self.scheme == "ssh"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is the machine the suite runs on."""
+        return self.scheme == "local"
+
+    @classmethod
+    def parse(cls, spec: str, default_scheme: str = "ssh") -> Self:
+        """Take a host spec apart: `ssh://root@kvm-a:22`, `local://`, `docker://name`, or a bare `kvm-a`.
+
+        Raises:
+            InventoryError: it is not one; the message quotes it.
+        """
+        if spec == AGENT:
+            return cls(spec, AGENT)
+        text = spec if "://" in spec else f"{default_scheme}://{spec}"
+        try:
+            url = urlsplit(text)
+            options = dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
+        except ValueError as error:
+            raise InventoryError(f"{spec!r} is not an address: {error}") from None
+        if url.fragment or url.path not in {"", "/"}:
+            raise InventoryError(f"{spec!r} is not an address: nothing may follow the host but ?options")
+        scheme = "ssh" if url.scheme in SSH_SCHEMES else url.scheme
+        if scheme == "ssh":
+            return cls._ssh(spec, url.netloc, options)
+        return cls._other(spec, scheme, url.netloc, options)
+
+    @classmethod
+    def _ssh(cls, spec: str, netloc: str, options: Mapping[str, str]) -> Self:
+        url = urlsplit(f"ssh://{netloc}")
+        try:
+            port = url.port
+        except ValueError:
+            raise InventoryError(f"{spec!r} is not an address: a port is a number up to 65535") from None
+        if url.password is not None:
+            raise InventoryError(f"an address ({url.hostname}) carries a password: use a key or an agent")
+        host = unquote(url.netloc.rpartition("@")[2])
+        host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        if not _HOST.fullmatch(host) or host.startswith("-"):
+            raise InventoryError(f"{spec!r} is not an address: {host!r} is no host name")
+        user = unquote(url.username) if url.username else None
+        return cls(spec, "ssh", host, user, port, MappingProxyType(dict(options)))
+
+    @classmethod
+    def _other(cls, spec: str, scheme: str, netloc: str, options: Mapping[str, str]) -> Self:
+        if scheme not in OTHER_SCHEMES:
+            known = ", ".join(sorted(SSH_SCHEMES | OTHER_SCHEMES))
+            raise InventoryError(f"{spec!r} is not an address: {scheme}:// is unknown (known: {known})")
+        if not _CONTAINER.fullmatch(netloc) or netloc.startswith("-"):
+            raise InventoryError(f"{spec!r} is not an address: {netloc!r} is no name for {scheme}://")
+        if scheme == "local" and netloc:
+            raise InventoryError(f"{spec!r} is not an address: local:// takes no host")
+        if scheme != "local" and not netloc:
+            raise InventoryError(f"{spec!r} is not an address: {scheme}:// takes a name")
+        return cls(spec, scheme, netloc, None, None, MappingProxyType(dict(options)))
+
+    def __str__(self) -> str:
+        return self.spec

@@ -1,0 +1,68 @@
+"""The inventory file's exact schema. Unknown keys, and words of another type, are errors."""
+
+import unicodedata
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from nested_kvm.errors import InventoryError
+from nested_kvm.inventory.address import Address
+from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.policy import Nested, Persistence, Undeclared
+
+NO_LIBVIRT = "none"
+
+
+def _name(text: str) -> str:
+    if not text.strip() or any(unicodedata.category(letter).startswith("C") for letter in text):
+        raise ValueError("a name has at least one visible character, and no control characters")
+    if len(text.encode()) > 250:  # noqa: PLR2004 - what fits a file name beside its suffix
+        raise ValueError("a name has at most 250 bytes")
+    return text
+
+
+def _address(text: str) -> str:
+    try:
+        Address.parse(text)
+    except InventoryError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PolicySection(_Section):
+    """`policy:`, and the same keys wherever a host or a guest overrides them."""
+
+    nested: Nested | None = None
+    persistence: Persistence | None = None
+    undeclared: Undeclared | None = None
+
+
+class GuestSection(PolicySection):
+    """One entry of a host's `guests:`."""
+
+    domain: Name | None = None
+    address: Annotated[str, AfterValidator(_address)] | None = None
+    via: Literal["host"] | None = None
+
+
+class HostSection(PolicySection):
+    """One entry of `hosts:`."""
+
+    address: Annotated[str, AfterValidator(_address)] | None = None
+    level: TargetLevel = TargetLevel.L0
+    libvirt: str = "qemu:///system"
+    guests: dict[Name, GuestSection] = Field(default_factory=dict)
+
+
+class InventoryFile(_Section):
+    """The whole file."""
+
+    policy: PolicySection = PolicySection()
+    hosts: dict[Name, HostSection] = Field(min_length=1)

@@ -1,0 +1,73 @@
+"""One machine of the fleet, and what the inventory says of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from nested_kvm.errors import UsageError
+from nested_kvm.inventory.address import Address
+from nested_kvm.policy import Policy
+
+
+class TargetLevel(StrEnum):
+    """What a target is. `AUTO`: an L1 where its CPUs carry the `hypervisor` flag, else an L0."""
+
+    AUTO = "auto"
+    L0 = "L0"
+    L1 = "L1"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An L0, or an L1 with the name of its L0 in `host` where the inventory knows it."""
+
+    name: str
+    level: TargetLevel
+    address: Address | None
+    """None: nothing leads into this guest, it is judged from its L0 alone."""
+    policy: Policy
+    host: str | None = None
+    domain: str | None = None
+    """libvirt's name, or uuid, of this guest on its host."""
+    via_host: bool = False
+    """Reached through the L0's own connection."""
+    libvirt: str | None = None
+    """The libvirt URI to ask on an L0; None: there is no libvirt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The fleet. `targets` keeps the file's order, each host before its guests."""
+
+    source: str
+    targets: tuple[Target, ...]
+
+    def __iter__(self) -> Iterator[Target]:
+        return iter(self.targets)
+
+    def named(self, name: str) -> Target | None:
+        """The target of that name."""
+        return next((target for target in self.targets if target.name == name), None)
+
+    def guests_of(self, host: str) -> tuple[Target, ...]:
+        """The guests that the inventory names on that host."""
+        return tuple(target for target in self.targets if target.host == host)
+
+    def select(self, patterns: list[str]) -> "Inventory":
+        """Keep the targets whose names match one of the glob patterns.
+
+        Raises:
+            UsageError: a pattern matches nothing; it names the pattern and the nearest that would.
+        """
+        for pattern in patterns:
+            if not any(fnmatchcase(target.name, pattern) for target in self.targets):
+                known = ", ".join(target.name for target in self.targets[:10])
+                more = ", …" if len(self.targets) > 10 else ""  # noqa: PLR2004 - as many as are listed
+                raise UsageError(
+                    f"--hosts: {pattern!r} matches no target of {self.source} (it has {known}{more})"
+                )
+        chosen = (
+            target for target in self.targets if any(fnmatchcase(target.name, each) for each in patterns)
+        )
+        return replace(self, targets=tuple(chosen))
