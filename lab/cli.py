@@ -1,6 +1,7 @@
 """`python3 -m lab VERB`: the lab by hand, by make and by the tests."""
 
 import argparse
+import signal
 import sys
 
 from lab import needs, scenario, truth
@@ -13,6 +14,9 @@ from lab.session import Session
 def main() -> int:
     """Run a verb; a failure is one line and status 1, Ctrl-C is 130."""
     words = _parser().parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Ended from outside is no other than Ctrl-C: what was begun is taken back.
+        signal.signal(number, signal.default_int_handler)
     try:
         return _VERBS[words.verb](Session(from_environment()), words)
     except LabError as error:
@@ -30,7 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("up", help="build (once) and start the host and its first guests")
     verbs.add_parser("down", help="end everything; the image is kept")
     verbs.add_parser("status", help="what runs; status 3 when the lab is down")
-    for verb, text in (("start", "start a guest"), ("stop", "stop a guest"), ("truth", "look inside a guest")):
+    for verb, text in (
+        ("start", "start a guest"),
+        ("stop", "stop a guest"),
+        ("truth", "look inside a guest"),
+    ):
         verbs.add_parser(verb, help=text).add_argument("guest", choices=[guest.name for guest in GUESTS])
     verbs.add_parser("nested", help="reload kvm_amd on the host").add_argument("value", choices=["on", "off"])
     play = verbs.add_parser("scenario", help="put the lab into a state, or back")
@@ -105,6 +113,13 @@ def _scenario(session: Session, words: argparse.Namespace) -> int:
 
 
 _VERBS = {
-    "deps": _deps, "up": _up, "down": _down, "status": _status, "start": _start, "stop": _stop, "truth": _truth,
-    "nested": _nested, "scenario": _scenario,
+    "deps": _deps,
+    "up": _up,
+    "down": _down,
+    "status": _status,
+    "start": _start,
+    "stop": _stop,
+    "truth": _truth,
+    "nested": _nested,
+    "scenario": _scenario,
 }

@@ -48,7 +48,11 @@ class Emulator:
         self._make_disk()
         with (self.place.run / "qemu.log").open("wb") as log:
             process = subprocess.Popen(
-                self._command(), cwd=self.place.run, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self._command(),
+                cwd=self.place.run,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
             )
         self._pid_file.write_text(f"{process.pid}\n")
@@ -68,7 +72,7 @@ class Emulator:
             raise HostLostError(f"the emulated host has ended: {self._last_words()}")
 
     def status(self) -> str:
-        """QEMU's own word for the machine: running, paused, internal-error …"""
+        """QEMU's own word for the machine: running, paused, internal-error and the like."""
         with socket.socket(socket.AF_UNIX) as monitor:
             monitor.settimeout(END_LIMIT)
             # The address of a socket is short, and a checkout's path may be long.
@@ -97,7 +101,11 @@ class Emulator:
 
     def _last_words(self) -> str:
         for name in ("console.log", "qemu.log"):
-            text = (self.place.run / name).read_text(errors="replace") if (self.place.run / name).exists() else ""
+            text = (
+                (self.place.run / name).read_text(errors="replace")
+                if (self.place.run / name).exists()
+                else ""
+            )
             panics = [line for line in text.splitlines() if "panic" in line or "qemu-system" in line]
             if panics:
                 return panics[-1].strip()
@@ -106,18 +114,48 @@ class Emulator:
     def _command(self) -> list[str]:
         image = self.place.image
         return [
-            needs.program("qemu-system-x86_64"), "-name", self._name(), "-nodefaults", "-no-user-config",
-            "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "EPYC,+svm,+npt",
-            "-smp", "2", "-m", str(MEMORY_MIB), "-display", "none", "-no-reboot",
-            "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd"), "-append", COMMAND_LINE,
-            "-drive", "file=host.qcow2,if=none,id=root,format=qcow2,cache=unsafe",
-            "-device", "virtio-blk-pci,drive=root,addr=4",
-            "-drive", f"file={image / 'base.raw'},if=none,id=base,format=raw,readonly=on",
-            "-device", "virtio-blk-pci,drive=base,addr=5",
-            "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:{ADDRESS}:{self.place.port}-:22",
-            "-device", "virtio-net-pci,netdev=net,addr=6,romfile=",
-            "-device", "virtio-rng-pci,addr=7", "-serial", "file:console.log",
-            "-qmp", "unix:monitor.sock,server=on,wait=off",
+            needs.program("qemu-system-x86_64"),
+            "-name",
+            self._name(),
+            "-nodefaults",
+            "-no-user-config",
+            "-machine",
+            "q35",
+            "-accel",
+            "tcg,thread=multi,tb-size=1024",
+            "-cpu",
+            "EPYC,+svm,+npt",
+            "-smp",
+            "2",
+            "-m",
+            str(MEMORY_MIB),
+            "-display",
+            "none",
+            "-no-reboot",
+            "-kernel",
+            str(image / "vmlinuz"),
+            "-initrd",
+            str(image / "initrd"),
+            "-append",
+            COMMAND_LINE,
+            "-drive",
+            "file=host.qcow2,if=none,id=root,format=qcow2,cache=unsafe",
+            "-device",
+            "virtio-blk-pci,drive=root,addr=4",
+            "-drive",
+            f"file={image / 'base.raw'},if=none,id=base,format=raw,readonly=on",
+            "-device",
+            "virtio-blk-pci,drive=base,addr=5",
+            "-netdev",
+            f"user,id=net,restrict=on,hostfwd=tcp:{ADDRESS}:{self.place.port}-:22",
+            "-device",
+            "virtio-net-pci,netdev=net,addr=6,romfile=",
+            "-device",
+            "virtio-rng-pci,addr=7",
+            "-serial",
+            "file:console.log",
+            "-qmp",
+            "unix:monitor.sock,server=on,wait=off",
         ]
 
 

@@ -12,7 +12,7 @@ GUEST_LIMIT = 150
 TRIES = 3
 # sshd's greeting proves that the guest's init has come to its end; asking L0 costs one login, not one a try.
 AWAIT = (
-    "timeout {limit} bash -c 'until read -rt 5 line 2>/dev/null </dev/tcp/{address}/22 && [[ $line == SSH-* ]]; "
+    "timeout {limit} bash -c 'until read -rt 5 line </dev/tcp/{address}/22 && [[ $line == SSH-* ]]; "
     "do sleep 0.5; done' 2>/dev/null"
 )
 
@@ -34,7 +34,11 @@ class Host:
 
     def define_all(self) -> None:
         """Give libvirt every guest, each with a disk of its own over the shared image."""
-        script = ["set -e", "cd /var/lib/libvirt/images", "qemu-img create -q -f qcow2 -F raw -b /dev/vdb empty"]
+        script = [
+            "set -e",
+            "cd /var/lib/libvirt/images",
+            "qemu-img create -q -f qcow2 -F raw -b /dev/vdb empty",
+        ]
         for guest in GUESTS:
             script += [f"cp empty {guest.name}.qcow2", _define(guest.xml())]
         self.shell.run("\n".join(script), limit=180)
@@ -58,7 +62,9 @@ class Host:
         script.append(_define(guest.xml()))
         answer = self.shell.ask("\n".join(script), limit=GUEST_LIMIT + 60)
         if answer.status not in (0, 124):
-            raise RemoteError(f"guest {guest.name} does not start: {answer.err.strip() or answer.out.strip()}")
+            raise RemoteError(
+                f"guest {guest.name} does not start: {answer.err.strip() or answer.out.strip()}"
+            )
         return answer
 
     def stop(self, guest: Guest) -> None:

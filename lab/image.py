@@ -1,4 +1,4 @@
-"""The one image that the host and every guest boot from: built once, kept, and rebuilt when its inputs change."""
+"""The one image that the host and every guest boot from: built once, kept, rebuilt when its inputs change."""
 
 import hashlib
 import os
@@ -12,18 +12,46 @@ from lab.guests import GUESTS
 from lab.place import HOST, SOURCE, Place
 
 PACKAGES = (
-    "systemd-sysv udev dbus iproute2 kmod procps openssh-server busybox-static linux-image-cloud-amd64 "
-    "qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients"
-).split()
+    "systemd-sysv",
+    "udev",
+    "dbus",
+    "iproute2",
+    "kmod",
+    "procps",
+    "openssh-server",
+    "busybox-static",
+    "linux-image-cloud-amd64",
+    "qemu-system-x86",
+    "qemu-utils",
+    "libvirt-daemon-system",
+    "libvirt-clients",
+)
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/qemu/*.fd")
 # What a lab that lives for minutes does not need; without it the host boots in half the time.
 MASKED = (
-    "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer "
-    "logrotate.timer getty@tty1.service serial-getty@ttyS0.service systemd-hwdb-update.service "
-    "systemd-pstore.service systemd-timesyncd.service systemd-networkd-wait-online.service "
-    "systemd-update-utmp.service systemd-random-seed.service systemd-binfmt.service tmp.mount virtlockd-admin.socket "
-    "dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount virtlockd.socket"
-).split()
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "logrotate.timer",
+    "getty@tty1.service",
+    "serial-getty@ttyS0.service",
+    "systemd-hwdb-update.service",
+    "systemd-pstore.service",
+    "systemd-timesyncd.service",
+    "systemd-networkd-wait-online.service",
+    "systemd-update-utmp.service",
+    "systemd-random-seed.service",
+    "systemd-binfmt.service",
+    "tmp.mount",
+    "virtlockd-admin.socket",
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "sys-fs-fuse-connections.mount",
+    "virtlockd.socket",
+)
 ENABLED = ("lab-network.service", "ssh.service")
 DISK_GIB = 4
 ROOM_GIB = 2.5
@@ -48,6 +76,14 @@ def build(place: Place) -> None:
     work.mkdir()
     _fill(place.suite, work)
     work.rename(place.image)
+    _give_to_caller(place)
+
+
+def _give_to_caller(place: Place) -> None:
+    """Under sudo the lab belongs to who asked for it: only the build takes root."""
+    if "SUDO_UID" in os.environ:
+        owner = f"{os.environ['SUDO_UID']}:{os.environ['SUDO_GID']}"
+        subprocess.run(["chown", "-R", owner, str(place.directory.parent)], check=True)
 
 
 def _fill(suite: str, work: Path) -> None:
@@ -68,7 +104,7 @@ def _fill(suite: str, work: Path) -> None:
 def _bootstrap(suite: str, root: Path, log: Path) -> None:
     command = [needs.program("mmdebstrap"), "--mode=root", "--variant=minbase", "--format=directory"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
-    command += ["--aptopt=Acquire::Languages \"none\"", "--aptopt=Acquire::Retries \"3\""]
+    command += ['--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"']
     command += [f"--include={','.join(PACKAGES)}", suite, str(root), "-"]
     # The lab makes its own initramfs: Debian's takes half a minute to make and seconds to boot.
     environment = {**os.environ, "INITRD": "No", "LC_ALL": "C"}
@@ -89,7 +125,13 @@ def sources(suite: str) -> str:
     """The suite's lines for apt, from the mirrors this machine's own apt uses; LAB_SOURCES overrides them."""
     if "LAB_SOURCES" in os.environ:
         return os.environ["LAB_SOURCES"]
-    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)", "Created-By: Packages"]
+    command = [
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)",
+        "Created-By: Packages",
+    ]
     listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     lines = {line for target in listing.splitlines() if (line := _source(target.split(), suite))}
     if not lines:
@@ -136,7 +178,18 @@ def _install_keys(root: Path, work: Path) -> None:
 
 def _disk(root: Path, disk: Path) -> None:
     """A file system made from a directory: no loop device, no mount."""
-    command = [needs.program("mke2fs"), "-q", "-t", "ext4", "-O", "^has_journal", "-d", str(root), str(disk), f"{DISK_GIB}G"]
+    command = [
+        needs.program("mke2fs"),
+        "-q",
+        "-t",
+        "ext4",
+        "-O",
+        "^has_journal",
+        "-d",
+        str(root),
+        str(disk),
+        f"{DISK_GIB}G",
+    ]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise BuildError(f"mke2fs failed: {done.stderr.strip()}")
@@ -145,7 +198,12 @@ def _disk(root: Path, disk: Path) -> None:
 def _stamp(suite: str) -> str:
     """A digest of everything that decides what the image holds."""
     digest = hashlib.sha256(suite.encode())
-    files = [SOURCE / "image.py", SOURCE / "initramfs.py", SOURCE / "initrd-init", *sorted((SOURCE / "rootfs").rglob("*"))]
+    files = [
+        SOURCE / "image.py",
+        SOURCE / "initramfs.py",
+        SOURCE / "initrd-init",
+        *sorted((SOURCE / "rootfs").rglob("*")),
+    ]
     for path in files:
         if path.is_file():
             digest.update(str(path.relative_to(SOURCE)).encode() + path.read_bytes())

@@ -1,4 +1,4 @@
-"""A hand-made initramfs: busybox, the modules of the root disk and a few lines of sh; seconds faster to boot."""
+"""A hand-made initramfs: busybox, the root disk's modules and a few lines of sh; seconds faster to boot."""
 
 import gzip
 import lzma
@@ -30,7 +30,7 @@ def _entries(root: Path, kernel: str) -> Iterator[bytes]:
 
 
 def _modules(root: Path, kernel: str) -> list[Path]:
-    """Every module file in the order to load; kmod of the image knows its dependencies, and what is built in."""
+    """Every module file in the order to load; the image's own kmod knows what needs what."""
     found: dict[Path, None] = {}
     for name in MODULES:
         command = ["chroot", str(root), "modprobe", "-S", kernel, "--show-depends", name]
@@ -42,7 +42,7 @@ def _modules(root: Path, kernel: str) -> list[Path]:
 
 
 def _unpacked(module: Path) -> bytes:
-    """busybox's insmod reads no compressed modules, and Debian 13 ships no others."""
+    """No compressed module: busybox's insmod reads none, and Debian 13 ships no others."""
     data = module.read_bytes()
     return lzma.decompress(data) if module.suffix == ".xz" else data
 

@@ -65,7 +65,8 @@ class Session:
 
     def down(self) -> None:
         """End it; the image stays."""
-        self.emulator.stop()
+        with self._alone():
+            self.emulator.stop()
 
     def _build(self) -> None:
         if not image.ready(self.place):
@@ -79,12 +80,14 @@ class Session:
         """Emulated SVM panics or hangs about once in ten starts; the next start knows nothing of it."""
         for left in reversed(range(TRIES)):
             try:
-                return self._start()
+                self._start()
             except (HostLostError, GuestHungError, RemoteError) as error:
                 self.emulator.stop()
                 if not left:
                     raise
                 say(f"  {error}; thrown away and started again")
+            else:
+                return
 
     def _start(self) -> None:
         say("starting the host: usually 10 to 30 s")
@@ -124,7 +127,7 @@ class Session:
                 self.start_guest(name)
 
     def set_nested(self, *, on: bool) -> None:
-        """Reload the host's module with nested on or off, and start the guests that had to be stopped for it."""
+        """Reload the host's module with nested on or off, and start the guests stopped for it again."""
         ran = self.host.running()
         self.host.stop_all()
         self.host.set_nested(on=on)
