@@ -14,9 +14,7 @@ from lab.session import Session
 def main() -> int:
     """Run a verb; a failure is one line and status 1, Ctrl-C is 130."""
     words = _parser().parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # Ended from outside is no other than Ctrl-C: what was begun is taken back.
-        signal.signal(number, signal.default_int_handler)
+    _heed_signals()
     try:
         return _VERBS[words.verb](Session(from_environment()), words)
     except LabError as error:
@@ -25,6 +23,13 @@ def main() -> int:
     except KeyboardInterrupt:
         print("lab: interrupted", file=sys.stderr)
         return 130
+
+
+def _heed_signals() -> None:
+    """Being ended from outside is no other than Ctrl-C: what was begun is taken back."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _parser() -> argparse.ArgumentParser:

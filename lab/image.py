@@ -52,6 +52,8 @@ MASKED = (
     "sys-fs-fuse-connections.mount",
     "virtlockd.socket",
 )
+# mmdebstrap mounts /proc and more; in namespaces of its own nothing of it outlives it, however it ends.
+ISOLATED = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 ENABLED = ("lab-network.service", "ssh.service")
 DISK_GIB = 4
 ROOM_GIB = 2.5
@@ -102,7 +104,13 @@ def _fill(suite: str, work: Path) -> None:
 
 
 def _bootstrap(suite: str, root: Path, log: Path) -> None:
-    command = [needs.program("mmdebstrap"), "--mode=root", "--variant=minbase", "--format=directory"]
+    command = [
+        *ISOLATED,
+        needs.program("mmdebstrap"),
+        "--mode=root",
+        "--variant=minbase",
+        "--format=directory",
+    ]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
     command += ['--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"']
     command += [f"--include={','.join(PACKAGES)}", suite, str(root), "-"]
