@@ -33,6 +33,11 @@ class Guest:
         """With nested off no definition gives the flag, whatever its XML promises."""
         return nested and self.flag_when_nested
 
+    @property
+    def definition_gives_flag(self) -> bool:
+        """What the definition that stays will give at the next start, on a host with nested on."""
+        return self.flag_when_nested or self.started_with is not None
+
     def starting_xml(self) -> str:
         """The definition to start it with."""
         return self._domain(self.started_with if self.started_with is not None else self.cpu)

@@ -10,6 +10,7 @@ from lab import initramfs, keys, needs
 from lab.errors import BuildError
 from lab.guests import GUESTS
 from lab.place import HOST, SOURCE, Place
+from lab.progress import say
 
 PACKAGES = (
     "systemd-sysv",
@@ -72,7 +73,7 @@ def build(place: Place) -> None:
     needs.require_room(place.directory, ROOM_GIB)
     work = place.directory / "image.tmp"
     if work.exists():
-        print("a half-built image was found: it is built again")
+        say("a half-built image was found: it is built again")
     for stale in (work, place.image):
         shutil.rmtree(stale, ignore_errors=True)
     work.mkdir()

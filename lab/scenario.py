@@ -10,7 +10,8 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.place import SOURCE
-from lab.session import Session, say
+from lab.progress import say
+from lab.session import Session
 from lab.shell import Shell
 
 FILES = SOURCE / "scenarios"

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +13,9 @@ from lab.errors import GuestHungError, HostLostError, LabError, NotRunningError,
 from lab.guests import GUESTS, named
 from lab.host import Host
 from lab.place import Place
+from lab.progress import say
 
 TRIES = 3
-
-
-def say(text: str) -> None:
-    """Progress goes to standard error, at once: standard output is for answers."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -114,6 +109,12 @@ class Session:
         begun = time.monotonic()
         self.host.start(named(name))
         say(f"  {name} is up after {time.monotonic() - begun:.0f} s")
+
+    def reset(self) -> None:
+        """Back to what `lab up` leaves: nested on, and the first guests up."""
+        self.host.stop_all()
+        self.host.set_nested(on=True)
+        self.restore([guest.name for guest in GUESTS if guest.at_up])
 
     def stop_guest(self, name: str) -> None:
         """Stop one guest."""
