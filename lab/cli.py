@@ -1,7 +1,9 @@
 """`python3 -m lab VERB`: the lab by hand, by make and by the tests."""
 
 import argparse
+import os
 import signal
+import subprocess
 import sys
 
 from lab import needs, scenario, truth
@@ -16,13 +18,19 @@ def main() -> int:
     words = _parser().parse_args()
     _heed_signals()
     try:
-        return _VERBS[words.verb](Session(from_environment()), words)
-    except LabError as error:
+        status = _VERBS[words.verb](Session(from_environment()), words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the answer has seen enough; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (LabError, OSError, subprocess.CalledProcessError) as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("lab: interrupted", file=sys.stderr)
         return 130
+    return status
 
 
 def _heed_signals() -> None:
