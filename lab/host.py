@@ -8,8 +8,8 @@ from lab.guests import GUESTS, Guest
 from lab.place import HOST, Place
 from lab.shell import Answer, Shell
 
-GUEST_LIMIT = 150
-TRIES = 3
+GUEST_LIMIT = 90
+TRIES = 4
 # sshd's greeting proves that the guest's init has come to its end; asking L0 costs one login, not one a try.
 AWAIT = (
     "timeout {limit} bash -c 'until read -rt 5 line </dev/tcp/{address}/22 && [[ $line == SSH-* ]]; "
