@@ -35,7 +35,14 @@ class InventoryError(UsageError):
 
 
 class ObservationError(NestedKvmError):
-    """Something could not be looked at. Never a finding, never a pass."""
+    """Something could not be looked at. Never a finding, never a pass.
+
+    `partial` is what the target had answered on its standard output until then.
+    """
+
+    def __init__(self, message: str, *, partial: bytes = b"") -> None:
+        super().__init__(message)
+        self.partial = partial
 
 
 class ConnectionFailed(ObservationError):

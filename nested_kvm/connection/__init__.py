@@ -1,1 +1,18 @@
-"""The ways to a target; the only room that knows Testinfra and paramiko."""
+"""Ways to targets. The only package that imports Testinfra and paramiko."""
+
+from nested_kvm.connection.connection import Answer, Connection, Settings, Stream, StreamConnection
+from nested_kvm.connection.libvirt_tunnel import LibvirtTunnel, libvirt_tunnel
+from nested_kvm.connection.opening import AnyConnection, check_settings, connect
+
+__all__ = [
+    "Answer",
+    "AnyConnection",
+    "Connection",
+    "LibvirtTunnel",
+    "Settings",
+    "Stream",
+    "StreamConnection",
+    "check_settings",
+    "connect",
+    "libvirt_tunnel",
+]

@@ -7,18 +7,22 @@ from typing import Protocol
 import testinfra.host
 
 MEBIBYTE = 1024 * 1024
+DEFAULT_CONNECT_TIMEOUT = 10.0
+STDERR_KEPT = 64 * 1024
+"""Bytes of standard error that are kept; the rest is read, counted and dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How targets are reached: the command line's options, once for the whole run."""
 
-    connect_timeout: float = 10.0
-    """Seconds for the TCP connection, the key exchange and authentication together."""
+    connect_timeout: float | None = None
+    """Seconds for the TCP connection, the key exchange and authentication together.
+    None: what the ssh-config says for the target, else `DEFAULT_CONNECT_TIMEOUT`."""
     probe_timeout: float = 60.0
     """Seconds for one execution on a target."""
     answer_limit: int = 4 * MEBIBYTE
-    """Bytes a target may answer to one execution, its standard output and error together."""
+    """Bytes a target may write in one execution to its standard output, and again to its standard error."""
     ssh_config: Path | None = None
     """None: `~/.ssh/config` where there is one."""
     ssh_identity_file: Path | None = None
@@ -29,7 +33,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one execution on a target answered: `exit_status` is None when the target sent none."""
+    """What one execution on a target answered.
+
+    `exit_status` is None when the target sent none: the program was killed by a signal, or was left running.
+    `stderr` is the first `STDERR_KEPT` bytes.
+    """
 
     exit_status: int | None
     stdout: bytes
@@ -45,12 +53,19 @@ class Stream(Protocol):
     def sendall(self, data: bytes, /) -> None:
         """Send all of `data`."""
 
+    def stderr(self) -> bytes:
+        """Return the first `STDERR_KEPT` bytes of what the program complained about so far."""
+
     def close(self) -> None:
         """End the program."""
 
 
 class Connection(Protocol):
     """One way to one target, opened once and used for everything."""
+
+    @property
+    def name(self) -> str:
+        """The target's name in the inventory."""
 
     @property
     def host(self) -> testinfra.host.Host:
@@ -61,8 +76,30 @@ class Connection(Protocol):
 
         Raises:
             ConnectionFailed: the connection broke, or the target refused the execution.
-            LimitExceeded: it took too long, or answered too much.
+            LimitExceeded: it took too long, or answered too much; nothing more is run there.
+
+        Both carry in `partial` what standard output had brought until then.
         """
 
     def close(self) -> None:
         """Let go of the target. Closing twice does nothing."""
+
+
+class StreamConnection(Protocol):
+    """A connection on which a program can be talked with: SSH."""
+
+    @property
+    def name(self) -> str:
+        """The target's name in the inventory."""
+
+    @property
+    def probe_timeout(self) -> float:
+        """Seconds that one execution may take."""
+
+    def open_stream(self, program: str) -> Stream:
+        """Start a program, given as a command for a POSIX shell, as root where `Settings.sudo` says so.
+
+        Raises:
+            ConnectionFailed: the connection broke, or the target refused the execution.
+            LimitExceeded: it took too long.
+        """

@@ -59,7 +59,9 @@ def _parse(path: Path) -> Any:
         place = f"{path}:{mark.line + 1}" if mark else f"{path}"
         raise InventoryError(f"{place}: {error.problem or error.context}") from None
     except (YAMLError, ValueError, RecursionError) as error:
-        reason = str(error).partition("\n")[0] or "is nested too deeply"
+        reason = (
+            "is nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
+        )
         raise InventoryError(f"{path}: {reason}") from None
 
 

@@ -1,0 +1,48 @@
+# Two commands matter: `make audit` and `make test`. Each sets up what it needs first.
+# Scripts should call .venv/bin/pytest: make has an exit status of its own.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help audit test lint lock set-up test-parts clean
+
+help: ## List the targets
+	@echo 'Usage: make TARGET'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+audit: .venv/ready ## Audit this machine; or HOSTS=ssh://a,ssh://b, INVENTORY=file, ARGS='--gate …'
+	@[ -n "$$HOSTS$$INVENTORY" ] || INVENTORY=inventories/local.yaml; \
+	.venv/bin/pytest $${HOSTS:+"--hosts=$$HOSTS"} $${INVENTORY:+"--inventory=$$INVENTORY"} $(ARGS)
+
+test: .venv/ready-for-tests test-parts ## Run the suite's own tests; ARGS='-k word' narrows them
+	.venv/bin/pytest tests --ignore=tests/lab $(ARGS)
+
+lint: .venv/ready-for-tests ## Check style and types
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+lock: ## Move the lock files to the current releases
+	@tools/lock.sh
+
+set-up: ## Make .venv anew, for example after installing libvirt's headers
+	@rm -f .venv/ready
+	@$(MAKE) --no-print-directory .venv/ready
+
+test-parts:
+	@tools/test-parts.sh
+
+clean: ## Remove .venv and what tools left; reports stay
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A virtual environment knows its own path: in a checkout that was moved or copied it is made anew.
+ifneq ($(shell cat .venv/ready 2>/dev/null),$(CURDIR))
+.PHONY: .venv/ready
+endif
+
+.venv/ready: requirements.lock requirements-libvirt.lock tools/set-up.sh tools/parts.sh
+	@tools/set-up.sh
+
+.venv/ready-for-tests: .venv/ready requirements-test.lock
+	@tools/set-up.sh tests
+
+-include lab/lab.mk

@@ -1,0 +1,111 @@
+"""One audit: which targets, looked at once, and the facts that checks judge."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import testinfra.host
+
+from nested_kvm.errors import EvidenceUnusable, NotObserved
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.collector import Connections, WhenObserved, collect
+from nested_kvm.evidence.file import read_bundles, unusable_bundle
+from nested_kvm.facts.machine import Machine
+from nested_kvm.inventory.ad_hoc import ad_hoc_inventory
+from nested_kvm.inventory.load import load_inventory
+from nested_kvm.inventory.target import Inventory, Target
+from nested_kvm.options import DEFAULT_INVENTORY, Options
+from nested_kvm.results import TargetResult
+from nested_kvm.subject import Fleet
+
+
+class Audit:
+    """The targets of one run. `observe` fills `fleet`; before it, nothing is known of any target."""
+
+    def __init__(self, options: Options, root: Path) -> None:
+        self.options = options
+        self.inventory, self._whole, self._saved = _choose(options, root)
+        self.connections = Connections(self._whole, options.settings)
+        self.fleet = Fleet([])
+        self._bundles: dict[str, Bundle] = {}
+
+    def observe(self, when_observed: WhenObserved) -> None:
+        """Look at every target, or at its saved evidence, and tell of each."""
+
+        def keep(bundle: Bundle) -> None:
+            self._bundles[bundle.target.name] = bundle
+            when_observed(bundle)
+
+        try:
+            if self._saved is not None:
+                for bundle in self._judged_again(self._saved):
+                    keep(bundle)
+            else:
+                collect(self.inventory, self.connections, self.options.settings, self.options.forks, keep)
+        finally:
+            self.fleet = Fleet(Machine(bundle) for bundle in self.bundles())
+
+    def bundles(self) -> Iterator[Bundle]:
+        """One bundle for each target, in the inventory's order."""
+        for target in self.inventory:
+            yield self._bundles.get(target.name) or _unseen(target)
+
+    def host(self, target: Target) -> testinfra.host.Host:
+        """Testinfra's view of a target, over the connection that carried the probe.
+
+        Raises:
+            ObservationError: there is no connection.
+        """
+        if self._saved is not None:
+            raise NotObserved("saved evidence is judged: there is no connection to the target")
+        return self.connections.to(target).host
+
+    def targets(self) -> list[TargetResult]:
+        """What came of looking at each target."""
+        return [_target_result(bundle) for bundle in self.bundles()]
+
+    def _judged_again(self, saved: dict[str, Bundle]) -> Iterator[Bundle]:
+        for target in self.inventory:
+            bundle = saved.get(target.name)
+            if bundle is not None:
+                level = bundle.target.level
+                yield replace(bundle, target=replace(target, level=level if target.level == "auto" else target.level))
+            elif target.address is not None:
+                yield unusable_bundle(target, EvidenceUnusable(f"--evidence holds nothing of {target.name}"))
+
+
+def _choose(options: Options, root: Path) -> tuple[Inventory, Inventory, dict[str, Bundle] | None]:
+    """The targets of this run, the whole inventory they come from, and the saved evidence of each."""
+    saved = None if options.evidence is None else {each.target.name: each for each in read_bundles(options.evidence)}
+    if options.inventory is not None:
+        whole = load_inventory(options.inventory)
+    elif saved is not None:
+        whole = Inventory(f"--evidence={options.evidence}", _hosts_first([each.target for each in saved.values()]))
+    elif options.hosts:
+        whole = ad_hoc_inventory(options.hosts, options.level, options.policy, options.default_scheme)
+        return whole, whole, None
+    else:
+        whole = load_inventory(root / DEFAULT_INVENTORY)
+    return (whole.select(options.hosts) if options.hosts else whole), whole, saved
+
+
+def _hosts_first(targets: list[Target]) -> tuple[Target, ...]:
+    return tuple(sorted(targets, key=lambda target: (target.host or target.name, target.host is not None, target.name)))
+
+
+def _unseen(target: Target) -> Bundle:
+    error = NotObserved(f"{target.name} was not looked at: the run ended before")
+    bundle = unusable_bundle(target, error)
+    return replace(bundle, failure=None) if target.address is None else bundle
+
+
+def _target_result(bundle: Bundle) -> TargetResult:
+    target = bundle.target
+    return TargetResult(
+        name=target.name,
+        level=target.level,
+        host=target.host,
+        address=None if target.address is None else target.address.spec,
+        observed=bundle.is_observed,
+        error=None if bundle.failure is None else bundle.failure.message,
+    )

@@ -1,0 +1,37 @@
+"""A point in time that several steps share, and what ends a call that has no time limit of its own."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Deadline:
+    """`seconds` from its making."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, never below zero."""
+        return max(0.0, self._end - time.monotonic())
+
+    @property
+    def expired(self) -> bool:
+        """Whether nothing is left."""
+        return self.remaining == 0.0
+
+
+@contextmanager
+def closing_at(deadline: Deadline, close: Callable[[], None], *, grace: float = 0.0) -> Iterator[None]:
+    """Call `close` from another thread, `grace` seconds after `deadline`, if the block still runs then."""
+    timer = threading.Timer(deadline.remaining + grace, close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()

@@ -1,0 +1,137 @@
+"""Known host keys, as sshd(8) describes them under "SSH_KNOWN_HOSTS FILE FORMAT".
+
+paramiko's own reader knows neither markers nor patterns, and one broken line makes it raise.
+"""
+
+import base64
+import binascii
+import hmac
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+_parsing = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """One line: `key` in SSH's wire format, `marker` empty, `@revoked` or `@cert-authority`."""
+
+    marker: str
+    patterns: tuple[str, ...]
+    key_type: str
+    key: bytes
+    source: str
+    """`file:line`."""
+
+    def is_for(self, name: str) -> bool:
+        """Tell whether the line speaks of `name`: some pattern matches, and none that is negated."""
+        if any(_matches(pattern[1:], name) for pattern in self.patterns if pattern.startswith("!")):
+            return False
+        return any(_matches(pattern, name) for pattern in self.patterns)
+
+
+class KnownHosts:
+    """The keys of several files. A host is `name`, or `[name]:port` where the port is not 22."""
+
+    def __init__(self, keys: Iterable[KnownKey]) -> None:
+        self._by_name: dict[str, list[KnownKey]] = defaultdict(list)
+        self._others: list[KnownKey] = []
+        for key in keys:
+            self._add(key)
+
+    def _add(self, key: KnownKey) -> None:
+        if any(character in pattern for pattern in key.patterns for character in "*?!|"):
+            self._others.append(key)
+            return
+        for name in key.patterns:
+            self._by_name[name.lower()].append(key)
+
+    @classmethod
+    def load(cls, files: Iterable[Path]) -> "KnownHosts":
+        """Read the files that exist. A line that is no key is left out, as OpenSSH does."""
+        return _load(tuple((file, *_stamp(file)) for file in files))
+
+    def keys_of(self, name: str) -> list[KnownKey]:
+        """Return the keys that `name` is known by."""
+        return [key for key in self._lines_for(name) if not key.marker]
+
+    def revocation(self, names: Iterable[str], key: bytes) -> KnownKey | None:
+        """Return the line that revokes `key` for one of `names`."""
+        lines = (line for name in names for line in self._lines_for(name))
+        return next((line for line in lines if line.marker == "@revoked" and line.key == key), None)
+
+    def has_authority(self, name: str) -> bool:
+        """Tell whether a certificate authority is named for `name`."""
+        return any(line.marker == "@cert-authority" for line in self._lines_for(name))
+
+    def _lines_for(self, name: str) -> Iterator[KnownKey]:
+        name = name.lower()
+        yield from self._by_name.get(name, ())
+        yield from (key for key in self._others if key.is_for(name))
+
+
+def _matches(pattern: str, name: str) -> bool:
+    if pattern.startswith("|1|"):
+        return _is_hash_of(pattern, name)
+    return _expression(pattern.lower()).fullmatch(name) is not None
+
+
+@lru_cache(maxsize=4096)
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."))
+
+
+def _is_hash_of(pattern: str, name: str) -> bool:
+    """Tell whether `|1|salt|hash` hides `name`: the hash is HMAC-SHA1 of the name under the salt."""
+    try:
+        salt, digest = (base64.b64decode(part) for part in pattern[3:].split("|"))
+    except (binascii.Error, ValueError):
+        return False
+    return hmac.compare_digest(hmac.digest(salt, name.encode(), "sha1"), digest)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_mtime_ns, status.st_size)
+
+
+def _load(files: tuple[tuple[Path, int, int], ...]) -> KnownHosts:
+    with _parsing:
+        return _parse(files)
+
+
+@lru_cache(maxsize=32)
+def _parse(files: tuple[tuple[Path, int, int], ...]) -> KnownHosts:
+    return KnownHosts(key for file, _modified, _size in files for key in _keys(file))
+
+
+def _keys(file: Path) -> Iterator[KnownKey]:
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    for number, line in enumerate(lines, start=1):
+        key = _key(line, f"{file}:{number}")
+        if key is not None:
+            yield key
+
+
+def _key(line: str, source: str) -> KnownKey | None:
+    fields = line.split()
+    if not fields or fields[0].startswith("#"):
+        return None
+    marker = fields.pop(0) if fields[0].startswith("@") else ""
+    try:
+        names, key_type, text = fields[:3]
+        key = base64.b64decode(text, validate=True)
+    except ValueError:  # also binascii.Error
+        return None
+    return KnownKey(marker, tuple(names.split(",")), key_type, key, source)

@@ -1,0 +1,111 @@
+"""One program on this machine: written to and read from at once, within its limits."""
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import IO
+
+from nested_kvm.connection.connection import Answer
+from nested_kvm.connection.deadline import Deadline
+from nested_kvm.connection.gathered import Gathered
+
+_CHUNK = 64 * 1024
+_POLL = 0.1
+_SILENCE_AFTER_EXIT = 1.0
+"""Seconds. A process that the program left behind may hold its output open for ever."""
+_LAST_WAIT = 1.0
+
+
+class LocalProgram:
+    """A program whose answer is wanted whole. It leads a process group of its own, which ends with it."""
+
+    def __init__(self, argv: Sequence[str], data: bytes, gathered: Gathered, deadline: Deadline) -> None:
+        self._gathered = gathered
+        self._deadline = deadline
+        self._pending = memoryview(data)
+        self._last_heard = time.monotonic()
+        self._process = subprocess.Popen(  # noqa: S603  # running what the caller asks for is its purpose
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+
+    def communicate(self) -> Answer:
+        """Send all, read all, and wait for the exit status.
+
+        Raises:
+            LimitExceeded: it took too long, or answered too much; it was killed.
+        """
+        try:
+            with selectors.DefaultSelector() as selector:
+                self._register(selector)
+                self._pump(selector)
+            return self._gathered.answer(self._exit_status())
+        finally:
+            self._end()
+
+    def _register(self, selector: selectors.BaseSelector) -> None:
+        process = self._process
+        for stream, event in (
+            (process.stdin, selectors.EVENT_WRITE),
+            (process.stdout, selectors.EVENT_READ),
+            (process.stderr, selectors.EVENT_READ),
+        ):
+            if stream is not None:
+                os.set_blocking(stream.fileno(), False)
+                selector.register(stream, event)
+
+    def _pump(self, selector: selectors.BaseSelector) -> None:
+        while selector.get_map() and not self._is_left_behind():
+            if self._deadline.expired:
+                raise self._gathered.timed_out()
+            for key, _ in selector.select(min(self._deadline.remaining, _POLL)):
+                stream = key.fileobj
+                is_open = self._write(stream) if stream is self._process.stdin else self._read(stream)  # type: ignore[arg-type]  # a pipe: nothing else is registered
+                if not is_open:
+                    selector.unregister(stream)
+                    stream.close()  # type: ignore[union-attr]  # as above
+
+    def _is_left_behind(self) -> bool:
+        silence = time.monotonic() - self._last_heard
+        return silence > _SILENCE_AFTER_EXIT and self._process.poll() is not None
+
+    def _write(self, stream: IO[bytes]) -> bool:
+        """Write a piece; tell whether more follows. A program that ended without reading all is no error."""
+        try:
+            self._pending = self._pending[os.write(stream.fileno(), self._pending[:_CHUNK]) :]
+        except BrokenPipeError:
+            return False
+        return bool(self._pending)
+
+    def _read(self, stream: IO[bytes]) -> bool:
+        data = os.read(stream.fileno(), _CHUNK)
+        self._last_heard = time.monotonic()
+        add = self._gathered.add_stdout if stream is self._process.stdout else self._gathered.add_stderr
+        add(data)
+        return bool(data)
+
+    def _exit_status(self) -> int | None:
+        try:
+            status = self._process.wait(self._deadline.remaining)
+        except subprocess.TimeoutExpired:
+            raise self._gathered.timed_out() from None
+        return status if status >= 0 else None
+
+    def _end(self) -> None:
+        """Kill what still runs. What runs as another user cannot be killed: then its pipes are closed."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LAST_WAIT)

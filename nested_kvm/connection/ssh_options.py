@@ -1,0 +1,111 @@
+"""What an ssh-config says for one host, in types. See ssh_config(5)."""
+
+import getpass
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+_USER_KNOWN_HOSTS = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
+_GLOBAL_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"
+_HIGHEST_PORT = 65535
+
+Values = Mapping[str, str | list[str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class SshOptions:
+    """The keywords that this suite honours. None: the config does not say."""
+
+    hostname: str
+    port: int | None
+    user: str | None
+    identity_files: tuple[Path, ...]
+    identities_only: bool
+    identity_agent: str | None
+    """A socket's path, `none`, or `SSH_AUTH_SOCK`."""
+    user_known_hosts: tuple[Path, ...]
+    global_known_hosts: tuple[Path, ...]
+    accept_unknown_host_key: bool
+    connect_timeout: float | None
+    host_key_alias: str | None
+    proxy: str | None
+    """The ProxyJump or ProxyCommand that leads to the host."""
+
+    @classmethod
+    def from_values(cls, values: Values) -> Self:
+        """Take paramiko's lookup, keywords in lower case, into types.
+
+        Raises:
+            ValueError: a value is not what its keyword takes; the message names both.
+        """
+        text = {keyword: value for keyword, value in values.items() if isinstance(value, str)}
+        return cls(
+            hostname=text["hostname"],
+            port=_port(text.get("port")),
+            user=text.get("user"),
+            identity_files=_identity_files(values.get("identityfile")),
+            identities_only=text.get("identitiesonly", "no").lower() == "yes",
+            identity_agent=text.get("identityagent"),
+            user_known_hosts=_paths(text.get("userknownhostsfile", _USER_KNOWN_HOSTS), text),
+            global_known_hosts=_paths(text.get("globalknownhostsfile", _GLOBAL_KNOWN_HOSTS), text),
+            accept_unknown_host_key=_accepts_unknown(text.get("stricthostkeychecking", "ask")),
+            connect_timeout=_seconds(text.get("connecttimeout")),
+            host_key_alias=text.get("hostkeyalias"),
+            proxy=_proxy(values),
+        )
+
+
+def _port(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdecimal() or not 0 < int(value) <= _HIGHEST_PORT:
+        raise ValueError(f"Port {value!r} is no port")
+    return int(value)
+
+
+def _seconds(value: str | None) -> float | None:
+    if value is None or value.lower() == "none":
+        return None
+    if not value.isdecimal() or int(value) == 0:
+        raise ValueError(f"ConnectTimeout {value!r} is no number of seconds")
+    return float(value)
+
+
+def _identity_files(value: str | Sequence[str] | None) -> tuple[Path, ...]:
+    files = value if isinstance(value, list) else []
+    return tuple(Path(file.strip('"')).expanduser() for file in files if file.lower() != "none")
+
+
+def _accepts_unknown(value: str) -> bool:
+    """Tell whether a key that nobody vouches for is taken. `ask` would prompt, so it is `yes` here."""
+    if value.lower() not in {"yes", "ask", "no", "off", "accept-new"}:
+        raise ValueError(f"StrictHostKeyChecking {value!r} is none of yes, ask, accept-new, no, off")
+    return value.lower() in {"no", "off", "accept-new"}
+
+
+def _paths(value: str, values: Mapping[str, str]) -> tuple[Path, ...]:
+    return tuple(_path(file, values) for file in shlex.split(value) if file.lower() != "none")
+
+
+def _path(file: str, values: Mapping[str, str]) -> Path:
+    user = getpass.getuser()
+    tokens = {
+        "%%": "%",
+        "%d": str(Path.home()),
+        "%h": values["hostname"],
+        "%u": user,
+        "%r": values.get("user", user),
+    }
+    for token, meaning in tokens.items():
+        file = file.replace(token, meaning)
+    return Path(file).expanduser()
+
+
+def _proxy(values: Values) -> str | None:
+    """Name the way round that was given first: it prevents the other, even as `none`."""
+    for keyword, value in values.items():
+        if keyword in {"proxyjump", "proxycommand"}:
+            return None if value is None or str(value).lower() == "none" else str(value)
+    return None

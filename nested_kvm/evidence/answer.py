@@ -1,0 +1,80 @@
+"""Takes the probe's answer apart into readings. `probe.sh` documents the frames."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from nested_kvm.errors import AnswerUnusable
+from nested_kvm.evidence.reading import Reading, Status
+
+VERSION: Final = "1"
+_KILLED: Final = frozenset({124, 137})
+"""timeout(1) exits with 124, or with 128 + SIGKILL where it was told to send that."""
+_NO_MARK: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """Every reading that arrived whole. `cut` names the reading in which the answer ended, if it did."""
+
+    readings: dict[str, Reading]
+    cut: str | None = None
+
+
+def parse_answer(data: bytes, nonce: str) -> ProbeAnswer:
+    """Take an answer apart. Whatever a login shell prints before the probe's first line is skipped.
+
+    Raises:
+        AnswerUnusable: it is empty, of another version, or not the probe's.
+    """
+    text = data.decode("utf-8", "replace")
+    header, found, body = text.partition(f"@{nonce} nested-kvm-probe ")
+    if not found:
+        raise AnswerUnusable(_not_the_probe(header))
+    version, _, body = body.partition("\n")
+    if version != VERSION:
+        raise AnswerUnusable(f"the answer is of probe version {version[:20]!r}, not {VERSION}")
+    return _frames(body, nonce)
+
+
+def _not_the_probe(text: str) -> str:
+    if not text.strip():
+        return "the answer is empty"
+    start = text.strip()[:_NO_MARK].splitlines()[0]
+    return f"the answer is not the probe's; it starts with {start!r}"
+
+
+def _frames(body: str, nonce: str) -> ProbeAnswer:
+    mark = re.escape(nonce)
+    readings: dict[str, Reading] = {}
+    frame = re.compile(rf"^@{mark} begin ([^\n]*)\n(.*?)\n@{mark} end ([^\n]*)\n", re.DOTALL | re.MULTILINE)
+    position = 0
+    while (match := frame.match(body, position)) is not None:
+        readings.setdefault(match[1], _reading(*match.groups()))
+        position = match.end()
+    rest = body[position:]
+    if rest.startswith(f"@{nonce} done"):
+        return ProbeAnswer(readings)
+    began = re.match(rf"@{mark} begin ([^\n]*)", rest)
+    return ProbeAnswer(readings, began[1] if began else "a place between two readings")
+
+
+def _reading(source: str, text: str, end: str) -> Reading:
+    state, _, link = end.partition(" -> ")
+    text = text.removesuffix("\n")
+    if state.startswith("exit "):
+        return _command(source, text, state.removeprefix("exit "))
+    try:
+        return Reading(source, Status(state), text, link=link or None)
+    except ValueError:
+        raise AnswerUnusable(f"the answer ends {source!r} with {state[:40]!r}, which no probe says") from None
+
+
+def _command(source: str, text: str, status: str) -> Reading:
+    try:
+        number = int(status)
+    except ValueError:
+        raise AnswerUnusable(f"the answer gives {source!r} the exit status {status[:40]!r}") from None
+    if number in _KILLED:
+        return Reading(source, Status.TIMED_OUT, text, number)
+    return Reading(source, Status.OK if number == 0 else Status.FAILED, text, number)

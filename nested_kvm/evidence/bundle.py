@@ -1,0 +1,103 @@
+"""A bundle: everything that was read of one target at one time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Self
+
+from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.inventory.target import Target, TargetLevel
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRecord:
+    """One libvirt domain as libvirt describes it; its XML is reduced to what is judged."""
+
+    name: str
+    uuid: str
+    state: str
+    """In virsh's words: `running`, `shut off`, `paused`, …"""
+    is_persistent: bool | None = None
+    has_managed_save: bool | None = None
+    inactive_xml: str | None = None
+    live_xml: str | None = None
+    """None: the domain does not run."""
+    problem: str | None = None
+    """Why the domain could not be read whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class LibvirtAnswer:
+    """What came of asking libvirt."""
+
+    uri: str
+    means: str
+    """How it was asked: `libvirt` (its RPC) or `virsh`."""
+    refusal: str | None = None
+    """Why libvirt did not answer; None: it did."""
+    not_asked: str | None = None
+    """Why it could not even be asked: then nothing is known of it, not even that it refuses."""
+    domains: tuple[DomainRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a target could not be observed at all."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The readings of one target. A target that could not be reached has a `failure` instead."""
+
+    target: Target
+    observed_at: datetime
+    version: str
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    cut: str | None = None
+    """The reading in which the probe's answer ended before its time."""
+    libvirt: LibvirtAnswer | None = None
+    failure: Failure | None = None
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether anything was read."""
+        return self.failure is None and self.target.address is not None
+
+    def reading(self, source: str) -> Reading:
+        """What one file or command answered, whatever it was.
+
+        Raises:
+            ObservationError: the target was not observed at all.
+            NotObserved: the answer holds no such reading.
+        """
+        if self.failure is not None:
+            raise ObservationError(self.failure.message)
+        if source not in self.readings:
+            reason = f": the answer ended in {self.cut}" if self.cut else ""
+            raise NotObserved(f"{source} is not in the evidence{reason}")
+        return self.readings[source]
+
+    def text(self, source: str) -> str:
+        """The text of a reading that must be there and whole.
+
+        Raises:
+            ObservationError: it is not.
+        """
+        return self.reading(source).require().text
+
+    def text_if_present(self, source: str) -> str | None:
+        """The text of a reading; None where the file or command is surely not there.
+
+        Raises:
+            ObservationError: it could not be looked at.
+        """
+        reading = self.reading(source)
+        return None if reading.status in {Status.ABSENT, Status.MISSING} else reading.require().text
+
+    def with_level(self, level: TargetLevel) -> Self:
+        """The same bundle, its target's level told."""
+        return replace(self, target=replace(self.target, level=level))

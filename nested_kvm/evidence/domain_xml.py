@@ -1,0 +1,59 @@
+"""Domain XML, reduced to what is judged, so that no password or token of it is ever kept."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from nested_kvm.errors import NotObserved
+
+QEMU: Final = "{http://libvirt.org/schemas/domain/qemu/1.0}"
+_KEPT: Final = ("name", "uuid", "vcpu", "os/type", "cpu", "devices/emulator")
+"""Everything else (graphics passwords, kernel command lines, cloud-init, disks) stays on the host."""
+
+
+def parse_domain_xml(text: str) -> Element:
+    """Parse domain XML without entities and without a DTD.
+
+    Raises:
+        NotObserved: it is not well-formed, or tries either.
+    """
+    try:
+        root: Element = fromstring(text, forbid_dtd=True)
+    except ParseError as error:
+        raise NotObserved(f"the domain's XML is not well-formed: {error}") from None
+    except (DefusedXmlException, ValueError) as error:
+        raise NotObserved(f"the domain's XML is refused: {type(error).__name__}") from None
+    if root.tag != "domain":
+        raise NotObserved(f"the domain's XML starts with <{root.tag[:40]}>, not <domain>")
+    return root
+
+
+def reduce_domain_xml(text: str) -> str:
+    """Keep of a domain's XML its type, name, uuid, CPU, machine, emulator, and a `-cpu` passed to QEMU.
+
+    Raises:
+        NotObserved: it is no domain XML.
+    """
+    root = parse_domain_xml(text)
+    kept = Element("domain", {key: root.attrib[key] for key in ("type", "id") if key in root.attrib})
+    for path in _KEPT:
+        for found in root.findall(path):
+            parent = kept if "/" not in path else SubElement(kept, path.partition("/")[0])
+            parent.append(found)
+    arguments = list(_cpu_arguments(root))
+    if arguments:
+        commandline = SubElement(kept, f"{QEMU}commandline")
+        for value in arguments:
+            SubElement(commandline, f"{QEMU}arg", {"value": value})
+    return tostring(kept, encoding="unicode")
+
+
+def _cpu_arguments(root: Element) -> Iterator[str]:
+    values = [argument.get("value", "") for argument in root.findall(f"{QEMU}commandline/{QEMU}arg")]
+    for option, value in pairwise(values):
+        if option in {"-cpu", "--cpu"}:
+            yield from ("-cpu", value)

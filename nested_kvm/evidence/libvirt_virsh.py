@@ -1,0 +1,72 @@
+"""The second source: what the probe's `virsh -r` printed, where libvirt's RPC has no way in."""
+
+from collections.abc import Mapping
+
+from nested_kvm.errors import NotObserved
+from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer
+from nested_kvm.evidence.domain_xml import parse_domain_xml, reduce_domain_xml
+from nested_kvm.evidence.reading import Reading, Status
+
+
+def answer_of_virsh(readings: Mapping[str, Reading], uri: str) -> LibvirtAnswer | None:
+    """Make of virsh's readings what libvirt itself would have answered; None where virsh was not asked."""
+    virsh = f"virsh -r -c {uri}"
+    listing = readings.get(f"{virsh} list --all --uuid")
+    if listing is None:
+        return None
+    if not listing.is_ok:
+        return LibvirtAnswer(uri, "virsh", refusal=_refusal(listing))
+    return LibvirtAnswer(
+        uri, "virsh", domains=tuple(_record(readings, virsh, uuid) for uuid in listing.text.split())
+    )
+
+
+def without_virsh(readings: Mapping[str, Reading]) -> dict[str, Reading]:
+    """The readings that are kept: virsh's XML, with all that may be secret in it, is not."""
+    return {source: reading for source, reading in readings.items() if not source.startswith("virsh ")}
+
+
+def _refusal(listing: Reading) -> str:
+    if listing.status is Status.MISSING:
+        return "neither libvirt's RPC nor virsh is there to ask"
+    lines = [line for line in listing.text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("error: ")[:500] if lines else f"virsh: {listing.status.value}"
+
+
+def _record(readings: Mapping[str, Reading], virsh: str, uuid: str) -> DomainRecord:
+    problems: list[str] = []
+
+    def xml(source: str) -> str | None:
+        command = f"{virsh} {source} {uuid}"
+        reading = readings.get(command, Reading(command, Status.MISSING))
+        try:
+            return reduce_domain_xml(reading.require().text)
+        except NotObserved as error:
+            problems.append(str(error))
+            return None
+
+    info = _dominfo(readings.get(f"{virsh} dominfo {uuid}"))
+    inactive, live = xml("dumpxml --inactive"), xml("dumpxml")
+    return DomainRecord(
+        name=_name(inactive or live) or uuid,
+        uuid=uuid,
+        state=info.get("State", "unknown"),
+        is_persistent=_yes(info.get("Persistent")),
+        has_managed_save=_yes(info.get("Managed save")),
+        inactive_xml=inactive,
+        live_xml=live if live is not None and parse_domain_xml(live).get("id") else None,
+        problem="; ".join(dict.fromkeys(problems)) or None,
+    )
+
+
+def _dominfo(reading: Reading | None) -> dict[str, str]:
+    lines = reading.text.splitlines() if reading is not None and reading.is_ok else []
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def _yes(word: str | None) -> bool | None:
+    return {"yes": True, "no": False}.get(word or "")
+
+
+def _name(xml: str | None) -> str | None:
+    return None if xml is None else parse_domain_xml(xml).findtext("name")

@@ -1,0 +1,84 @@
+"""One look at one target: the probe in one execution, and libvirt in another."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Final
+
+from nested_kvm.version import VERSION
+from nested_kvm.connection import AnyConnection, Settings
+from nested_kvm.connection.connection import Answer
+from nested_kvm.errors import AnswerUnusable, ConnectionFailed, LimitExceeded
+from nested_kvm.evidence.answer import ProbeAnswer, parse_answer
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.libvirt_access import Access, choose_access, look_at_libvirt
+from nested_kvm.evidence.libvirt_virsh import without_virsh
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.inventory.target import Target, TargetLevel
+from nested_kvm.text import printable
+
+SECTION_LIMIT: Final = 10
+"""Seconds after which the probe kills a single command."""
+_PROBE: Final = files("nested_kvm.evidence").joinpath("probe.sh")
+
+
+def observe(target: Target, connection: AnyConnection, settings: Settings) -> Bundle:
+    """Look at a target once. What arrived before a limit was broken is kept.
+
+    Raises:
+        ObservationError: it could not be looked at.
+    """
+    observed_at = datetime.now(UTC)
+    access = choose_access(target, connection)
+    answer = _probe(connection, settings, access, target.libvirt)
+    level = _level(target, answer.readings)
+    libvirt = None
+    if level is not TargetLevel.L1 and target.libvirt is not None:
+        libvirt = look_at_libvirt(target.libvirt, access, connection, answer.readings, settings)
+    told = replace(target, level=level)
+    return Bundle(told, observed_at, VERSION, without_virsh(answer.readings), answer.cut, libvirt)
+
+
+def _probe(connection: AnyConnection, settings: Settings, access: Access, uri: str | None) -> ProbeAnswer:
+    nonce = secrets.token_hex(16)
+    seconds = str(max(1, int(min(SECTION_LIMIT, settings.probe_timeout / 2))))
+    arguments = (nonce, seconds, access.virsh if uri else "never", uri or "")
+    try:
+        answer = connection.execute(_PROBE.read_text(), *arguments)
+    except (ConnectionFailed, LimitExceeded) as error:
+        return _partial(error, nonce)
+    try:
+        return parse_answer(answer.stdout, nonce)
+    except AnswerUnusable as error:
+        raise AnswerUnusable(
+            f"{connection.name}: {error}{_complaint(answer)}", partial=answer.stdout
+        ) from None
+
+
+def _partial(error: ConnectionFailed | LimitExceeded, nonce: str) -> ProbeAnswer:
+    """The readings that arrived whole; where none did, the error itself is what there is to say."""
+    try:
+        answer = parse_answer(error.partial, nonce)
+    except AnswerUnusable:
+        raise error from None
+    if not answer.readings:
+        raise error
+    return replace(answer, cut=f"{answer.cut} ({error})")
+
+
+def _complaint(answer: Answer) -> str:
+    complaint = printable(answer.stderr)
+    status = "no exit status" if answer.exit_status is None else f"exit status {answer.exit_status}"
+    return f" ({status}{': ' if complaint else ''}{complaint})"
+
+
+def _level(target: Target, readings: Mapping[str, Reading]) -> TargetLevel:
+    """What an `auto` target is; it stays `auto` where its CPUs could not be read."""
+    cpuinfo = readings.get("/proc/cpuinfo")
+    if target.level is not TargetLevel.AUTO or cpuinfo is None or cpuinfo.status is not Status.OK:
+        return target.level
+    is_guest = re.search(r"^flags[ \t]*:.*\bhypervisor\b", cpuinfo.text, re.MULTILINE) is not None
+    return TargetLevel.L1 if is_guest else TargetLevel.L0

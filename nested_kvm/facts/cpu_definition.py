@@ -1,0 +1,148 @@
+"""A domain's `<cpu>`: what it asks for, and whether that gives its guest the virtualization flag.
+
+The rules are QEMU's and libvirt's. Under KVM QEMU turns svm off for every named model (`kvm_default_props`
+in target/i386/kvm/kvm-cpu.c), and no built-in Intel model has vmx; libvirt's host-model is such a name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+from xml.etree.ElementTree import Element
+
+from nested_kvm.cause import Cause
+from nested_kvm.evidence.domain_xml import QEMU
+from nested_kvm.facts.cpu import Vendor
+
+_ON: Final = frozenset({"require", "force"})
+_OFF: Final = frozenset({"disable", "forbid"})
+_AMD_MODELS: Final = ("EPYC", "Opteron", "athlon", "phenom", "Dhyana")
+_INTEL_MODELS: Final = (
+    "Broadwell", "Cascadelake", "ClearwaterForest", "Conroe", "Cooperlake", "Denverton", "GraniteRapids",
+    "Haswell", "Icelake", "IvyBridge", "KnightsMill", "Nehalem", "Penryn", "SandyBridge", "SapphireRapids",
+    "SierraForest", "Skylake", "Snowridge", "Westmere", "core2duo", "coreduo", "n270",
+)  # fmt: skip
+
+
+class Answer(StrEnum):
+    """Whether a definition gives the flag."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a CPU definition promises: whether the guest gets the flag, and by which rule."""
+
+    gives_flag: Answer
+    reason: str
+    cause: Cause | None = None
+    """Why it does not; None where it does, or where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class CpuDefinition:
+    """`<cpu mode=…>` as written; `features` maps each named feature to its policy."""
+
+    mode: str
+    """`custom` where the attribute is missing, as libvirt reads it; `none` where there is no `<cpu>`."""
+    model: str | None = None
+    vendor: str | None = None
+    check: str | None = None
+    features: Mapping[str, str] = field(default_factory=dict)
+    passed_through: str | None = None
+    """A `-cpu` given to QEMU behind libvirt's back."""
+
+    @property
+    def copies_host(self) -> bool:
+        """Whether the guest gets every flag that KVM can give."""
+        return self.mode in {"host-passthrough", "maximum"}
+
+    @property
+    def looks_expanded_from_host_model(self) -> bool:
+        """Whether libvirt may have written it for a running host-model: only that names the host's vendor."""
+        return self.mode == "custom" and self.vendor is not None and self.model is not None
+
+    @property
+    def text(self) -> str:
+        """The definition in one line, for people."""
+        parts = [self.mode, *([self.model] if self.model else [])]
+        parts += [f"{policy} {name}" for name, policy in self.features.items() if name in {"vmx", "svm"}]
+        parts += [f"qemu:commandline -cpu {self.passed_through}"] if self.passed_through else []
+        return ", ".join(parts)
+
+    def promise(self, vendor: Vendor) -> Promise:
+        """Whether a guest with this definition gets `vendor`'s flag on a host that offers it."""
+        if self.passed_through is not None:
+            return Promise(Answer.UNKNOWN, f"QEMU is given -cpu {self.passed_through} behind libvirt's back")
+        return self._by_feature(vendor) or self._by_mode(vendor)
+
+    def _by_feature(self, vendor: Vendor) -> Promise | None:
+        policy = self.features.get(vendor.flag)
+        if policy in _OFF:
+            return Promise(Answer.NO, f"it says {policy} {vendor.flag}", Cause.FEATURE_DISABLED)
+        if policy in _ON:
+            return self._asked_for(vendor, policy)
+        if policy is not None and not self.copies_host:
+            return Promise(Answer.UNKNOWN, f"{policy} {vendor.flag} may be dropped without a word")
+        if self.features.get(vendor.other.flag) in _ON and not self.copies_host:
+            return Promise(Answer.NO, f"it asks for {vendor.other.flag}", Cause.WRONG_VENDOR_FEATURE)
+        return None
+
+    def _asked_for(self, vendor: Vendor, policy: str) -> Promise:
+        if self.mode == "custom" and _vendor_of_model(self.model) is vendor.other:
+            return Promise(
+                Answer.UNKNOWN, f"{self.model} is a model of the other vendor, with {policy} {vendor.flag}"
+            )
+        return Promise(Answer.YES, f"it says {policy} {vendor.flag}")
+
+    def _by_mode(self, vendor: Vendor) -> Promise:
+        if self.copies_host:
+            return Promise(Answer.YES, f"{self.mode} copies the host's flags")
+        if self.mode == "host-model":
+            return _host_model(vendor)
+        if self.mode not in {"custom", "none"}:
+            return Promise(Answer.UNKNOWN, f"the mode {self.mode[:40]!r} is not known")
+        if _vendor_of_model(self.model) is vendor.other:
+            return Promise(Answer.NO, f"{self.model} is the other vendor's model", Cause.WRONG_VENDOR_FEATURE)
+        named = f"the model {self.model}" if self.model else "the hypervisor's default model"
+        return Promise(Answer.NO, f"{named} has no {vendor.flag} under KVM", Cause.NAMED_MODEL_LACKS_FLAG)
+
+
+def cpu_definition_of(domain: Element) -> CpuDefinition:
+    """The definition in a `<domain>` element."""
+    arguments = [argument.get("value", "") for argument in domain.findall(f"{QEMU}commandline/{QEMU}arg")]
+    passed_through = arguments[1] if len(arguments) > 1 else None
+    cpu = domain.find("cpu")
+    if cpu is None:
+        return CpuDefinition("none", passed_through=passed_through)
+    return CpuDefinition(
+        mode=cpu.get("mode", "custom"),
+        model=_text(cpu, "model"),
+        vendor=_text(cpu, "vendor"),
+        check=cpu.get("check"),
+        features={
+            feature.get("name", ""): feature.get("policy", "require") for feature in cpu.findall("feature")
+        },
+        passed_through=passed_through,
+    )
+
+
+def _text(cpu: Element, tag: str) -> str | None:
+    return (cpu.findtext(tag) or "").strip() or None
+
+
+def _host_model(vendor: Vendor) -> Promise:
+    if vendor is Vendor.AMD:
+        return Promise(Answer.NO, "host-model gives no svm on AMD", Cause.HOST_MODEL_DROPS_SVM)
+    return Promise(Answer.YES, "host-model requires vmx on Intel")
+
+
+def _vendor_of_model(model: str | None) -> Vendor | None:
+    if model is None:
+        return None
+    if model.startswith(_AMD_MODELS):
+        return Vendor.AMD
+    return Vendor.INTEL if model.startswith(_INTEL_MODELS) else None

@@ -1,0 +1,46 @@
+"""Who a machine says it is: its kernel, and what its firmware calls it."""
+
+from dataclasses import dataclass
+
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.reading import Status
+
+DMI = "/sys/class/dmi/id"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A machine's names. DMI texts are None where the machine has none, or does not show them."""
+
+    kernel_release: str
+    manufacturer: str | None
+    product: str | None
+    uuid: str | None
+    """Shown to root only. libvirt gives a guest its domain's uuid."""
+    is_root: bool
+    """Whether the probe ran as root."""
+
+    @property
+    def hardware(self) -> str:
+        """What the firmware calls the machine, in a few words."""
+        return " ".join(part for part in (self.manufacturer, self.product) if part) or "a machine without DMI"
+
+
+def identity_of(bundle: Bundle) -> Identity:
+    """The identity by uname, id and DMI.
+
+    Raises:
+        ObservationError: the kernel's release or the account could not be read.
+    """
+    return Identity(
+        kernel_release=bundle.text("/proc/sys/kernel/osrelease").strip(),
+        manufacturer=_shown(bundle, "sys_vendor"),
+        product=_shown(bundle, "product_name"),
+        uuid=_shown(bundle, "product_uuid"),
+        is_root=bundle.text("id -u").strip() == "0",
+    )
+
+
+def _shown(bundle: Bundle, name: str) -> str | None:
+    reading = bundle.reading(f"{DMI}/{name}")
+    return reading.text.strip() or None if reading.status is Status.OK else None

@@ -1,0 +1,60 @@
+"""The kernel log: what the kernel said of KVM since it booted."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.reading import Status
+from nested_kvm.verdict import Evidence
+
+SOURCE: Final = "dmesg"
+_FIRMWARE: Final = re.compile(
+    r"disabled by bios|svm disabled|vmx \(outside txt\) disabled|virtualization.*disabled.*(bios|firmware)",
+    re.IGNORECASE,
+)
+_REFUSED: Final = re.compile(
+    r"invalid for parameter|no hardware support|kvm_(intel|amd): .*(not supported|failed|error)|"
+    r"kvm: (cpu doesn't|failed|support for '\w+' disabled)",
+    re.IGNORECASE,
+)
+_OWNED: Final = re.compile(
+    r"vboxdrv|vmmon|vmx.*already.*(in use|enabled)|(vmx|svm) is being used", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLog:
+    """The lines that speak of KVM. A log that may not be read has none, and `is_readable` says so."""
+
+    lines: tuple[str, ...]
+    is_readable: bool
+
+    @property
+    def firmware_disabled(self) -> tuple[Evidence, ...]:
+        """Lines in which the kernel says that the firmware switched virtualization off."""
+        return self._matching(_FIRMWARE)
+
+    @property
+    def load_refused(self) -> tuple[Evidence, ...]:
+        """Lines in which the kernel refuses to load a KVM module."""
+        return self._matching(_REFUSED)
+
+    @property
+    def owned_by_other(self) -> tuple[Evidence, ...]:
+        """Lines that tell of another hypervisor's hold on the CPU."""
+        return self._matching(_OWNED)
+
+    def _matching(self, pattern: re.Pattern[str]) -> tuple[Evidence, ...]:
+        return tuple(Evidence(SOURCE, line.strip()) for line in self.lines if pattern.search(line))
+
+
+def kernel_log_of(bundle: Bundle) -> KernelLog:
+    """The log by `dmesg`; it may be denied (kernel.dmesg_restrict), or have rotated.
+
+    Raises:
+        ObservationError: the target was not observed, or the answer ended before.
+    """
+    reading = bundle.reading(SOURCE)
+    lines = tuple(reading.text.splitlines()) if reading.status is Status.OK else ()
+    return KernelLog(lines, reading.status is Status.OK)

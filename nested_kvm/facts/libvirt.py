@@ -1,0 +1,62 @@
+"""libvirt on an L0: whether it answers, and the domains it knows."""
+
+from dataclasses import dataclass
+
+from nested_kvm.errors import NotObserved
+from nested_kvm.evidence.bundle import Bundle, DomainRecord
+from nested_kvm.verdict import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Libvirt:
+    """A libvirt that was asked. `refusal` is why it did not answer; None: it did."""
+
+    uri: str
+    means: str
+    refusal: str | None
+    records: tuple[DomainRecord, ...]
+
+    @property
+    def answers(self) -> bool:
+        """Whether it told its domains."""
+        return self.refusal is None
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The names of the domains that run, and hold the KVM module."""
+        return tuple(record.name for record in self.records if record.state not in {"shut off", "crashed"})
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What it answered."""
+        return (
+            Evidence(self.uri, self.refusal or f"{len(self.records)} domains, {len(self.running)} running"),
+        )
+
+    def record(self, name: str) -> DomainRecord:
+        """The domain of that name or uuid.
+
+        Raises:
+            NotObserved: libvirt does not answer, or knows no such domain.
+        """
+        if self.refusal is not None:
+            raise NotObserved(f"libvirt at {self.uri} does not answer: {self.refusal}")
+        for record in self.records:
+            if name in {record.name, record.uuid}:
+                return record
+        raise NotObserved(f"libvirt at {self.uri} knows no domain {name}")
+
+
+def libvirt_of(bundle: Bundle) -> Libvirt:
+    """What libvirt answered.
+
+    Raises:
+        ObservationError: it was not asked.
+    """
+    bundle.reading("uname -m")
+    if bundle.libvirt is None:
+        raise NotObserved("libvirt was not asked")
+    answer = bundle.libvirt
+    if answer.not_asked is not None:
+        raise NotObserved(f"libvirt at {answer.uri} could not be asked: {answer.not_asked}")
+    return Libvirt(answer.uri, answer.means, answer.refusal, answer.domains)

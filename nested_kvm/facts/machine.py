@@ -1,0 +1,71 @@
+"""All facts of one machine, each made once, when it is first asked for."""
+
+from functools import cached_property
+
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.facts.cpu import Cpu, cpu_of
+from nested_kvm.facts.domain import Domain, domain_of
+from nested_kvm.facts.identity import Identity, identity_of
+from nested_kvm.facts.kernel_log import KernelLog, kernel_log_of
+from nested_kvm.facts.kvm_device import KvmDevice, kvm_device_of
+from nested_kvm.facts.kvm_module import KvmModule, kvm_module_of
+from nested_kvm.facts.libvirt import Libvirt, libvirt_of
+from nested_kvm.facts.next_load import NextLoad, next_load_of
+from nested_kvm.inventory.target import TargetLevel
+
+
+class Machine:
+    """One target and the facts that its bundle gives. Each property may raise `ObservationError`."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.target = bundle.target
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether anything was read of it."""
+        return self.bundle.is_observed
+
+    @property
+    def is_l0(self) -> bool:
+        """Whether the L0 controls are asked of it; also where nobody could tell."""
+        return self.target.level is not TargetLevel.L1
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Its kernel and its names."""
+        return identity_of(self.bundle)
+
+    @cached_property
+    def cpu(self) -> Cpu:
+        """Its CPUs."""
+        return cpu_of(self.bundle)
+
+    @cached_property
+    def kernel_log(self) -> KernelLog:
+        """What its kernel said of KVM."""
+        return kernel_log_of(self.bundle)
+
+    @cached_property
+    def kvm_module(self) -> KvmModule:
+        """The KVM module of its CPU's vendor."""
+        return kvm_module_of(self.bundle, self.cpu.require_vendor())
+
+    @cached_property
+    def kvm_device(self) -> KvmDevice:
+        """Its `/dev/kvm`."""
+        return kvm_device_of(self.bundle)
+
+    @cached_property
+    def next_load(self) -> NextLoad:
+        """What the next load of its KVM module will do."""
+        return next_load_of(self.bundle, self.kvm_module)
+
+    @cached_property
+    def libvirt(self) -> Libvirt:
+        """Its libvirt."""
+        return libvirt_of(self.bundle)
+
+    def domain(self, name: str) -> Domain:
+        """The libvirt domain of that name or uuid."""
+        return domain_of(self.libvirt.record(name))

@@ -1,0 +1,141 @@
+"""The command line: what it offers, and the settings it comes to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from nested_kvm.connection import Settings
+from nested_kvm.control import Severity
+from nested_kvm.errors import UsageError
+from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.policy import Nested, Policy, Undeclared
+
+DEFAULT_INVENTORY = "inventories/local.yaml"
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add the suite's options to pytest's. Testinfra's own keep their meaning."""
+    group = parser.getgroup("nested KVM compliance", "which machines, by what policy, and what counts")
+    group.addoption(
+        "--inventory",
+        type=Path,
+        metavar="FILE",
+        help=f"the fleet, in YAML; --hosts then takes glob patterns over its names (default: {DEFAULT_INVENTORY})",
+    )
+    group.addoption(
+        "--level",
+        choices=list(TargetLevel),
+        help="with --hosts alone: what each is. auto: an L1 where its CPUs carry the `hypervisor` flag, else an L0",
+    )
+    group.addoption("--nested", choices=list(Nested), help="with --hosts alone: the policy (default: required)")
+    group.addoption(
+        "--undeclared",
+        choices=list(Undeclared),
+        help="with --hosts alone: what is required of the domains found there (default: any, only reported)",
+    )
+    group.addoption("--report-dir", type=Path, default=Path("reports"), metavar="DIR", help="default: reports/")
+    group.addoption(
+        "--evidence", type=Path, metavar="DIR", help="judge saved evidence instead of connecting to anything"
+    )
+    group.addoption(
+        "--gate",
+        action="store_true",
+        help="fail closed: what could not be looked at or decided blocks too; one verdict line per target",
+    )
+    group.addoption(
+        "--fail-on",
+        choices=[str(severity) for severity in Severity],
+        default=str(Severity.LOW),
+        help="the lowest severity that makes the run fail (default: low)",
+    )
+    group.addoption("--forks", type=int, default=32, metavar="N", help="targets observed at once (default: 32)")
+    group.addoption(
+        "--connect-timeout",
+        type=float,
+        metavar="S",
+        help="seconds to connect and log in (default: the ssh-config's ConnectTimeout, else 10)",
+    )
+    group.addoption(
+        "--probe-timeout",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds for one execution on a target (default: 60)",
+    )
+    group.addoption("--controls", action="store_true", help="print the catalogue of controls and exit")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line, checked."""
+
+    inventory: Path | None
+    hosts: list[str]
+    """Glob patterns with an inventory, host specs without."""
+    default_scheme: str
+    level: TargetLevel
+    policy: Policy
+    report_dir: Path
+    evidence: Path | None
+    gate: bool
+    fail_on: Severity
+    forks: int
+    settings: Settings
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> "Options":
+        """Read the command line.
+
+        Raises:
+            UsageError: options contradict each other, or a number is none that makes sense.
+        """
+        given = config.option
+        _refuse_contradictions(config)
+        return cls(
+            inventory=given.inventory,
+            hosts=[part for part in (given.hosts or "").split(",") if part],
+            default_scheme=given.connection or "ssh",
+            level=TargetLevel(given.level or TargetLevel.AUTO),
+            policy=Policy(
+                nested=Nested(given.nested or Nested.REQUIRED),
+                undeclared=Undeclared(given.undeclared or Undeclared.ANY),
+            ),
+            report_dir=given.report_dir,
+            evidence=given.evidence,
+            gate=given.gate,
+            fail_on=Severity[given.fail_on.upper()],
+            forks=given.forks,
+            settings=_settings(given),
+        )
+
+
+def _settings(given: object) -> Settings:
+    values = vars(given)
+    return Settings(
+        connect_timeout=values["connect_timeout"],
+        probe_timeout=values["probe_timeout"],
+        ssh_config=Path(values["ssh_config"]) if values["ssh_config"] else None,
+        ssh_identity_file=Path(values["ssh_identity_file"]) if values["ssh_identity_file"] else None,
+        sudo=bool(values["sudo"] or values["sudo_user"]),
+        sudo_user=values["sudo_user"],
+    )
+
+
+def _refuse_contradictions(config: pytest.Config) -> None:
+    given = config.option
+    if config.inipath is None:
+        raise UsageError("pytest.ini was not found: start in the suite's folder, and write options as --name=value")
+    ad_hoc = [name for name in ("level", "nested", "undeclared") if getattr(given, name)]
+    if ad_hoc and (given.inventory or given.evidence or not given.hosts):
+        raise UsageError(f"--{ad_hoc[0]} goes with --hosts alone: an inventory says it for each target itself")
+    if given.ansible_inventory or given.force_ansible:
+        raise UsageError("--ansible-inventory is not supported by this version: write --inventory=FILE instead")
+    if given.hosts is not None and not given.hosts.strip(", "):
+        raise UsageError("--hosts names nothing: nothing to audit")
+    if given.forks < 1:
+        raise UsageError(f"--forks={given.forks}: at least one target is observed at once")
+    for name in ("connect_timeout", "probe_timeout"):
+        seconds = getattr(given, name)
+        if seconds is not None and not 0 < seconds < float("inf"):
+            raise UsageError(f"--{name.replace('_', '-')}={seconds:g}: a time limit is a positive number of seconds")

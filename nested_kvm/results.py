@@ -1,0 +1,99 @@
+"""The results of a run, and the exit status that follows from them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from typing import Final
+
+from nested_kvm.cause import Cause
+from nested_kvm.control import Severity
+from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.verdict import Evidence, Outcome
+
+
+class ExitStatus(IntEnum):
+    """The suite's own exit statuses; 2, 3 and 5 are pytest's."""
+
+    COMPLIANT = 0
+    FINDING = 1
+    USAGE = 4
+    NOT_OBSERVED = 6
+
+
+_NOTHING_AUDITED: Final = frozenset({Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one control says of one subject, as it was observed at one target."""
+
+    control: str
+    target: str
+    subject: str
+    outcome: Outcome
+    severity: Severity
+    title: str
+    message: str
+    cause: Cause | None = None
+    evidence: Sequence[Evidence] = ()
+    remediation: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetResult:
+    """Whether a target was observed, and if not, why."""
+
+    name: str
+    level: TargetLevel
+    host: str | None
+    address: str | None
+    observed: bool
+    error: str | None
+
+
+@dataclass(slots=True)
+class Run:
+    """One run: what it was asked, and all that came of it."""
+
+    id: str
+    started: datetime
+    version: str
+    inventory: str
+    finished: datetime | None = None
+    exit_status: int | None = None
+    targets: list[TargetResult] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+
+    def count(self, outcome: Outcome) -> int:
+        """How many results ended so."""
+        return sum(result.outcome is outcome for result in self.results)
+
+    def ended(self, outcome: Outcome) -> list[Result]:
+        """The results that ended so, the severest first, then by target."""
+        chosen = (result for result in self.results if result.outcome is outcome)
+        return sorted(
+            chosen, key=lambda result: (-result.severity, result.target, result.control, result.subject)
+        )
+
+
+def exit_status(results: Iterable[Result], pytest_status: int, fail_on: Severity, *, gate: bool) -> int:
+    """The exit status of a run whose pytest ended with `pytest_status`.
+
+    pytest's own verdict is kept where it did not get to judge: interrupted, broken, misused, or nothing
+    collected. With `gate`, what could not be looked at or decided blocks as a finding does. A run in which no
+    control applied to anything has audited nothing, and is not compliant.
+    """
+    if pytest_status not in {0, 1}:
+        return pytest_status
+    outcomes = list(results)
+    blocking = {Outcome.ERROR, Outcome.UNKNOWN} if gate else set()
+    if any(each.outcome is Outcome.FAIL and each.severity >= fail_on for each in outcomes):
+        return ExitStatus.FINDING
+    if any(each.outcome in blocking for each in outcomes):
+        return ExitStatus.FINDING
+    if any(each.outcome is Outcome.ERROR for each in outcomes):
+        return ExitStatus.NOT_OBSERVED
+    if all(each.outcome in _NOTHING_AUDITED for each in outcomes):
+        return ExitStatus.USAGE
+    return ExitStatus.COMPLIANT

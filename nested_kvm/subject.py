@@ -1,0 +1,75 @@
+"""What a control speaks of: a machine, or a domain on one."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from nested_kvm.control import Level
+from nested_kvm.errors import ObservationError
+from nested_kvm.facts.machine import Machine
+from nested_kvm.inventory.target import Target
+from nested_kvm.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One subject. `machine` is where it was observed."""
+
+    machine: Machine
+    name: str
+    policy: Policy
+    domain: str | None = None
+    """libvirt's name or uuid, for a domain."""
+
+    @property
+    def id(self) -> str:
+        """Its place in the fleet, for people and for test ids."""
+        target = self.machine.target.name
+        return f"{target}/{self.name}" if self.domain is not None else target
+
+
+class Fleet:
+    """The machines that were looked at, and the subjects that controls of each level speak of."""
+
+    def __init__(self, machines: Iterable[Machine]) -> None:
+        self.machines: Mapping[str, Machine] = {machine.target.name: machine for machine in machines}
+        self._subjects = {
+            Level.L0: [_itself(machine) for machine in self.machines.values() if machine.is_l0],
+            Level.L1: [_itself(machine) for machine in self.machines.values() if not machine.is_l0],
+            Level.SITE: [_itself(machine) for machine in self.machines.values() if machine.target.address],
+            Level.DOMAIN: [
+                subject for machine in self.machines.values() for subject in self._domains(machine)
+            ],
+        }
+
+    def subjects(self, level: Level) -> list[Subject]:
+        """The subjects that a control of that level speaks of."""
+        return self._subjects.get(level, [])
+
+    def guests_of(self, host: str) -> list[Target]:
+        """The guests that the inventory names on that host."""
+        return [machine.target for machine in self.machines.values() if machine.target.host == host]
+
+    def _domains(self, machine: Machine) -> Iterator[Subject]:
+        """Each domain that is declared or there: the declared ones first, by their own policy."""
+        target = machine.target
+        if not machine.is_l0 or target.libvirt is None:
+            return
+        declared = self.guests_of(target.name)
+        for guest in declared:
+            yield Subject(machine, guest.name, guest.policy, guest.domain or guest.name)
+        known = {guest.domain for guest in declared}
+        for name, uuid in _domains_there(machine):
+            if not known & {name, uuid}:
+                yield Subject(machine, name, target.policy.of_undeclared_domain(), uuid)
+
+
+def _itself(machine: Machine) -> Subject:
+    return Subject(machine, machine.target.name, machine.target.policy)
+
+
+def _domains_there(machine: Machine) -> list[tuple[str, str]]:
+    """Name and uuid of each domain; none where libvirt could not be asked, which L0-LIB-01 tells."""
+    try:
+        return [(record.name, record.uuid) for record in machine.libvirt.records]
+    except ObservationError:
+        return []

@@ -1,0 +1,5 @@
+"""The suite's own version."""
+
+from importlib.metadata import version
+
+VERSION = version("nested-kvm-compliance")

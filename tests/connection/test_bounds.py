@@ -1,0 +1,171 @@
+"""Hosts that do not do what they should: each ends in time, in one sentence."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from nested_kvm.connection import Settings, connect
+from nested_kvm.errors import ConnectionFailed, LimitExceeded
+from nested_kvm.inventory.address import Address
+from tests.support.misbehaving import MisbehavingServer
+from tests.support.sshd import free_port, make_key
+
+Behaviour = Callable[[socket.socket], None]
+
+LIMIT = 0.6
+SLACK = 2.0
+
+
+@contextmanager
+def listening(behaviour: Behaviour) -> Iterator[int]:
+    """Serve each visitor on a port of loopback, until the block ends."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        visitors: list[socket.socket] = []
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    visitor, _ = server.accept()
+                    visitors.append(visitor)
+                    behaviour(visitor)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            for visitor in visitors:
+                visitor.close()
+            thread.join()
+
+
+def say(data: bytes) -> Behaviour:
+    return lambda visitor: visitor.sendall(data)
+
+
+def drip(data: bytes, interval: float) -> Behaviour:
+    def drip(visitor: socket.socket) -> None:
+        while True:
+            visitor.sendall(data)
+            time.sleep(interval)
+
+    return drip
+
+
+def no_answer(_visitor: socket.socket) -> None:
+    """Accept, and say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        (no_answer, r"it does not complete SSH's key exchange within 0\.6 s"),
+        (drip(b"hello\r\n", 0.05), "key exchange|SSH cannot be agreed on"),
+        (drip(b"x", 0.05), "key exchange within"),
+        (drip(b"x" * 65536, 0), "key exchange within"),
+        (socket.socket.close, "closed the connection before SSH was agreed on"),
+        (say(b"220 mail.example.net ESMTP\r\n" * 200), "SSH cannot be agreed on"),
+        (say(b"SSH-2.0-quiet\r\n"), "key exchange within"),
+        (say(b"SSH-1.5-ancient\r\n"), r"SSH cannot be agreed on \(Incompatible version \(1.5"),
+        (say(b"SSH-2.0-noise\r\n" + b"\x00\x00\x00\x0c\x0a\x14" + b"\xff" * 64), "SSH cannot be agreed on"),
+    ],
+    ids=["silent", "endless banner", "a byte at a time", "endless line", "closes", "mail", "hangs", "old", "noise"],
+)
+def test_a_host_that_does_not_agree_on_ssh_ends_in_time(behaviour: Behaviour, reason: str, empty: Path) -> None:
+    before = threading.active_count()
+    with listening(behaviour) as port:
+        start = time.monotonic()
+        with pytest.raises(ConnectionFailed, match=reason) as caught:
+            connect(Address.parse(f"ssh://127.0.0.1:{port}"), settings(empty), name="kvm-a")
+        assert time.monotonic() - start < LIMIT + SLACK
+    assert str(caught.value).startswith(f"kvm-a (127.0.0.1 port {port}): ")
+    assert "\n" not in str(caught.value)
+    assert threading.active_count() == before
+
+
+def test_what_a_host_says_never_reaches_the_terminal_as_it_is(empty: Path) -> None:
+    with listening(say(b"\x1b[31mred\r\n" * 100)) as port, pytest.raises(ConnectionFailed) as caught:
+        connect(Address.parse(f"ssh://127.0.0.1:{port}"), settings(empty), name="kvm-a")
+    assert str(caught.value).isprintable()
+
+
+def test_a_port_that_nobody_listens_on_is_refused_at_once(empty: Path) -> None:
+    port = free_port()
+    with pytest.raises(ConnectionFailed) as caught:
+        connect(Address.parse(f"ssh://127.0.0.1:{port}"), settings(empty), name="kvm-a")
+    assert str(caught.value) == (
+        f"kvm-a (127.0.0.1 port {port}): it cannot be reached (Connection refused): "
+        "is it up, and is the port right?"
+    )
+
+
+def test_a_full_backlog_ends_in_time(empty: Path) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        with socket.create_connection(server.getsockname()):
+            address = Address.parse(f"ssh://127.0.0.1:{server.getsockname()[1]}")
+            with pytest.raises(ConnectionFailed, match=r"no answer within 0\.6 s"):
+                connect(address, settings(empty), name="kvm-a")
+
+
+def test_a_name_that_nobody_knows_is_an_error(empty: Path) -> None:
+    with pytest.raises(ConnectionFailed, match=r"kvm-a .*: its name cannot be resolved"):
+        connect(Address.parse("ssh://no-such-host.invalid"), settings(empty), name="kvm-a")
+
+
+def settings(config: Path) -> Settings:
+    return Settings(connect_timeout=LIMIT, probe_timeout=LIMIT, ssh_config=config)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    path = tmp_path / "config"
+    path.write_text("StrictHostKeyChecking no\nUserKnownHostsFile none\nGlobalKnownHostsFile none\n")
+    return path
+
+
+class TestAfterTheKeyExchange:
+    @pytest.fixture
+    def config(self, tmp_path: Path) -> Path:
+        identity = make_key(tmp_path / "identity")
+        path = tmp_path / "config"
+        path.write_text(f"IdentityFile {identity}\nIdentitiesOnly yes\nStrictHostKeyChecking no\n")
+        return path
+
+    def test_a_hang_at_authentication_ends_in_time(self, config: Path) -> None:
+        before = threading.active_count()
+        with MisbehavingServer(hangs_at_login=True) as server:
+            start = time.monotonic()
+            with pytest.raises(ConnectionFailed, match=r"it does not decide on the login of root within 0\.6 s"):
+                connect(server.address, settings(config), name="kvm-a")
+            assert time.monotonic() - start < LIMIT + SLACK
+        assert threading.active_count() == before
+
+    def test_a_hang_at_execution_ends_in_time(self, config: Path) -> None:
+        before = threading.active_count()
+        with MisbehavingServer(hangs_at_execution=True) as server:
+            connection = connect(server.address, settings(config), name="kvm-a")
+            start = time.monotonic()
+            with closing(connection), pytest.raises(LimitExceeded, match=r"no complete answer within 0\.6 s"):
+                connection.execute("true")
+            assert time.monotonic() - start < LIMIT + SLACK
+        assert threading.active_count() == before
+
+    def test_a_refused_execution_is_an_error(self, config: Path) -> None:
+        with MisbehavingServer(refuses_execution=True) as server:
+            connection = connect(server.address, settings(config), name="kvm-a")
+            with closing(connection), pytest.raises(ConnectionFailed, match="kvm-a: it does not run a command"):
+                connection.execute("true")
+
+    def test_a_hang_at_opening_a_channel_ends_in_time(self, config: Path) -> None:
+        with MisbehavingServer(hangs_at_channel=True) as server:
+            connection = connect(server.address, settings(config), name="kvm-a")
+            with closing(connection), pytest.raises(LimitExceeded, match=r"no complete answer within 0\.6 s"):
+                connection.execute("true")

@@ -1,0 +1,41 @@
+"""What a test needs from the machine that it runs on: real programs, and the right to isolate them."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import cache
+
+SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+def program(name: str) -> str | None:
+    """Find a program where root would."""
+    return shutil.which(name, path=SYSTEM_PATH)
+
+
+def missing(part: str) -> str | None:
+    """Say what a `needs(part)` lacks here, or None."""
+    return _PARTS.get(part, lambda: _lacks(part))()
+
+
+def _lacks(*names: str) -> str | None:
+    absent = [name for name in names if program(name) is None]
+    return f"not installed: {', '.join(absent)}" if absent else None
+
+
+@cache
+def _lacks_namespaces() -> str | None:
+    if _lacks("unshare"):
+        return _lacks("unshare")
+    attempt = ["unshare", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "none", "/run"]
+    refused = subprocess.run(attempt, capture_output=True, check=False).returncode != 0
+    return "no right to make mount and process namespaces: run the tests as root" if refused else None
+
+
+_PARTS: dict[str, Callable[[], str | None]] = {
+    "sshd": lambda: _lacks("sshd", "ssh-keygen"),
+    "ssh-agent": lambda: _lacks("ssh-agent", "ssh-add"),
+    "accounts": _lacks_namespaces,
+    "libvirtd": lambda: _lacks("libvirtd", "virt-ssh-helper", "nc") or _lacks_namespaces(),
+}
