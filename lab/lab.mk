@@ -1,19 +1,27 @@
-# The lab: a real L0, L1 and L2 under emulation. LAB_SUITE=trixie puts Debian 13 in place of Debian 12.
+# The lab: a real L0, its L1s and an L2 under emulation. LAB_SUITE=trixie puts Debian 13 in place of Debian 12.
 LAB_SUITE ?= bookworm
-LAB_PYTHON ?= python3
 export LAB_SUITE
-
-lab-deps lab-up lab-down lab-status:
-	@$(LAB_PYTHON) -m lab $(@:lab-%=%)
-
-# make lab-scenario NAME=l2-running [UNDO=1]
-lab-scenario:
-	@$(LAB_PYTHON) -m lab scenario $(NAME) $(if $(UNDO),--undo)
-
-lab-audit:
-	.venv/bin/pytest --inventory=lab/inventory.yaml --ssh-config=.lab/$(LAB_SUITE)/ssh_config
-
-test-lab:
-	.venv/bin/pytest tests/lab
+LAB := @python3 -m lab
 
 .PHONY: lab-deps lab-up lab-down lab-status lab-scenario lab-audit test-lab
+
+lab-deps: ## Install the packages that the lab needs (root), or name them
+	$(LAB) deps
+
+lab-up: ## Start a host with KVM and its guests under emulation; the first time, build them (root)
+	$(LAB) up
+
+lab-down: ## End the lab; its image is kept
+	$(LAB) down
+
+lab-status: ## Say what runs in the lab
+	$(LAB) status
+
+lab-scenario: ## Put the lab into a state: NAME=l2-running; UNDO=1 takes it back
+	$(LAB) scenario $(NAME) $(if $(UNDO),--undo)
+
+lab-audit: .venv/ready ## Audit the lab
+	.venv/bin/pytest --inventory=lab/inventory.yaml --ssh-config=.lab/$(LAB_SUITE)/ssh_config $(ARGS)
+
+test-lab: .venv/ready-for-tests lab-deps ## Run the end-to-end tests: verdicts against the truth in the lab
+	.venv/bin/pytest tests/lab $(ARGS)
