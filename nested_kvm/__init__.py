@@ -1,5 +1,55 @@
-"""Audits nested virtualization under KVM: can an L1 run an L2, now and after the next reboot?"""
+"""Audits nested virtualization under KVM: can an L1 run an L2, now and after the next reboot?
 
-from importlib.metadata import version
+These names are what a check may import.
+"""
 
-__version__ = version("nested-kvm-compliance")
+from nested_kvm.cause import Cause
+from nested_kvm.control import Severity, control
+from nested_kvm.facts.cpu import Cpu, Vendor
+from nested_kvm.facts.cpu_definition import Answer
+from nested_kvm.facts.domain import Domain
+from nested_kvm.facts.identity import Identity
+from nested_kvm.facts.kernel_log import KernelLog
+from nested_kvm.facts.kvm_device import KvmDevice
+from nested_kvm.facts.kvm_module import KvmModule
+from nested_kvm.facts.libvirt import Libvirt
+from nested_kvm.facts.next_load import Authority, NextLoad
+from nested_kvm.inventory.target import Target
+from nested_kvm.policy import Nested, Persistence, Policy
+from nested_kvm.verdict import (
+    Evidence,
+    Finding,
+    Informed,
+    NotApplicable,
+    NotChecked,
+    Undecided,
+    require,
+)
+
+__all__ = [
+    "Answer",
+    "Authority",
+    "Cause",
+    "Cpu",
+    "Domain",
+    "Evidence",
+    "Finding",
+    "Identity",
+    "Informed",
+    "KernelLog",
+    "KvmDevice",
+    "KvmModule",
+    "Libvirt",
+    "Nested",
+    "NextLoad",
+    "NotApplicable",
+    "NotChecked",
+    "Persistence",
+    "Policy",
+    "Severity",
+    "Target",
+    "Undecided",
+    "Vendor",
+    "control",
+    "require",
+]

@@ -171,9 +171,10 @@ def _install_kernel(_subject: Subject, _finding: Finding) -> list[str]:
 
 
 def _replace_other(subject: Subject, _finding: Finding) -> list[str]:
-    return ["# stop VirtualBox's or VMware's machines first", "modprobe -r vboxnetflt vboxnetadp vboxdrv vmmon"] + [
-        f"modprobe {_module(subject)}"
-    ]
+    return [
+        "# stop VirtualBox's or VMware's machines first",
+        "modprobe -r vboxnetflt vboxnetadp vboxdrv vmmon",
+    ] + [f"modprobe {_module(subject)}"]
 
 
 _REMEDIES: Final[dict[Cause, Remedy]] = {

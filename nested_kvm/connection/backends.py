@@ -1,8 +1,9 @@
 """Testinfra's own backends, bounded: this machine, containers, and what else Testinfra reaches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import cast
 from urllib.parse import urlencode
 
 import testinfra.backend
@@ -19,46 +20,35 @@ from nested_kvm.errors import ConnectionFailed
 from nested_kvm.inventory.address import Address
 
 
-class BackendConnection(BaseBackend):
-    """What every backend gets on top: a name, limits, no prompts, and `execute`."""
-
-    name: str
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    target: str
     settings: Settings
 
-    @cached_property
-    def host(self) -> testinfra.host.Host:
-        """Testinfra's view of the target, over this very connection."""
-        host = testinfra.host.Host(self)
-        self.set_host(host)
-        return host
-
-    def execute(self, script: str, *arguments: str) -> Answer:
-        """Run a POSIX `sh` script on the target, in one execution. See `Connection.execute`."""
-        quoted = " ".join(["/bin/sh -c %s sh", *("%s" for _ in arguments)])
-        result = self.run(quoted, script, *arguments)
-        return Answer(result.rc if result.rc >= 0 else None, result.stdout_bytes, result.stderr_bytes)
-
-    def close(self) -> None:
-        """Let go of the target: each execution is a program of its own, so nothing is left."""
-
-    def run_program(self, argv: list[str], data: bytes) -> Answer:
-        """Run a program on this machine within the limits.
+    def run(self, argv: Sequence[str], data: bytes = b"") -> Answer:
+        """Run a program on this machine.
 
         Raises:
             ConnectionFailed: it cannot be started.
             LimitExceeded: it took too long, or answered too much.
         """
         deadline = Deadline(self.settings.probe_timeout)
-        gathered = Gathered(self.name, deadline, self.settings.answer_limit)
+        gathered = Gathered(self.target, deadline, self.settings.answer_limit)
         try:
             return LocalProgram(argv, data, gathered, deadline).communicate()
         except OSError as error:
             raise gathered.broken(f"{argv[0]} cannot be started ({error.strerror})") from None
 
+
+class _BoundedBackend(BaseBackend):
+    """What every backend gets on top: limits, a name of the inventory, and no prompts."""
+
+    _bounds: _Bounds
+
     @override
     def run_local(self, command: str, *args: str) -> CommandResult:
         line = self.quote(command, *args)
-        answer = self.run_program(["/bin/sh", "-c", line], b"")
+        answer = self._bounds.run(["/bin/sh", "-c", line])
         status = -1 if answer.exit_status is None else answer.exit_status
         return self.result(status, line.encode(errors="surrogateescape"), answer.stdout, answer.stderr)
 
@@ -68,7 +58,7 @@ class BackendConnection(BaseBackend):
 
     @override
     def get_pytest_id(self) -> str:
-        return self.name
+        return self._bounds.target
 
     @override
     def decode(self, data: bytes) -> str:
@@ -80,50 +70,71 @@ class BackendConnection(BaseBackend):
         return data.encode(errors="surrogateescape")
 
 
+class BackendConnection:
+    """A target that Testinfra reaches. Nothing stays open: each execution is a program of its own here."""
+
+    def __init__(self, name: str, backend: BaseBackend) -> None:
+        self.name = name
+        self._backend = backend
+
+    @property
+    def kind(self) -> str:
+        """Testinfra's name for the way: such as `docker`."""
+        return self._backend.get_connection_type()
+
+    @cached_property
+    def host(self) -> testinfra.host.Host:
+        """Testinfra's view of the target, over this very connection."""
+        host = testinfra.host.Host(self._backend)
+        self._backend.set_host(host)
+        return host
+
+    def execute(self, script: str, *arguments: str) -> Answer:
+        """Run a POSIX `sh` script on the target, in one execution. See `Connection.execute`."""
+        command = " ".join(["/bin/sh -c %s sh", *("%s" for _ in arguments)])
+        result = self._backend.run(command, script, *arguments)
+        return Answer(result.rc if result.rc >= 0 else None, result.stdout_bytes, result.stderr_bytes)
+
+    def close(self) -> None:
+        """Let go of the target: nothing is open."""
+
+
 class LocalConnection(BackendConnection):
     """This machine."""
 
-    NAME = "local"
-
-    def __init__(self, *_arguments: Any, **options: Any) -> None:
-        super().__init__("localhost", sudo=options["sudo"], sudo_user=options["sudo_user"])
-
-    @override
-    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
-        return self.run_local(self.get_command(command, *args))
+    def __init__(self, name: str, backend: BaseBackend, bounds: _Bounds) -> None:
+        super().__init__(name, backend)
+        self._bounds = bounds
 
     @override
     def execute(self, script: str, *arguments: str) -> Answer:
-        """Run a POSIX `sh` script here. See `Connection.execute`."""
-        data = standard_input(script, arguments, sudo=self.sudo)
-        if not self.sudo:
-            return self.run_program(shell(sudo=False, sudo_user=None), data)
-        answer = self.run_program(
-            ["/bin/sh", "-c", 'exec "$@"', "sh", *shell(sudo=True, sudo_user=self.sudo_user)], data
+        """Run a POSIX `sh` script here; it is in no list of processes. See `Connection.execute`."""
+        sudo, user = self._backend.sudo, self._backend.sudo_user
+        data = standard_input(script, arguments, sudo=sudo)
+        answer = self._bounds.run(
+            ["/bin/sh", "-c", 'exec "$@"', "sh", *shell(sudo=sudo, sudo_user=user)], data
         )
-        return without_sudo_mark(answer, self.name)
+        return without_sudo_mark(answer, self.name) if sudo else answer
 
 
 def connect_by_backend(address: Address, settings: Settings, name: str) -> BackendConnection:
-    """Reach a target as Testinfra does. Nothing is opened yet: each execution is a program of its own.
+    """Reach a target as Testinfra does.
 
     Raises:
         ConnectionFailed: Testinfra cannot make the backend.
     """
-    spec = address.host + (f"?{urlencode(address.options)}" if address.options else "")
-    host, options = testinfra.backend.parse_hostspec(f"{address.scheme}://{spec}")
-    for option, value in {"sudo": settings.sudo, "sudo_user": settings.sudo_user}.items():
-        options.setdefault(option, value)
+    query = f"?{urlencode(address.options)}" if address.options else ""
+    host, options = testinfra.backend.parse_hostspec(f"{address.scheme}://{address.host}{query}")
+    options = {"sudo": settings.sudo, "sudo_user": settings.sudo_user} | options
+    bounds = _Bounds(name, settings)
     try:
-        backend = _connection_class(address.scheme)(host, **options)
+        backend = _backend_class(address.scheme, bounds)(*([] if address.is_local else [host]), **options)
     except (RuntimeError, ValueError, ImportError, OSError) as error:
         raise ConnectionFailed(f"{name}: {address} cannot be used ({error})") from None
-    backend.name, backend.settings = name, settings
-    return backend
+    return LocalConnection(name, backend, bounds) if address.is_local else BackendConnection(name, backend)
 
 
-def _connection_class(scheme: str) -> Callable[..., BackendConnection]:
-    if scheme == "local":
-        return LocalConnection
+def _backend_class(scheme: str, bounds: _Bounds) -> Callable[..., BaseBackend]:
     backend = testinfra.backend.get_backend_class(scheme)
-    return cast("Callable[..., BackendConnection]", type(backend.__name__, (BackendConnection, backend), {}))
+    bounded = type(backend.__name__, (_BoundedBackend, backend), {"_bounds": bounds})
+    return cast("Callable[..., BaseBackend]", bounded)

@@ -35,7 +35,7 @@ def connect(
         return connect_by_ssh(address, settings, name, via=None, behind_host=via is not None)
     if isinstance(via, SshConnection):
         return connect_by_ssh(address, settings, name, via=via, behind_host=True)
-    raise ConnectionFailed(f"{name}: there is no way through {via.name}, which is reached by {via.NAME}://")
+    raise ConnectionFailed(f"{name}: there is no way through {via.name}, which is reached by {via.kind}://")
 
 
 def check_settings(settings: Settings) -> None:

@@ -15,10 +15,10 @@ from nested_kvm.connection.channel import ChannelProgram, ChannelStream
 from nested_kvm.connection.connection import DEFAULT_CONNECT_TIMEOUT, Answer, Settings
 from nested_kvm.connection.credentials import Credentials
 from nested_kvm.connection.deadline import Deadline, closing_at
-from nested_kvm.connection.gathered import Gathered, printable
+from nested_kvm.connection.gathered import Gathered
 from nested_kvm.connection.shell import ONE_COMMAND, shell, standard_input, sudo_command, without_sudo_mark
 from nested_kvm.connection.ssh_config import SshConfig
-from nested_kvm.connection.transport import TRANSPORT_ERRORS, Transport, agree_on_keys, dial, log_in
+from nested_kvm.connection.transport import TRANSPORT_ERRORS, Transport, agree_on_keys, dial, log_in, reason
 from nested_kvm.connection.trust import SSH_PORT, Trust
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
 from nested_kvm.inventory.address import Address
@@ -84,7 +84,7 @@ class SshConnection(BaseBackend):
                 "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=deadline.remaining
             )
         except TRANSPORT_ERRORS as error:
-            raise ConnectionFailed(f"{where}: {self.name} opens no way to it ({printable(error)})") from None
+            raise ConnectionFailed(f"{where}: {self.name} opens no way to it ({reason(error)})") from None
 
     def close(self) -> None:
         """Let go of the target. Closing twice does nothing."""
@@ -102,7 +102,11 @@ class SshConnection(BaseBackend):
                 self._give_up(channel, deadline)
                 raise
             except TRANSPORT_ERRORS as error:
-                raise gathered.timed_out() if deadline.expired else gathered.broken(error) from None
+                raise (
+                    gathered.timed_out()
+                    if deadline.expired
+                    else gathered.broken(f"the connection broke ({reason(error)})")
+                ) from None
             finally:
                 channel.close()
 
@@ -121,7 +125,7 @@ class SshConnection(BaseBackend):
         if deadline.expired:
             self._given_up = "it was given up after a time-out"
             return gathered.timed_out()
-        return gathered.broken(f"it does not run a command ({printable(error) or type(error).__name__})")
+        return gathered.broken(f"it does not run a command ({reason(error)})")
 
     def _give_up(self, channel: paramiko.Channel, deadline: Deadline) -> None:
         """Run nothing more there.

@@ -22,10 +22,18 @@ TRANSPORT_ERRORS = (paramiko.SSHException, EOFError, OSError)
 
 _JOIN_SECONDS = 2.0
 _SHORTEST_TRY = 0.001
+_MARGIN = 5.0
 
 # Its words reach the reader through our errors; by default they would go to stderr, with tracebacks.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+def reason(error: Exception | None) -> str:
+    """Say in a few words why a connection, or one channel of it, broke."""
+    if isinstance(error, paramiko.ChannelException):
+        return printable(error.text)
+    return printable(error or "") or "no reason given"
 
 
 class Transport(paramiko.Transport):
@@ -110,7 +118,8 @@ def _closed_on_error(transport: Transport) -> Iterator[None]:
 
 
 def _agree(transport: Transport, trust: Trust, deadline: Deadline, where: str) -> None:
-    transport.banner_timeout = transport.handshake_timeout = deadline.remaining
+    # paramiko's own limits must not end it first: they say less about why.
+    transport.banner_timeout = transport.handshake_timeout = deadline.remaining + _MARGIN
     algorithms = transport.get_security_options()
     algorithms.key_types = trust.prefer_known_types(algorithms.key_types)
     done = threading.Event()
@@ -176,13 +185,15 @@ class _Login:
         return False
 
     def _broken(self, error: Exception | None) -> ConnectionFailed:
-        reason = printable(error or "") or "no reason given"
         if self.refused:
             return LoginRejected(
-                f"{self.where}: it hung up after refusing {len(self.refused)} keys of {self.user} ({reason}): "
-                "name the right one by IdentityFile and IdentitiesOnly, or by --ssh-identity-file"
+                f"{self.where}: it hung up after refusing {len(self.refused)} keys of {self.user} "
+                f"({reason(error)}): name the right one by IdentityFile and IdentitiesOnly, "
+                "or by --ssh-identity-file"
             )
-        return ConnectionFailed(f"{self.where}: the connection broke at the login of {self.user} ({reason})")
+        return ConnectionFailed(
+            f"{self.where}: the connection broke at the login of {self.user} ({reason(error)})"
+        )
 
     def _refusal(self, problems: list[str]) -> str:
         notes = f" ({'; '.join(problems)})" if problems else ""

@@ -1,5 +1,6 @@
 """Whether a host is the machine that it claims to be."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +80,9 @@ class Trust:
         known = deciding[0]
         name = next(name for name in self.names if self.known.keys_of(name))
         return (
-            f"{where}: its host key {_describe(key)} is not the one in {known.source}: it may be another machine. "
-            f"If it was set up anew, forget the old key with: "
-            f"ssh-keygen -R '{name}' -f {known.source.rpartition(':')[0]}"
+            f"{where}: its host key {_describe(key)} is not the one in {known.source}: "
+            "it may be another machine. If it was set up anew, forget the old key with: "
+            f"ssh-keygen -R {shlex.quote(name)} -f {shlex.quote(known.source.rpartition(':')[0])}"
         )
 
     def _unknown(self, key: paramiko.PKey, where: str) -> str:
@@ -89,7 +90,8 @@ class Trust:
         line = f"{self.names[0]} {key.get_name()} {key.get_base64()}"
         return (
             f"{where}: its host key {_describe(key)} is unknown{authority}. "
-            f"Once the fingerprint is verified, accept it with: echo '{line}' >> {self.file}"
+            f"Once the fingerprint is verified, accept it with: "
+            f"echo {shlex.quote(line)} >> {shlex.quote(str(self.file))}"
         )
 
     def _has_authority(self) -> bool:

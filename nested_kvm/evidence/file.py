@@ -9,7 +9,6 @@ from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nested_kvm.version import VERSION
 from nested_kvm.errors import EvidenceUnusable, InventoryError, UsageError
 from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
 from nested_kvm.evidence.reading import Reading
@@ -17,6 +16,7 @@ from nested_kvm.files import write_atomically
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.policy import Policy
+from nested_kvm.version import VERSION
 
 SCHEMA = "nested-kvm-compliance/evidence/1"
 SIZE_LIMIT = 64 * 1024 * 1024

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Final
 
-from nested_kvm.version import VERSION
 from nested_kvm.connection import AnyConnection, Settings
 from nested_kvm.connection.connection import Answer
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, LimitExceeded
@@ -19,6 +18,7 @@ from nested_kvm.evidence.libvirt_virsh import without_virsh
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.text import printable
+from nested_kvm.version import VERSION
 
 SECTION_LIMIT: Final = 10
 """Seconds after which the probe kills a single command."""

@@ -10,7 +10,8 @@ from nested_kvm.facts.kernel_log import KernelLog, kernel_log_of
 from nested_kvm.facts.kvm_device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm_module import KvmModule, kvm_module_of
 from nested_kvm.facts.libvirt import Libvirt, libvirt_of
-from nested_kvm.facts.next_load import NextLoad, next_load_of
+from nested_kvm.facts.next_load import NextLoad
+from nested_kvm.facts.persistence import next_load_of
 from nested_kvm.inventory.target import TargetLevel
 
 

@@ -75,9 +75,21 @@ def no_answer(_visitor: socket.socket) -> None:
         (say(b"SSH-1.5-ancient\r\n"), r"SSH cannot be agreed on \(Incompatible version \(1.5"),
         (say(b"SSH-2.0-noise\r\n" + b"\x00\x00\x00\x0c\x0a\x14" + b"\xff" * 64), "SSH cannot be agreed on"),
     ],
-    ids=["silent", "endless banner", "a byte at a time", "endless line", "closes", "mail", "hangs", "old", "noise"],
+    ids=[
+        "silent",
+        "endless banner",
+        "a byte at a time",
+        "endless line",
+        "closes",
+        "mail",
+        "hangs",
+        "old",
+        "noise",
+    ],
 )
-def test_a_host_that_does_not_agree_on_ssh_ends_in_time(behaviour: Behaviour, reason: str, empty: Path) -> None:
+def test_a_host_that_does_not_agree_on_ssh_ends_in_time(
+    behaviour: Behaviour, reason: str, empty: Path
+) -> None:
     before = threading.active_count()
     with listening(behaviour) as port:
         start = time.monotonic()
@@ -143,7 +155,9 @@ class TestAfterTheKeyExchange:
         before = threading.active_count()
         with MisbehavingServer(hangs_at_login=True) as server:
             start = time.monotonic()
-            with pytest.raises(ConnectionFailed, match=r"it does not decide on the login of root within 0\.6 s"):
+            with pytest.raises(
+                ConnectionFailed, match=r"it does not decide on the login of root within 0\.6 s"
+            ):
                 connect(server.address, settings(config), name="kvm-a")
             assert time.monotonic() - start < LIMIT + SLACK
         assert threading.active_count() == before
@@ -161,7 +175,10 @@ class TestAfterTheKeyExchange:
     def test_a_refused_execution_is_an_error(self, config: Path) -> None:
         with MisbehavingServer(refuses_execution=True) as server:
             connection = connect(server.address, settings(config), name="kvm-a")
-            with closing(connection), pytest.raises(ConnectionFailed, match="kvm-a: it does not run a command"):
+            with (
+                closing(connection),
+                pytest.raises(ConnectionFailed, match="kvm-a: it does not run a command"),
+            ):
                 connection.execute("true")
 
     def test_a_hang_at_opening_a_channel_ends_in_time(self, config: Path) -> None:

@@ -43,8 +43,11 @@ def test_an_answer_is_standard_output_standard_error_and_exit_status(connection:
 
 def test_arguments_arrive_as_they_are(connection: SshConnection) -> None:
     arguments = ["two words", "it's", "$HOME `id` \\", "-n", "", "new\nline", "é"]
-    answer = connection.execute(r"printf '%s\0' $# "
-                                r'"$@"', *arguments)
+    answer = connection.execute(
+        r"printf '%s\0' $# "
+        r'"$@"',
+        *arguments,
+    )
     assert answer.stdout == "\0".join(["7", *arguments, ""]).encode()
 
 
@@ -150,7 +153,10 @@ def test_nothing_is_left_after_closing_twice(sshd: Sshd) -> None:
 
 def test_no_session_can_be_opened(start_sshd: SshdFactory) -> None:
     sshd = start_sshd(settings=["MaxSessions 0"])
-    with closing(reach(sshd)) as connection, pytest.raises(ConnectionFailed, match="kvm-a: it does not run a command"):
+    with (
+        closing(reach(sshd)) as connection,
+        pytest.raises(ConnectionFailed, match="kvm-a: it does not run a command"),
+    ):
         connection.execute("true")
 
 
@@ -162,38 +168,48 @@ class TestSudo:
             (sshd.programs / "sudo").unlink()
 
     def test_it_is_asked_without_a_prompt_and_its_mark_is_taken_out(self, sshd: Sshd) -> None:
-        sshd.add_program("sudo", """\
+        sshd.add_program(
+            "sudo",
+            """\
             #!/bin/sh
             echo "sudo was given: $*" >&2
             while [ "$1" != -- ]; do shift; done; shift
             exec "$@"
-            """)
+            """,
+        )
         with closing(reach(sshd, sudo=True, sudo_user="it's")) as connection:
             answer = connection.execute("echo $1; echo complaint >&2", "out")
         assert answer.stdout == b"out\n"
         assert answer.stderr == b"sudo was given: -n -u it's -- /bin/sh -s\ncomplaint\n"
 
     def test_a_refusal_is_an_error_that_says_so(self, sshd: Sshd) -> None:
-        sshd.add_program("sudo", """\
+        sshd.add_program(
+            "sudo",
+            """\
             #!/bin/sh
             echo 'sudo: a password is required' >&2
             exit 1
-            """)
+            """,
+        )
         with closing(reach(sshd, sudo=True)) as connection, pytest.raises(ConnectionFailed) as caught:
             connection.execute("exit 1")
-        assert str(caught.value).startswith("kvm-a: sudo -n did not run the probe: sudo: a password is required.")
+        assert str(caught.value).startswith(
+            "kvm-a: sudo -n did not run the probe: sudo: a password is required."
+        )
 
 
 class TestTestinfra:
     def test_a_sites_own_check_uses_the_same_connection(self, sshd: Sshd) -> None:
         logins = sshd.logins
         with closing(reach(sshd)) as connection:
-            assert connection.host.file("/etc/passwd").is_file
+            assert connection.host.file("/etc/passwd").is_file  # type: ignore[attr-defined,call-arg]  # Testinfra finds its modules at run time
             assert connection.host.run("echo %s; cat", "a b").stdout == "a b\n"
             assert connection.host.run("exit 9").rc == 9
         assert sshd.logins == logins + 1
 
-    def test_output_in_another_encoding_needs_nothing_on_the_target(self, sshd: Sshd, connection: SshConnection) -> None:
+    def test_output_in_another_encoding_needs_nothing_on_the_target(
+        self, sshd: Sshd, connection: SshConnection
+    ) -> None:
         executions = sshd.executions
         assert connection.host.run(r"printf '\350'").stdout == "\N{REPLACEMENT CHARACTER}"
         assert sshd.executions == executions + 1

@@ -38,9 +38,19 @@ def test_names_match_as_sshd_8_describes(tmp_path: Path, names: str, host: str, 
 
 
 def test_lines_that_are_no_keys_cost_only_themselves(tmp_path: Path) -> None:
-    lines = ["# comment", "", "kvm-a", "kvm-a ssh-ed25519", "kvm-a ssh-ed25519 not*base64", "@revoked", "\0\xff"]
+    lines = [
+        "# comment",
+        "",
+        "kvm-a",
+        "kvm-a ssh-ed25519",
+        "kvm-a ssh-ed25519 not*base64",
+        "@revoked",
+        "\0\xff",
+    ]
     keys = known(tmp_path, *lines, f"kvm-a\tssh-ed25519  {KEY} a comment").keys_of("kvm-a")
-    assert [(key.key, key.source) for key in keys] == [(b"the key", f"{tmp_path}/known_hosts:{len(lines) + 1}")]
+    assert [(key.key, key.source) for key in keys] == [
+        (b"the key", f"{tmp_path}/known_hosts:{len(lines) + 1}")
+    ]
 
 
 def test_a_key_of_a_kind_nobody_knows_is_kept(tmp_path: Path) -> None:

@@ -60,13 +60,15 @@ def test_the_option_replaces_identity_files(sshd: Sshd, client: Client, other_ke
     lines = ["IdentitiesOnly yes", f"IdentityFile {other_key}"]
     assert answer(sshd, client(*lines, ssh_identity_file=sshd.identity)) == sshd.user.encode()
     with pytest.raises(LoginRejected):
-        answer(sshd, client("IdentitiesOnly yes", f"IdentityFile {sshd.identity}", ssh_identity_file=other_key))
+        answer(
+            sshd, client("IdentitiesOnly yes", f"IdentityFile {sshd.identity}", ssh_identity_file=other_key)
+        )
 
 
 def test_a_refusal_names_the_host_the_user_the_keys_and_what_to_do(
     sshd: Sshd, client: Client, other_key: Path, tmp_path: Path
 ) -> None:
-    encrypted = make_key(tmp_path / "encrypted", passphrase="secret")
+    encrypted = make_key(tmp_path / "encrypted", passphrase="a secret")  # noqa: S106  # of a key for this test alone
     garbage = tmp_path / "garbage"
     garbage.write_text("no key")
     files = [other_key, tmp_path / "absent", encrypted, garbage, f"{sshd.identity}.pub"]
@@ -74,7 +76,9 @@ def test_a_refusal_names_the_host_the_user_the_keys_and_what_to_do(
     with pytest.raises(LoginRejected) as caught:
         connect(sshd.address(), settings, name="kvm-a")
     text = str(caught.value)
-    assert text.startswith(f"kvm-a ({sshd.host} port {sshd.port}): it refuses every key of user {sshd.user}: ssh-ed25519 ")
+    assert text.startswith(
+        f"kvm-a ({sshd.host} port {sshd.port}): it refuses every key of user {sshd.user}: ssh-ed25519 "
+    )
     assert f"{tmp_path}/absent does not exist" in text
     assert f"{encrypted} is encrypted: load it into an agent by ssh-add" in text
     assert f"{garbage} is no private key" in text
@@ -93,7 +97,9 @@ def test_without_any_key_nothing_is_offered(sshd: Sshd, client: Client, tmp_path
         connect(sshd.address(), settings, name="kvm-a")
 
 
-def test_a_host_that_hangs_up_after_too_many_keys_says_what_to_do(start_sshd: SshdFactory, tmp_path: Path) -> None:
+def test_a_host_that_hangs_up_after_too_many_keys_says_what_to_do(
+    start_sshd: SshdFactory, tmp_path: Path
+) -> None:
     sshd = start_sshd(settings=["MaxAuthTries 2"])
     keys = [make_key(tmp_path / str(number)) for number in range(4)]
     with pytest.raises(LoginRejected, match="name the right one by IdentityFile"):
@@ -103,7 +109,7 @@ def test_a_host_that_hangs_up_after_too_many_keys_says_what_to_do(start_sshd: Ss
 def test_a_host_that_wants_more_than_a_key_is_a_refusal(start_sshd: SshdFactory) -> None:
     settings = ["PasswordAuthentication yes", "AuthenticationMethods publickey,password"]
     sshd = start_sshd(settings=settings)
-    with pytest.raises(LoginRejected, match="a key alone does not let .* in: it wants password"):
+    with pytest.raises(LoginRejected, match=r"a key alone does not let .* in: it wants password"):
         answer(sshd, sshd.client())
 
 
@@ -113,12 +119,16 @@ def test_a_host_that_takes_no_keys_is_a_refusal(start_sshd: SshdFactory) -> None
         answer(sshd, sshd.client())
 
 
-def test_user_port_and_name_come_from_the_config_unless_the_address_has_them(sshd: Sshd, client: Client) -> None:
+def test_user_port_and_name_come_from_the_config_unless_the_address_has_them(
+    sshd: Sshd, client: Client
+) -> None:
     lines = [f"IdentityFile {sshd.identity}", "IdentitiesOnly yes", f"HostName {sshd.host}"]
     configured = client(*lines, f"User {sshd.user}", f"Port {sshd.port}")
     assert answer(sshd, configured, Address.parse("ssh://kvm-a")) == sshd.user.encode()
     overruled = client(*lines, "User nobody-there", "Port 1")
-    assert answer(sshd, overruled, Address.parse(f"ssh://{sshd.user}@kvm-a:{sshd.port}")) == sshd.user.encode()
+    assert (
+        answer(sshd, overruled, Address.parse(f"ssh://{sshd.user}@kvm-a:{sshd.port}")) == sshd.user.encode()
+    )
 
 
 def test_without_any_user_it_is_the_one_who_runs_this(sshd: Sshd, client: Client) -> None:
@@ -156,8 +166,9 @@ class TestAgent:
 
     @pytest.mark.parametrize("line", ["IdentitiesOnly yes", "IdentityAgent none"])
     def test_the_config_may_rule_it_out(
-        self, sshd: Sshd, client: Client, socket: Path, other_key: Path, monkeypatch: pytest.MonkeyPatch, line: str
+        self, sshd: Sshd, client: Client, socket: Path, monkeypatch: pytest.MonkeyPatch, line: str
     ) -> None:
+        other_key = make_key(socket.with_name(line.partition(" ")[0]))
         monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
         with pytest.raises(LoginRejected):
             answer(sshd, client(line, f"IdentityFile {other_key}"))

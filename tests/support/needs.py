@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 
 SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
@@ -36,6 +37,7 @@ def _lacks_namespaces() -> str | None:
 _PARTS: dict[str, Callable[[], str | None]] = {
     "sshd": lambda: _lacks("sshd", "ssh-keygen"),
     "ssh-agent": lambda: _lacks("ssh-agent", "ssh-add"),
+    "libvirt-python": lambda: None if find_spec("libvirt") else "not installed: libvirt-python",
     "accounts": _lacks_namespaces,
     "libvirtd": lambda: _lacks("libvirtd", "virt-ssh-helper", "nc") or _lacks_namespaces(),
 }

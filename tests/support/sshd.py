@@ -1,7 +1,7 @@
 """A real sshd on loopback.
 
-As root it runs in namespaces of its own, where the machine's accounts, names and /run are replaced; whatever it
-starts ends with it. As a plain user it serves that user alone.
+As root it runs in namespaces of its own, where the machine's accounts, names and /run are replaced; whatever
+it starts ends with it. As a plain user it serves that user alone.
 """
 
 import getpass
@@ -37,7 +37,21 @@ def free_port() -> int:
 
 
 def make_key(path: Path, kind: str = "ed25519", *, passphrase: str = "", form: Sequence[str] = ()) -> Path:
-    command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "a comment", "-f", str(path), *form]
+    bits = ["-b", "2048"] if kind == "rsa" else []
+    command = [
+        "ssh-keygen",
+        "-q",
+        "-t",
+        kind,
+        *bits,
+        "-N",
+        passphrase,
+        "-C",
+        "a comment",
+        "-f",
+        str(path),
+        *form,
+    ]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return path
 
@@ -103,7 +117,9 @@ class Sshd:
         path.write_text(dedent(script))
         path.chmod(0o755)
 
-    def client(self, *, known_hosts: str | None = None, config: Sequence[str] = (), **settings: object) -> Settings:
+    def client(
+        self, *, known_hosts: str | None = None, config: Sequence[str] = (), **settings: object
+    ) -> Settings:
         """Return settings of a user who knows this machine and has its key; `config` is put in front."""
         known = self.directory / "known_hosts"
         known.write_text(self.known_hosts() if known_hosts is None else known_hosts)
@@ -119,7 +135,18 @@ class Sshd:
         config.write_text("".join(f"{line}\n" for line in self._config()))
         command = [str(program("sshd")), "-D", "-f", str(config), "-E", str(self.log)]
         if self.namespaced:
-            command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", self._script(), "sh", *command]
+            command = [
+                "unshare",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "sh",
+                "-ec",
+                self._script(),
+                "sh",
+                *command,
+            ]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
         self._wait_until_ready()
 
@@ -144,23 +171,34 @@ class Sshd:
 
     def _script(self) -> str:
         """Return what makes the namespaces a machine of their own, and then becomes sshd."""
-        for name, lines in {"passwd": self._passwd(), "hosts": ("127.0.0.1 localhost", *self.hosts)}.items():
+        files = {
+            "passwd": self._passwd(),
+            "group": self._group(),
+            "hosts": ("127.0.0.1 localhost", *self.hosts),
+        }
+        for name, lines in files.items():
             (self.directory / name).write_text("".join(f"{line}\n" for line in lines))
-        return "\n".join([
-            "mount --make-rprivate /",
-            "mount -t proc proc /proc",
-            "mount -t tmpfs -o mode=755 none /run",
-            "mkdir /run/sshd",
-            f"mount --bind {self.directory}/passwd /etc/passwd",
-            f"mount --bind {self.directory}/hosts /etc/hosts",
-            self.prelude,
-            'exec "$@"',
-        ])
+        return "\n".join(
+            [
+                "mount --make-rprivate /",
+                "mount -t proc proc /proc",
+                "mount -t tmpfs -o mode=755 none /run",
+                "mkdir /run/sshd",
+                *(f"mount --bind {self.directory}/{name} /etc/{name}" for name in files),
+                self.prelude,
+                'exec "$@"',
+            ]
+        )
 
     def _passwd(self) -> Iterator[str]:
         yield from Path("/etc/passwd").read_text().splitlines()
         for uid, (name, shell) in enumerate(ACCOUNTS.items(), start=_FIRST_UID):
             yield f"{name}:*:{uid}:{uid}::/:{shell}"
+
+    def _group(self) -> Iterator[str]:
+        yield from Path("/etc/group").read_text().splitlines()
+        for gid, name in enumerate(ACCOUNTS, start=_FIRST_UID):
+            yield f"{name}:x:{gid}:"
 
     def _wait_until_ready(self) -> None:
         end = time.monotonic() + _READY_SECONDS

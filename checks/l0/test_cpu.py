@@ -1,0 +1,31 @@
+from nested_kvm import Cause, Cpu, Identity, KernelLog, Nested, Severity, control, require
+
+CPU_CAUSES = (Cause.CPU_LACKS_FLAG, Cause.FIRMWARE_DISABLED, Cause.L0_IS_A_GUEST)
+
+
+@control(
+    "L0-CPU-01",
+    severity=Severity.CRITICAL,
+    only=Nested.REQUIRED,
+    causes=CPU_CAUSES,
+    references=["https://docs.kernel.org/arch/x86/cpuinfo.html"],
+)
+def test_every_cpu_shows_the_flag(cpu: Cpu, kernel_log: KernelLog, identity: Identity) -> None:
+    """Every CPU of the host shows its vendor's virtualization flag.
+
+    Without vmx or svm on every CPU KVM does not load. Newer kernels hide the flag when the firmware switched
+    virtualization off, older ones leave it visible and say so in their log only.
+    """
+    require(
+        not kernel_log.firmware_disabled,
+        Cause.FIRMWARE_DISABLED,
+        "the kernel says that the firmware has switched hardware virtualization off",
+        *kernel_log.firmware_disabled,
+    )
+    require(
+        cpu.all_show_flag,
+        Cause.L0_IS_A_GUEST if cpu.is_virtual else Cause.CPU_LACKS_FLAG,
+        f"{cpu.count_with_flag} of {len(cpu.flags)} CPUs show {cpu.flag}"
+        + (f"; the host is a guest itself, on {identity.hardware}" if cpu.is_virtual else ""),
+        *cpu.evidence,
+    )

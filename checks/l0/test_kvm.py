@@ -1,0 +1,63 @@
+from nested_kvm import Cause, Finding, KernelLog, KvmDevice, KvmModule, Nested, NotApplicable, Policy, Severity
+from nested_kvm import control, require
+
+NESTED_GUESTS = "https://docs.kernel.org/virt/kvm/x86/running-nested-guests.html"
+
+
+@control("L0-KVM-01", severity=Severity.CRITICAL, only=Nested.REQUIRED, causes=[Cause.DEV_KVM_MISSING])
+def test_dev_kvm_is_the_kvm_device(kvm_device: KvmDevice) -> None:
+    """/dev/kvm is the character device 10:232.
+
+    Every VM under KVM is made through it; a plain file or another device in its place runs none.
+    """
+    what = "is not there" if not kvm_device.exists else "is not the character device 10:232"
+    require(kvm_device.is_kvm, Cause.DEV_KVM_MISSING, f"/dev/kvm {what}", *kvm_device.evidence)
+
+
+@control(
+    "L0-KVM-03",
+    severity=Severity.CRITICAL,
+    only=Nested.REQUIRED,
+    causes=[Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED, Cause.OTHER_HYPERVISOR_OWNS_CPU],
+    references=[NESTED_GUESTS],
+)
+def test_the_vendors_module_is_loaded(kvm_module: KvmModule, kernel_log: KernelLog) -> None:
+    """The KVM module of the CPU's vendor is loaded or built in.
+
+    The other vendor's module cannot drive this CPU, and `modprobe` returns 0 all the same. The kernel log tells
+    a load that failed from one that was never tried.
+    """
+    if kvm_module.is_loaded:
+        return
+    if kvm_module.other_hypervisors:
+        owner = ", ".join(kvm_module.other_hypervisors)
+        raise Finding(
+            Cause.OTHER_HYPERVISOR_OWNS_CPU, f"{owner} is loaded, {kvm_module.name} is not", *kvm_module.evidence
+        )
+    if kernel_log.load_refused:
+        message = f"{kvm_module.name} is not loaded: the kernel refused it"
+        raise Finding(Cause.MODULE_LOAD_FAILED, message, *kernel_log.load_refused)
+    others = f"; loaded is {', '.join(kvm_module.others)}" if kvm_module.others else ""
+    raise Finding(Cause.MODULE_NOT_LOADED, f"{kvm_module.name} is not loaded{others}", *kvm_module.evidence)
+
+
+@control(
+    "L0-KVM-04",
+    severity=Severity.HIGH,
+    causes=[Cause.NESTED_OFF, Cause.NESTED_ON],
+    references=[NESTED_GUESTS],
+)
+def test_nested_matches_the_policy(kvm_module: KvmModule, policy: Policy) -> None:
+    """The running KVM module offers nested virtualization as the policy says.
+
+    With it off, a guest sees neither vmx nor svm, whatever its definition asks for; with it on, every guest
+    that is given the flag can run guests of its own.
+    """
+    if not kvm_module.is_loaded:
+        raise NotApplicable(f"{kvm_module.name} is not loaded: there is no running value", *kvm_module.evidence)
+    require(
+        kvm_module.nested is policy.is_required,
+        policy.either(Cause.NESTED_OFF, Cause.NESTED_ON),
+        f"{kvm_module.name} runs with nested={kvm_module.nested_text}",
+        *kvm_module.evidence,
+    )

@@ -1,0 +1,59 @@
+from nested_kvm import Authority, Cause, Finding, KvmModule, Libvirt, NextLoad, NotApplicable, Persistence, Policy
+from nested_kvm import Severity, Undecided, control, require
+
+MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
+
+
+@control(
+    "L0-PER-01",
+    severity=Severity.CRITICAL,
+    causes=[
+        Cause.PERSISTED_VALUE_INVALID,
+        Cause.PERSISTED_OFF,
+        Cause.PERSISTED_ON,
+        Cause.CMDLINE_OVERRIDES,
+    ],
+    references=[MODPROBE_D],
+)
+def test_the_next_load_matches_the_policy(next_load: NextLoad, policy: Policy) -> None:
+    """The next load of the KVM module succeeds, with nested as the policy says.
+
+    A value that is invalid for the parameter's type (`nested=y` for kvm_amd, which takes a number) changes
+    nothing today, and leaves the host without /dev/kvm after the next boot.
+    """
+    if next_load.fails:
+        message = f"the next load of {next_load.module} fails: {next_load.reason}"
+        raise Finding(Cause.PERSISTED_VALUE_INVALID, message, *next_load.origin)
+    if next_load.nested is None:
+        raise Undecided(f"what the next load of {next_load.module} does: {next_load.reason}", *next_load.origin)
+    by_cmdline = next_load.authority is Authority.COMMAND_LINE and not next_load.is_built_in
+    require(
+        next_load.nested is policy.is_required,
+        Cause.CMDLINE_OVERRIDES if by_cmdline else policy.either(Cause.PERSISTED_OFF, Cause.PERSISTED_ON),
+        f"the next load of {next_load.module} turns nested {next_load.outcome.value}, by {next_load.said_by}",
+        *next_load.origin,
+        *next_load.overridden,
+    )
+
+
+@control("L0-PER-02", severity=Severity.MEDIUM, causes=[Cause.RELOAD_PENDING], references=[MODPROBE_D])
+def test_the_running_value_is_the_next(kvm_module: KvmModule, next_load: NextLoad, libvirt_guests: Libvirt) -> None:
+    """The loaded module runs with the value that its next load would give it.
+
+    A changed file does nothing until the module is reloaded, and it cannot be while a guest runs: the change
+    comes as a surprise with the next boot.
+    """
+
+
+@control("L0-PER-03", severity=Severity.HIGH, causes=[Cause.NOT_EXPLICIT], references=[MODPROBE_D])
+def test_the_setting_is_explicit(next_load: NextLoad, policy: Policy) -> None:
+    """A configuration line that the kernel will see sets nested, where the policy asks for one.
+
+    A kernel's default may change with the next kernel; a commented, masked or overridden line sets nothing.
+    """
+    if policy.persistence is not Persistence.EXPLICIT:
+        raise NotApplicable("the policy's persistence is `effective`: a default that fits is enough")
+    if next_load.is_explicit is None:
+        raise Undecided(f"what sets nested for {next_load.module} cannot be told: {next_load.reason}")
+    right = next_load.is_explicit and next_load.nested is policy.is_required
+    require(right, Cause.NOT_EXPLICIT, f"nested is set by {next_load.said_by}", *next_load.origin)

@@ -1,0 +1,269 @@
+"""What the next load of a KVM module does with the parameter `nested`, and who says so.
+
+kmod's own answer decides (`modprobe --show-depends`); the configuration only says where a value comes from.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Self
+
+from nested_kvm.evidence.reading import Evidence, Reading, Status
+from nested_kvm.facts.kernel_cmdline import builtin_parameter
+from nested_kvm.facts.kernel_default import default_nested
+from nested_kvm.facts.kernel_release import KernelRelease
+from nested_kvm.facts.modprobe import ModprobeConfiguration, ModuleOptions
+from nested_kvm.facts.modprobe_cmdline import PATH as CMDLINE
+from nested_kvm.facts.modprobe_line import ModprobeLine
+from nested_kvm.facts.parameter import (
+    Assignment,
+    ParameterReading,
+    ParameterType,
+    Setting,
+    parameter_types,
+    read_parameter,
+)
+from nested_kvm.facts.show_depends import ShowDepends
+
+PARAMETER = "nested"
+_NO_EFFECT = (
+    "/bin/false",
+    "/bin/true",
+    "/usr/bin/false",
+    "/usr/bin/true",
+    "/sbin/nologin",
+    ":",
+    "false",
+    "true",
+)
+
+
+class Outcome(StrEnum):
+    """How the next load ends."""
+
+    ON = "on"
+    OFF = "off"
+    FAILS = "fails"
+    """A value is invalid for the parameter's type: the module does not load, and there is no /dev/kvm."""
+    COMMAND = "command"
+    """An `install` command runs in the place of the module, or of one that it needs."""
+    UNKNOWN = "unknown"
+
+
+class Authority(StrEnum):
+    """Who says the value."""
+
+    FILE = "modprobe.d"
+    COMMAND_LINE = "kernel command line"
+    DEFAULT = "kernel default"
+    UNTRACED = "untraced"
+    """kmod says it, and no line that was read accounts for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextLoad:
+    """The next load of one module.
+
+    `value` is the deciding word as written (`nested=y`). `origin` quotes what decides, `overridden` the other lines
+    that name the parameter and lose. `reason` is a sentence wherever the outcome is neither on nor off.
+    """
+
+    module: str
+    outcome: Outcome
+    authority: Authority | None = None
+    value: str | None = None
+    reason: str = ""
+    is_built_in: bool = False
+    origin: tuple[Evidence, ...] = ()
+    overridden: tuple[Evidence, ...] = ()
+
+    @property
+    def nested(self) -> bool | None:
+        """Whether nested will be on; None where the load fails or nothing can be told."""
+        return {Outcome.ON: True, Outcome.OFF: False}.get(self.outcome)
+
+    @property
+    def is_explicit(self) -> bool | None:
+        """Whether a modprobe.d line, or for a built-in module the command line, decides; None: it cannot be told."""
+        if self.authority is None or self.authority is Authority.UNTRACED:
+            return None
+        return self.authority is (Authority.COMMAND_LINE if self.is_built_in else Authority.FILE)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the `install` command is one that plainly loads nothing (`/bin/false`)."""
+        command = (self.value or "").split()[:1]
+        return self.outcome is Outcome.COMMAND and bool(command) and command[0] in _NO_EFFECT
+
+    @classmethod
+    def of(
+        cls,
+        oracle: Reading,
+        modinfo: Reading,
+        configuration: ModprobeConfiguration | None,
+        *,
+        module: str,
+        release: str,
+        cmdline: str,
+        running: bool | None = None,
+    ) -> Self:
+        """Judge the readings of `modprobe --show-depends`, `modinfo --parameters`, `uname -r` and /proc/cmdline.
+
+        `running`, the value of the loaded module, stands in where only an unknown kernel default decides. Nothing is
+        raised: what cannot be told is `Outcome.UNKNOWN`, with the reason.
+        """
+        unknown = cls(module.replace("-", "_"), Outcome.UNKNOWN)
+        if not oracle.is_ok:
+            return replace(unknown, reason=_oracle_failure(oracle), origin=(oracle.as_evidence(),))
+        answer = ShowDepends.parse(module, oracle.text)
+        kernel = KernelRelease.parse(release)
+        types = parameter_types(modinfo.text) if modinfo.is_ok else None
+        if types and PARAMETER not in types:
+            return replace(
+                unknown,
+                reason=f"{answer.module} has no parameter {PARAMETER}",
+                origin=(Evidence(modinfo.source, ""),),
+            )
+        case = _Case(unknown, answer, _kind(types), kernel, oracle, configuration, running)
+        if answer.is_built_in:
+            return case.built_in(cmdline)  # type: ignore[return-value]
+        return case.loadable()  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One module's readings, taken apart."""
+
+    unknown: NextLoad
+    answer: ShowDepends
+    kind: ParameterType | None
+    release: KernelRelease
+    oracle: Reading
+    configuration: ModprobeConfiguration | None
+    running: bool | None
+
+    def built_in(self, cmdline: str) -> NextLoad:
+        """Judge a built-in module: modprobe.d is ignored, and an invalid value is logged and skipped."""
+        base = replace(self.unknown, is_built_in=True)
+        found = builtin_parameter(cmdline, self.answer.module, PARAMETER, self.kind, self.release)
+        last = found.last_valid
+        losers = [Evidence(CMDLINE, each.word.text) for each in found.assignments if each is not last]
+        base = replace(base, overridden=tuple(losers))
+        if last is None:
+            return self._default(base)
+        quoted = (Evidence(CMDLINE, last.word.text),)
+        return _settled(base, last, Authority.COMMAND_LINE, quoted)
+
+    def loadable(self) -> NextLoad:
+        """Judge a module that kmod loads."""
+        if self.answer.commands:
+            return self._command()
+        if self.configuration is not None and self.configuration.unreadable:
+            paths = ", ".join(self.configuration.unreadable)
+            return replace(self.unknown, reason=f"kmod passed over what it may not read: {paths}")
+        if self.answer.options is None:
+            return self._absent()
+        return self._inserted(self.answer.options)
+
+    def _inserted(self, options: str) -> NextLoad:
+        trace = self._trace(options)
+        found = read_parameter(_known_bytes(options, trace), PARAMETER, self.kind, self.release)
+        decisive = found.decisive
+        if decisive is None:
+            return self._default(self.unknown)
+        if trace is None:
+            origin = (Evidence(self.oracle.source, decisive.word.text),)
+            return _settled(self.unknown, decisive, Authority.UNTRACED, origin)
+        line = trace.line_at(decisive.word.offset)
+        authority = Authority.COMMAND_LINE if line.path == CMDLINE else Authority.FILE
+        base = replace(self.unknown, overridden=_losers(trace, found, line))
+        return _settled(base, decisive, authority, (line.evidence,))
+
+    def _trace(self, options: str) -> ModuleOptions | None:
+        """Find the lines that make up the string; None where they do not."""
+        if self.configuration is None:
+            return None
+        trace = self.configuration.options_for(self.answer.module)
+        return trace if trace.text == options else None
+
+    def _default(self, base: NextLoad) -> NextLoad:
+        setting = default_nested(self.answer.module, self.release)
+        source = Evidence(
+            "kernel default", f"{self.answer.module} of {self.release.text or 'an unknown release'}"
+        )
+        base = replace(base, authority=Authority.DEFAULT, origin=(source,))
+        if setting is not Setting.UNDECIDED:
+            return replace(base, outcome=Outcome(setting.value))
+        if self.running is not None:
+            return replace(base, outcome=Outcome.ON if self.running else Outcome.OFF)
+        return replace(base, reason=f"the default of {self.answer.module} in this kernel is not known")
+
+    def _command(self) -> NextLoad:
+        command = self.answer.commands[-1]
+        whose = "a module that it needs" if self.answer.is_named else "the module"
+        line = self.configuration.install_for(self.answer.module) if self.configuration else None
+        ours = line is not None and command.startswith(line.argument)
+        return replace(
+            self.unknown,
+            outcome=Outcome.COMMAND,
+            value=command,
+            reason=f"an install command runs in the place of {whose}: {command}",
+            origin=(line.evidence,)
+            if line and ours
+            else (Evidence(self.oracle.source, f"install {command}"),),
+        )
+
+    def _absent(self) -> NextLoad:
+        aliases = self.configuration.aliases_of(self.answer.module) if self.configuration else ()
+        why = "an alias leads elsewhere" if aliases else f"{self.oracle.source} does not name it"
+        return replace(
+            self.unknown,
+            reason=f"{self.answer.module} is not what would be loaded: {why}",
+            origin=tuple(line.evidence for line in aliases) or (self.oracle.as_evidence(),),
+        )
+
+
+def _kind(types: dict[str, str] | None) -> ParameterType | None:
+    name = (types or {}).get(PARAMETER, "")
+    return ParameterType(name) if name in {"bool", "int"} else None
+
+
+def _settled(
+    base: NextLoad, assignment: Assignment, authority: Authority, origin: tuple[Evidence, ...]
+) -> NextLoad:
+    outcome = {Setting.ON: Outcome.ON, Setting.OFF: Outcome.OFF, Setting.INVALID: Outcome.FAILS}
+    word = assignment.word.text
+    reasons = {
+        Setting.INVALID: f"{word} is invalid for the parameter's type: the module will not load",
+        Setting.UNDECIDED: f"what {word} does depends on the parameter's type or on the kernel",
+    }
+    return replace(
+        base,
+        outcome=outcome.get(assignment.setting, Outcome.UNKNOWN),
+        authority=authority,
+        value=word,
+        reason=reasons.get(assignment.setting, ""),
+        origin=origin,
+    )
+
+
+def _known_bytes(options: str, trace: ModuleOptions | None) -> str:
+    """Name the bytes that kmod itself adds at a file's last backslash: each is 0xff, a letter to the kernel."""
+    replaced = "\N{REPLACEMENT CHARACTER}"
+    if trace is None or options.count(replaced) != sum(line.ends_at_backslash for line in trace.lines):
+        return options
+    # The stand-in has as many bytes as the character that it stands for, so that offsets stay true.
+    return options.replace(replaced, "\N{FULLWIDTH LATIN SMALL LETTER Y}")
+
+
+def _losers(trace: ModuleOptions, found: ParameterReading, winner: ModprobeLine) -> tuple[Evidence, ...]:
+    lines: Iterable[ModprobeLine] = (trace.line_at(each.word.offset) for each in found.assignments)
+    return tuple(dict.fromkeys(line.evidence for line in lines if line != winner))
+
+
+def _oracle_failure(oracle: Reading) -> str:
+    if oracle.status is Status.MISSING:
+        return "there is no kmod on the target"
+    if "not found" in oracle.text:
+        return "kmod does not find the module"
+    return f"{oracle.source} did not answer ({oracle.status.value})"

@@ -1,0 +1,46 @@
+"""What outlasts a reboot: the readings of kmod and of the kernel command line, brought together."""
+
+from nested_kvm.errors import NotObserved
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.reading import Status
+from nested_kvm.facts.kmod import Kmod
+from nested_kvm.facts.kvm_module import KvmModule
+from nested_kvm.facts.modprobe import ModprobeConfiguration
+from nested_kvm.facts.next_load import NextLoad
+
+CMDLINE = "/proc/cmdline"
+
+
+def modprobe_configuration_of(bundle: Bundle) -> ModprobeConfiguration:
+    """The configuration by the files that kmod reads.
+
+    Raises:
+        ObservationError: the kernel command line could not be read.
+    """
+    version = bundle.reading("modprobe --version")
+    kmod = Kmod.parse(version.text) if version.status is Status.OK else None
+    return ModprobeConfiguration.parse(bundle.readings, bundle.text(CMDLINE), kmod)
+
+
+def next_load_of(bundle: Bundle, module: KvmModule) -> NextLoad:
+    """What the next load of the module does, by kmod's own answer.
+
+    Raises:
+        ObservationError: kmod's answer, or what explains it, is not in the evidence.
+    """
+    return NextLoad.of(
+        bundle.reading(f"modprobe --show-depends {module.name}"),
+        bundle.reading(f"modinfo --parameters {module.name}"),
+        modprobe_configuration_of(bundle),
+        module=module.name,
+        release=bundle.text("/proc/sys/kernel/osrelease").strip(),
+        cmdline=bundle.text(CMDLINE),
+        running=_running(module),
+    )
+
+
+def _running(module: KvmModule) -> bool | None:
+    try:
+        return module.nested if module.is_loaded else None
+    except NotObserved:
+        return None

@@ -1,0 +1,105 @@
+"""What a check may take: one fact of its subject each. Fixtures observe, and never judge.
+
+A fact that could not be read raises `ObservationError` here, which is an error, never a finding.
+"""
+
+from typing import cast
+
+import pytest
+import testinfra.host
+
+from nested_kvm.control import control_of
+from nested_kvm.errors import NestedKvmError
+from nested_kvm.facts.cpu import Cpu
+from nested_kvm.facts.domain import Domain
+from nested_kvm.facts.identity import Identity
+from nested_kvm.facts.kernel_log import KernelLog
+from nested_kvm.facts.kvm_device import KvmDevice
+from nested_kvm.facts.kvm_module import KvmModule
+from nested_kvm.facts.libvirt import Libvirt
+from nested_kvm.facts.next_load import NextLoad
+from nested_kvm.inventory.target import Target
+from nested_kvm.judgement import check_applies
+from nested_kvm.policy import Policy
+from nested_kvm.session import AuditSession
+from nested_kvm.subject import Subject
+
+SESSION = pytest.StashKey[AuditSession]()
+
+
+@pytest.fixture(autouse=True)
+def subject(request: pytest.FixtureRequest) -> Subject:
+    """What the check speaks of; the plugin chooses them for each control."""
+    chosen = cast("Subject", request.param)
+    declared = control_of(request.function)
+    if declared is not None:
+        check_applies(declared, chosen)
+    return chosen
+
+
+@pytest.fixture
+def target(subject: Subject) -> Target:
+    """The target as the inventory declares it."""
+    return subject.machine.target
+
+
+@pytest.fixture
+def host(request: pytest.FixtureRequest, subject: Subject) -> testinfra.host.Host:
+    """Testinfra's view of the target, over the connection that carried the probe."""
+    return request.config.stash[SESSION].audit.host(subject.machine.target)
+
+
+@pytest.fixture
+def policy(subject: Subject) -> Policy:
+    """The subject's effective policy."""
+    return subject.policy
+
+
+@pytest.fixture
+def cpu(subject: Subject) -> Cpu:
+    """The target's CPUs; for a domain, its host's."""
+    return subject.machine.cpu
+
+
+@pytest.fixture
+def kernel_log(subject: Subject) -> KernelLog:
+    """What the target's kernel said of KVM."""
+    return subject.machine.kernel_log
+
+
+@pytest.fixture
+def identity(subject: Subject) -> Identity:
+    """Who the target says it is."""
+    return subject.machine.identity
+
+
+@pytest.fixture
+def kvm_module(subject: Subject) -> KvmModule:
+    """The target's KVM module."""
+    return subject.machine.kvm_module
+
+
+@pytest.fixture
+def kvm_device(subject: Subject) -> KvmDevice:
+    """The target's `/dev/kvm`."""
+    return subject.machine.kvm_device
+
+
+@pytest.fixture
+def next_load(subject: Subject) -> NextLoad:
+    """What the next load of the target's KVM module will do."""
+    return subject.machine.next_load
+
+
+@pytest.fixture
+def libvirt(subject: Subject) -> Libvirt:
+    """The target's libvirt."""
+    return subject.machine.libvirt
+
+
+@pytest.fixture
+def domain(subject: Subject) -> Domain:
+    """The domain that the check speaks of."""
+    if subject.domain is None:
+        raise NestedKvmError("only a DOM control speaks of a domain")
+    return subject.machine.domain(subject.domain)

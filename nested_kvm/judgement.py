@@ -1,0 +1,105 @@
+"""From what a check said to a result: the only place where an exception becomes an outcome."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from nested_kvm.control import Control, Level
+from nested_kvm.errors import NestedKvmError, ObservationError
+from nested_kvm.remediation import remediation
+from nested_kvm.results import Result
+from nested_kvm.subject import Subject
+from nested_kvm.text import printable
+from nested_kvm.verdict import Evidence, Finding, NotApplicable, NotChecked, Outcome, Verdict
+
+_JUDGED: Final = frozenset({Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN})
+
+
+def check_applies(control: Control, subject: Subject) -> None:
+    """Go on when the control speaks of this subject.
+
+    Raises:
+        NotApplicable: it does not, for its polarity or the machine's architecture.
+        NotChecked: nothing leads into the subject.
+        ObservationError: the target was not observed.
+    """
+    if control.only not in {None, subject.policy.nested}:
+        raise NotApplicable(
+            f"asked only where nested is {control.only}, and here it is {subject.policy.nested}"
+        )
+    machine = subject.machine
+    if machine.target.address is None:
+        raise NotChecked(f"{machine.target.name} has no address: it is judged from its L0 alone")
+    if machine.bundle.failure is not None:
+        raise ObservationError(machine.bundle.failure.message)
+    if control.architectures is not None and machine.cpu.architecture not in control.architectures:
+        raise NotApplicable(f"speaks of x86, and this machine is {machine.cpu.architecture}")
+
+
+def judge(
+    control: Control, subject: Subject, raised: BaseException | None, arguments: Mapping[str, object]
+) -> Result:
+    """Make a result of what a check raised, or of its having raised nothing.
+
+    A failed assertion of a site's own check is a finding without a cause. Whatever else a check raises says
+    that it could not look: an error.
+    """
+    return _unless_binding(_judged(control, subject, raised, arguments), subject)
+
+
+def _judged(
+    control: Control, subject: Subject, raised: BaseException | None, arguments: Mapping[str, object]
+) -> Result:
+    if isinstance(raised, Verdict):
+        return _of_verdict(control, subject, raised)
+    if raised is None:
+        return _result(control, subject, Outcome.PASS, control.title, _evidence(arguments.values()))
+    if control.level is Level.SITE and isinstance(raised, AssertionError | pytest.fail.Exception):
+        return _result(control, subject, Outcome.FAIL, printable(raised) or "the assertion failed", ())
+    if isinstance(raised, pytest.skip.Exception):
+        return _result(control, subject, Outcome.NOTCHECKED, printable(raised), ())
+    return _result(control, subject, Outcome.ERROR, _description(raised), ())
+
+
+def _of_verdict(control: Control, subject: Subject, verdict: Verdict) -> Result:
+    result = _result(control, subject, verdict.outcome, verdict.message, verdict.evidence)
+    if isinstance(verdict, Finding):
+        result = replace(result, cause=verdict.cause, remediation=tuple(remediation(subject, verdict)))
+    return result
+
+
+def _result(
+    control: Control, subject: Subject, outcome: Outcome, message: str, evidence: Iterable[Evidence]
+) -> Result:
+    return Result(
+        control=control.id,
+        target=subject.machine.target.name,
+        subject=subject.name,
+        outcome=outcome,
+        severity=control.severity,
+        title=control.title,
+        message=message,
+        evidence=tuple(evidence),
+    )
+
+
+def _unless_binding(result: Result, subject: Subject) -> Result:
+    """Of a subject of which nothing is required, what was seen is only reported."""
+    if subject.policy.binding or result.outcome not in _JUDGED:
+        return result
+    message = f"not named in the inventory, nothing is required: {result.message}"
+    return replace(result, outcome=Outcome.INFORMATIONAL, message=message, remediation=())
+
+
+def _evidence(arguments: Iterable[object]) -> Iterator[Evidence]:
+    """The evidence of the facts that a check took."""
+    for fact in arguments:
+        yield from getattr(fact, "evidence", ())
+
+
+def _description(error: BaseException) -> str:
+    if isinstance(error, NestedKvmError):
+        return str(error)
+    return f"the check itself broke: {type(error).__name__}: {printable(error)}"

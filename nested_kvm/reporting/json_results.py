@@ -1,0 +1,54 @@
+"""`results.json`: the run for programs. `schema/results-1.schema.json` describes it."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from nested_kvm.results import Result, Run, TargetResult
+
+SCHEMA = "nested-kvm-compliance/results/1"
+
+
+def results_json(run: Run) -> str:
+    """The whole run as JSON text, in ASCII: no terminal that shows it is told anything by a target."""
+    document = {
+        "schema": SCHEMA,
+        "run": {
+            "id": run.id,
+            "started": _time(run.started),
+            "finished": None if run.finished is None else _time(run.finished),
+            "version": run.version,
+            "inventory": run.inventory,
+            "exit_status": run.exit_status,
+        },
+        "targets": [_target(target) for target in run.targets],
+        "results": [_result(result) for result in run.results],
+        "diagnoses": [],
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _target(target: TargetResult) -> dict[str, Any]:
+    return {**asdict(target), "level": target.level.value}
+
+
+def _result(result: Result) -> dict[str, Any]:
+    return {
+        "control": result.control,
+        "target": result.target,
+        "subject": result.subject,
+        "outcome": result.outcome.value,
+        "severity": str(result.severity),
+        "title": result.title,
+        "message": result.message,
+        "cause": None if result.cause is None else result.cause.code,
+        "evidence": [asdict(item) for item in result.evidence],
+        "remediation": list(result.remediation),
+        "waiver": None,
+        "drift": None,
+    }

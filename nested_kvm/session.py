@@ -1,0 +1,93 @@
+"""One run from its options to its reports."""
+
+import sys
+import uuid
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+
+from nested_kvm.audit import Audit
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.file import write_bundle
+from nested_kvm.files import write_atomically
+from nested_kvm.options import Options
+from nested_kvm.reporting.json_results import results_json
+from nested_kvm.reporting.progress import ObservationProgress
+from nested_kvm.reporting.run_directory import RunDirectory
+from nested_kvm.results import Result, Run, exit_status
+from nested_kvm.version import VERSION
+
+
+class AuditSession:
+    """What the plugin keeps while pytest runs."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.options = Options.of(config)
+        self.audit = Audit(self.options, config.rootpath)
+        self.run = Run(str(uuid.uuid4()), datetime.now(UTC), VERSION, self.audit.inventory.source)
+        self._config = config
+        self._results: dict[str, Result] = {}
+        self._directory: RunDirectory | None = None
+
+    @property
+    def only_collects(self) -> bool:
+        """Whether nothing is to be looked at: `--collect-only`."""
+        return bool(self._config.option.collectonly)
+
+    @property
+    def report(self) -> str | None:
+        """Where the HTML report is."""
+        return None if self._directory is None else str(self._directory.parent / "latest" / "report.html")
+
+    def prepare_reports(self) -> None:
+        """Make the run's directory, and tell pytest-html and pytest's JUnit writer of it.
+
+        Raises:
+            UsageError: the directory cannot be made.
+        """
+        self._directory = RunDirectory(self.options.report_dir, self.run.started)
+        option = self._config.option
+        if not option.htmlpath:
+            option.htmlpath = str(self._directory.path / "report.html")
+            option.self_contained_html = True
+        if not option.xmlpath:
+            option.xmlpath = str(self._directory.path / "junit.xml")
+
+    def observe(self) -> None:
+        """Look at every target, tell how far it has come, and keep the evidence of each at once."""
+        targets = sum(target.address is not None for target in self.audit.inventory)
+        with self._uncaptured(), ObservationProgress(targets, sys.stdout) as progress:
+
+            def keep(bundle: Bundle) -> None:
+                if self._directory is not None:
+                    write_bundle(self._directory.evidence, bundle)
+                progress.advance(bundle)
+
+            self.audit.observe(keep)
+
+    def record(self, item: str, result: Result) -> None:
+        """Keep an item's result; a later one, of its teardown, takes its place."""
+        self._results[item] = result
+
+    def finish(self, pytest_status: int) -> int:
+        """Close every connection, write `results.json`, and return the exit status."""
+        self.audit.connections.close()
+        self.run.targets = self.audit.targets()
+        self.run.results = list(self._results.values())
+        self.run.finished = datetime.now(UTC)
+        status = exit_status(self.run.results, pytest_status, self.options.fail_on, gate=self.options.gate)
+        self.run.exit_status = status
+        if self._directory is not None:
+            write_atomically(self._directory.path / "results.json", results_json(self.run))
+            self._directory.point_latest_here()
+        return status
+
+    def _uncaptured(self) -> nullcontext[None]:
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        return (
+            nullcontext()
+            if capture is None
+            else cast("nullcontext[None]", capture.global_and_fixture_disabled())
+        )

@@ -1,0 +1,173 @@
+"""What an ssh-config says; OpenSSH's own `ssh -G` is asked wherever it says the same thing."""
+
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nested_kvm.connection import Settings, check_settings, connect
+from nested_kvm.connection.ssh_config import SshConfig
+from nested_kvm.errors import ConnectionFailed, UsageError
+from nested_kvm.inventory.address import Address
+
+CONFIG = """\
+Port 2200
+Host kvm-a kvm-b
+    HostName %h.example.net   # a comment
+    User=auditor
+    IdentityFile ~/.ssh/first
+    IdentityFile "~/.ssh/second"
+    ConnectTimeout 7
+Host kvm-b
+    User nobody
+    Port 22
+    HostKeyAlias rack-b
+Match originalhost kvm-a
+    IdentitiesOnly yes
+Host *
+    IdentityFile ~/.ssh/third
+    UserKnownHostsFile ~/.ssh/a "~/.ssh/b c"
+    StrictHostKeyChecking accept-new
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "config"
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("host", ["kvm-a", "kvm-b", "elsewhere"])
+def test_it_is_read_as_openssh_reads_it(path: Path, host: str) -> None:
+    options = SshConfig.load(written(path, CONFIG)).lookup(host)
+    output = subprocess.run(
+        ["ssh", "-G", "-F", path, host], check=True, capture_output=True, text=True
+    ).stdout
+    lines = [line.partition(" ")[::2] for line in output.splitlines()]
+    openssh = dict(lines)
+    assert options.hostname == openssh["hostname"]
+    assert str(options.port) == openssh["port"]
+    assert options.user in {openssh["user"], None}
+    assert [str(file) for file in options.identity_files] == [
+        str(Path(value).expanduser()) for keyword, value in lines if keyword == "identityfile"
+    ]
+    assert options.identities_only is (openssh["identitiesonly"] == "yes")
+    assert options.connect_timeout == (
+        None if openssh["connecttimeout"] == "none" else float(openssh["connecttimeout"])
+    )
+    assert options.host_key_alias == openssh.get("hostkeyalias")
+    assert " ".join(map(str, options.user_known_hosts)) == openssh["userknownhostsfile"]
+    assert options.accept_unknown_host_key
+
+
+def test_nothing_is_assumed_of_a_host_that_is_not_mentioned(path: Path) -> None:
+    options = SshConfig.load(written(path, "")).lookup("kvm-a")
+    assert (options.hostname, options.port, options.user, options.identity_files) == ("kvm-a", None, None, ())
+    assert not options.accept_unknown_host_key
+    assert options.user_known_hosts[0] == Path("~/.ssh/known_hosts").expanduser()
+    assert options.global_known_hosts[0] == Path("/etc/ssh/ssh_known_hosts")
+
+
+def test_included_files_are_read_in_their_place(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "a.conf").write_text("Host kvm-a\n  User from-a\n")
+    (tmp_path / "conf.d" / "b.conf").write_text("Host kvm-*\n  User from-b\n  Port 1\n")
+    text = (
+        f"Include {tmp_path}/conf.d/*.conf {tmp_path}/absent\nCompression yes\nPort 2\nHost *\n  User late\n"
+    )
+    config = SshConfig.load(written(path, text))
+    users = {host: (config.lookup(host).user, config.lookup(host).port) for host in ("kvm-a", "kvm-b", "x")}
+    assert users == {"kvm-a": ("from-a", 1), "kvm-b": ("from-b", 1), "x": ("late", 2)}
+
+
+def test_a_file_included_in_a_block_belongs_to_it(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("Port 7\n")
+    config = SshConfig.load(written(path, f"Host kvm-a\n  Include {tmp_path}/keys\n  User root\n"))
+    assert (config.lookup("kvm-a").port, config.lookup("kvm-a").user) == (7, "root")
+    assert (config.lookup("kvm-b").port, config.lookup("kvm-b").user) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("User root\nPort\n", ":2: the ssh-config cannot be understood"),
+        ('Match exec "unclosed\n', ":1: the ssh-config cannot be understood"),
+        ("Match host\n", ":1: the ssh-config cannot be understood: Missing parameter"),
+        ("\nMatch tagged blue\n", ":2: Match tagged is not supported"),
+        ("Include {path}\n", ":1: more than 16 files include one another"),
+        ("Host a\nInclude {path}.d\n", ":2: .* has Host or Match lines of its own"),
+    ],
+)
+def test_what_cannot_be_understood_names_file_and_line(path: Path, text: str, reason: str) -> None:
+    Path(f"{path}.d").write_text("Host b\n")
+    written(path, text.format(path=path))
+    with pytest.raises(UsageError, match=f"^{path}{reason}"):
+        check_settings(Settings(ssh_config=path))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("Port ssh", "for host kvm-a: Port 'ssh' is no port"),
+        ("Port 65536", "for host kvm-a: Port '65536' is no port"),
+        ("ConnectTimeout 5s", "for host kvm-a: ConnectTimeout '5s' is no number of seconds"),
+        ("StrictHostKeyChecking maybe", "StrictHostKeyChecking 'maybe' is none of yes"),
+        ("CanonicalizeHostname yes", "for host kvm-a: 'canonicaldomains'"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_names_file_keyword_and_host(path: Path, line: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason) as caught:
+        SshConfig.load(written(path, line)).lookup("kvm-a")
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_config_that_is_asked_for_must_be_there(path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{path}: the ssh-config cannot be read: No such file"):
+        check_settings(Settings(ssh_config=path))
+
+
+def test_the_usual_config_is_read_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert SshConfig.load().lookup("kvm-a").user is None
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text("Include more\n")
+    (tmp_path / ".ssh" / "more").write_text("User auditor\n")
+    assert SshConfig.load().lookup("kvm-a").user == "auditor"
+
+
+def test_it_is_parsed_once_for_any_number_of_hosts(path: Path) -> None:
+    written(path, CONFIG)
+    assert SshConfig.load(path)._config is SshConfig.load(path)._config
+    written(path, f"{CONFIG}\n")
+    assert SshConfig.load(path).lookup("kvm-a").user == "auditor"
+
+
+@pytest.mark.parametrize(
+    "line", ["ProxyJump bastion", "ProxyCommand nc %h %p", "ProxyCommand nc\nProxyJump none"]
+)
+def test_a_way_round_is_never_ignored(path: Path, line: str) -> None:
+    with pytest.raises(
+        ConnectionFailed, match=r"kvm-a \(127.0.0.1 port 1\): its ssh-config leads over .* not supported"
+    ):
+        connect(Address.parse("ssh://127.0.0.1:1"), Settings(ssh_config=written(path, line)), name="kvm-a")
+
+
+@pytest.mark.parametrize("line", ["ProxyJump none\nProxyCommand nc", "ProxyCommand none\nProxyJump x"])
+def test_a_way_round_may_be_ruled_out(path: Path, line: str) -> None:
+    assert SshConfig.load(written(path, line)).lookup("kvm-a").proxy is None
+
+
+@pytest.mark.parametrize(("of_the_run", "seconds"), [(None, "1"), (0.3, "0.3")])
+def test_the_configs_time_limit_holds_unless_the_run_has_one(
+    path: Path, of_the_run: float | None, seconds: str
+) -> None:
+    written(path, "ConnectTimeout 1\n")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = Address.parse(f"ssh://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(ConnectionFailed, match=f"within {seconds} s"):
+            connect(address, Settings(ssh_config=path, connect_timeout=of_the_run), name="kvm-a")

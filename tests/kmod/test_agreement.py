@@ -1,0 +1,86 @@
+"""The explainer and the real kmod say the same of every generated configuration."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from configurations import Case, cases
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from module_tree import BUILT_IN, MODULES, QUESTIONS, ModuleTree
+
+from nested_kvm.facts.kmod import Kmod
+from nested_kvm.facts.modprobe import ModprobeConfiguration, normalised
+from nested_kvm.facts.modprobe_line import Directive
+
+pytestmark = pytest.mark.needs("kmod")
+
+BATCH = 50
+EXAMPLES = int(os.environ.get("NESTED_KVM_KMOD_EXAMPLES", "400"))
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> ModuleTree:
+    return ModuleTree(tmp_path_factory.mktemp("kmod") / "root")
+
+
+@pytest.fixture(scope="module")
+def kmod(tree: ModuleTree) -> Kmod:
+    return Kmod.parse(tree.ask("/sbin/modprobe --version").stdout.decode())
+
+
+@settings(
+    max_examples=max(1, EXAMPLES // BATCH),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+@given(batch=st.lists(cases, min_size=BATCH, max_size=BATCH))
+def test_every_configuration_is_read_as_kmod_reads_it(
+    tree: ModuleTree, kmod: Kmod, batch: list[Case]
+) -> None:
+    tree.clear()
+    for number, case in enumerate(batch):
+        case.write(tree.cases / str(number))
+    assert tree.ask().returncode == 0
+    for number, case in enumerate(batch):
+        configuration = ModprobeConfiguration.parse(case.readings(), case.cmdline_text, kmod)
+        assert list(_merged(configuration)) == _configuration(tree.answer(str(number), "config")), case
+        loads = "".join(line for module in QUESTIONS for line in _loads(configuration, module, tree))
+        assert loads == tree.answer(str(number), "loads"), case
+
+
+def _configuration(answer: str) -> list[str]:
+    """Take the lines before the indexes; of softdep lines the module only, for kmod prints them in its own words."""
+    lines = answer.split("\n# End of configuration files")[0].split("\n")[:-1]
+    return [" ".join(line.split(" ")[:2]) if line.startswith("softdep ") else line for line in lines]
+
+
+def _merged(configuration: ModprobeConfiguration) -> Iterator[str]:
+    for directive in ("blacklist", "install", "remove", "alias", "options"):
+        for line in configuration.obeyed(Directive(directive)):
+            yield f"{directive} {line.subject}" + (f" {line.argument}" if directive != "blacklist" else "")
+    for line in configuration.obeyed(Directive.SOFTDEP):
+        yield f"softdep {line.subject}"
+
+
+def _loads(configuration: ModprobeConfiguration, name: str, tree: ModuleTree) -> Iterator[str]:
+    """Say what `modprobe --show-depends` prints for a name, from the configuration alone."""
+    aliases = configuration.aliases_of(name)
+    for alias in aliases:
+        if not configuration.blacklisting(alias.argument):
+            yield _load(configuration, alias.argument, alias.subject, tree)
+    if not aliases:
+        yield _load(configuration, normalised(name), None, tree)
+
+
+def _load(configuration: ModprobeConfiguration, module: str, alias: str | None, tree: ModuleTree) -> str:
+    options = configuration.options_for(module, alias).text
+    options += " " if options else ""
+    command = configuration.install_for(module)
+    if command is not None:
+        return f"install {command.argument} {options}\n"
+    if module == BUILT_IN:
+        return f"builtin {module}\n"
+    files = {normalised(each): each for each in MODULES}
+    return f"insmod {tree.module_path(files[module])} {options}\n" if module in files else ""
