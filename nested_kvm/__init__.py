@@ -8,12 +8,14 @@ from nested_kvm.control import Severity, control
 from nested_kvm.facts.cpu import Cpu, Vendor
 from nested_kvm.facts.cpu_definition import Answer
 from nested_kvm.facts.domain import Domain
+from nested_kvm.facts.holders import Holders
 from nested_kvm.facts.identity import Identity
 from nested_kvm.facts.kernel_log import KernelLog
+from nested_kvm.facts.kernel_modules import KernelModules
 from nested_kvm.facts.kvm_device import KvmDevice
 from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.libvirt import Libvirt
-from nested_kvm.facts.next_load import Authority, NextLoad
+from nested_kvm.facts.load_outcome import Authority, NextLoad
 from nested_kvm.inventory.target import Target
 from nested_kvm.policy import Nested, Persistence, Policy
 from nested_kvm.verdict import (
@@ -34,9 +36,11 @@ __all__ = [
     "Domain",
     "Evidence",
     "Finding",
+    "Holders",
     "Identity",
     "Informed",
     "KernelLog",
+    "KernelModules",
     "KvmDevice",
     "KvmModule",
     "Libvirt",

@@ -69,38 +69,28 @@ class Audit:
             bundle = saved.get(target.name)
             if bundle is not None:
                 level = bundle.target.level
-                yield replace(
-                    bundle, target=replace(target, level=level if target.level == "auto" else target.level)
-                )
+                yield replace(bundle, target=replace(target, level=level if target.level == "auto" else target.level))
             elif target.address is not None:
                 yield unusable_bundle(target, EvidenceUnusable(f"--evidence holds nothing of {target.name}"))
 
 
 def _choose(options: Options, root: Path) -> tuple[Inventory, Inventory, dict[str, Bundle] | None]:
     """The targets of this run, the whole inventory they come from, and the saved evidence of each."""
-    saved = (
-        None
-        if options.evidence is None
-        else {each.target.name: each for each in read_bundles(options.evidence)}
-    )
+    saved = None if options.evidence is None else {each.target.name: each for each in read_bundles(options.evidence)}
     if options.inventory is not None:
         whole = load_inventory(options.inventory)
     elif saved is not None:
-        whole = Inventory(
-            f"--evidence={options.evidence}", _hosts_first([each.target for each in saved.values()])
-        )
+        whole = Inventory(f"--evidence={options.evidence}", _hosts_first([each.target for each in saved.values()]))
     elif options.hosts:
         whole = ad_hoc_inventory(options.hosts, options.level, options.policy, options.default_scheme)
         return whole, whole, None
     else:
-        whole = load_inventory(root / DEFAULT_INVENTORY)
+        whole = replace(load_inventory(root / DEFAULT_INVENTORY), source=DEFAULT_INVENTORY)
     return (whole.select(options.hosts) if options.hosts else whole), whole, saved
 
 
 def _hosts_first(targets: list[Target]) -> tuple[Target, ...]:
-    return tuple(
-        sorted(targets, key=lambda target: (target.host or target.name, target.host is not None, target.name))
-    )
+    return tuple(sorted(targets, key=lambda target: (target.host or target.name, target.host is not None, target.name)))
 
 
 def _unseen(target: Target) -> Bundle:

@@ -107,9 +107,7 @@ def control_of(check: object) -> Control | None:
 def _level(identifier: str) -> Level:
     prefix = identifier.partition("-")[0]
     if not _ID.fullmatch(identifier) or prefix not in {level.value for level in Level}:
-        raise ControlDefinitionError(
-            f"{identifier!r} is no control id: it starts with {', '.join(Level)} and a dash"
-        )
+        raise ControlDefinitionError(f"{identifier!r} is no control id: it starts with {', '.join(Level)} and a dash")
     return Level(prefix)
 
 
@@ -117,7 +115,5 @@ def _title_and_reason(identifier: str, check: Callable[..., None]) -> tuple[str,
     title, _, reason = (inspect.getdoc(check) or "").partition("\n")
     if not title.strip() or not reason.strip():
         name = getattr(check, "__name__", "the check")
-        raise ControlDefinitionError(
-            f"{identifier}: the docstring of {name} needs a title line and a reason below it"
-        )
+        raise ControlDefinitionError(f"{identifier}: the docstring of {name} needs a title line and a reason below it")
     return title.strip(), reason.strip()

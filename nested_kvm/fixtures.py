@@ -12,19 +12,19 @@ from nested_kvm.control import control_of
 from nested_kvm.errors import NestedKvmError
 from nested_kvm.facts.cpu import Cpu
 from nested_kvm.facts.domain import Domain
+from nested_kvm.facts.holders import Holders
 from nested_kvm.facts.identity import Identity
 from nested_kvm.facts.kernel_log import KernelLog
+from nested_kvm.facts.kernel_modules import KernelModules
 from nested_kvm.facts.kvm_device import KvmDevice
 from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.libvirt import Libvirt
-from nested_kvm.facts.next_load import NextLoad
+from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.inventory.target import Target
 from nested_kvm.judgement import check_applies
 from nested_kvm.policy import Policy
-from nested_kvm.session import AuditSession
+from nested_kvm.session import SESSION
 from nested_kvm.subject import Subject
-
-SESSION = pytest.StashKey[AuditSession]()
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +89,18 @@ def kvm_device(subject: Subject) -> KvmDevice:
 def next_load(subject: Subject) -> NextLoad:
     """What the next load of the target's KVM module will do."""
     return subject.machine.next_load
+
+
+@pytest.fixture
+def kernel_modules(subject: Subject) -> KernelModules:
+    """Whether the target's kernel brings its KVM module along."""
+    return subject.machine.kernel_modules
+
+
+@pytest.fixture
+def holders(subject: Subject) -> Holders:
+    """What keeps the target's KVM module from being reloaded."""
+    return subject.machine.holders
 
 
 @pytest.fixture

@@ -26,9 +26,7 @@ def check_applies(control: Control, subject: Subject) -> None:
         ObservationError: the target was not observed.
     """
     if control.only not in {None, subject.policy.nested}:
-        raise NotApplicable(
-            f"asked only where nested is {control.only}, and here it is {subject.policy.nested}"
-        )
+        raise NotApplicable(f"asked only where nested is {control.only}, and here it is {subject.policy.nested}")
     machine = subject.machine
     if machine.target.address is None:
         raise NotChecked(f"{machine.target.name} has no address: it is judged from its L0 alone")
@@ -38,9 +36,7 @@ def check_applies(control: Control, subject: Subject) -> None:
         raise NotApplicable(f"speaks of x86, and this machine is {machine.cpu.architecture}")
 
 
-def judge(
-    control: Control, subject: Subject, raised: BaseException | None, arguments: Mapping[str, object]
-) -> Result:
+def judge(control: Control, subject: Subject, raised: BaseException | None, arguments: Mapping[str, object]) -> Result:
     """Make a result of what a check raised, or of its having raised nothing.
 
     A failed assertion of a site's own check is a finding without a cause. Whatever else a check raises says
@@ -70,9 +66,7 @@ def _of_verdict(control: Control, subject: Subject, verdict: Verdict) -> Result:
     return result
 
 
-def _result(
-    control: Control, subject: Subject, outcome: Outcome, message: str, evidence: Iterable[Evidence]
-) -> Result:
+def _result(control: Control, subject: Subject, outcome: Outcome, message: str, evidence: Iterable[Evidence]) -> Result:
     return Result(
         control=control.id,
         target=subject.machine.target.name,

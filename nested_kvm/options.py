@@ -28,17 +28,13 @@ def add_options(parser: pytest.Parser) -> None:
         choices=list(TargetLevel),
         help="with --hosts alone: what each is. auto: an L1 where its CPUs carry the `hypervisor` flag, else an L0",
     )
-    group.addoption(
-        "--nested", choices=list(Nested), help="with --hosts alone: the policy (default: required)"
-    )
+    group.addoption("--nested", choices=list(Nested), help="with --hosts alone: the policy (default: required)")
     group.addoption(
         "--undeclared",
         choices=list(Undeclared),
         help="with --hosts alone: what is required of the domains found there (default: any, only reported)",
     )
-    group.addoption(
-        "--report-dir", type=Path, default=Path("reports"), metavar="DIR", help="default: reports/"
-    )
+    group.addoption("--report-dir", type=Path, default=Path("reports"), metavar="DIR", help="default: reports/")
     group.addoption(
         "--evidence", type=Path, metavar="DIR", help="judge saved evidence instead of connecting to anything"
     )
@@ -53,9 +49,7 @@ def add_options(parser: pytest.Parser) -> None:
         default=str(Severity.LOW),
         help="the lowest severity that makes the run fail (default: low)",
     )
-    group.addoption(
-        "--forks", type=int, default=32, metavar="N", help="targets observed at once (default: 32)"
-    )
+    group.addoption("--forks", type=int, default=32, metavar="N", help="targets observed at once (default: 32)")
     group.addoption(
         "--connect-timeout",
         type=float,
@@ -131,18 +125,12 @@ def _settings(given: object) -> Settings:
 def _refuse_contradictions(config: pytest.Config) -> None:
     given = config.option
     if config.inipath is None:
-        raise UsageError(
-            "pytest.ini was not found: start in the suite's folder, and write options as --name=value"
-        )
+        raise UsageError("pytest.ini was not found: start in the suite's folder, and write options as --name=value")
     ad_hoc = [name for name in ("level", "nested", "undeclared") if getattr(given, name)]
     if ad_hoc and (given.inventory or given.evidence or not given.hosts):
-        raise UsageError(
-            f"--{ad_hoc[0]} goes with --hosts alone: an inventory says it for each target itself"
-        )
+        raise UsageError(f"--{ad_hoc[0]} goes with --hosts alone: an inventory says it for each target itself")
     if given.ansible_inventory or given.force_ansible:
-        raise UsageError(
-            "--ansible-inventory is not supported by this version: write --inventory=FILE instead"
-        )
+        raise UsageError("--ansible-inventory is not supported by this version: write --inventory=FILE instead")
     if given.hosts is not None and not given.hosts.strip(", "):
         raise UsageError("--hosts names nothing: nothing to audit")
     if given.forks < 1:
@@ -150,6 +138,4 @@ def _refuse_contradictions(config: pytest.Config) -> None:
     for name in ("connect_timeout", "probe_timeout"):
         seconds = getattr(given, name)
         if seconds is not None and not 0 < seconds < float("inf"):
-            raise UsageError(
-                f"--{name.replace('_', '-')}={seconds:g}: a time limit is a positive number of seconds"
-            )
+            raise UsageError(f"--{name.replace('_', '-')}={seconds:g}: a time limit is a positive number of seconds")

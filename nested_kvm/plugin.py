@@ -10,7 +10,6 @@ import pytest
 
 from nested_kvm.catalogue import write_catalogue
 from nested_kvm.errors import UsageError
-from nested_kvm.fixtures import SESSION
 from nested_kvm.items import control_of_item, parametrize, subject_of
 from nested_kvm.judgement import judge
 from nested_kvm.options import add_options
@@ -18,9 +17,8 @@ from nested_kvm.reporting import html
 from nested_kvm.reporting.pytest_report import show_as
 from nested_kvm.reporting.terminal import write_summary
 from nested_kvm.results import Result
-from nested_kvm.session import AuditSession
+from nested_kvm.session import SESSION, AuditSession
 
-pytest_plugins = ("nested_kvm.fixtures",)
 _RESULT = "nested_kvm_result"
 
 
@@ -36,13 +34,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if option.controls:
         write_catalogue(config.rootpath, print)
         return 0
-    if (
-        option.help
-        or option.version
-        or option.showfixtures
-        or option.show_fixtures_per_test
-        or option.markers
-    ):
+    if option.help or option.version or option.showfixtures or option.show_fixtures_per_test or option.markers:
         return None
     try:
         session = config.stash[SESSION] = AuditSession(config)
@@ -80,6 +72,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if "host" in getattr(item, "fixturenames", ()) and (subject := subject_of(item)) is not None
     }
     audit.connections.close(target.name for target in audit.inventory if target.name not in wanted)
+    _leave_the_summary_to_us(session.config)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -113,9 +106,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     session = config.stash.get(SESSION, None)
     if session is not None and session.run.finished is not None:
         terminalreporter.section("nested KVM compliance")
-        write_summary(
-            session.run, terminalreporter.write_line, gate=session.options.gate, report=session.report
-        )
+        write_summary(session.run, terminalreporter.write_line, gate=session.options.gate, report=session.report)
+
+
+def _leave_the_summary_to_us(config: pytest.Config) -> None:
+    """Keep pytest from listing each finding as a failed test, unless the command line asks for that."""
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if config.option.tbstyle == "auto":
+        config.option.tbstyle = "no"
+    if terminal is not None and config.option.reportchars == "fE":
+        terminal.reportchars = ""
 
 
 @pytest.hookimpl(optionalhook=True)

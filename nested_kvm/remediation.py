@@ -54,9 +54,13 @@ def _shut_down_first(subject: Subject) -> list[str]:
     return [*lines, "virsh list --name  # must print nothing before you go on"] if lines else []
 
 
-def _reload(subject: Subject) -> list[str]:
+def _reload_now(subject: Subject) -> list[str]:
     module = _module(subject)
-    return [*_shut_down_first(subject), f"modprobe -r {module} && modprobe {module}", _show_nested(module)]
+    return [f"modprobe -r {module} && modprobe {module}", _show_nested(module)]
+
+
+def _reload(subject: Subject, _finding: Finding) -> list[str]:
+    return [*_shut_down_first(subject), *_reload_now(subject)]
 
 
 def _show_nested(module: str) -> str:
@@ -73,8 +77,7 @@ def _persist(subject: Subject, _finding: Finding) -> list[str]:
 
 
 def _persist_and_reload(subject: Subject, finding: Finding) -> list[str]:
-    write, verify = _persist(subject, finding)
-    return [*_shut_down_first(subject), write, verify, *_reload(subject)[len(_shut_down_first(subject)) :]]
+    return [*_shut_down_first(subject), *_persist(subject, finding), *_reload_now(subject)]
 
 
 def _mend_value(subject: Subject, finding: Finding) -> list[str]:
@@ -154,8 +157,7 @@ def _domain_name(subject: Subject) -> str:
         return subject.name
 
 
-def _start_libvirt(_subject: Subject, finding: Finding) -> list[str]:
-    del finding
+def _start_libvirt(_subject: Subject, _finding: Finding) -> list[str]:
     return [
         "systemctl enable --now libvirtd.socket libvirtd-ro.socket || systemctl enable --now virtqemud-ro.socket",
         "virsh -r list --all",
@@ -174,7 +176,8 @@ def _replace_other(subject: Subject, _finding: Finding) -> list[str]:
     return [
         "# stop VirtualBox's or VMware's machines first",
         "modprobe -r vboxnetflt vboxnetadp vboxdrv vmmon",
-    ] + [f"modprobe {_module(subject)}"]
+        f"modprobe {_module(subject)}",
+    ]
 
 
 _REMEDIES: Final[dict[Cause, Remedy]] = {
@@ -191,7 +194,7 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.PERSISTED_OFF: _persist,
     Cause.PERSISTED_ON: _persist,
     Cause.CMDLINE_OVERRIDES: _mend_cmdline,
-    Cause.RELOAD_PENDING: lambda subject, _finding: _reload(subject),
+    Cause.RELOAD_PENDING: _reload,
     Cause.NOT_EXPLICIT: _persist,
     Cause.LIBVIRT_UNREACHABLE: _start_libvirt,
     Cause.DOMAIN_EMULATED: _run_under_kvm,

@@ -72,9 +72,7 @@ class Run:
     def ended(self, outcome: Outcome) -> list[Result]:
         """The results that ended so, the severest first, then by target."""
         chosen = (result for result in self.results if result.outcome is outcome)
-        return sorted(
-            chosen, key=lambda result: (-result.severity, result.target, result.control, result.subject)
-        )
+        return sorted(chosen, key=lambda result: (-result.severity, result.target, result.control, result.subject))
 
 
 def exit_status(results: Iterable[Result], pytest_status: int, fail_on: Severity, *, gate: bool) -> int:

@@ -86,8 +86,8 @@ class AuditSession:
 
     def _uncaptured(self) -> nullcontext[None]:
         capture = self._config.pluginmanager.getplugin("capturemanager")
-        return (
-            nullcontext()
-            if capture is None
-            else cast("nullcontext[None]", capture.global_and_fixture_disabled())
-        )
+        return nullcontext() if capture is None else cast("nullcontext[None]", capture.global_and_fixture_disabled())
+
+
+SESSION = pytest.StashKey[AuditSession]()
+"""Where pytest's configuration keeps it."""

@@ -36,9 +36,7 @@ class Fleet:
             Level.L0: [_itself(machine) for machine in self.machines.values() if machine.is_l0],
             Level.L1: [_itself(machine) for machine in self.machines.values() if not machine.is_l0],
             Level.SITE: [_itself(machine) for machine in self.machines.values() if machine.target.address],
-            Level.DOMAIN: [
-                subject for machine in self.machines.values() for subject in self._domains(machine)
-            ],
+            Level.DOMAIN: [subject for machine in self.machines.values() for subject in self._domains(machine)],
         }
 
     def subjects(self, level: Level) -> list[Subject]:

@@ -1,5 +1,16 @@
-from nested_kvm import Cause, Finding, KernelLog, KvmDevice, KvmModule, Nested, NotApplicable, Policy, Severity
-from nested_kvm import control, require
+from nested_kvm import (
+    Cause,
+    Finding,
+    KernelLog,
+    KvmDevice,
+    KvmModule,
+    Nested,
+    NotApplicable,
+    Policy,
+    Severity,
+    control,
+    require,
+)
 
 NESTED_GUESTS = "https://docs.kernel.org/virt/kvm/x86/running-nested-guests.html"
 

@@ -1,5 +1,18 @@
-from nested_kvm import Authority, Cause, Finding, KvmModule, Libvirt, NextLoad, NotApplicable, Persistence, Policy
-from nested_kvm import Severity, Undecided, control, require
+from nested_kvm import (
+    Authority,
+    Cause,
+    Finding,
+    Holders,
+    KvmModule,
+    NextLoad,
+    NotApplicable,
+    Persistence,
+    Policy,
+    Severity,
+    Undecided,
+    control,
+    require,
+)
 
 MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
 
@@ -37,12 +50,25 @@ def test_the_next_load_matches_the_policy(next_load: NextLoad, policy: Policy) -
 
 
 @control("L0-PER-02", severity=Severity.MEDIUM, causes=[Cause.RELOAD_PENDING], references=[MODPROBE_D])
-def test_the_running_value_is_the_next(kvm_module: KvmModule, next_load: NextLoad, libvirt_guests: Libvirt) -> None:
+def test_the_running_value_is_the_next(kvm_module: KvmModule, next_load: NextLoad, holders: Holders) -> None:
     """The loaded module runs with the value that its next load would give it.
 
     A changed file does nothing until the module is reloaded, and it cannot be while a guest runs: the change
     comes as a surprise with the next boot.
     """
+    if not kvm_module.is_loaded or next_load.fails:
+        raise NotApplicable(next_load.reason or f"{kvm_module.name} is not loaded", *next_load.origin)
+    if next_load.nested is None:
+        raise Undecided(f"what the next load of {next_load.module} does: {next_load.reason}", *next_load.origin)
+    require(
+        kvm_module.nested is next_load.nested,
+        Cause.RELOAD_PENDING,
+        f"{kvm_module.name} runs with nested={kvm_module.nested_text}, and its next load turns it "
+        f"{next_load.outcome.value}, by {next_load.said_by}; {holders.text}",
+        *kvm_module.evidence,
+        *next_load.origin,
+        *holders.evidence,
+    )
 
 
 @control("L0-PER-03", severity=Severity.HIGH, causes=[Cause.NOT_EXPLICIT], references=[MODPROBE_D])

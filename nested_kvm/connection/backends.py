@@ -111,9 +111,7 @@ class LocalConnection(BackendConnection):
         """Run a POSIX `sh` script here; it is in no list of processes. See `Connection.execute`."""
         sudo, user = self._backend.sudo, self._backend.sudo_user
         data = standard_input(script, arguments, sudo=sudo)
-        answer = self._bounds.run(
-            ["/bin/sh", "-c", 'exec "$@"', "sh", *shell(sudo=sudo, sudo_user=user)], data
-        )
+        answer = self._bounds.run(["/bin/sh", "-c", 'exec "$@"', "sh", *shell(sudo=sudo, sudo_user=user)], data)
         return without_sudo_mark(answer, self.name) if sudo else answer
 
 

@@ -21,9 +21,7 @@ _SILENCE_AFTER_EXIT = 2.0
 class ChannelProgram:
     """A program whose answer is wanted whole."""
 
-    def __init__(
-        self, channel: paramiko.Channel, data: bytes, gathered: Gathered, deadline: Deadline
-    ) -> None:
+    def __init__(self, channel: paramiko.Channel, data: bytes, gathered: Gathered, deadline: Deadline) -> None:
         self._channel = channel
         self._pending = memoryview(data)
         self._gathered = gathered
@@ -44,9 +42,7 @@ class ChannelProgram:
             if self._deadline.expired:
                 raise self._gathered.timed_out()
             if not (self._write() | self._read()):
-                poll.poll(
-                    1000 * min(self._deadline.remaining, _POLL_WHILE_WRITING if self._pending else _POLL)
-                )
+                poll.poll(1000 * min(self._deadline.remaining, _POLL_WHILE_WRITING if self._pending else _POLL))
         return self._gathered.answer(self._exit_status())
 
     def _is_finished(self) -> bool:

@@ -74,9 +74,7 @@ class LibvirtTunnel:
         with suppress(OSError):
             client, _ = self._listener.accept()
             if self._takes(client):
-                upstream = threading.Thread(
-                    target=self._carry, args=(client.recv, self._stream.sendall), daemon=True
-                )
+                upstream = threading.Thread(target=self._carry, args=(client.recv, self._stream.sendall), daemon=True)
                 self._threads.append(upstream)
                 upstream.start()
                 self._carry(self._stream.recv, client.sendall)
@@ -121,9 +119,7 @@ def libvirt_tunnel(
             raise ConnectionFailed(f"{connection.name}: no socket can be made at {path} ({error})") from None
         listener.listen(1)
         deadline = Deadline(connection.probe_timeout)
-        tunnel = LibvirtTunnel(
-            local_uri, listener, connection.open_stream(_program(uri, read_only=read_only))
-        )
+        tunnel = LibvirtTunnel(local_uri, listener, connection.open_stream(_program(uri, read_only=read_only)))
         try:
             with closing_at(deadline, tunnel.close):
                 yield tunnel

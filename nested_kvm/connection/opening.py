@@ -11,9 +11,7 @@ from nested_kvm.inventory.address import Address
 AnyConnection = SshConnection | BackendConnection
 
 
-def connect(
-    address: Address, settings: Settings, *, name: str, via: AnyConnection | None = None
-) -> AnyConnection:
+def connect(address: Address, settings: Settings, *, name: str, via: AnyConnection | None = None) -> AnyConnection:
     """Open a connection to a target. Safe to call from many threads.
 
     Args:

@@ -46,6 +46,11 @@ class SshConnection(BaseBackend):
         return host
 
     @property
+    def is_alive(self) -> bool:
+        """Whether the transport still stands."""
+        return self._transport.is_active()
+
+    @property
     def probe_timeout(self) -> float:
         """Seconds that one execution may take."""
         return self._settings.probe_timeout
@@ -69,9 +74,7 @@ class SshConnection(BaseBackend):
         command = sudo_command(program, self.sudo_user) if self.sudo else f"/bin/sh -c {shlex.quote(program)}"
         deadline = Deadline(self._settings.probe_timeout)
         with closing_at(deadline, self._transport.close, grace=_GRACE):
-            return ChannelStream(
-                self._open_program(f"exec {command}", Gathered(self.name, deadline, 0), deadline)
-            )
+            return ChannelStream(self._open_program(f"exec {command}", Gathered(self.name, deadline, 0), deadline))
 
     def forward(self, host: str, port: int, deadline: Deadline, where: str) -> paramiko.Channel:
         """Open a TCP connection that begins at the target: RFC 4254, section 7.2.
@@ -173,9 +176,7 @@ def connect_by_ssh(
     port = address.port or options.port or SSH_PORT
     where = f"{name} ({options.hostname} port {port})"
     if options.proxy is not None and not behind_host:
-        raise ConnectionFailed(
-            f"{where}: its ssh-config leads over {options.proxy!r}, which is not supported yet"
-        )
+        raise ConnectionFailed(f"{where}: its ssh-config leads over {options.proxy!r}, which is not supported yet")
     deadline = Deadline(settings.connect_timeout or options.connect_timeout or DEFAULT_CONNECT_TIMEOUT)
     trust = Trust.of(options, port, inventory_name=name if behind_host else None)
     credentials = Credentials.of(options, settings)

@@ -20,9 +20,7 @@ _HEADER = re.compile(r"\s*(host|match)(\s|=)", re.IGNORECASE)
 _INCLUDE = re.compile(r"\s*include(?:\s*=\s*|\s+)(?P<files>.+)", re.IGNORECASE)
 _TRAILING_COMMENT = re.compile(r"\s+#.*")
 # paramiko takes a criterion that it does not know for one that holds.
-_UNKNOWN_CRITERION = re.compile(
-    r"\s*match\b.*\b(localnetwork|tagged|version|command|sessiontype)\b", re.IGNORECASE
-)
+_UNKNOWN_CRITERION = re.compile(r"\s*match\b.*\b(localnetwork|tagged|version|command|sessiontype)\b", re.IGNORECASE)
 _parsing = threading.Lock()
 
 
@@ -121,7 +119,5 @@ def _included_lines(path: Path, block: str, where: str, depth: int) -> Iterator[
         raise UsageError(f"{where}: more than {_MAXIMUM_DEPTH} files include one another")
     lines = list(_lines(path, depth))
     if block != "Host *" and any(_HEADER.match(line) and line != "Host *" for line in lines):
-        raise UsageError(
-            f"{where}: {path} has Host or Match lines of its own: include it above the first Host line"
-        )
+        raise UsageError(f"{where}: {path} has Host or Match lines of its own: include it above the first Host line")
     yield from lines

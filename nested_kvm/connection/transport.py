@@ -77,14 +77,10 @@ def dial(host: str, port: int, deadline: Deadline, where: str) -> socket.socket:
             problems[f"no answer within {deadline.seconds:g} s (--connect-timeout)"] = None
         except OSError as error:
             problems[error.strerror or str(error)] = None
-    raise ConnectionFailed(
-        f"{where}: it cannot be reached ({', '.join(problems)}): is it up, and is the port right?"
-    )
+    raise ConnectionFailed(f"{where}: it cannot be reached ({', '.join(problems)}): is it up, and is the port right?")
 
 
-def agree_on_keys(
-    sock: socket.socket | paramiko.Channel, trust: Trust, deadline: Deadline, where: str
-) -> Transport:
+def agree_on_keys(sock: socket.socket | paramiko.Channel, trust: Trust, deadline: Deadline, where: str) -> Transport:
     """Speak SSH over `sock` with a machine that proves to be the one that is meant.
 
     Raises:
@@ -191,9 +187,7 @@ class _Login:
                 f"({reason(error)}): name the right one by IdentityFile and IdentitiesOnly, "
                 "or by --ssh-identity-file"
             )
-        return ConnectionFailed(
-            f"{self.where}: the connection broke at the login of {self.user} ({reason(error)})"
-        )
+        return ConnectionFailed(f"{self.where}: the connection broke at the login of {self.user} ({reason(error)})")
 
     def _refusal(self, problems: list[str]) -> str:
         notes = f" ({'; '.join(problems)})" if problems else ""

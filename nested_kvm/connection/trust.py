@@ -13,9 +13,7 @@ from nested_kvm.errors import HostKeyRejected
 
 SSH_PORT = 22
 
-_SIGNATURES = {
-    "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")
-}  # RFC 8332: the key's type is not the algorithm's name
+_SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}  # RFC 8332: the key's type is not the algorithm's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +42,7 @@ class Trust:
     def prefer_known_types(self, algorithms: Sequence[str]) -> list[str]:
         """Order host key algorithms: those first by which the host can prove itself with a known key."""
         types = [key.key_type for key in self._deciding() or self._confirming()]
-        known = [
-            name
-            for key_type in types
-            for name in _SIGNATURES.get(key_type, (key_type,))
-            if name in algorithms
-        ]
+        known = [name for key_type in types for name in _SIGNATURES.get(key_type, (key_type,)) if name in algorithms]
         return list(dict.fromkeys([*known, *algorithms]))
 
     def check(self, key: paramiko.PKey, where: str) -> None:
@@ -98,9 +91,7 @@ class Trust:
         return any(self.known.has_authority(name) for name in (*self.names, *self.fallbacks))
 
 
-def _names(
-    options: SshOptions, port: int, inventory_name: str | None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _names(options: SshOptions, port: int, inventory_name: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if options.host_key_alias is not None:
         return (options.host_key_alias,), ()
     host = options.hostname

@@ -52,18 +52,14 @@ class _Declaration(BaseModel):
 
     def target(self) -> Target:
         address = None if self.address is None else Address.parse(self.address)
-        return Target(
-            self.name, self.level, address, self.policy, self.host, self.domain, self.via_host, self.libvirt
-        )
+        return Target(self.name, self.level, address, self.policy, self.host, self.domain, self.via_host, self.libvirt)
 
 
 class _File(BaseModel):
     """The whole file; its keys in this order."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
-    schema_: Literal["nested-kvm-compliance/evidence/1"] = Field(
-        "nested-kvm-compliance/evidence/1", alias="schema"
-    )
+    schema_: Literal["nested-kvm-compliance/evidence/1"] = Field("nested-kvm-compliance/evidence/1", alias="schema")
     version: str
     observed: datetime
     target: _Declaration
@@ -150,14 +146,8 @@ def _bundle(file: _File) -> Bundle:
 
 def _stem(name: str) -> str:
     """A file name that no target's name can make into a path; a long one is told apart by its hash."""
-    stem = (
-        quote(name, safe="@+ ,:=").replace(".", "%2E", 1)
-        if name.startswith(".")
-        else quote(name, safe="@+ ,:=")
-    )
-    return (
-        stem if len(stem) <= _STEM_LIMIT else f"{stem[:_STEM_LIMIT]}~{sha256(name.encode()).hexdigest()[:16]}"
-    )
+    stem = quote(name, safe="@+ ,:=").replace(".", "%2E", 1) if name.startswith(".") else quote(name, safe="@+ ,:=")
+    return stem if len(stem) <= _STEM_LIMIT else f"{stem[:_STEM_LIMIT]}~{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _reason(error: ValidationError) -> str:

@@ -16,9 +16,7 @@ def answer_of_virsh(readings: Mapping[str, Reading], uri: str) -> LibvirtAnswer 
         return None
     if not listing.is_ok:
         return LibvirtAnswer(uri, "virsh", refusal=_refusal(listing))
-    return LibvirtAnswer(
-        uri, "virsh", domains=tuple(_record(readings, virsh, uuid) for uuid in listing.text.split())
-    )
+    return LibvirtAnswer(uri, "virsh", domains=tuple(_record(readings, virsh, uuid) for uuid in listing.text.split()))
 
 
 def without_virsh(readings: Mapping[str, Reading]) -> dict[str, Reading]:

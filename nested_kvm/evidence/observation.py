@@ -53,9 +53,7 @@ def _probe(connection: AnyConnection, settings: Settings, access: Access, uri: s
     try:
         return parse_answer(answer.stdout, nonce)
     except AnswerUnusable as error:
-        raise AnswerUnusable(
-            f"{connection.name}: {error}{_complaint(answer)}", partial=answer.stdout
-        ) from None
+        raise AnswerUnusable(f"{connection.name}: {error}{_complaint(answer)}", partial=answer.stdout) from None
 
 
 def _partial(error: ConnectionFailed | LimitExceeded, nonce: str) -> ProbeAnswer:

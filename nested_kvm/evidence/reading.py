@@ -62,9 +62,7 @@ class Reading:
         """
         if self.is_ok:
             return self
-        reason = (
-            self.status.value if self.exit_status is None else f"{self.status.value}, exit {self.exit_status}"
-        )
+        reason = self.status.value if self.exit_status is None else f"{self.status.value}, exit {self.exit_status}"
         detail = f": {self.text.strip().splitlines()[0][:200]}" if self.text.strip() else ""
         raise NotObserved(f"{self.source} could not be read ({reason}){detail}")
 

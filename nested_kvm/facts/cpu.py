@@ -94,9 +94,7 @@ class Cpu:
     def evidence(self) -> tuple[Evidence, ...]:
         """How many CPUs show the flag."""
         return (
-            Evidence(
-                SOURCE, f"{self.flag} on {self.count_with_flag} of {len(self.flags)} CPUs ({self.vendor_id})"
-            ),
+            Evidence(SOURCE, f"{self.flag} on {self.count_with_flag} of {len(self.flags)} CPUs ({self.vendor_id})"),
         )
 
     def require_vendor(self) -> Vendor:

@@ -93,9 +93,7 @@ class CpuDefinition:
 
     def _asked_for(self, vendor: Vendor, policy: str) -> Promise:
         if self.mode == "custom" and _vendor_of_model(self.model) is vendor.other:
-            return Promise(
-                Answer.UNKNOWN, f"{self.model} is a model of the other vendor, with {policy} {vendor.flag}"
-            )
+            return Promise(Answer.UNKNOWN, f"{self.model} is a model of the other vendor, with {policy} {vendor.flag}")
         return Promise(Answer.YES, f"it says {policy} {vendor.flag}")
 
     def _by_mode(self, vendor: Vendor) -> Promise:
@@ -123,9 +121,7 @@ def cpu_definition_of(domain: Element) -> CpuDefinition:
         model=_text(cpu, "model"),
         vendor=_text(cpu, "vendor"),
         check=cpu.get("check"),
-        features={
-            feature.get("name", ""): feature.get("policy", "require") for feature in cpu.findall("feature")
-        },
+        features={feature.get("name", ""): feature.get("policy", "require") for feature in cpu.findall("feature")},
         passed_through=passed_through,
     )
 

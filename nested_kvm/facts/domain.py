@@ -100,9 +100,7 @@ def _seen(live: CpuDefinition, vendor: Vendor, by_rule: Promise) -> Promise | No
     if policy in {"require", "force"}:
         return Promise(Answer.YES, f"its live XML says {policy} {vendor.flag}")
     if policy in {"disable", "forbid"}:
-        return Promise(
-            Answer.NO, f"its live XML says {policy} {vendor.flag}", by_rule.cause or Cause.FEATURE_DISABLED
-        )
+        return Promise(Answer.NO, f"its live XML says {policy} {vendor.flag}", by_rule.cause or Cause.FEATURE_DISABLED)
     return None
 
 

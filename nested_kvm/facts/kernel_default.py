@@ -1,6 +1,6 @@
 """The value of `nested` that a module has when nobody says anything.
 
-Sources: arch/x86/kvm/svm/svm.c (on since 2.6.32), arch/x86/kvm/vmx/vmx.c (off since 3.1, on since 4.20),
+Sources: arch/x86/kvm/svm/svm.c (on since 2009), arch/x86/kvm/vmx/vmx.c (off since 3.1, on since 4.20),
 arch/s390/kvm/kvm-s390.c (off), arch/powerpc/kvm/book3s_hv.c (on).
 """
 

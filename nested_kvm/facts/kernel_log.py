@@ -18,9 +18,7 @@ _REFUSED: Final = re.compile(
     r"kvm: (cpu doesn't|failed|support for '\w+' disabled)",
     re.IGNORECASE,
 )
-_OWNED: Final = re.compile(
-    r"vboxdrv|vmmon|vmx.*already.*(in use|enabled)|(vmx|svm) is being used", re.IGNORECASE
-)
+_OWNED: Final = re.compile(r"vboxdrv|vmmon|vmx.*already.*(in use|enabled)|(vmx|svm) is being used", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from nested_kvm.verdict import Evidence
 class Libvirt:
     """A libvirt that was asked. `refusal` is why it did not answer; None: it did."""
 
+    is_expected: bool
+    """False: the inventory says that there is none."""
+
     uri: str
     means: str
     refusal: str | None
@@ -29,9 +32,7 @@ class Libvirt:
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """What it answered."""
-        return (
-            Evidence(self.uri, self.refusal or f"{len(self.records)} domains, {len(self.running)} running"),
-        )
+        return (Evidence(self.uri, self.refusal or f"{len(self.records)} domains, {len(self.running)} running"),)
 
     def record(self, name: str) -> DomainRecord:
         """The domain of that name or uuid.
@@ -53,10 +54,12 @@ def libvirt_of(bundle: Bundle) -> Libvirt:
     Raises:
         ObservationError: it was not asked.
     """
-    bundle.reading("uname -m")
+    if bundle.target.libvirt is None:
+        return Libvirt(is_expected=False, uri="none", means="none", refusal="the inventory says `none`", records=())
+    bundle.reading("uname -m")  # an unobserved target has no libvirt to speak of either
     if bundle.libvirt is None:
         raise NotObserved("libvirt was not asked")
     answer = bundle.libvirt
     if answer.not_asked is not None:
         raise NotObserved(f"libvirt at {answer.uri} could not be asked: {answer.not_asked}")
-    return Libvirt(answer.uri, answer.means, answer.refusal, answer.domains)
+    return Libvirt(is_expected=True, uri=answer.uri, means=answer.means, refusal=answer.refusal, records=answer.domains)

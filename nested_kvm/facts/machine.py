@@ -2,15 +2,18 @@
 
 from functools import cached_property
 
+from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.cpu import Cpu, cpu_of
 from nested_kvm.facts.domain import Domain, domain_of
+from nested_kvm.facts.holders import Holders
 from nested_kvm.facts.identity import Identity, identity_of
 from nested_kvm.facts.kernel_log import KernelLog, kernel_log_of
+from nested_kvm.facts.kernel_modules import KernelModules, kernel_modules_of
 from nested_kvm.facts.kvm_device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm_module import KvmModule, kvm_module_of
 from nested_kvm.facts.libvirt import Libvirt, libvirt_of
-from nested_kvm.facts.next_load import NextLoad
+from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.persistence import next_load_of
 from nested_kvm.inventory.target import TargetLevel
 
@@ -61,6 +64,20 @@ class Machine:
     def next_load(self) -> NextLoad:
         """What the next load of its KVM module will do."""
         return next_load_of(self.bundle, self.kvm_module)
+
+    @cached_property
+    def kernel_modules(self) -> KernelModules:
+        """Whether its kernel brings that module along."""
+        return kernel_modules_of(self.bundle, self.cpu.require_vendor().module)
+
+    @cached_property
+    def holders(self) -> Holders:
+        """What keeps its KVM module from being reloaded; only what could be seen."""
+        try:
+            running = self.libvirt.running
+        except ObservationError:
+            running = ()
+        return Holders(running, self.kvm_module.use_count)
 
     @cached_property
     def libvirt(self) -> Libvirt:

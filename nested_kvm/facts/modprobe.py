@@ -93,16 +93,14 @@ class ModprobeConfiguration:
 
     def dead_lines(self, text: str) -> tuple[ModprobeLine, ...]:
         """Find the lines that contain `text` and of which at least a part is without effect; not the comments."""
-        return tuple(
-            line for line in self.lines if line.flaw and not line.flaw.is_comment and text in line.text
-        )
+        return tuple(line for line in self.lines if line.flaw and not line.flaw.is_comment and text in line.text)
 
     def commented_lines(self, text: str) -> tuple[ModprobeLine, ...]:
         """Find the comments that contain `text`."""
         return tuple(line for line in self.lines if line.flaw and line.flaw.is_comment and text in line.text)
 
     def options_for(self, module: str, alias: str | None = None) -> ModuleOptions:
-        """Give the options of a module; `alias`: the name of the `alias` line that led to it, whose options count too."""
+        """Give the options of a module; those of `alias`, the name of an `alias` line that led to it, count too."""
         names = {normalised(module), alias}
         return ModuleOptions(
             tuple(line for line in self.obeyed(Directive.OPTIONS) if line.subject in names and line.argument)
@@ -122,7 +120,7 @@ class ModprobeConfiguration:
         return next((line for line in self.obeyed(Directive.SOFTDEP) if matches(line.subject, name)), None)
 
     def aliases_of(self, name: str) -> tuple[ModprobeLine, ...]:
-        """Find the `alias` lines that redirect a name: where there is one, kmod loads their targets and nothing else."""
+        """Find the `alias` lines that redirect a name: where there is one, kmod loads their targets alone."""
         wanted = normalised(name)
         return tuple(line for line in self.obeyed(Directive.ALIAS) if matches(line.subject, wanted))
 

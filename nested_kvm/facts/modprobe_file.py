@@ -57,16 +57,12 @@ class ModprobeFile:
 
 def unseen_directories(readings: Mapping[str, Reading], kmod: Kmod) -> tuple[str, ...]:
     """Name the directories that kmod searches and that were not listed."""
-    return tuple(
-        path for path in kmod.directories if path not in readings or readings[path].status in _UNSEEN
-    )
+    return tuple(path for path in kmod.directories if path not in readings or readings[path].status in _UNSEEN)
 
 
 def unreadable_directories(readings: Mapping[str, Reading], kmod: Kmod) -> tuple[str, ...]:
     """Name the directories that kmod searches and that may not be listed by the one who asks."""
-    return tuple(
-        path for path in kmod.directories if path in readings and readings[path].status is Status.UNREADABLE
-    )
+    return tuple(path for path in kmod.directories if path in readings and readings[path].status is Status.UNREADABLE)
 
 
 def modprobe_files(readings: Mapping[str, Reading], kmod: Kmod) -> tuple[ModprobeFile, ...]:

@@ -130,9 +130,7 @@ def _comment(path: str, number: int, pieces: list[str]) -> Iterator[ModprobeLine
     for offset, piece in enumerate(pieces):
         if piece.strip():
             swallowed = offset > 0 and not piece.lstrip().startswith("#")
-            yield ModprobeLine(
-                path, number + offset, piece, flaw=Flaw.SWALLOWED if swallowed else Flaw.COMMENT
-            )
+            yield ModprobeLine(path, number + offset, piece, flaw=Flaw.SWALLOWED if swallowed else Flaw.COMMENT)
 
 
 def _parsed(line: ModprobeLine, kmod: Kmod) -> ModprobeLine:

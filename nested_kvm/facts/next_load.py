@@ -3,16 +3,14 @@
 kmod's own answer decides (`modprobe --show-depends`); the configuration only says where a value comes from.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Self
 
 from nested_kvm.evidence.reading import Evidence, Reading, Status
 from nested_kvm.facts.kernel_cmdline import builtin_parameter
 from nested_kvm.facts.kernel_default import default_nested
 from nested_kvm.facts.kernel_release import KernelRelease
-from nested_kvm.facts.modprobe import ModprobeConfiguration, ModuleOptions
+from nested_kvm.facts.load_outcome import Authority, NextLoad, Outcome
+from nested_kvm.facts.modprobe import ModprobeConfiguration, ModuleOptions, normalised
 from nested_kvm.facts.modprobe_cmdline import PATH as CMDLINE
 from nested_kvm.facts.modprobe_line import ModprobeLine
 from nested_kvm.facts.parameter import (
@@ -26,108 +24,34 @@ from nested_kvm.facts.parameter import (
 from nested_kvm.facts.show_depends import ShowDepends
 
 PARAMETER = "nested"
-_NO_EFFECT = (
-    "/bin/false",
-    "/bin/true",
-    "/usr/bin/false",
-    "/usr/bin/true",
-    "/sbin/nologin",
-    ":",
-    "false",
-    "true",
-)
 
 
-class Outcome(StrEnum):
-    """How the next load ends."""
+def next_load(
+    oracle: Reading,
+    modinfo: Reading,
+    configuration: ModprobeConfiguration | None,
+    *,
+    module: str,
+    release: str,
+    cmdline: str,
+    running: bool | None = None,
+) -> NextLoad:
+    """Judge the readings of `modprobe --show-depends`, `modinfo --parameters`, `uname -r` and /proc/cmdline.
 
-    ON = "on"
-    OFF = "off"
-    FAILS = "fails"
-    """A value is invalid for the parameter's type: the module does not load, and there is no /dev/kvm."""
-    COMMAND = "command"
-    """An `install` command runs in the place of the module, or of one that it needs."""
-    UNKNOWN = "unknown"
-
-
-class Authority(StrEnum):
-    """Who says the value."""
-
-    FILE = "modprobe.d"
-    COMMAND_LINE = "kernel command line"
-    DEFAULT = "kernel default"
-    UNTRACED = "untraced"
-    """kmod says it, and no line that was read accounts for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class NextLoad:
-    """The next load of one module.
-
-    `value` is the deciding word as written (`nested=y`). `origin` quotes what decides, `overridden` the other lines
-    that name the parameter and lose. `reason` is a sentence wherever the outcome is neither on nor off.
+    `running`, the value of the loaded module, stands in where only an unknown kernel default decides. Nothing is
+    raised: what cannot be told is `Outcome.UNKNOWN`, with the reason.
     """
-
-    module: str
-    outcome: Outcome
-    authority: Authority | None = None
-    value: str | None = None
-    reason: str = ""
-    is_built_in: bool = False
-    origin: tuple[Evidence, ...] = ()
-    overridden: tuple[Evidence, ...] = ()
-
-    @property
-    def nested(self) -> bool | None:
-        """Whether nested will be on; None where the load fails or nothing can be told."""
-        return {Outcome.ON: True, Outcome.OFF: False}.get(self.outcome)
-
-    @property
-    def is_explicit(self) -> bool | None:
-        """Whether a modprobe.d line, or for a built-in module the command line, decides; None: it cannot be told."""
-        if self.authority is None or self.authority is Authority.UNTRACED:
-            return None
-        return self.authority is (Authority.COMMAND_LINE if self.is_built_in else Authority.FILE)
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether the `install` command is one that plainly loads nothing (`/bin/false`)."""
-        command = (self.value or "").split()[:1]
-        return self.outcome is Outcome.COMMAND and bool(command) and command[0] in _NO_EFFECT
-
-    @classmethod
-    def of(
-        cls,
-        oracle: Reading,
-        modinfo: Reading,
-        configuration: ModprobeConfiguration | None,
-        *,
-        module: str,
-        release: str,
-        cmdline: str,
-        running: bool | None = None,
-    ) -> Self:
-        """Judge the readings of `modprobe --show-depends`, `modinfo --parameters`, `uname -r` and /proc/cmdline.
-
-        `running`, the value of the loaded module, stands in where only an unknown kernel default decides. Nothing is
-        raised: what cannot be told is `Outcome.UNKNOWN`, with the reason.
-        """
-        unknown = cls(module.replace("-", "_"), Outcome.UNKNOWN)
-        if not oracle.is_ok:
-            return replace(unknown, reason=_oracle_failure(oracle), origin=(oracle.as_evidence(),))
-        answer = ShowDepends.parse(module, oracle.text)
-        kernel = KernelRelease.parse(release)
-        types = parameter_types(modinfo.text) if modinfo.is_ok else None
-        if types and PARAMETER not in types:
-            return replace(
-                unknown,
-                reason=f"{answer.module} has no parameter {PARAMETER}",
-                origin=(Evidence(modinfo.source, ""),),
-            )
-        case = _Case(unknown, answer, _kind(types), kernel, oracle, configuration, running)
-        if answer.is_built_in:
-            return case.built_in(cmdline)  # type: ignore[return-value]
-        return case.loadable()  # type: ignore[return-value]
+    unknown = NextLoad(normalised(module), Outcome.UNKNOWN)
+    if not oracle.is_ok:
+        return replace(unknown, reason=_oracle_failure(oracle), origin=(oracle.as_evidence(),))
+    types = parameter_types(modinfo.text) if modinfo.is_ok else {}
+    if types and PARAMETER not in types:
+        reason = f"{unknown.module} has no parameter {PARAMETER}"
+        return replace(unknown, reason=reason, origin=(modinfo.as_evidence(),))
+    answer = ShowDepends.parse(module, oracle.text)
+    kernel = KernelRelease.parse(release)
+    case = _Case(unknown, answer, _kind(types), kernel, oracle, configuration, running)
+    return case.built_in(cmdline) if answer.is_built_in else case.loadable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +112,7 @@ class _Case:
 
     def _default(self, base: NextLoad) -> NextLoad:
         setting = default_nested(self.answer.module, self.release)
-        source = Evidence(
-            "kernel default", f"{self.answer.module} of {self.release.text or 'an unknown release'}"
-        )
+        source = Evidence("kernel default", f"{self.answer.module} of {self.release.text or 'an unknown release'}")
         base = replace(base, authority=Authority.DEFAULT, origin=(source,))
         if setting is not Setting.UNDECIDED:
             return replace(base, outcome=Outcome(setting.value))
@@ -208,9 +130,7 @@ class _Case:
             outcome=Outcome.COMMAND,
             value=command,
             reason=f"an install command runs in the place of {whose}: {command}",
-            origin=(line.evidence,)
-            if line and ours
-            else (Evidence(self.oracle.source, f"install {command}"),),
+            origin=(line.evidence,) if line and ours else (Evidence(self.oracle.source, f"install {command}"),),
         )
 
     def _absent(self) -> NextLoad:
@@ -223,14 +143,12 @@ class _Case:
         )
 
 
-def _kind(types: dict[str, str] | None) -> ParameterType | None:
-    name = (types or {}).get(PARAMETER, "")
+def _kind(types: dict[str, str]) -> ParameterType | None:
+    name = types.get(PARAMETER, "")
     return ParameterType(name) if name in {"bool", "int"} else None
 
 
-def _settled(
-    base: NextLoad, assignment: Assignment, authority: Authority, origin: tuple[Evidence, ...]
-) -> NextLoad:
+def _settled(base: NextLoad, assignment: Assignment, authority: Authority, origin: tuple[Evidence, ...]) -> NextLoad:
     outcome = {Setting.ON: Outcome.ON, Setting.OFF: Outcome.OFF, Setting.INVALID: Outcome.FAILS}
     word = assignment.word.text
     reasons = {
@@ -257,7 +175,7 @@ def _known_bytes(options: str, trace: ModuleOptions | None) -> str:
 
 
 def _losers(trace: ModuleOptions, found: ParameterReading, winner: ModprobeLine) -> tuple[Evidence, ...]:
-    lines: Iterable[ModprobeLine] = (trace.line_at(each.word.offset) for each in found.assignments)
+    lines = (trace.line_at(each.word.offset) for each in found.assignments)
     return tuple(dict.fromkeys(line.evidence for line in lines if line != winner))
 
 

@@ -130,9 +130,7 @@ def read_parameter(
     )
 
 
-def value_setting(
-    value: str | None, kind: ParameterType | None, release: KernelRelease = _UNKNOWN_RELEASE
-) -> Setting:
+def value_setting(value: str | None, kind: ParameterType | None, release: KernelRelease = _UNKNOWN_RELEASE) -> Setting:
     """Tell what a value does; without a type, only what bool and int agree on is decided."""
     if kind is ParameterType.BOOL:
         return _bool_setting(value, release)

@@ -5,8 +5,9 @@ from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
 from nested_kvm.facts.kmod import Kmod
 from nested_kvm.facts.kvm_module import KvmModule
+from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.modprobe import ModprobeConfiguration
-from nested_kvm.facts.next_load import NextLoad
+from nested_kvm.facts.next_load import next_load
 
 CMDLINE = "/proc/cmdline"
 
@@ -28,7 +29,7 @@ def next_load_of(bundle: Bundle, module: KvmModule) -> NextLoad:
     Raises:
         ObservationError: kmod's answer, or what explains it, is not in the evidence.
     """
-    return NextLoad.of(
+    return next_load(
         bundle.reading(f"modprobe --show-depends {module.name}"),
         bundle.reading(f"modinfo --parameters {module.name}"),
         modprobe_configuration_of(bundle),

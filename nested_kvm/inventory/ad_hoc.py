@@ -23,12 +23,8 @@ def ad_hoc_inventory(
         raise UsageError(f"--hosts: {error}") from None
     short = [_short_name(address) for address in addresses]
     count = Counter(short)
-    names = [
-        name if count[name] == 1 else address.spec for name, address in zip(short, addresses, strict=True)
-    ]
-    return Inventory(
-        "--hosts", tuple(_target(*pair, level, policy) for pair in zip(names, addresses, strict=True))
-    )
+    names = [name if count[name] == 1 else address.spec for name, address in zip(short, addresses, strict=True)]
+    return Inventory("--hosts", tuple(_target(*pair, level, policy) for pair in zip(names, addresses, strict=True)))
 
 
 def _short_name(address: Address) -> str:

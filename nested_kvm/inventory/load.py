@@ -59,9 +59,7 @@ def _parse(path: Path) -> Any:
         place = f"{path}:{mark.line + 1}" if mark else f"{path}"
         raise InventoryError(f"{place}: {error.problem or error.context}") from None
     except (YAMLError, ValueError, RecursionError) as error:
-        reason = (
-            "is nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
-        )
+        reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
         raise InventoryError(f"{path}: {reason}") from None
 
 
@@ -145,11 +143,7 @@ def _refuse_duplicates(path: Path, document: Any, targets: Sequence[Target]) -> 
     seen: set[str] = set()
     for target in targets:
         if target.name in seen:
-            location = (
-                ["hosts", target.host, "guests", target.name] if target.host else ["hosts", target.name]
-            )
+            location = ["hosts", target.host, "guests", target.name] if target.host else ["hosts", target.name]
             line = _line(document, [str(part) for part in location])
-            raise InventoryError(
-                f"{path}:{line}: {target.name}: duplicate name: every target needs one of its own"
-            )
+            raise InventoryError(f"{path}:{line}: {target.name}: duplicate name: every target needs one of its own")
         seen.add(target.name)

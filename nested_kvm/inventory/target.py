@@ -64,10 +64,6 @@ class Inventory:
             if not any(fnmatchcase(target.name, pattern) for target in self.targets):
                 known = ", ".join(target.name for target in self.targets[:10])
                 more = ", …" if len(self.targets) > 10 else ""  # noqa: PLR2004 - as many as are listed
-                raise UsageError(
-                    f"--hosts: {pattern!r} matches no target of {self.source} (it has {known}{more})"
-                )
-        chosen = (
-            target for target in self.targets if any(fnmatchcase(target.name, each) for each in patterns)
-        )
+                raise UsageError(f"--hosts: {pattern!r} matches no target of {self.source} (it has {known}{more})")
+        chosen = (target for target in self.targets if any(fnmatchcase(target.name, each) for each in patterns))
         return replace(self, targets=tuple(chosen))

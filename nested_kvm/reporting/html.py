@@ -63,9 +63,7 @@ def _list(heading: str, results: list[Result]) -> list[str]:
 
 def _item(result: Result) -> str:
     cause = f" <i>{escape(result.cause.explanation)}</i>" if result.cause else ""
-    evidence = "".join(
-        f"<br><small>{_safe(item.source)}: {_safe(item.text)}</small>" for item in result.evidence
-    )
+    evidence = "".join(f"<br><small>{_safe(item.source)}: {_safe(item.text)}</small>" for item in result.evidence)
     remedy = "".join(f"<br><code>{_safe(line)}</code>" for line in result.remediation)
     return (
         f"<b>{_safe(result.subject)}</b> {escape(result.control)} ({result.severity}): "

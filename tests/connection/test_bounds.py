@@ -87,9 +87,7 @@ def no_answer(_visitor: socket.socket) -> None:
         "noise",
     ],
 )
-def test_a_host_that_does_not_agree_on_ssh_ends_in_time(
-    behaviour: Behaviour, reason: str, empty: Path
-) -> None:
+def test_a_host_that_does_not_agree_on_ssh_ends_in_time(behaviour: Behaviour, reason: str, empty: Path) -> None:
     before = threading.active_count()
     with listening(behaviour) as port:
         start = time.monotonic()
@@ -112,8 +110,7 @@ def test_a_port_that_nobody_listens_on_is_refused_at_once(empty: Path) -> None:
     with pytest.raises(ConnectionFailed) as caught:
         connect(Address.parse(f"ssh://127.0.0.1:{port}"), settings(empty), name="kvm-a")
     assert str(caught.value) == (
-        f"kvm-a (127.0.0.1 port {port}): it cannot be reached (Connection refused): "
-        "is it up, and is the port right?"
+        f"kvm-a (127.0.0.1 port {port}): it cannot be reached (Connection refused): is it up, and is the port right?"
     )
 
 
@@ -155,9 +152,7 @@ class TestAfterTheKeyExchange:
         before = threading.active_count()
         with MisbehavingServer(hangs_at_login=True) as server:
             start = time.monotonic()
-            with pytest.raises(
-                ConnectionFailed, match=r"it does not decide on the login of root within 0\.6 s"
-            ):
+            with pytest.raises(ConnectionFailed, match=r"it does not decide on the login of root within 0\.6 s"):
                 connect(server.address, settings(config), name="kvm-a")
             assert time.monotonic() - start < LIMIT + SLACK
         assert threading.active_count() == before

@@ -193,9 +193,7 @@ class TestSudo:
         )
         with closing(reach(sshd, sudo=True)) as connection, pytest.raises(ConnectionFailed) as caught:
             connection.execute("exit 1")
-        assert str(caught.value).startswith(
-            "kvm-a: sudo -n did not run the probe: sudo: a password is required."
-        )
+        assert str(caught.value).startswith("kvm-a: sudo -n did not run the probe: sudo: a password is required.")
 
 
 class TestTestinfra:

@@ -48,9 +48,7 @@ def test_lines_that_are_no_keys_cost_only_themselves(tmp_path: Path) -> None:
         "\0\xff",
     ]
     keys = known(tmp_path, *lines, f"kvm-a\tssh-ed25519  {KEY} a comment").keys_of("kvm-a")
-    assert [(key.key, key.source) for key in keys] == [
-        (b"the key", f"{tmp_path}/known_hosts:{len(lines) + 1}")
-    ]
+    assert [(key.key, key.source) for key in keys] == [(b"the key", f"{tmp_path}/known_hosts:{len(lines) + 1}")]
 
 
 def test_a_key_of_a_kind_nobody_knows_is_kept(tmp_path: Path) -> None:

@@ -30,9 +30,7 @@ def test_an_answer_is_standard_output_standard_error_and_exit_status() -> None:
 
 def test_arguments_arrive_as_they_are() -> None:
     arguments = ["two words", "it's", "$HOME `id` \\", "-n", "", "new\nline", "é"]
-    assert (
-        reach().execute("""printf '%s\\0' "$@" """, *arguments).stdout == "\0".join([*arguments, ""]).encode()
-    )
+    assert reach().execute("""printf '%s\\0' "$@" """, *arguments).stdout == "\0".join([*arguments, ""]).encode()
 
 
 def test_nothing_of_the_script_is_seen_in_the_list_of_processes() -> None:
@@ -92,14 +90,10 @@ def test_no_descriptor_is_left() -> None:
 
 
 class TestSudo:
-    def test_a_refusal_is_an_error_that_says_so(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_refusal_is_an_error_that_says_so(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.add(tmp_path, "echo 'sudo: a password is required' >&2; exit 1")
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-        with pytest.raises(
-            ConnectionFailed, match="here: sudo -n did not run the probe: sudo: a password is required"
-        ):
+        with pytest.raises(ConnectionFailed, match="here: sudo -n did not run the probe: sudo: a password is required"):
             reach(sudo=True).execute("exit 1")
 
     def test_it_never_prompts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,9 +137,7 @@ class TestAnotherBackend:
         return "docker://box"
 
     def test_it_runs_the_same_script_in_one_execution(self, container: str) -> None:
-        answer = reach(container).execute(
-            r"""printf '%s\0' "$@"; printf '\377'; exit 3""", "it's", "two words"
-        )
+        answer = reach(container).execute(r"""printf '%s\0' "$@"; printf '\377'; exit 3""", "it's", "two words")
         assert (answer.stdout, answer.exit_status) == (b"it's\0two words\0\xff", 3)
 
     def test_it_is_bounded(self, container: str) -> None:
@@ -168,7 +160,5 @@ def test_a_guest_of_this_machine_is_reached_from_here() -> None:
 
 def test_there_is_no_way_through_a_container() -> None:
     address = Address.parse("ssh://127.0.0.1:1")
-    with pytest.raises(
-        ConnectionFailed, match="ci-1: there is no way through here, which is reached by docker://"
-    ):
+    with pytest.raises(ConnectionFailed, match="ci-1: there is no way through here, which is reached by docker://"):
         connect(address, Settings(), name="ci-1", via=reach("docker://box"))

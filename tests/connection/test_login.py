@@ -60,9 +60,7 @@ def test_the_option_replaces_identity_files(sshd: Sshd, client: Client, other_ke
     lines = ["IdentitiesOnly yes", f"IdentityFile {other_key}"]
     assert answer(sshd, client(*lines, ssh_identity_file=sshd.identity)) == sshd.user.encode()
     with pytest.raises(LoginRejected):
-        answer(
-            sshd, client("IdentitiesOnly yes", f"IdentityFile {sshd.identity}", ssh_identity_file=other_key)
-        )
+        answer(sshd, client("IdentitiesOnly yes", f"IdentityFile {sshd.identity}", ssh_identity_file=other_key))
 
 
 def test_a_refusal_names_the_host_the_user_the_keys_and_what_to_do(
@@ -97,9 +95,7 @@ def test_without_any_key_nothing_is_offered(sshd: Sshd, client: Client, tmp_path
         connect(sshd.address(), settings, name="kvm-a")
 
 
-def test_a_host_that_hangs_up_after_too_many_keys_says_what_to_do(
-    start_sshd: SshdFactory, tmp_path: Path
-) -> None:
+def test_a_host_that_hangs_up_after_too_many_keys_says_what_to_do(start_sshd: SshdFactory, tmp_path: Path) -> None:
     sshd = start_sshd(settings=["MaxAuthTries 2"])
     keys = [make_key(tmp_path / str(number)) for number in range(4)]
     with pytest.raises(LoginRejected, match="name the right one by IdentityFile"):
@@ -119,16 +115,12 @@ def test_a_host_that_takes_no_keys_is_a_refusal(start_sshd: SshdFactory) -> None
         answer(sshd, sshd.client())
 
 
-def test_user_port_and_name_come_from_the_config_unless_the_address_has_them(
-    sshd: Sshd, client: Client
-) -> None:
+def test_user_port_and_name_come_from_the_config_unless_the_address_has_them(sshd: Sshd, client: Client) -> None:
     lines = [f"IdentityFile {sshd.identity}", "IdentitiesOnly yes", f"HostName {sshd.host}"]
     configured = client(*lines, f"User {sshd.user}", f"Port {sshd.port}")
     assert answer(sshd, configured, Address.parse("ssh://kvm-a")) == sshd.user.encode()
     overruled = client(*lines, "User nobody-there", "Port 1")
-    assert (
-        answer(sshd, overruled, Address.parse(f"ssh://{sshd.user}@kvm-a:{sshd.port}")) == sshd.user.encode()
-    )
+    assert answer(sshd, overruled, Address.parse(f"ssh://{sshd.user}@kvm-a:{sshd.port}")) == sshd.user.encode()
 
 
 def test_without_any_user_it_is_the_one_who_runs_this(sshd: Sshd, client: Client) -> None:

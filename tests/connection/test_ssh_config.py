@@ -45,9 +45,7 @@ def written(path: Path, text: str) -> Path:
 @pytest.mark.parametrize("host", ["kvm-a", "kvm-b", "elsewhere"])
 def test_it_is_read_as_openssh_reads_it(path: Path, host: str) -> None:
     options = SshConfig.load(written(path, CONFIG)).lookup(host)
-    output = subprocess.run(
-        ["ssh", "-G", "-F", path, host], check=True, capture_output=True, text=True
-    ).stdout
+    output = subprocess.run(["ssh", "-G", "-F", path, host], check=True, capture_output=True, text=True).stdout
     lines = [line.partition(" ")[::2] for line in output.splitlines()]
     openssh = dict(lines)
     assert options.hostname == openssh["hostname"]
@@ -77,9 +75,7 @@ def test_included_files_are_read_in_their_place(path: Path, tmp_path: Path) -> N
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "conf.d" / "a.conf").write_text("Host kvm-a\n  User from-a\n")
     (tmp_path / "conf.d" / "b.conf").write_text("Host kvm-*\n  User from-b\n  Port 1\n")
-    text = (
-        f"Include {tmp_path}/conf.d/*.conf {tmp_path}/absent\nCompression yes\nPort 2\nHost *\n  User late\n"
-    )
+    text = f"Include {tmp_path}/conf.d/*.conf {tmp_path}/absent\nCompression yes\nPort 2\nHost *\n  User late\n"
     config = SshConfig.load(written(path, text))
     users = {host: (config.lookup(host).user, config.lookup(host).port) for host in ("kvm-a", "kvm-b", "x")}
     assert users == {"kvm-a": ("from-a", 1), "kvm-b": ("from-b", 1), "x": ("late", 2)}
@@ -147,9 +143,7 @@ def test_it_is_parsed_once_for_any_number_of_hosts(path: Path) -> None:
     assert SshConfig.load(path).lookup("kvm-a").user == "auditor"
 
 
-@pytest.mark.parametrize(
-    "line", ["ProxyJump bastion", "ProxyCommand nc %h %p", "ProxyCommand nc\nProxyJump none"]
-)
+@pytest.mark.parametrize("line", ["ProxyJump bastion", "ProxyCommand nc %h %p", "ProxyCommand nc\nProxyJump none"])
 def test_a_way_round_is_never_ignored(path: Path, line: str) -> None:
     with pytest.raises(
         ConnectionFailed, match=r"kvm-a \(127.0.0.1 port 1\): its ssh-config leads over .* not supported"

@@ -30,9 +30,7 @@ def is_trusted(sshd: Sshd) -> Callable[..., bool]:
                 return True
         with pytest.raises(HostKeyRejected, match=because) as caught:
             connect(sshd.address(), settings, name="kvm-a")
-        assert str(caught.value).startswith(
-            f"kvm-a ({sshd.host} port {sshd.port}): its host key ssh-ed25519 SHA256:"
-        )
+        assert str(caught.value).startswith(f"kvm-a ({sshd.host} port {sshd.port}): its host key ssh-ed25519 SHA256:")
         return False
 
     return is_trusted
@@ -66,9 +64,7 @@ def test_an_unknown_key_is_accepted_where_the_config_says_so_and_nothing_is_writ
 def test_a_changed_key_is_refused_whatever_the_config_says(
     sshd: Sshd, other_key: str, is_trusted: Callable[..., bool], config: list[str]
 ) -> None:
-    assert not is_trusted(
-        f"{sshd.known_name} {other_key}\n", *config, because="is not the one in .*known_hosts:1"
-    )
+    assert not is_trusted(f"{sshd.known_name} {other_key}\n", *config, because="is not the one in .*known_hosts:1")
 
 
 def test_another_type_of_key_than_the_known_one_is_a_changed_key(
@@ -83,9 +79,7 @@ def test_a_revoked_key_is_refused_though_it_is_known(sshd: Sshd, is_trusted: Cal
     assert not is_trusted(sshd.known_hosts() + revoked, *CARELESS, because="is revoked by .*known_hosts:2")
 
 
-def test_another_key_being_revoked_changes_nothing(
-    sshd: Sshd, other_key: str, is_trusted: Callable[..., bool]
-) -> None:
+def test_another_key_being_revoked_changes_nothing(sshd: Sshd, other_key: str, is_trusted: Callable[..., bool]) -> None:
     assert is_trusted(f"@revoked * {other_key}\n{sshd.known_hosts()}")
 
 
@@ -126,9 +120,7 @@ def test_an_entry_without_the_port_confirms_but_does_not_contradict(
     assert not is_trusted(f"{sshd.host} {other_key}\n", because="is unknown")
 
 
-def test_several_files_are_read(
-    sshd: Sshd, other_key: str, tmp_path: Path, is_trusted: Callable[..., bool]
-) -> None:
+def test_several_files_are_read(sshd: Sshd, other_key: str, tmp_path: Path, is_trusted: Callable[..., bool]) -> None:
     (tmp_path / "first").write_text(f"elsewhere {other_key}\n")
     (tmp_path / "two words").write_text(sshd.known_hosts())
     assert is_trusted("", f'UserKnownHostsFile {tmp_path}/first "{tmp_path}/two words"')

@@ -85,9 +85,7 @@ def test_guests_with_one_address_are_told_apart_by_their_names(fleet: Fleet) -> 
         for name, host in zip(("ci-1", "web-1"), hosts, strict=True):
             stack.enter_context(closing(connect(fleet.address, settings, name=name, via=host)))
         assert (first.logins, second.logins) == (logins[0] + 1, logins[1] + 1)
-        with pytest.raises(
-            HostKeyRejected, match=r"web-1 \(guest.lan port \d+\): its host key .* is not the one in"
-        ):
+        with pytest.raises(HostKeyRejected, match=r"web-1 \(guest.lan port \d+\): its host key .* is not the one in"):
             connect(fleet.address, settings, name="web-1", via=hosts[0])
 
 
@@ -140,9 +138,7 @@ def test_a_host_that_forwards_nothing_is_named(start_sshd: SshdFactory, fleet: F
         connect(fleet.address, fleet.settings(), name="ci-0", via=host)
 
 
-def test_a_guest_that_hangs_costs_neither_the_host_nor_another_guest(
-    fleet: Fleet, host: SshConnection
-) -> None:
+def test_a_guest_that_hangs_costs_neither_the_host_nor_another_guest(fleet: Fleet, host: SshConnection) -> None:
     settings = fleet.settings(fleet.guests[0].known_hosts(*GUEST_NAMES))
     impatient = replace(settings, probe_timeout=0.5)
     with closing(connect(fleet.address, settings, name="ci-1", via=host)) as healthy:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypothesis import strategies as st
-from module_tree import DIRECTORIES
 
 from nested_kvm.evidence.reading import Reading, Status
+from tests.kmod.module_tree import DIRECTORIES
 
 _NAMES = (
     "10-a.conf", "99-z.conf", "kvm.conf", "a.conf", "A.conf", "é.conf", "sp ace.conf", "old.alias",
@@ -102,10 +102,7 @@ _pick = st.sampled_from
 _line = st.builds(
     lambda lead, directive, *rest: (lead + directive + "".join(rest)).encode(),
     _pick(("", "", "", " ", "\t", "\\\n")),
-    *(
-        _pick(each)
-        for each in (_DIRECTIVES, _BLANKS, _MODULES, _BLANKS, _ARGUMENTS, _BLANKS, _ARGUMENTS, _ENDS)
-    ),
+    *(_pick(each) for each in (_DIRECTIVES, _BLANKS, _MODULES, _BLANKS, _ARGUMENTS, _BLANKS, _ARGUMENTS, _ENDS)),
 )
 _noise = st.one_of(
     st.text("options kvm_amd-nested=10\t\\\n\r#\"'[]\0é", max_size=40).map(str.encode),

@@ -104,9 +104,7 @@ class ModuleTree:
         for folder, path in DIRECTORIES.items():
             (self.root / path[1:]).symlink_to(f"/case/{folder}")
         (self.root / "proc/cmdline").symlink_to("/case/cmdline")
-        (self.root / "dev/null").touch(
-            mode=0o444
-        )  # To kmod, an empty file is what a device without content is.
+        (self.root / "dev/null").touch(mode=0o444)  # To kmod, an empty file is what a device without content is.
 
     def _install(self, program: str, *names: str) -> None:
         path = tool(program)

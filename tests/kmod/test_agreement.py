@@ -2,17 +2,16 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from configurations import Case, cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from module_tree import BUILT_IN, MODULES, QUESTIONS, ModuleTree
 
 from nested_kvm.facts.kmod import Kmod
 from nested_kvm.facts.modprobe import ModprobeConfiguration, normalised
 from nested_kvm.facts.modprobe_line import Directive
+from tests.kmod.configurations import Case, cases
+from tests.kmod.module_tree import BUILT_IN, MODULES, QUESTIONS, ModuleTree
 
 pytestmark = pytest.mark.needs("kmod")
 
@@ -36,9 +35,7 @@ def kmod(tree: ModuleTree) -> Kmod:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 @given(batch=st.lists(cases, min_size=BATCH, max_size=BATCH))
-def test_every_configuration_is_read_as_kmod_reads_it(
-    tree: ModuleTree, kmod: Kmod, batch: list[Case]
-) -> None:
+def test_every_configuration_is_read_as_kmod_reads_it(tree: ModuleTree, kmod: Kmod, batch: list[Case]) -> None:
     tree.clear()
     for number, case in enumerate(batch):
         case.write(tree.cases / str(number))
@@ -52,7 +49,7 @@ def test_every_configuration_is_read_as_kmod_reads_it(
 
 def _configuration(answer: str) -> list[str]:
     """Take the lines before the indexes; of softdep lines the module only, for kmod prints them in its own words."""
-    lines = answer.split("\n# End of configuration files")[0].split("\n")[:-1]
+    lines = answer.split("\n# End of configuration files", maxsplit=1)[0].split("\n")[:-1]
     return [" ".join(line.split(" ")[:2]) if line.startswith("softdep ") else line for line in lines]
 
 

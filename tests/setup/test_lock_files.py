@@ -39,9 +39,7 @@ def test_a_lock_holds_pins_hashes_and_comments_and_no_addresses(lock: Path) -> N
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
 def test_every_pin_has_a_hash(lock: Path) -> None:
     lines = [line for line in lock.read_text().splitlines() if not line.lstrip().startswith("#")]
-    without = [
-        pin for pin, after in pairwise([*lines, ""]) if PIN.fullmatch(pin) and not HASH.fullmatch(after)
-    ]
+    without = [pin for pin, after in pairwise([*lines, ""]) if PIN.fullmatch(pin) and not HASH.fullmatch(after)]
     assert without == []
 
 
@@ -53,10 +51,7 @@ def test_every_requirement_is_locked(pyproject: dict[str, Any]) -> None:
         "requirements-test.lock": groups["test"],
     }
     missing = [
-        (lock, name)
-        for lock, names in wanted.items()
-        for name in names
-        if normalized(name) not in pins(ROOT / lock)
+        (lock, name) for lock, names in wanted.items() for name in names if normalized(name) not in pins(ROOT / lock)
     ]
     assert missing == []
 

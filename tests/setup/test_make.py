@@ -72,9 +72,7 @@ def test_an_audit_without_words_is_of_this_machine(checkout: Path) -> None:
 
 def test_hosts_reach_pytest_as_they_were_written(checkout: Path) -> None:
     (checkout / "kvm-71").touch()
-    written = arguments(
-        checkout, "HOSTS=kvm-7*,ssh://b", "INVENTORY=my fleet.yaml", "ARGS=--gate -k 'a or b'"
-    )
+    written = arguments(checkout, "HOSTS=kvm-7*,ssh://b", "INVENTORY=my fleet.yaml", "ARGS=--gate -k 'a or b'")
     assert written == "<--hosts=kvm-7*,ssh://b><--inventory=my fleet.yaml><--gate><-k><a or b>"
 
 

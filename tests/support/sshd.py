@@ -117,9 +117,7 @@ class Sshd:
         path.write_text(dedent(script))
         path.chmod(0o755)
 
-    def client(
-        self, *, known_hosts: str | None = None, config: Sequence[str] = (), **settings: object
-    ) -> Settings:
+    def client(self, *, known_hosts: str | None = None, config: Sequence[str] = (), **settings: object) -> Settings:
         """Return settings of a user who knows this machine and has its key; `config` is put in front."""
         known = self.directory / "known_hosts"
         known.write_text(self.known_hosts() if known_hosts is None else known_hosts)

@@ -1,0 +1,55 @@
+from nested_kvm import Answer, Cause, Cpu, Domain, Nested, NotApplicable, Policy, Severity, Undecided, control, require
+
+DOMAIN_CPU = "https://libvirt.org/formatdomain.html#cpu-model-and-topology"
+DEFINITION_CAUSES = (
+    Cause.FEATURE_DISABLED,
+    Cause.HOST_MODEL_DROPS_SVM,
+    Cause.NAMED_MODEL_LACKS_FLAG,
+    Cause.WRONG_VENDOR_FEATURE,
+    Cause.DOMAIN_GIVES_FLAG,
+)
+
+
+@control("DOM-CPU-01", severity=Severity.CRITICAL, only=Nested.REQUIRED, causes=[Cause.DOMAIN_EMULATED])
+def test_the_domain_runs_under_kvm(domain: Domain) -> None:
+    """The domain runs under KVM.
+
+    An emulated guest (type='qemu', TCG) never has vmx, and an svm that TCG emulates proves nothing about KVM.
+    """
+    require(domain.runs_under_kvm, Cause.DOMAIN_EMULATED, f"its type is {domain.type}", *domain.evidence)
+
+
+@control("DOM-CPU-02", severity=Severity.CRITICAL, causes=DEFINITION_CAUSES, references=[DOMAIN_CPU])
+def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Policy) -> None:
+    """The domain's persistent CPU definition gives the virtualization flag as the policy says.
+
+    Under KVM the flag comes with host-passthrough, maximum, host-model on Intel, or a feature that asks for it by
+    name. A named model has none, and host-model on AMD drops svm although its XML mentions it.
+    """
+    if not domain.runs_under_kvm:
+        raise NotApplicable(f"its type is {domain.type}: it does not run under KVM", *domain.evidence)
+    promise = domain.promise(cpu.require_vendor())
+    if promise.gives_flag is Answer.UNKNOWN:
+        raise Undecided(f"whether it gives {cpu.flag} cannot be told: {promise.reason}", *domain.evidence)
+    gives = promise.gives_flag is Answer.YES
+    require(
+        gives is policy.is_required,
+        Cause.DOMAIN_GIVES_FLAG if gives else promise.cause or Cause.FEATURE_DISABLED,
+        f"its definition gives {'' if gives else 'no '}{cpu.flag}: {promise.reason}",
+        *domain.evidence,
+    )
+
+
+@control("DOM-CPU-03", severity=Severity.HIGH, causes=[Cause.POWER_CYCLE_PENDING], references=[DOMAIN_CPU])
+def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu) -> None:
+    """The domain's running CPU agrees with its persistent definition.
+
+    A domain keeps the CPU it was started with. Until it is shut down and started, the definition is a promise
+    that its guest does not see; a reboot inside the guest is not enough.
+    """
+    if not domain.is_running:
+        raise NotApplicable(f"it is {domain.state}: there is no running CPU", *domain.evidence)
+    if domain.is_transient:
+        raise NotApplicable("it is transient: it has no other definition than the running one", *domain.evidence)
+    difference = domain.changed_since_start(cpu.require_vendor())
+    require(difference is None, Cause.POWER_CYCLE_PENDING, difference or "", *domain.evidence)

@@ -1,0 +1,53 @@
+from nested_kvm import (
+    Cause,
+    Cpu,
+    Finding,
+    KernelLog,
+    KernelModules,
+    KvmDevice,
+    KvmModule,
+    Nested,
+    Policy,
+    Severity,
+    control,
+    require,
+)
+
+
+@control("L1-CPU-01", severity=Severity.CRITICAL, causes=[Cause.FLAG_MISSING, Cause.FLAG_PRESENT])
+def test_every_vcpu_shows_the_flag_as_the_policy_says(cpu: Cpu, policy: Policy) -> None:
+    """Every vCPU of the guest shows the virtualization flag, or none does, as the policy says.
+
+    Domain XML is a promise; the guest's own cpuinfo is the fact.
+    """
+    require(
+        policy.either(cpu.all_show_flag, cpu.none_shows_flag),
+        policy.either(Cause.FLAG_MISSING, Cause.FLAG_PRESENT),
+        f"{cpu.count_with_flag} of {len(cpu.flags)} vCPUs show {cpu.flag}",
+        *cpu.evidence,
+    )
+
+
+@control(
+    "L1-KVM-01",
+    severity=Severity.CRITICAL,
+    only=Nested.REQUIRED,
+    causes=[Cause.GUEST_KERNEL_LACKS_KVM, Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED],
+)
+def test_the_guests_own_kvm_is_ready(
+    kvm_module: KvmModule, kvm_device: KvmDevice, kernel_log: KernelLog, kernel_modules: KernelModules
+) -> None:
+    """The guest's own KVM module is loaded and its /dev/kvm exists.
+
+    With the flag there and the module not, the guest's kernel has no KVM, or could not load it.
+    """
+    if kvm_module.is_loaded and kvm_device.is_kvm:
+        return
+    if not kvm_module.is_loaded and kernel_modules.lacks_it:
+        message = f"the guest's kernel {kernel_modules.release} has no {kvm_module.name}"
+        raise Finding(Cause.GUEST_KERNEL_LACKS_KVM, message, *kernel_modules.evidence)
+    if kernel_log.load_refused:
+        message = f"{kvm_module.name} is not in use: the kernel refused it"
+        raise Finding(Cause.MODULE_LOAD_FAILED, message, *kernel_log.load_refused)
+    missing = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else f"{kvm_module.name} is not loaded"
+    raise Finding(Cause.MODULE_NOT_LOADED, missing, *kvm_module.evidence, *kvm_device.evidence)
