@@ -101,11 +101,7 @@ class Emulator:
 
     def _last_words(self) -> str:
         for name in ("console.log", "qemu.log"):
-            text = (
-                (self.place.run / name).read_text(errors="replace")
-                if (self.place.run / name).exists()
-                else ""
-            )
+            text = (self.place.run / name).read_text(errors="replace") if (self.place.run / name).exists() else ""
             panics = [line for line in text.splitlines() if "panic" in line or "qemu-system" in line]
             if panics:
                 return panics[-1].strip()

@@ -62,9 +62,7 @@ class Host:
         script.append(_define(guest.xml()))
         answer = self.shell.ask("\n".join(script), limit=GUEST_LIMIT + 60)
         if answer.status not in (0, 124):
-            raise RemoteError(
-                f"guest {guest.name} does not start: {answer.err.strip() or answer.out.strip()}"
-            )
+            raise RemoteError(f"guest {guest.name} does not start: {answer.err.strip() or answer.out.strip()}")
         return answer
 
     def stop(self, guest: Guest) -> None:

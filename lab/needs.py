@@ -53,9 +53,7 @@ def missing(packages: Iterable[str]) -> str:
 def require_root() -> None:
     """Files of an image belong to root and others; making them so takes root."""
     if os.geteuid() != 0:
-        raise NeedsError(
-            "building the image needs root; run `sudo make lab-up` once: afterwards no root is needed"
-        )
+        raise NeedsError("building the image needs root; run `sudo make lab-up` once: afterwards no root is needed")
 
 
 def require_room(directory: Path, gib: float) -> None:

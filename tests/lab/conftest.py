@@ -14,9 +14,7 @@ HERE = Path(__file__).resolve().parent
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
     """Leave these tests to those who ask for them by path: they take minutes and 5 GB of memory."""
-    asked = [
-        (config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args
-    ]
+    asked = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
     return None if any(path.is_relative_to(HERE) for path in asked) else True
 
 

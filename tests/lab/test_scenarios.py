@@ -29,9 +29,7 @@ class Auditor:
     def report(self, *, nested: str = "required", persistence: str = "effective") -> audit.Report:
         running = self.lab.host.running()
         number = len(list(self.directory.iterdir()))
-        return audit.run(
-            self.lab, self.directory / str(number), running, nested=nested, persistence=persistence
-        )
+        return audit.run(self.lab, self.directory / str(number), running, nested=nested, persistence=persistence)
 
     def ask(self, script: str) -> str:
         return self.lab.host.shell.run(script).strip()
@@ -143,9 +141,7 @@ def test_managed_save_with_old_cpu(auditor: Auditor) -> None:
         report = auditor.report()
         expect(report, "changed", DOM_CPU_02="pass", DOM_CPU_04="fail")
     assert auditor.ask("virsh -q domstate changed") == "running"
-    assert not truth.inside(auditor.lab.host.guest("changed")).flag, (
-        "a restored guest has the CPU it was saved with"
-    )
+    assert not truth.inside(auditor.lab.host.guest("changed")).flag, "a restored guest has the CPU it was saved with"
 
 
 def on_shutdown(auditor: Auditor) -> str:

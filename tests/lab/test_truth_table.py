@@ -68,9 +68,7 @@ def test_a_guest_has_kvm_and_an_l2_answers_where_the_flag_is(world: World, guest
 
 @every_policy
 @every_guest
-def test_the_verdict_on_the_flag_is_the_truth(
-    world: World, reports: Reports, guest: Guest, policy: str
-) -> None:
+def test_the_verdict_on_the_flag_is_the_truth(world: World, reports: Reports, guest: Guest, policy: str) -> None:
     expected = verdict(has=world.inside[guest.name].flag, policy=policy)
     assert reports[policy].outcome("L1-CPU-01", guest.name) == expected
 
@@ -104,9 +102,7 @@ def test_every_domain_runs_under_kvm(reports: Reports, guest: Guest) -> None:
 
 
 @every_policy
-def test_the_verdict_on_the_hosts_module_is_what_it_reads(
-    world: World, reports: Reports, policy: str
-) -> None:
+def test_the_verdict_on_the_hosts_module_is_what_it_reads(world: World, reports: Reports, policy: str) -> None:
     assert reports[policy].outcome("L0-KVM-04", HOST) == verdict(has=world.nested, policy=policy)
 
 
@@ -116,9 +112,7 @@ def test_the_host_can_run_guests_either_way(reports: Reports, control: str) -> N
 
 
 @every_policy
-def test_the_verdict_on_the_next_load_is_what_modprobe_would_give(
-    world: World, reports: Reports, policy: str
-) -> None:
+def test_the_verdict_on_the_next_load_is_what_modprobe_would_give(world: World, reports: Reports, policy: str) -> None:
     """The reload by hand left modprobe.d alone: it says 1, whatever runs now."""
     assert reports[policy].outcome("L0-PER-01", HOST) == verdict(has=True, policy=policy)
     assert reports[policy].outcome("L0-PER-02", HOST) == ("pass" if world.nested else "fail")
