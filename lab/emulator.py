@@ -9,6 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from lab import needs
 from lab.errors import HostLostError
@@ -42,7 +43,6 @@ class Emulator:
 
     def start(self) -> None:
         """Begin with a fresh disk over the read-only image, in a session that Ctrl-C does not reach."""
-        needs.require_port(self.place.port)
         shutil.rmtree(self.place.run, ignore_errors=True)
         self.place.run.mkdir(parents=True)
         self._make_disk()
@@ -80,11 +80,15 @@ class Emulator:
                 monitor.connect(f"{directory}/monitor.sock")
             lines = monitor.makefile("rw")
             lines.readline()
-            for command in ("qmp_capabilities", "query-status"):
-                lines.write(json.dumps({"execute": command}) + "\n")
-                lines.flush()
-                answer = json.loads(lines.readline())
-        return str(answer["return"]["status"])
+            self._execute(lines, "qmp_capabilities")
+            return str(self._execute(lines, "query-status")["status"])
+
+    @staticmethod
+    def _execute(lines: TextIO, command: str) -> dict[str, object]:
+        lines.write(json.dumps({"execute": command}) + "\n")
+        lines.flush()
+        answer: dict[str, dict[str, object]] = json.loads(lines.readline())
+        return answer["return"]
 
     def _await_end(self) -> None:
         deadline = time.monotonic() + END_LIMIT
@@ -101,7 +105,8 @@ class Emulator:
 
     def _last_words(self) -> str:
         for name in ("console.log", "qemu.log"):
-            text = (self.place.run / name).read_text(errors="replace") if (self.place.run / name).exists() else ""
+            path = self.place.run / name
+            text = path.read_text(errors="replace") if path.exists() else ""
             panics = [line for line in text.splitlines() if "panic" in line or "qemu-system" in line]
             if panics:
                 return panics[-1].strip()

@@ -9,7 +9,7 @@ from lab.errors import NeedsError
 SOURCE = Path(__file__).resolve().parent
 ADDRESS = "127.0.0.1"
 HOST = "lab-l0"
-PORTS = {"bookworm": 10022, "trixie": 10023, "intel": 10024}
+PORTS = {"bookworm": 10022, "trixie": 10023}
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class Session:
             if self.is_up():
                 say(f"the {self.place.suite} lab is up already")
                 return
+            needs.require_port(self.place.port)
             self._build()
             try:
                 self._start_persistently()
