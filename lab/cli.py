@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         ("truth", "look inside a guest"),
     ):
         verbs.add_parser(verb, help=text).add_argument("guest", choices=[guest.name for guest in GUESTS])
-    verbs.add_parser("nested", help="reload kvm_amd on the host").add_argument("value", choices=["on", "off"])
+    verbs.add_parser("nested", help="reload the host's KVM module").add_argument("value", choices=["on", "off"])
     play = verbs.add_parser("scenario", help="put the lab into a state, or back")
     play.add_argument("name", choices=scenario.names())
     play.add_argument("--undo", action="store_true")
@@ -61,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _deps(session: Session, words: argparse.Namespace) -> int:
-    del session, words
-    needs.install()
+    del words
+    needs.install(session.place.suite.vendor)
     return 0
 
 
@@ -74,18 +74,18 @@ def _up(session: Session, words: argparse.Namespace) -> int:
 def _down(session: Session, words: argparse.Namespace) -> int:
     del words
     session.down()
-    print(f"the {session.place.suite} lab is down")
+    print(f"the {session.place.suite.name} lab is down")
     return 0
 
 
 def _status(session: Session, words: argparse.Namespace) -> int:
     del words
     if not session.is_up():
-        print(f"the {session.place.suite} lab is down")
+        print(f"the {session.place.suite.name} lab is down")
         return 3
     running = session.host.running()
     place = session.place
-    print(f"{place.suite}: QEMU {session.emulator.status()}, pid {session.emulator.pid()}, port {place.port}")
+    print(f"{place.suite.name}: emulator {session.emulator.status()}, pid {session.emulator.pid()}, port {place.port}")
     print(f"nested on the host: {'on' if session.host.nested() else 'off'}")
     for guest in GUESTS:
         print(f"  {guest.name:16} {guest.address:15} {'running' if guest.name in running else 'shut off'}")

@@ -1,9 +1,8 @@
-"""The host's QEMU: one process, known by its pid file, started and ended as a whole."""
+"""The process that the host lives in: known by its pid file, started and ended as a whole."""
 
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -11,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from lab import needs
+from lab import bochs, qemu
 from lab.errors import HostLostError
-from lab.place import ADDRESS, HOST, Place
+from lab.place import Place
+from lab.software import Software
 
-MEMORY_MIB = 4096
-COMMAND_LINE = "root=/dev/vda console=ttyS0 net.ifnames=0 mitigations=off quiet panic=-1 lab=host"
-BOOT_LIMIT = 300
+BOOT_LIMIT = 240
 END_LIMIT = 10
+SOFTWARE = {"amd": qemu.software, "intel": bochs.software}
 
 
 @dataclass(frozen=True)
@@ -26,10 +25,6 @@ class Emulator:
     """What runs the host of one lab."""
 
     place: Place
-
-    @property
-    def _pid_file(self) -> Path:
-        return self.place.run / "qemu.pid"
 
     def pid(self) -> int | None:
         """The process, if it lives and is ours: a pid alone may long belong to another program."""
@@ -39,17 +34,19 @@ class Emulator:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return None
-        return pid if self._name().encode() in words and state != "Z" else None
+        return pid if self._software().mark.encode() in words and state != "Z" else None
 
     def start(self) -> None:
-        """Begin with a fresh disk over the read-only image, in a session that Ctrl-C does not reach."""
+        """Begin with fresh disks over the read-only image, in a session that Ctrl-C does not reach."""
         shutil.rmtree(self.place.run, ignore_errors=True)
         self.place.run.mkdir(parents=True)
-        self._make_disk()
-        with (self.place.run / "qemu.log").open("wb") as log:
+        software = self._software()
+        software.prepare(self.place)
+        with (self.place.run / "emulator.log").open("wb") as log:
             process = subprocess.Popen(
-                self._command(),
+                software.command,
                 cwd=self.place.run,
+                env={**os.environ, **software.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -59,7 +56,7 @@ class Emulator:
 
     def stop(self) -> None:
         """End it, softly and then not, and remove what it left; nothing is worth keeping."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number in self._software().end_signals:
             pid = self.pid()
             if pid is not None:
                 os.kill(pid, number)
@@ -72,16 +69,24 @@ class Emulator:
             raise HostLostError(f"the emulated host has ended: {self._last_words()}")
 
     def status(self) -> str:
-        """QEMU's own word for the machine: running, paused, internal-error and the like."""
-        with socket.socket(socket.AF_UNIX) as monitor:
+        """QEMU's own word for the machine: running, paused, internal-error and the like; Bochs has none."""
+        if not (self.place.run / qemu.MONITOR).exists():
+            return "running"
+        with socket.socket(socket.AF_UNIX) as monitor, _Directory(self.place.run) as directory:
             monitor.settimeout(END_LIMIT)
             # The address of a socket is short, and a checkout's path may be long.
-            with _Directory(self.place.run) as directory:
-                monitor.connect(f"{directory}/monitor.sock")
-            lines = monitor.makefile("rw")
-            lines.readline()
-            self._execute(lines, "qmp_capabilities")
-            return str(self._execute(lines, "query-status")["status"])
+            monitor.connect(f"{directory}/{qemu.MONITOR}")
+            with monitor.makefile("rw") as lines:
+                lines.readline()
+                self._execute(lines, "qmp_capabilities")
+                return str(self._execute(lines, "query-status")["status"])
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.place.run / "emulator.pid"
+
+    def _software(self) -> Software:
+        return SOFTWARE[self.place.suite.vendor](self.place)
 
     @staticmethod
     def _execute(lines: TextIO, command: str) -> dict[str, object]:
@@ -95,69 +100,14 @@ class Emulator:
         while self.pid() is not None and time.monotonic() < deadline:
             time.sleep(0.1)
 
-    def _make_disk(self) -> None:
-        base = self.place.image / "base.raw"
-        command = [needs.program("qemu-img"), "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base)]
-        subprocess.run([*command, str(self.place.run / "host.qcow2")], check=True)
-
-    def _name(self) -> str:
-        return f"{HOST}-{self.place.suite},debug-threads=on"
-
     def _last_words(self) -> str:
-        for name in ("console.log", "qemu.log"):
+        for name in ("console.log", "emulator.log"):
             path = self.place.run / name
             text = path.read_text(errors="replace") if path.exists() else ""
             panics = [line for line in text.splitlines() if "panic" in line or "qemu-system" in line]
             if panics:
                 return panics[-1].strip()
         return "it left no message"
-
-    def _command(self) -> list[str]:
-        image = self.place.image
-        return [
-            needs.program("qemu-system-x86_64"),
-            "-name",
-            self._name(),
-            "-nodefaults",
-            "-no-user-config",
-            "-machine",
-            "q35",
-            "-accel",
-            "tcg,thread=multi,tb-size=1024",
-            "-cpu",
-            "EPYC,+svm,+npt",
-            "-smp",
-            "2",
-            "-m",
-            str(MEMORY_MIB),
-            "-display",
-            "none",
-            "-no-reboot",
-            "-kernel",
-            str(image / "vmlinuz"),
-            "-initrd",
-            str(image / "initrd"),
-            "-append",
-            COMMAND_LINE,
-            "-drive",
-            "file=host.qcow2,if=none,id=root,format=qcow2,cache=unsafe",
-            "-device",
-            "virtio-blk-pci,drive=root,addr=4",
-            "-drive",
-            f"file={image / 'base.raw'},if=none,id=base,format=raw,readonly=on",
-            "-device",
-            "virtio-blk-pci,drive=base,addr=5",
-            "-netdev",
-            f"user,id=net,restrict=on,hostfwd=tcp:{ADDRESS}:{self.place.port}-:22",
-            "-device",
-            "virtio-net-pci,netdev=net,addr=6,romfile=",
-            "-device",
-            "virtio-rng-pci,addr=7",
-            "-serial",
-            "file:console.log",
-            "-qmp",
-            "unix:monitor.sock,server=on,wait=off",
-        ]
 
 
 class _Directory:

@@ -4,11 +4,13 @@ import uuid
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from lab.place import Suite
+
 NAMESPACE = uuid.UUID("6a1f77c4-5b0d-4c52-9d11-7761b0a10000")
 MEMORY_MIB = 448
 
 PASSTHROUGH = "<cpu mode='host-passthrough'/>"
-QEMU64 = "<cpu mode='custom' match='exact'><model>qemu64</model></cpu>"
+NAMED = "<cpu mode='custom' match='exact'><model>kvm64</model></cpu>"
 
 
 @dataclass(frozen=True)
@@ -18,35 +20,33 @@ class Guest:
     name: str
     number: int
     cpu: str
-    flag_when_nested: bool
+    giving: frozenset[str]
+    """The vendors on whose CPUs the definition gives the guest its flag, nested being on."""
     started_with: str | None = None
     """The definition it is started with, where `cpu` is put in place only afterwards."""
-    at_up: bool = False
-    """Whether `lab up` starts it: each one costs half a minute of emulation."""
 
     @property
     def address(self) -> str:
         """Its address on the host's own network."""
         return f"192.168.77.{self.number}"
 
-    def expects_flag(self, *, nested: bool) -> bool:
+    def expects_flag(self, suite: Suite, *, nested: bool) -> bool:
         """With nested off no definition gives the flag, whatever its XML promises."""
-        return nested and self.flag_when_nested
+        return nested and self.started_with is None and self.definition_gives_flag(suite)
 
-    @property
-    def definition_gives_flag(self) -> bool:
+    def definition_gives_flag(self, suite: Suite) -> bool:
         """What the definition that stays will give at the next start, on a host with nested on."""
-        return self.flag_when_nested or self.started_with is not None
+        return suite.vendor in self.giving
 
-    def starting_xml(self) -> str:
+    def starting_xml(self, suite: Suite) -> str:
         """The definition to start it with."""
-        return self._domain(self.started_with if self.started_with is not None else self.cpu)
+        return self._domain(suite, self.cpu if self.started_with is None else self.started_with)
 
-    def xml(self) -> str:
+    def xml(self, suite: Suite) -> str:
         """The definition that stays."""
-        return self._domain(self.cpu)
+        return self._domain(suite, self.cpu)
 
-    def _domain(self, cpu: str) -> str:
+    def _domain(self, suite: Suite, cpu: str) -> str:
         command = (
             "root=/dev/vda console=ttyS0 net.ifnames=0 mitigations=off quiet panic=-1 init=/sbin/lab-init "
             f"lab.name={self.name} lab.address={self.address}"
@@ -56,7 +56,7 @@ class Guest:
             uuid=uuid.uuid5(NAMESPACE, self.name),
             memory=MEMORY_MIB,
             command=escape(command),
-            cpu=cpu,
+            cpu=cpu.format(flag=suite.flag),
             number=self.number,
         )
 
@@ -96,18 +96,22 @@ DOMAIN = """<domain type='kvm'>
 """
 
 HOST_MODEL = "<cpu mode='host-model'/>"
-HOST_MODEL_SVM = "<cpu mode='host-model'><feature policy='require' name='svm'/></cpu>"
-SVM_DISABLED = "<cpu mode='host-passthrough'><feature policy='disable' name='svm'/></cpu>"
+HOST_MODEL_REQUIRE = "<cpu mode='host-model'><feature policy='require' name='{flag}'/></cpu>"
+FLAG_DISABLED = "<cpu mode='host-passthrough'><feature policy='disable' name='{flag}'/></cpu>"
+
+NOWHERE: frozenset[str] = frozenset()
+ON_INTEL = frozenset({"intel"})
+EVERYWHERE = frozenset({"amd", "intel"})
 
 GUESTS = (
-    Guest("passthrough", 11, PASSTHROUGH, flag_when_nested=True, at_up=True),
-    Guest("host-model", 12, HOST_MODEL, flag_when_nested=False, at_up=True),
-    Guest("changed", 13, PASSTHROUGH, flag_when_nested=False, started_with=QEMU64, at_up=True),
-    Guest("host-model-svm", 14, HOST_MODEL_SVM, flag_when_nested=True),
-    Guest("qemu64", 15, QEMU64, flag_when_nested=False),
-    Guest("svm-disabled", 16, SVM_DISABLED, flag_when_nested=False),
-    Guest("no-cpu", 17, "", flag_when_nested=False),
-    Guest("shut-off", 18, PASSTHROUGH, flag_when_nested=True),
+    Guest("passthrough", 11, PASSTHROUGH, EVERYWHERE),
+    Guest("host-model", 12, HOST_MODEL, ON_INTEL),
+    Guest("changed", 13, PASSTHROUGH, EVERYWHERE, started_with=NAMED),
+    Guest("host-model-require", 14, HOST_MODEL_REQUIRE, EVERYWHERE),
+    Guest("named-model", 15, NAMED, NOWHERE),
+    Guest("flag-disabled", 16, FLAG_DISABLED, NOWHERE),
+    Guest("no-cpu", 17, "", NOWHERE),
+    Guest("shut-off", 18, PASSTHROUGH, EVERYWHERE),
 )
 
 

@@ -37,10 +37,10 @@ class Host:
         script = [
             "set -e",
             "cd /var/lib/libvirt/images",
-            "qemu-img create -q -f qcow2 -F raw -b /dev/vdb empty",
+            f"qemu-img create -q -f qcow2 -F raw -b {self.place.suite.disk}b empty",
         ]
         for guest in GUESTS:
-            script += [f"cp empty {guest.name}.qcow2", _define(guest.xml())]
+            script += [f"cp empty {guest.name}.qcow2", _define(guest.xml(self.place.suite))]
         self.shell.run("\n".join(script), limit=180)
 
     def running(self) -> list[str]:
@@ -57,9 +57,14 @@ class Host:
         raise GuestHungError(f"guest {guest.name} did not answer in {TRIES} starts of {GUEST_LIMIT} s each")
 
     def _started(self, guest: Guest) -> Answer:
-        wait = AWAIT.format(limit=GUEST_LIMIT, address=guest.address)
-        script = ["set -e", _define(guest.starting_xml()), f"virsh -q start {guest.name} >/dev/null", wait]
-        script.append(_define(guest.xml()))
+        wait = AWAIT.format(limit=GUEST_LIMIT * self.place.suite.slowness, address=guest.address)
+        script = [
+            "set -e",
+            _define(guest.starting_xml(self.place.suite)),
+            f"virsh -q start {guest.name} >/dev/null",
+            wait,
+        ]
+        script.append(_define(guest.xml(self.place.suite)))
         answer = self.shell.ask("\n".join(script), limit=GUEST_LIMIT + 60)
         if answer.status not in (0, 124):
             raise RemoteError(f"guest {guest.name} does not start: {answer.err.strip() or answer.out.strip()}")
@@ -74,12 +79,14 @@ class Host:
         self.shell.run("for name in $(virsh -q list --name); do virsh -q destroy $name; done")
 
     def set_nested(self, *, on: bool) -> None:
-        """Reload kvm_amd with nested as wanted; no guest may run."""
-        self.shell.run(f"modprobe -r kvm_amd && modprobe kvm_amd nested={int(on)}")
+        """Reload the KVM module with nested as wanted; no guest may run."""
+        module = self.place.suite.module
+        self.shell.run(f"modprobe -r {module} && modprobe {module} nested={int(on)}")
 
     def nested(self) -> bool:
         """What the running module says."""
-        return self.shell.run("cat /sys/module/kvm_amd/parameters/nested").strip() == "1"
+        parameter = f"/sys/module/{self.place.suite.module}/parameters/nested"
+        return self.shell.run(f"cat {parameter}").strip() in {"1", "Y"}
 
 
 def _define(xml: str) -> str:

@@ -19,6 +19,14 @@ PACKAGES = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }
+BOCHS_PACKAGES = {"bochs-bin": "bochs", "genisoimage": "genisoimage"}
+BOCHS_FILES = {
+    "/usr/share/bochs/BIOS-bochs-latest": "bochsbios",
+    "/usr/share/bochs/VGABIOS-lgpl-latest": "vgabios",
+    "/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so": "bochs-term",
+    "/usr/lib/ISOLINUX/isolinux.bin": "isolinux",
+    "/usr/lib/syslinux/modules/bios/ldlinux.c32": "syslinux-common",
+}
 # An ordinary account's PATH leaves out where mke2fs and modprobe are.
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 GIB = 1024**3
@@ -28,20 +36,23 @@ def program(name: str) -> str:
     """The full path of a program that `require_programs` has found."""
     found = shutil.which(name, path=SEARCH)
     if found is None:
-        raise NeedsError(missing([PACKAGES[name]]))
+        raise NeedsError(missing([(PACKAGES | BOCHS_PACKAGES)[name]]))
     return found
 
 
-def require_programs() -> None:
+def require_programs(vendor: str) -> None:
     """Name every missing package at once, not one a run."""
-    absent = absent_packages()
+    absent = absent_packages(vendor)
     if absent:
         raise NeedsError(missing(absent))
 
 
-def absent_packages() -> list[str]:
+def absent_packages(vendor: str) -> list[str]:
     """The packages whose programs are not here."""
-    return sorted({package for name, package in PACKAGES.items() if shutil.which(name, path=SEARCH) is None})
+    programs = PACKAGES | (BOCHS_PACKAGES if vendor == "intel" else {})
+    absent = {package for name, package in programs.items() if shutil.which(name, path=SEARCH) is None}
+    files = BOCHS_FILES if vendor == "intel" else {}
+    return sorted(absent | {package for path, package in files.items() if not Path(path).exists()})
 
 
 def missing(packages: Iterable[str]) -> str:
@@ -73,9 +84,9 @@ def require_port(port: int) -> None:
             raise NeedsError(f"port {port} of {ADDRESS} is taken; choose another with LAB_PORT=…") from error
 
 
-def install() -> None:
+def install(vendor: str) -> None:
     """`lab deps`: install what is missing, or say how."""
-    absent = absent_packages()
+    absent = absent_packages(vendor)
     if not absent:
         print("everything the lab needs is installed")
         return

@@ -38,9 +38,9 @@ class Scenario:
         """Whether the guests that ran are to be started again afterwards."""
         return "\n# guests: restarted\n" in self.text
 
-    def script(self, *, undo: bool) -> bytes:
+    def script(self, module: str, *, undo: bool) -> bytes:
         """The file and the call of one of its two functions."""
-        return f"set -eu\n{self.text}\n{'undo' if undo else 'enter'}\n".encode()
+        return f"set -eu\nmodule={module}\n{self.text}\n{'undo' if undo else 'enter'}\n".encode()
 
 
 def names() -> list[str]:
@@ -55,8 +55,9 @@ def play(session: Session, name: str, *, undo: bool = False) -> None:
     if undo is not (name in entered):
         raise LabError(f"scenario {name} is {'not' if undo else 'already'} entered")
     ran = session.host.running()
+    script = scenario.script(session.place.suite.module, undo=undo)
     say(f"{'undoing' if undo else 'entering'} {name}")
-    Shell(session.place, scenario.machine).run("sh -s", limit=LIMIT, stdin=scenario.script(undo=undo))
+    Shell(session.place, scenario.machine).run("sh -s", limit=LIMIT, stdin=script)
     _note(session, entered - {name} if undo else entered | {name})
     if scenario.restarts_guests:
         session.restore(ran)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lab import image, keys, needs
 from lab.emulator import BOOT_LIMIT, Emulator
 from lab.errors import GuestHungError, HostLostError, LabError, NotRunningError, RemoteError
-from lab.guests import GUESTS, named
+from lab.guests import named
 from lab.host import Host
 from lab.place import Place
 from lab.progress import say
@@ -41,14 +41,14 @@ class Session:
     def require_up(self) -> None:
         """For the verbs that make no sense otherwise."""
         if not self.is_up():
-            raise NotRunningError(f"the {self.place.suite} lab is down; start it with make lab-up")
+            raise NotRunningError(f"the {self.place.suite.name} lab is down; start it with make lab-up")
 
     def up(self) -> None:
         """Build what is missing, start the host and the guests of the default set."""
-        needs.require_programs()
+        needs.require_programs(self.place.suite.vendor)
         with self._alone():
             if self.is_up():
-                say(f"the {self.place.suite} lab is up already")
+                say(f"the {self.place.suite.name} lab is up already")
                 return
             needs.require_port(self.place.port)
             self._build()
@@ -66,7 +66,7 @@ class Session:
 
     def _build(self) -> None:
         if not image.ready(self.place):
-            say(f"building the {self.place.suite} image: usually 30 to 90 s, the mirror decides")
+            say(f"building the {self.place.suite.name} image: usually 30 to 90 s, the mirror decides")
             begun = time.monotonic()
             image.build(self.place)
             say(f"  built in {time.monotonic() - begun:.0f} s")
@@ -86,27 +86,32 @@ class Session:
                 return
 
     def _start(self) -> None:
-        say("starting the host: usually 10 to 30 s")
+        say(f"starting the host: usually {self._usually}")
         begun = time.monotonic()
         self.emulator.start()
         self._await_host()
         self.host.define_all()
         say(f"  the host is up after {time.monotonic() - begun:.0f} s")
-        for guest in GUESTS:
-            if guest.at_up:
-                self.start_guest(guest.name)
+        for name in self.place.suite.first_guests:
+            self.start_guest(name)
+
+    @property
+    def _usually(self) -> str:
+        slowness = self.place.suite.slowness
+        return f"{10 * slowness} to {30 * slowness} s"
 
     def _await_host(self) -> None:
-        deadline = time.monotonic() + BOOT_LIMIT
+        limit = BOOT_LIMIT * self.place.suite.slowness
+        deadline = time.monotonic() + limit
         while not self.host.shell.answers():
             self.emulator.require_alive()
             if time.monotonic() > deadline:
-                raise HostLostError(f"the host did not answer within {BOOT_LIMIT} s")
+                raise HostLostError(f"the host did not answer within {limit} s")
             time.sleep(0.5)
 
     def start_guest(self, name: str) -> None:
         """Start one guest, saying so; several at once is what emulation does not survive."""
-        say(f"starting guest {name}: usually 10 to 30 s")
+        say(f"starting guest {name}: usually {self._usually}")
         begun = time.monotonic()
         self.host.start(named(name))
         say(f"  {name} is up after {time.monotonic() - begun:.0f} s")
@@ -115,7 +120,7 @@ class Session:
         """Back to what `lab up` leaves: nested on, and the first guests up."""
         self.host.stop_all()
         self.host.set_nested(on=True)
-        self.restore([guest.name for guest in GUESTS if guest.at_up])
+        self.restore(list(self.place.suite.first_guests))
 
     def stop_guest(self, name: str) -> None:
         """Stop one guest."""

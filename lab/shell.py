@@ -28,9 +28,11 @@ class Shell:
     def ask(self, script: str, limit: float = 60, stdin: bytes = b"") -> Answer:
         """Run a script and hand back whatever came of it; status 255 is ssh's own failure."""
         command = ["ssh", "-F", str(self.place.ssh_config), "-o", "BatchMode=yes"]
-        command += ["-o", f"ConnectTimeout={CONNECT_LIMIT}", self.machine, script]
+        command += ["-o", f"ConnectTimeout={CONNECT_LIMIT * self.place.suite.slowness}", self.machine, script]
         try:
-            done = subprocess.run(command, input=stdin, capture_output=True, timeout=limit, check=False)
+            done = subprocess.run(
+                command, input=stdin, capture_output=True, timeout=limit * self.place.suite.slowness, check=False
+            )
         except subprocess.TimeoutExpired as error:
             raise RemoteError(f"{self.machine} did not answer within {limit:.0f} s") from error
         return Answer(done.returncode, _text(done.stdout), _text(done.stderr))

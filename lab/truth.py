@@ -6,8 +6,9 @@ from lab.shell import Shell
 
 L2_LIMIT = 120
 LOOK = """
+flag={flag}
 grep -c '^processor' /proc/cpuinfo
-grep -E '^flags[[:space:]]*:' /proc/cpuinfo | grep -cw svm
+grep -E '^flags[[:space:]]*:' /proc/cpuinfo | grep -cw "$flag"
 test -c /dev/kvm && echo kvm || echo none
 """
 
@@ -28,7 +29,7 @@ class Inside:
 
 def inside(guest: Shell) -> Inside:
     """Read a guest's own cpuinfo and /dev/kvm."""
-    cpus, flagged, device = guest.run(LOOK, limit=60).split()
+    cpus, flagged, device = guest.run(LOOK.format(flag=guest.place.suite.flag), limit=60).split()
     return Inside(int(cpus), int(flagged), device == "kvm")
 
 

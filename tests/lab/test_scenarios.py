@@ -137,7 +137,7 @@ def test_pending_reload_held_by_guest(auditor: Auditor) -> None:
 
 def test_managed_save_with_old_cpu(auditor: Auditor) -> None:
     with auditor.entered("managed-save-with-old-cpu"):
-        assert "<model fallback='forbid'>qemu64</model>" in auditor.ask("virsh managedsave-dumpxml changed")
+        assert "<model fallback='forbid'>kvm64</model>" in auditor.ask("virsh managedsave-dumpxml changed")
         report = auditor.report()
         expect(report, "changed", DOM_CPU_02="pass", DOM_CPU_04="fail")
     assert auditor.ask("virsh -q domstate changed") == "running"

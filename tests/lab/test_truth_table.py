@@ -6,11 +6,12 @@ import pytest
 
 from lab import truth
 from lab.guests import GUESTS, Guest
-from lab.place import HOST
+from lab.place import HOST, from_environment
 from lab.session import Session
 from tests.lab import audit
 
 RUNNING = [guest for guest in GUESTS if guest.name != "shut-off"]
+SUITE = from_environment().suite
 POLICIES = ("required", "forbidden")
 every_guest = pytest.mark.parametrize("guest", RUNNING, ids=lambda guest: guest.name)
 every_definition = pytest.mark.parametrize("guest", GUESTS, ids=lambda guest: guest.name)
@@ -56,7 +57,7 @@ def verdict(*, has: bool, policy: str) -> str:
 
 @every_guest
 def test_a_guest_has_the_flag_that_the_table_says(world: World, guest: Guest) -> None:
-    assert world.inside[guest.name].flag is guest.expects_flag(nested=world.nested)
+    assert world.inside[guest.name].flag is guest.expects_flag(SUITE, nested=world.nested)
 
 
 @every_guest
@@ -84,7 +85,7 @@ def test_the_verdict_on_the_guests_kvm_is_the_truth(world: World, reports: Repor
 @every_definition
 def test_the_verdict_on_a_definition_is_what_it_gives(reports: Reports, guest: Guest, policy: str) -> None:
     """A definition promises the same with nested off, and the table says which promises hold with it on."""
-    expected = verdict(has=guest.definition_gives_flag, policy=policy)
+    expected = verdict(has=guest.definition_gives_flag(SUITE), policy=policy)
     assert reports[policy].outcome("DOM-CPU-02", guest.name) == expected
 
 
