@@ -17,6 +17,8 @@ from lab.software import Software
 
 BOOT_LIMIT = 240
 END_LIMIT = 10
+LOG = "emulator.log"
+PID_FILE = "emulator.pid"
 SOFTWARE = {"amd": qemu.software, "intel": bochs.software}
 
 
@@ -29,7 +31,7 @@ class Emulator:
     def pid(self) -> int | None:
         """The process, if it lives and is ours: a pid alone may long belong to another program."""
         try:
-            pid = int(self._pid_file.read_text())
+            pid = int((self.place.run / PID_FILE).read_text())
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError, ValueError):
@@ -42,17 +44,13 @@ class Emulator:
         self.place.run.mkdir(parents=True)
         software = self._software()
         software.prepare(self.place)
-        with (self.place.run / "emulator.log").open("wb") as log:
-            process = subprocess.Popen(
-                software.command,
-                cwd=self.place.run,
-                env={**os.environ, **software.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._pid_file.write_text(f"{process.pid}\n")
+        # An orphan from the start: it outlives this process, and whoever adopts it buries it.
+        subprocess.run(
+            ["sh", "-c", f'setsid "$@" </dev/null >{LOG} 2>&1 & echo $! >{PID_FILE}', "sh", *software.command],
+            cwd=self.place.run,
+            env={**os.environ, **software.environment},
+            check=True,
+        )
 
     def stop(self) -> None:
         """End it, softly and then not, and remove what it left; nothing is worth keeping."""
@@ -81,10 +79,6 @@ class Emulator:
                 self._execute(lines, "qmp_capabilities")
                 return str(self._execute(lines, "query-status")["status"])
 
-    @property
-    def _pid_file(self) -> Path:
-        return self.place.run / "emulator.pid"
-
     def _software(self) -> Software:
         return SOFTWARE[self.place.suite.vendor](self.place)
 
@@ -101,7 +95,7 @@ class Emulator:
             time.sleep(0.1)
 
     def _last_words(self) -> str:
-        for name in ("console.log", "emulator.log"):
+        for name in ("console.log", LOG):
             path = self.place.run / name
             text = path.read_text(errors="replace") if path.exists() else ""
             panics = [line for line in text.splitlines() if "panic" in line or "qemu-system" in line]
