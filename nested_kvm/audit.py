@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import testinfra.host
-
+from nested_kvm.connection import Host
 from nested_kvm.errors import EvidenceUnusable, NotObserved
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.collector import Connections, WhenObserved, collect
@@ -50,7 +49,7 @@ class Audit:
         for target in self.inventory:
             yield self._bundles.get(target.name) or _unseen(target)
 
-    def host(self, target: Target) -> testinfra.host.Host:
+    def host(self, target: Target) -> Host:
         """Testinfra's view of a target, over the connection that carried the probe.
 
         Raises:

@@ -125,3 +125,15 @@ class Cause(Enum):
         "guest-kernel-lacks-kvm",
         "The guest's kernel has no KVM module to load.",
     )
+    L0_UNREACHABLE = (
+        "l0-unreachable",
+        "The guest's host could not be looked at.",
+    )
+    L1_UNREACHABLE = (
+        "l1-unreachable",
+        "The guest could not be looked at from inside.",
+    )
+    UNDIAGNOSED = (
+        "undiagnosed",
+        "The host and the definition promise the flag, and the guest does not see it: nothing that was read says why.",
+    )

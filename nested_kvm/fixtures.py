@@ -6,8 +6,8 @@ A fact that could not be read raises `ObservationError` here, which is an error,
 from typing import cast
 
 import pytest
-import testinfra.host
 
+from nested_kvm.connection import Host
 from nested_kvm.control import control_of
 from nested_kvm.errors import NestedKvmError
 from nested_kvm.facts.cpu import Cpu
@@ -44,7 +44,7 @@ def target(subject: Subject) -> Target:
 
 
 @pytest.fixture
-def host(request: pytest.FixtureRequest, subject: Subject) -> testinfra.host.Host:
+def host(request: pytest.FixtureRequest, subject: Subject) -> Host:
     """Testinfra's view of the target, over the connection that carried the probe."""
     return request.config.stash[SESSION].audit.host(subject.machine.target)
 

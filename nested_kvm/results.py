@@ -8,6 +8,7 @@ from typing import Final
 
 from nested_kvm.cause import Cause
 from nested_kvm.control import Severity
+from nested_kvm.diagnosis import Diagnosis
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.verdict import Evidence, Outcome
 
@@ -64,6 +65,7 @@ class Run:
     exit_status: int | None = None
     targets: list[TargetResult] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    diagnoses: list[Diagnosis] = field(default_factory=list)
 
     def count(self, outcome: Outcome) -> int:
         """How many results ended so."""
@@ -73,6 +75,23 @@ class Run:
         """The results that ended so, the severest first, then by target."""
         chosen = (result for result in self.results if result.outcome is outcome)
         return sorted(chosen, key=lambda result: (-result.severity, result.target, result.control, result.subject))
+
+    def reasons(self, outcome: Outcome) -> list["Reason"]:
+        """The results that ended so, brought together: one reason, however many controls it kept from judging."""
+        controls: dict[tuple[str, str, str], list[str]] = {}
+        for result in self.ended(outcome):
+            controls.setdefault((result.target, result.subject, result.message), []).append(result.control)
+        return [Reason(*key, tuple(sorted(set(names)))) for key, names in controls.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why several controls could not judge a subject."""
+
+    target: str
+    subject: str
+    message: str
+    controls: tuple[str, ...]
 
 
 def exit_status(results: Iterable[Result], pytest_status: int, fail_on: Severity, *, gate: bool) -> int:

@@ -9,6 +9,8 @@ from typing import cast
 import pytest
 
 from nested_kvm.audit import Audit
+from nested_kvm.connection import check_settings
+from nested_kvm.diagnosis import diagnose
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.file import write_bundle
 from nested_kvm.files import write_atomically
@@ -25,6 +27,8 @@ class AuditSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self.options = Options.of(config)
+        if self.options.evidence is None:
+            check_settings(self.options.settings)
         self.audit = Audit(self.options, config.rootpath)
         self.run = Run(str(uuid.uuid4()), datetime.now(UTC), VERSION, self.audit.inventory.source)
         self._config = config
@@ -76,6 +80,7 @@ class AuditSession:
         self.audit.connections.close()
         self.run.targets = self.audit.targets()
         self.run.results = list(self._results.values())
+        self.run.diagnoses = list(diagnose(self.audit.fleet))
         self.run.finished = datetime.now(UTC)
         status = exit_status(self.run.results, pytest_status, self.options.fail_on, gate=self.options.gate)
         self.run.exit_status = status

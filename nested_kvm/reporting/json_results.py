@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from nested_kvm.diagnosis import Diagnosis
 from nested_kvm.results import Result, Run, TargetResult
 
 SCHEMA = "nested-kvm-compliance/results/1"
@@ -24,7 +25,7 @@ def results_json(run: Run) -> str:
         },
         "targets": [_target(target) for target in run.targets],
         "results": [_result(result) for result in run.results],
-        "diagnoses": [],
+        "diagnoses": [_diagnosis(diagnosis) for diagnosis in run.diagnoses],
     }
     return json.dumps(document, indent=1) + "\n"
 
@@ -51,4 +52,17 @@ def _result(result: Result) -> dict[str, Any]:
         "remediation": list(result.remediation),
         "waiver": None,
         "drift": None,
+    }
+
+
+def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "target": diagnosis.target,
+        "host": diagnosis.host,
+        "can_nest": diagnosis.can_nest.value,
+        "broken_link": None if diagnosis.broken_link is None else diagnosis.broken_link.value,
+        "cause": None if diagnosis.cause is None else diagnosis.cause.code,
+        "explanation": diagnosis.explanation,
+        "remediation": list(diagnosis.remediation),
+        "links": [{"link": link.name.value, "state": link.state.value, "text": link.text} for link in diagnosis.links],
     }

@@ -41,7 +41,7 @@ class ObservationProgress:
         """Count one target, and tell at once when it could not be looked at."""
         self._done += 1
         if bundle.failure is not None:
-            self._console.print(f"{printable(bundle.target.name)}: {printable(bundle.failure.message)}")
+            self._console.print(f"could not look at {printable(bundle.failure.message)}")
         if self._console.is_terminal:
             self._bar.advance(self._task)
         elif self._done % max(1, self._total // LINES) == 0 and self._total > 1:

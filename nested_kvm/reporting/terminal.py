@@ -1,10 +1,11 @@
 """What an operator reads when the run ends: enough to act on without opening the report."""
 
 from collections.abc import Callable
-from itertools import groupby
 from typing import Final
 
-from nested_kvm.results import ExitStatus, Result, Run
+from nested_kvm.chain import LinkState, SeenLink
+from nested_kvm.diagnosis import CanNest, Diagnosis
+from nested_kvm.results import ExitStatus, Reason, Result, Run
 from nested_kvm.text import printable
 from nested_kvm.verdict import Outcome
 
@@ -24,8 +25,9 @@ def write_summary(run: Run, write: Write, *, gate: bool, report: str | None) -> 
         report: where the report is.
     """
     _findings(run.ended(Outcome.FAIL), write)
-    _grouped("could not be looked at", run.ended(Outcome.ERROR), write)
-    _grouped("not decided by the evidence", run.ended(Outcome.UNKNOWN), write)
+    _reasons("could not be looked at", run.reasons(Outcome.ERROR), write)
+    _reasons("not decided by the evidence", run.reasons(Outcome.UNKNOWN), write)
+    _diagnoses(run.diagnoses, write)
     if gate:
         _gate_lines(run, write)
     counts = ", ".join(f"{run.count(outcome)} {outcome.value}" for outcome in Outcome if run.count(outcome))
@@ -54,18 +56,32 @@ def _findings(findings: list[Result], write: Write) -> None:
         write("")
 
 
-def _grouped(heading: str, results: list[Result], write: Write) -> None:
-    """One line for each reason, however many controls it kept from being judged."""
+def _reasons(heading: str, reasons: list[Reason], write: Write) -> None:
+    for reason in reasons[:_SHOWN]:
+        where = _where(reason)
+        message = _without(where, printable(reason.message))
+        write(f"{where}  {heading}: {message}  [{', '.join(reason.controls)}]", yellow=True)
+    if len(reasons) > _SHOWN:
+        write(f"… and {len(reasons) - _SHOWN} more, in the report")
 
-    def reason(result: Result) -> tuple[str, str]:
-        return _where(result), printable(result.message)
 
-    groups = [(key, list(members)) for key, members in groupby(sorted(results, key=reason), key=reason)]
-    for (where, message), members in groups[:_SHOWN]:
-        controls = ", ".join(dict.fromkeys(result.control for result in members))
-        write(f"{where}  {heading}: {message}  [{controls}]", yellow=True)
-    if len(groups) > _SHOWN:
-        write(f"… and {len(groups) - _SHOWN} more, in the report")
+def _diagnoses(diagnoses: list[Diagnosis], write: Write) -> None:
+    """Whether each guest can nest; with its chain where it cannot."""
+    for each in diagnoses[:_SHOWN]:
+        name = printable(each.target)
+        if each.can_nest is CanNest.YES:
+            write(f"{name}  can nest", green=True)
+            continue
+        word = "cannot nest" if each.can_nest is CanNest.NO else "may or may not nest"
+        write(f"{name}  {word}: {printable(each.explanation)}", yellow=True)
+        write(f"  {' → '.join(_link(link) for link in each.links)}")
+    if len(diagnoses) > _SHOWN:
+        write(f"… and {len(diagnoses) - _SHOWN} more guests, in the report")
+
+
+def _link(link: SeenLink) -> str:
+    marks = {LinkState.HOLDS: "✓", LinkState.BROKEN: "✗", LinkState.UNSEEN: "?", LinkState.NOTCHECKED: "-"}
+    return f"{marks[link.state]} {link.name.value}"
 
 
 def _gate_lines(run: Run, write: Write) -> None:
@@ -79,7 +95,7 @@ def _gate_lines(run: Run, write: Write) -> None:
             continue
         first = min(blocks, key=lambda each: (worst[each.outcome], -each.severity, each.control))
         source = f" ({printable(first.evidence[0].source)})" if first.evidence else ""
-        write(f"{name}  BLOCK  {first.control} {printable(first.message)}{source}", red=True)
+        write(f"{name}  BLOCK  {first.control} {_without(name, printable(first.message))}{source}", red=True)
 
 
 def _verdict(run: Run) -> tuple[str, dict[str, bool]]:
@@ -94,6 +110,11 @@ def _verdict(run: Run) -> tuple[str, dict[str, bool]]:
     return f"NO VERDICT: the run ended with exit status {run.exit_status}", {"red": True, "bold": True}
 
 
-def _where(result: Result) -> str:
+def _without(name: str, message: str) -> str:
+    """What a connection says starts with its target's name, which stands there already."""
+    return message.removeprefix(f"{name}: ").removeprefix(f"{name} ")
+
+
+def _where(result: Result | Reason) -> str:
     target, subject = printable(result.target), printable(result.subject)
     return target if target == subject else f"{target} / {subject}"

@@ -10,6 +10,8 @@ import struct
 import subprocess
 from pathlib import Path
 
+from tests.support.needs import program
+
 DIRECTORIES = {
     "etc": "/etc/modprobe.d",
     "run": "/run/modprobe.d",
@@ -36,11 +38,6 @@ for case in *; do
     /sbin/modprobe --all --show-depends {" ".join(QUESTIONS)} >"/answers/$case.loads" 2>>/answers/errors
 done
 """
-
-
-def tool(name: str) -> str | None:
-    """Find a program of the system's administration, which need not be on a plain user's PATH."""
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
 def object_file(modinfo: dict[str, str]) -> bytes:
@@ -78,9 +75,11 @@ class ModuleTree:
     def ask(self, script: str = _SCRIPT, *command: str) -> subprocess.CompletedProcess[bytes]:
         """Run a script in the root, over all cases; answers land in `answers`."""
         entry = ["chroot"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "chroot"]
-        program = [tool(entry[0]) or entry[0], *entry[1:], *command, str(self.root), "/bin/sh", "-c", script]
+        entry = [program(entry[0]) or entry[0], *entry[1:], *command, str(self.root)]
         environment = {"PATH": "/sbin:/bin", "LC_ALL": "C"}
-        return subprocess.run(program, env=environment, capture_output=True, check=False, timeout=600)
+        return subprocess.run(
+            [*entry, "/bin/sh", "-c", script], env=environment, capture_output=True, check=False, timeout=600
+        )
 
     def clear(self) -> None:
         """Forget all cases and answers."""
@@ -106,8 +105,8 @@ class ModuleTree:
         (self.root / "proc/cmdline").symlink_to("/case/cmdline")
         (self.root / "dev/null").touch(mode=0o444)  # To kmod, an empty file is what a device without content is.
 
-    def _install(self, program: str, *names: str) -> None:
-        path = tool(program)
+    def _install(self, tool: str, *names: str) -> None:
+        path = program(tool)
         assert path is not None
         for file in (path, *_libraries(path)):
             goal = self.root / file[1:]
@@ -126,7 +125,7 @@ class ModuleTree:
             (folder / f"{module}.ko").write_bytes(object_file({**info, "name": module.replace("-", "_")}))
         (folder.parent / "modules.builtin").write_text(f"kernel/{BUILT_IN}.ko\n")
         (folder.parent / "modules.order").touch()
-        depmod = tool("depmod")
+        depmod = program("depmod")
         assert depmod is not None
         subprocess.run([depmod, "-b", str(self.root), release], check=True, capture_output=True)
 

@@ -39,5 +39,6 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "ssh-agent": lambda: _lacks("ssh-agent", "ssh-add"),
     "libvirt-python": lambda: None if find_spec("libvirt") else "not installed: libvirt-python",
     "accounts": _lacks_namespaces,
+    "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
     "libvirtd": lambda: _lacks("libvirtd", "virt-ssh-helper", "nc") or _lacks_namespaces(),
 }

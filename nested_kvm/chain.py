@@ -1,0 +1,187 @@
+"""The chain on which nesting hangs, from the L0's CPU to an answering L2: what was seen of each link."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
+
+from nested_kvm.cause import Cause
+from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.facts.cpu_definition import Answer
+from nested_kvm.facts.domain import Domain
+from nested_kvm.facts.machine import Machine
+from nested_kvm.verdict import Finding, Undecided, Verdict, require
+
+
+class LinkName(StrEnum):
+    """The links in their order: each needs all before it."""
+
+    L0_CPU = "l0-cpu"
+    L0_FIRMWARE = "l0-firmware"
+    L0_MODULE = "l0-module"
+    L0_NESTED = "l0-nested"
+    DOMAIN_TYPE = "domain-type"
+    DOMAIN_DEFINITION = "domain-definition"
+    DOMAIN_RUNNING = "domain-running"
+    L1_CPU = "l1-cpu"
+    L1_MODULE = "l1-module"
+    L1_DEVICE = "l1-device"
+    L2_BOOT = "l2-boot"
+
+
+class LinkState(StrEnum):
+    """What was seen of a link."""
+
+    HOLDS = "holds"
+    BROKEN = "broken"
+    UNSEEN = "unseen"
+    NOTCHECKED = "notchecked"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenLink:
+    """One link as it was seen; `finding` where it is broken."""
+
+    name: LinkName
+    state: LinkState
+    text: str = ""
+    finding: Finding | None = None
+
+
+class Pair:
+    """A guest and its host. Each property may raise `ObservationError`."""
+
+    def __init__(self, host: Machine | None, guest: Machine) -> None:
+        self._host = host
+        self.guest = guest
+
+    @property
+    def host(self) -> Machine:
+        """The L0."""
+        if self._host is None:
+            raise NotObserved(f"the host of {self.guest.target.name} was not looked at")
+        return self._host
+
+    @property
+    def inside(self) -> Machine:
+        """The L1, looked at from inside."""
+        if self.guest.target.address is None:
+            raise NotObserved(f"{self.guest.target.name} has no address: it was not looked at from inside")
+        return self.guest
+
+    @cached_property
+    def domain(self) -> Domain:
+        """The L1 as its host's libvirt describes it."""
+        return self.host.domain(self.guest.target.domain or self.guest.target.name)
+
+    @property
+    def shows_flag(self) -> bool:
+        """Whether the guest was seen to have the flag on every vCPU, whatever was promised."""
+        try:
+            return self.inside.cpu.all_show_flag
+        except ObservationError:
+            return False
+
+
+def _l0_cpu(pair: Pair) -> None:
+    cpu = pair.host.cpu
+    cause = Cause.L0_IS_A_GUEST if cpu.is_virtual else Cause.CPU_LACKS_FLAG
+    message = f"{cpu.count_with_flag} of {len(cpu.flags)} CPUs of the host show {cpu.flag}"
+    if not cpu.all_show_flag and pair.host.kernel_log.firmware_disabled:
+        return  # The next link says so.
+    require(cpu.all_show_flag, cause, message, *cpu.evidence)
+
+
+def _l0_firmware(pair: Pair) -> None:
+    said = pair.host.kernel_log.firmware_disabled
+    require(not said, Cause.FIRMWARE_DISABLED, "the host's firmware has switched virtualization off", *said)
+
+
+def _l0_module(pair: Pair) -> None:
+    module, device = pair.host.kvm_module, pair.host.kvm_device
+    cause = Cause.MODULE_LOAD_FAILED if pair.host.kernel_log.load_refused else Cause.MODULE_NOT_LOADED
+    require(module.is_loaded, cause, f"{module.name} is not loaded on the host", *module.evidence)
+    require(device.is_kvm, Cause.DEV_KVM_MISSING, "the host has no /dev/kvm", *device.evidence)
+
+
+def _l0_nested(pair: Pair) -> None:
+    module = pair.host.kvm_module
+    require(module.nested, Cause.NESTED_OFF, f"{module.name} runs with nested={module.nested_text}", *module.evidence)
+
+
+def _domain_type(pair: Pair) -> None:
+    domain = pair.domain
+    require(domain.runs_under_kvm, Cause.DOMAIN_EMULATED, f"its type is {domain.type}", *domain.evidence)
+
+
+def _domain_definition(pair: Pair) -> None:
+    """What the guest shows is worth more than what its definition promises for the next start."""
+    vendor = pair.host.cpu.require_vendor()
+    promise = pair.domain.promise(vendor)
+    if promise.gives_flag is Answer.YES or pair.shows_flag:
+        return
+    if promise.gives_flag is Answer.UNKNOWN:
+        raise Undecided(promise.reason)
+    cause = promise.cause or Cause.FEATURE_DISABLED
+    raise Finding(cause, f"its definition gives no {vendor.flag}: {promise.reason}", *pair.domain.evidence)
+
+
+def _domain_running(pair: Pair) -> None:
+    if not pair.domain.is_running:
+        raise Undecided(f"the domain is {pair.domain.state}")
+    changed = pair.domain.changed_since_start(pair.host.cpu.require_vendor())
+    holds = changed is None or pair.shows_flag
+    require(holds, Cause.POWER_CYCLE_PENDING, changed or "", *pair.domain.evidence)
+
+
+def _l1_cpu(pair: Pair) -> None:
+    cpu = pair.inside.cpu
+    message = f"{cpu.count_with_flag} of {len(cpu.flags)} vCPUs show {cpu.flag}"
+    require(cpu.all_show_flag, Cause.FLAG_MISSING, message, *cpu.evidence)
+
+
+def _l1_module(pair: Pair) -> None:
+    module = pair.inside.kvm_module
+    cause = Cause.MODULE_NOT_LOADED
+    if pair.inside.kernel_modules.lacks_it:
+        cause = Cause.GUEST_KERNEL_LACKS_KVM
+    elif pair.inside.kernel_log.load_refused:
+        cause = Cause.MODULE_LOAD_FAILED
+    require(module.is_loaded, cause, f"{module.name} is not loaded in the guest", *module.evidence)
+
+
+def _l1_device(pair: Pair) -> None:
+    device = pair.inside.kvm_device
+    require(device.is_kvm, Cause.DEV_KVM_MISSING, "the guest has no /dev/kvm", *device.evidence)
+
+
+_LOOKS: Final[dict[LinkName, Callable[[Pair], None]]] = {
+    LinkName.L0_CPU: _l0_cpu,
+    LinkName.L0_FIRMWARE: _l0_firmware,
+    LinkName.L0_MODULE: _l0_module,
+    LinkName.L0_NESTED: _l0_nested,
+    LinkName.DOMAIN_TYPE: _domain_type,
+    LinkName.DOMAIN_DEFINITION: _domain_definition,
+    LinkName.DOMAIN_RUNNING: _domain_running,
+    LinkName.L1_CPU: _l1_cpu,
+    LinkName.L1_MODULE: _l1_module,
+    LinkName.L1_DEVICE: _l1_device,
+}
+
+
+def walk(pair: Pair) -> Iterator[SeenLink]:
+    """Look at every link in order; none is left out, so that a picture can show them all."""
+    for name, look in _LOOKS.items():
+        yield _seen(name, look, pair)
+    yield SeenLink(LinkName.L2_BOOT, LinkState.NOTCHECKED, "no L2 was started")
+
+
+def _seen(name: LinkName, look: Callable[[Pair], None], pair: Pair) -> SeenLink:
+    try:
+        look(pair)
+    except Finding as finding:
+        return SeenLink(name, LinkState.BROKEN, finding.message, finding)
+    except (ObservationError, Verdict) as reason:
+        return SeenLink(name, LinkState.UNSEEN, str(reason))
+    return SeenLink(name, LinkState.HOLDS)

@@ -1,0 +1,91 @@
+"""Why a guest cannot nest: the first broken link of its chain, its cause, and the commands that mend it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from nested_kvm.cause import Cause
+from nested_kvm.chain import LinkName, LinkState, Pair, SeenLink, walk
+from nested_kvm.control import Level
+from nested_kvm.remediation import remediation
+from nested_kvm.subject import Fleet, Subject
+from nested_kvm.verdict import Finding
+
+
+class CanNest(StrEnum):
+    """Whether a guest can run virtual machines of its own, now."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What walking a guest's chain came to."""
+
+    target: str
+    host: str | None
+    can_nest: CanNest
+    links: tuple[SeenLink, ...]
+    explanation: str
+    broken_link: LinkName | None = None
+    cause: Cause | None = None
+    remediation: Sequence[str] = ()
+
+
+def diagnose(fleet: Fleet) -> Iterator[Diagnosis]:
+    """One diagnosis for each L1."""
+    for guest in fleet.subjects(Level.L1):
+        yield _diagnose(fleet, guest)
+
+
+def _diagnose(fleet: Fleet, guest: Subject) -> Diagnosis:
+    target = guest.machine.target
+    pair = Pair(fleet.machines.get(target.host or ""), guest.machine)
+    links = tuple(walk(pair))
+    for link in links:
+        if link.finding is not None:
+            return _broken(fleet, guest, link, links)
+    unseen = [link for link in links if link.state is LinkState.UNSEEN]
+    if unseen:
+        cause = _out_of_reach(fleet, guest)
+        reason = f"{unseen[0].name} was not seen to hold: {unseen[0].text}"
+        return Diagnosis(target.name, target.host, CanNest.UNKNOWN, links, reason, cause=cause)
+    return Diagnosis(target.name, target.host, CanNest.YES, links, "Every link was seen to hold.")
+
+
+def _broken(fleet: Fleet, guest: Subject, link: SeenLink, links: tuple[SeenLink, ...]) -> Diagnosis:
+    target, finding = guest.machine.target, link.finding
+    if finding is None:
+        raise ValueError(f"{link.name} is not broken")
+    before = links[: links.index(link)]
+    if link.name is LinkName.L1_CPU and all(each.state is LinkState.HOLDS for each in before):
+        finding = Finding(Cause.UNDIAGNOSED, finding.message, *finding.evidence)
+    return Diagnosis(
+        target.name,
+        target.host,
+        CanNest.NO,
+        links,
+        f"{finding.cause.explanation} ({finding.message})",
+        broken_link=link.name,
+        cause=finding.cause,
+        remediation=tuple(remediation(_where(fleet, guest, link.name), finding)),
+    )
+
+
+def _where(fleet: Fleet, guest: Subject, link: LinkName) -> Subject:
+    """Where the commands that mend a link are run: on the host, or in the guest."""
+    host = fleet.machines.get(guest.machine.target.host or "")
+    if host is None or link.value.startswith("l1-"):
+        return guest
+    domain = (guest.machine.target.domain or guest.name) if link.value.startswith("domain-") else None
+    return Subject(host, guest.name, guest.policy, domain)
+
+
+def _out_of_reach(fleet: Fleet, guest: Subject) -> Cause | None:
+    """Whether it is a machine that could not be reached which keeps the chain from being seen."""
+    host = fleet.machines.get(guest.machine.target.host or "")
+    if host is not None and host.bundle.failure is not None:
+        return Cause.L0_UNREACHABLE
+    return Cause.L1_UNREACHABLE if guest.machine.bundle.failure is not None else None

@@ -1,0 +1,189 @@
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.facts.kernel_cmdline import refused_modules
+from nested_kvm.facts.kmod import ALL_DIRECTORIES, Kmod
+from nested_kvm.facts.load_outcome import Authority, NextLoad, Outcome
+from nested_kvm.facts.modprobe import ModprobeConfiguration
+from nested_kvm.facts.next_load import next_load
+from nested_kvm.facts.show_depends import ShowDepends
+
+CONF = "/etc/modprobe.d/kvm.conf"
+DIRECTORY = "/lib/modules/6.1.0/kernel/arch/x86/kvm"
+AMD, INTEL = "nested: (int)\n", "nested: (bool)\n"
+
+
+@dataclass(frozen=True)
+class Host:
+    """What was read of a host; the oracle answers as kmod would unless it is given."""
+
+    module: str = "kvm_amd"
+    files: Mapping[str, str | Status] = field(default_factory=dict)
+    cmdline: str = "quiet\n"
+    release: str = "6.1.0-56-cloud-amd64"
+    modinfo: str | None = AMD
+    oracle: str | None = None
+    status: Status = Status.OK
+    running: bool | None = None
+    is_explained: bool = True
+
+    def configuration(self) -> ModprobeConfiguration:
+        readings = {path: Reading(path, Status.ABSENT) for path in ALL_DIRECTORIES}
+        names = "\n".join(path.rpartition("/")[2] for path in self.files)
+        readings["/etc/modprobe.d"] = Reading("/etc/modprobe.d", Status.OK, names)
+        for path, content in self.files.items():
+            status = content if isinstance(content, Status) else Status.OK
+            readings[path] = Reading(path, status, content if status is Status.OK else "")
+        return ModprobeConfiguration.parse(readings, self.cmdline, Kmod(30))
+
+    def next_load(self) -> NextLoad:
+        options = self.configuration().options_for(self.module).text
+        path = f"{DIRECTORY}/{self.module.replace('_', '-')}.ko"
+        answer = f"insmod {DIRECTORY}/kvm.ko \ninsmod {path} {options} \n" if self.oracle is None else self.oracle
+        modinfo = Reading("modinfo", Status.MISSING) if self.modinfo is None else None
+        return next_load(
+            Reading(f"modprobe --show-depends {self.module}", self.status, answer),
+            modinfo or Reading(f"modinfo --parameters {self.module}", Status.OK, self.modinfo or ""),
+            self.configuration() if self.is_explained else None,
+            module=self.module,
+            release=self.release,
+            cmdline=self.cmdline,
+            running=self.running,
+        )
+
+
+def conf(text: str) -> dict[str, str | Status]:
+    return {CONF: text}
+
+
+@pytest.mark.parametrize(
+    ("host", "outcome", "authority", "source"),
+    [
+        (Host(files=conf("options kvm_amd nested=1\n")), Outcome.ON, Authority.FILE, f"{CONF}:1"),
+        (Host(files=conf("#x\noptions kvm-amd nested=0\n")), Outcome.OFF, Authority.FILE, f"{CONF}:2"),
+        (Host(files=conf("options kvm_amd nested=y\n")), Outcome.FAILS, Authority.FILE, f"{CONF}:1"),
+        (
+            Host(files=conf("options kvm_amd nested=y\noptions kvm_amd nested=1\n")),
+            Outcome.FAILS, Authority.FILE, f"{CONF}:1",
+        ),
+        (
+            Host("kvm_intel", conf("options kvm_intel nested=y\n"), modinfo=INTEL),
+            Outcome.ON, Authority.FILE, f"{CONF}:1",
+        ),
+        (
+            Host(files=conf("options kvm_amd nested=1\n"), cmdline="kvm-amd.nested=0"),
+            Outcome.OFF, Authority.COMMAND_LINE, "/proc/cmdline",
+        ),
+        (Host(files=conf("options kvm_amd nested=1\\")), Outcome.FAILS, Authority.FILE, f"{CONF}:1"),
+        (Host(files=conf("options kvm_amd nested=1\r\n")), Outcome.ON, Authority.FILE, f"{CONF}:1"),
+        (Host(), Outcome.ON, Authority.DEFAULT, "kernel default"),
+        (Host("kvm_intel", modinfo=INTEL), Outcome.ON, Authority.DEFAULT, "kernel default"),
+        (
+            Host("kvm_intel", modinfo=INTEL, release="4.19.0-27-amd64"),
+            Outcome.OFF, Authority.DEFAULT, "kernel default",
+        ),
+        (
+            Host("kvm_intel", modinfo=INTEL, release="4.18.0-553.el8_10.x86_64"),
+            Outcome.UNKNOWN, Authority.DEFAULT, "kernel default",
+        ),
+        (
+            Host("kvm_intel", modinfo=INTEL, release="4.18.0-553.el8_10.x86_64", running=True),
+            Outcome.ON, Authority.DEFAULT, "kernel default",
+        ),
+        (Host(files=conf("options kvm_amd nested=1\n"), modinfo=None), Outcome.ON, Authority.FILE, f"{CONF}:1"),
+        (
+            Host(files=conf("options kvm_amd nested=y\n"), modinfo=None),
+            Outcome.UNKNOWN, Authority.FILE, f"{CONF}:1",
+        ),
+        (
+            Host(files=conf("options kvm_amd nested=1\n"), is_explained=False),
+            Outcome.ON, Authority.UNTRACED, "modprobe --show-depends kvm_amd",
+        ),
+        (
+            Host(oracle=f"insmod {DIRECTORY}/kvm-amd.ko.xz nested=0 \n"),
+            Outcome.OFF, Authority.UNTRACED, "modprobe --show-depends kvm_amd",
+        ),
+        (Host(oracle="builtin kvm_amd\n"), Outcome.ON, Authority.DEFAULT, "kernel default"),
+        (
+            Host(oracle="builtin kvm_amd\n", cmdline="kvm-amd.nested=0", files=conf("options kvm_amd nested=1\n")),
+            Outcome.OFF, Authority.COMMAND_LINE, "/proc/cmdline",
+        ),
+        (
+            Host(oracle="builtin kvm_amd\n", cmdline="kvm-amd.nested=0 kvm_amd.nested=y"),
+            Outcome.OFF, Authority.COMMAND_LINE, "/proc/cmdline",
+        ),
+        (
+            Host(oracle="builtin kvm_amd\n", cmdline="quiet -- kvm-amd.nested=0"),
+            Outcome.ON, Authority.DEFAULT, "kernel default",
+        ),
+    ],
+)  # fmt: skip
+def test_the_value_and_who_says_it(host: Host, outcome: Outcome, authority: Authority, source: str) -> None:
+    load = host.next_load()
+    assert (load.outcome, load.authority, load.origin[0].source) == (outcome, authority, source)
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        (Host(status=Status.MISSING), "there is no kmod on the target"),
+        (Host(status=Status.FAILED, oracle="modprobe: FATAL: Module kvm_amd not found"), "does not find the module"),
+        (Host(status=Status.TIMED_OUT), "did not answer"),
+        (Host(files={CONF: Status.UNREADABLE}), f"may not read: {CONF}"),
+        (Host(modinfo="npt: (bool)\n"), "has no parameter nested"),
+        (Host(oracle="", files=conf("alias kvm_amd off\n")), "an alias leads elsewhere"),
+        (Host(oracle=""), "does not name it"),
+        (Host("kvm_intel", modinfo=INTEL, release=""), "default of kvm_intel"),
+    ],
+)
+def test_what_cannot_be_told_says_why(host: Host, reason: str) -> None:
+    load = host.next_load()
+    assert load.outcome is Outcome.UNKNOWN
+    assert load.nested is None
+    assert reason in load.reason
+
+
+@pytest.mark.parametrize(
+    ("oracle", "is_blocked"),
+    [
+        ("install /bin/false \n", True),
+        ("install /sbin/modprobe --ignore-install kvm_amd nested=1 \n", False),
+        (f"install /bin/false \ninsmod {DIRECTORY}/kvm-amd.ko nested=1 \n", True),
+    ],
+)
+def test_an_install_command_takes_the_place_of_a_load(oracle: str, *, is_blocked: bool) -> None:
+    load = Host(oracle=oracle, files=conf("install kvm_amd /bin/false\n")).next_load()
+    assert load.outcome is Outcome.COMMAND
+    assert load.is_blocked is is_blocked
+
+
+@pytest.mark.parametrize(
+    ("host", "is_explicit"),
+    [
+        (Host(files=conf("options kvm_amd nested=1\n")), True),
+        (Host(), False),
+        (Host(cmdline="kvm_amd.nested=1"), False),
+        (Host(cmdline="kvm_amd.nested=1", oracle="builtin kvm_amd\n"), True),
+        (Host(files=conf("options kvm_amd nested=1\n"), is_explained=False), None),
+    ],
+)
+def test_who_says_it_explicitly(host: Host, *, is_explicit: bool | None) -> None:
+    assert host.next_load().is_explicit is is_explicit
+
+
+def test_the_lines_that_lose_are_named() -> None:
+    host = Host(files=conf("options kvm_amd nested=1\noptions kvm_amd nested=0\n"), cmdline="kvm_amd.nested=1")
+    assert [each.source for each in host.next_load().overridden] == [f"{CONF}:1", f"{CONF}:2"]
+
+
+def test_the_kernel_refuses_modules_by_their_own_name() -> None:
+    assert refused_modules("module_blacklist=x module_blacklist=kvm_amd,kvm-intel") == {"kvm_amd", "kvm-intel"}
+    assert refused_modules("quiet -- module_blacklist=kvm_amd") == frozenset()
+
+
+def test_the_answer_of_modprobe_is_read_by_the_modules_name() -> None:
+    text = "insmod /lib/kvm.ko.zst ignore_msrs=1 \ninsmod /lib/kvm-amd.ko.zst nested=1 \ninsmod /lib/x.ko \nnoise\n"
+    assert ShowDepends.parse("kvm-amd", text) == ShowDepends("kvm_amd", "nested=1")
