@@ -88,7 +88,7 @@ def _status(session: Session, words: argparse.Namespace) -> int:
     print(f"{place.suite.name}: emulator {session.emulator.status()}, pid {session.emulator.pid()}, port {place.port}")
     print(f"nested on the host: {'on' if session.host.nested() else 'off'}")
     for guest in GUESTS:
-        print(f"  {guest.name:16} {guest.address:15} {'running' if guest.name in running else 'shut off'}")
+        print(f"  {guest.name:18} {guest.address:15} {'running' if guest.name in running else 'shut off'}")
     entered = sorted(scenario.active(session))
     print(f"scenarios entered: {', '.join(entered) or 'none'}")
     print(f"log in: ssh -F {place.ssh_config} lab-l0")
