@@ -4,6 +4,7 @@ export LAB_SUITE
 LAB := @python3 -m lab
 
 .PHONY: lab-deps lab-up lab-down lab-status lab-scenario lab-audit test-lab
+.PHONY: lab-up-intel lab-down-intel lab-audit-intel test-lab-intel
 
 lab-deps: ## Install the packages that the lab needs (root), or name them
 	$(LAB) deps
@@ -25,3 +26,20 @@ lab-audit: .venv/ready ## Audit the lab
 
 test-lab: .venv/ready-for-tests lab-deps ## Run the end-to-end tests: verdicts against the truth in the lab
 	.venv/bin/pytest tests/lab $(ARGS)
+
+%-intel: export LAB_SUITE = intel
+
+lab-up-intel: ## Start the Intel lab, under Bochs: everything takes eight times as long
+	$(LAB) deps
+	$(LAB) up
+
+lab-down-intel: ## End the Intel lab
+	$(LAB) down
+
+lab-audit-intel: .venv/ready ## Audit the Intel lab
+	.venv/bin/pytest --inventory=lab/inventory-intel.yaml --ssh-config=.lab/intel/ssh_config \
+		--connect-timeout=120 --probe-timeout=600 $(ARGS)
+
+test-lab-intel: .venv/ready-for-tests ## Run the end-to-end tests of CPU definitions on the Intel lab
+	$(LAB) deps
+	.venv/bin/pytest tests/lab/test_truth_table.py $(ARGS)

@@ -14,7 +14,7 @@ from lab.place import HOST
 from lab.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 600
+LIMIT = 1200
 JUDGED = {0, 1}
 """The exit statuses of a run that looked at everything."""
 
@@ -50,7 +50,7 @@ def run(
     inventory.write_text(json.dumps(_inventory(set(running), nested, persistence)))
     command = [sys.executable, "-m", "pytest", f"--inventory={inventory}", f"--report-dir={directory}"]
     # Emulation on a busy machine is slower than any host worth giving up on.
-    command += [f"--ssh-config={lab.place.ssh_config}", "--connect-timeout=60", "--probe-timeout=240"]
+    command += [f"--ssh-config={lab.place.ssh_config}", "--connect-timeout=120", "--probe-timeout=600"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False

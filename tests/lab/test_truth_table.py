@@ -10,8 +10,12 @@ from lab.place import HOST, from_environment
 from lab.session import Session
 from tests.lab import audit
 
-RUNNING = [guest for guest in GUESTS if guest.name != "shut-off"]
 SUITE = from_environment().suite
+SHUT_OFF = {"shut-off"}
+if SUITE.vendor == "intel":
+    # A start takes two minutes under Bochs: the rows in which Intel differs from AMD, or could.
+    SHUT_OFF |= {"changed", "host-model-require", "no-cpu"}
+RUNNING = [guest for guest in GUESTS if guest.name not in SHUT_OFF]
 POLICIES = ("required", "forbidden")
 every_guest = pytest.mark.parametrize("guest", RUNNING, ids=lambda guest: guest.name)
 every_definition = pytest.mark.parametrize("guest", GUESTS, ids=lambda guest: guest.name)
