@@ -35,6 +35,7 @@ NETWORK = """# slirp config
 net = 10.0.2.0
 mask = 255.255.255.0
 host = 10.0.2.2
+restricted = 1
 hostfwd = tcp:{address}:{port}-:22
 """
 MENU = """DEFAULT lab
