@@ -1,0 +1,120 @@
+"""The guests: one row for each way of defining a CPU, and what the guest truly gets."""
+
+import uuid
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+from lab.place import Suite
+
+NAMESPACE = uuid.UUID("6a1f77c4-5b0d-4c52-9d11-7761b0a10000")
+MEMORY_MIB = 448
+
+PASSTHROUGH = "<cpu mode='host-passthrough'/>"
+NAMED = "<cpu mode='custom' match='exact'><model>kvm64</model></cpu>"
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A libvirt domain of the lab, its address, and the truth expected inside it."""
+
+    name: str
+    number: int
+    cpu: str
+    giving: frozenset[str]
+    """The vendors on whose CPUs the definition gives the guest its flag, nested being on."""
+    started_with: str | None = None
+    """The definition it is started with, where `cpu` is put in place only afterwards."""
+
+    @property
+    def address(self) -> str:
+        """Its address on the host's own network."""
+        return f"192.168.77.{self.number}"
+
+    def expects_flag(self, suite: Suite, *, nested: bool) -> bool:
+        """With nested off no definition gives the flag, whatever its XML promises."""
+        return nested and self.started_with is None and self.definition_gives_flag(suite)
+
+    def definition_gives_flag(self, suite: Suite) -> bool:
+        """What the definition that stays will give at the next start, on a host with nested on."""
+        return suite.vendor in self.giving
+
+    def starting_xml(self, suite: Suite) -> str:
+        """The definition to start it with."""
+        return self._domain(suite, self.cpu if self.started_with is None else self.started_with)
+
+    def xml(self, suite: Suite) -> str:
+        """The definition that stays."""
+        return self._domain(suite, self.cpu)
+
+    def _domain(self, suite: Suite, cpu: str) -> str:
+        command = (
+            "root=/dev/vda console=ttyS0 net.ifnames=0 mitigations=off quiet panic=-1 init=/sbin/lab-init "
+            f"lab.name={self.name} lab.address={self.address}"
+        )
+        return DOMAIN.format(
+            name=escape(self.name),
+            uuid=uuid.uuid5(NAMESPACE, self.name),
+            memory=MEMORY_MIB,
+            command=escape(command),
+            cpu=cpu.format(flag=suite.flag),
+            number=self.number,
+        )
+
+
+DOMAIN = """<domain type='kvm'>
+  <name>{name}</name>
+  <uuid>{uuid}</uuid>
+  <memory unit='MiB'>{memory}</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>/boot/lab-vmlinuz</kernel>
+    <initrd>/boot/lab-initrd</initrd>
+    <cmdline>{command}</cmdline>
+  </os>
+  <features><acpi/><apic/></features>
+  {cpu}
+  <on_crash>destroy</on_crash>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='unsafe'/>
+      <source file='/var/lib/libvirt/images/{name}.qcow2'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <interface type='network'>
+      <mac address='52:54:00:77:00:{number:02x}'/>
+      <source network='lab'/>
+      <model type='virtio'/>
+      <rom enabled='no'/>
+    </interface>
+    <serial type='file'><source path='/var/log/libvirt/qemu/{name}.console'/></serial>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+  </devices>
+</domain>
+"""
+
+HOST_MODEL = "<cpu mode='host-model'/>"
+HOST_MODEL_REQUIRE = "<cpu mode='host-model'><feature policy='require' name='{flag}'/></cpu>"
+FLAG_DISABLED = "<cpu mode='host-passthrough'><feature policy='disable' name='{flag}'/></cpu>"
+
+NOWHERE: frozenset[str] = frozenset()
+ON_INTEL = frozenset({"intel"})
+EVERYWHERE = frozenset({"amd", "intel"})
+
+GUESTS = (
+    Guest("passthrough", 11, PASSTHROUGH, EVERYWHERE),
+    Guest("host-model", 12, HOST_MODEL, ON_INTEL),
+    Guest("changed", 13, PASSTHROUGH, EVERYWHERE, started_with=NAMED),
+    Guest("host-model-require", 14, HOST_MODEL_REQUIRE, EVERYWHERE),
+    Guest("named-model", 15, NAMED, NOWHERE),
+    Guest("flag-disabled", 16, FLAG_DISABLED, NOWHERE),
+    Guest("no-cpu", 17, "", NOWHERE),
+    Guest("shut-off", 18, PASSTHROUGH, EVERYWHERE),
+)
+
+
+def named(name: str) -> Guest:
+    """The guest of that name; KeyError where there is none."""
+    return {guest.name: guest for guest in GUESTS}[name]

@@ -1,0 +1,93 @@
+"""The emulated host from within: its libvirt, its guests, and its KVM module."""
+
+import shlex
+from dataclasses import dataclass
+
+from lab.errors import GuestHungError, RemoteError
+from lab.guests import GUESTS, Guest
+from lab.place import HOST, Place
+from lab.shell import Answer, Shell
+
+GUEST_LIMIT = 90
+TRIES = 4
+# sshd's greeting proves that the guest's init has come to its end; asking L0 costs one login, not one a try.
+AWAIT = (
+    "timeout {limit} bash -c 'until read -rt 5 line </dev/tcp/{address}/22 && [[ $line == SSH-* ]]; "
+    "do sleep 0.5; done' 2>/dev/null"
+)
+
+
+@dataclass(frozen=True)
+class Host:
+    """L0, spoken to over ssh."""
+
+    place: Place
+
+    @property
+    def shell(self) -> Shell:
+        """A login on the host itself."""
+        return Shell(self.place, HOST)
+
+    def guest(self, name: str) -> Shell:
+        """A login on a guest, by way of the host."""
+        return Shell(self.place, name)
+
+    def define_all(self) -> None:
+        """Give libvirt every guest, each with a disk of its own over the shared image."""
+        script = [
+            "set -e",
+            "cd /var/lib/libvirt/images",
+            f"qemu-img create -q -f qcow2 -F raw -b {self.place.suite.disk}b empty",
+        ]
+        for guest in GUESTS:
+            script += [f"cp empty {guest.name}.qcow2", _define(guest.xml(self.place.suite))]
+        self.shell.run("\n".join(script), limit=180)
+
+    def running(self) -> list[str]:
+        """The guests that libvirt says run, in the order of the table."""
+        names = set(self.shell.run("virsh -q list --name").split())
+        return [guest.name for guest in GUESTS if guest.name in names]
+
+    def start(self, guest: Guest) -> None:
+        """Start a guest and wait for its sshd; one that hangs is power-cycled."""
+        for _ in range(TRIES):
+            if self._started(guest).status == 0:
+                return
+            self.stop(guest)
+        raise GuestHungError(f"guest {guest.name} did not answer in {TRIES} starts of {GUEST_LIMIT} s each")
+
+    def _started(self, guest: Guest) -> Answer:
+        wait = AWAIT.format(limit=GUEST_LIMIT * self.place.suite.slowness, address=guest.address)
+        script = [
+            "set -e",
+            _define(guest.starting_xml(self.place.suite)),
+            f"virsh -q start {guest.name} >/dev/null",
+            wait,
+        ]
+        script.append(_define(guest.xml(self.place.suite)))
+        answer = self.shell.ask("\n".join(script), limit=GUEST_LIMIT + 60)
+        if answer.status not in (0, 124):
+            raise RemoteError(f"guest {guest.name} does not start: {answer.err.strip() or answer.out.strip()}")
+        return answer
+
+    def stop(self, guest: Guest) -> None:
+        """Pull its plug: the ten-line init of a guest heeds no power button."""
+        self.shell.run(f"virsh -q destroy {guest.name} >/dev/null 2>&1 || true")
+
+    def stop_all(self) -> None:
+        """Stop every guest, so that nothing holds the module."""
+        self.shell.run("for name in $(virsh -q list --name); do virsh -q destroy $name; done")
+
+    def set_nested(self, *, on: bool) -> None:
+        """Reload the KVM module with nested as wanted; no guest may run."""
+        module = self.place.suite.module
+        self.shell.run(f"modprobe -r {module} && modprobe {module} nested={int(on)}")
+
+    def nested(self) -> bool:
+        """What the running module says."""
+        parameter = f"/sys/module/{self.place.suite.module}/parameters/nested"
+        return self.shell.run(f"cat {parameter}").strip() in {"1", "Y"}
+
+
+def _define(xml: str) -> str:
+    return f"printf %s {shlex.quote(xml)} | virsh -q define /dev/stdin >/dev/null"

@@ -1,0 +1,233 @@
+"""The one image that the host and every guest boot from: built once, kept, rebuilt when its inputs change."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from lab import bochs, initramfs, keys, needs
+from lab.errors import BuildError
+from lab.guests import GUESTS
+from lab.place import HOST, SOURCE, Place, Suite
+from lab.progress import say
+
+PACKAGES = (
+    "systemd-sysv",
+    "udev",
+    "dbus",
+    "iproute2",
+    "kmod",
+    "procps",
+    "openssh-server",
+    "busybox-static",
+    "qemu-system-x86",
+    "qemu-utils",
+    "libvirt-daemon-system",
+    "libvirt-clients",
+)
+LEFT_OUT = (
+    "/lib/modules/*/kernel/drivers/gpu/*",
+    "/lib/modules/*/kernel/drivers/media/*",
+    "/lib/modules/*/kernel/sound/*",
+    "/usr/share/doc/*",
+    "/usr/share/man/*",
+    "/usr/share/locale/*",
+    "/usr/share/qemu/*.fd",
+)
+# What a lab that lives for minutes does not need; without it the host boots in half the time.
+# The cloud kernel is smaller and faster to boot, and lacks the drivers of the machine that Bochs emulates.
+KERNELS = {"amd": "linux-image-cloud-amd64", "intel": "linux-image-amd64"}
+MASKED = (
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "logrotate.timer",
+    "getty@tty1.service",
+    "serial-getty@ttyS0.service",
+    "systemd-hwdb-update.service",
+    "systemd-pstore.service",
+    "systemd-timesyncd.service",
+    "systemd-networkd-wait-online.service",
+    "systemd-update-utmp.service",
+    "systemd-random-seed.service",
+    "systemd-binfmt.service",
+    "tmp.mount",
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "sys-fs-fuse-connections.mount",
+)
+# mmdebstrap mounts /proc and more; in namespaces of its own nothing of it outlives it, however it ends.
+ISOLATED = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+ENABLED = ("lab-network.service", "ssh.service")
+DISK_GIB = 4
+ROOM_GIB = 2.5
+
+
+def ready(place: Place) -> bool:
+    """Whether the image there is the one that the sources describe now."""
+    stamp = place.image / "stamp"
+    return stamp.exists() and stamp.read_text() == _stamp(place.suite)
+
+
+def build(place: Place) -> None:
+    """Build under a temporary name and rename at the end, so that half an image is never taken for one."""
+    needs.require_root()
+    place.directory.mkdir(parents=True, exist_ok=True)
+    needs.require_room(place.directory, ROOM_GIB)
+    work = place.directory / "image.tmp"
+    if work.exists():
+        say("a half-built image was found: it is built again")
+    for stale in (work, place.image):
+        shutil.rmtree(stale, ignore_errors=True)
+    work.mkdir()
+    _fill(place.suite, work)
+    work.rename(place.image)
+    _give_to_caller(place)
+
+
+def _give_to_caller(place: Place) -> None:
+    """Under sudo the lab belongs to who asked for it: only the build takes root."""
+    if "SUDO_UID" in os.environ:
+        owner = f"{os.environ['SUDO_UID']}:{os.environ['SUDO_GID']}"
+        subprocess.run(["chown", "-R", owner, str(place.directory.parent)], check=True)
+
+
+def _fill(suite: Suite, work: Path) -> None:
+    root = work / "root"
+    _bootstrap(suite, root, work / "build.log")
+    keys.make_all(work)
+    _customize(suite, root, work)
+    kernel = next((root / "lib/modules").iterdir()).name
+    shutil.copy(root / f"boot/vmlinuz-{kernel}", work / "vmlinuz")
+    (work / "initrd").write_bytes(initramfs.build(root, kernel, suite.vendor))
+    for name in ("vmlinuz", "initrd"):
+        shutil.copy(work / name, root / f"boot/lab-{name}")
+    if suite.vendor == "intel":
+        bochs.make_disc(work, suite)
+    _disk(root, work / "base.raw")
+    shutil.rmtree(root)
+    (work / "stamp").write_text(_stamp(suite))
+
+
+def _bootstrap(suite: Suite, root: Path, log: Path) -> None:
+    command = [
+        *ISOLATED,
+        needs.program("mmdebstrap"),
+        "--mode=root",
+        "--variant=minbase",
+        "--format=directory",
+    ]
+    command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
+    command += ['--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"']
+    packages = ",".join([*PACKAGES, KERNELS[suite.vendor]])
+    command += [f"--include={packages}", suite.release, str(root), "-"]
+    # The lab makes its own initramfs: Debian's takes half a minute to make and seconds to boot.
+    environment = {**os.environ, "INITRD": "No", "LC_ALL": "C"}
+    with log.open("wb") as output:
+        done = subprocess.run(
+            command, input=sources(suite.release).encode(), stdout=output, stderr=output, env=environment, check=False
+        )
+    if done.returncode:
+        raise BuildError(f"mmdebstrap failed: {_last_line(log)} (all of it: {log})")
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("E:")]
+    return lines[-1] if lines else "it gave no reason"
+
+
+def sources(suite: str) -> str:
+    """The suite's lines for apt, from the mirrors this machine's own apt uses; LAB_SOURCES overrides them."""
+    if "LAB_SOURCES" in os.environ:
+        return os.environ["LAB_SOURCES"]
+    command = [
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)",
+        "Created-By: Packages",
+    ]
+    listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    lines = {line for target in listing.splitlines() if (line := _source(target.split(), suite))}
+    if not lines:
+        raise BuildError("apt has no Debian mirror configured; give one: LAB_SOURCES='deb URI SUITE main'")
+    return "\n".join(sorted(lines)) + "\n"
+
+
+def _source(target: list[str], suite: str) -> str | None:
+    """The same repository for the wanted suite: a release and its security updates, nothing else."""
+    uri, release, component, *origin = target
+    name, _, kind = release.partition("-")
+    if component != "main" or origin not in ([], ["Debian"]) or kind not in ("", "security"):
+        return None
+    if name not in ("bullseye", "bookworm", "trixie", "forky", "sid"):
+        return None
+    return f"deb {uri} {suite}{'-security' if kind else ''} main"
+
+
+def _customize(suite: Suite, root: Path, work: Path) -> None:
+    shutil.copytree(SOURCE / "rootfs", root, symlinks=True, dirs_exist_ok=True)
+    for name in ("resolv.conf", "hostname"):
+        (root / "etc" / name).unlink(missing_ok=True)
+    (root / "etc/hostname").write_text(f"{HOST}\n")
+    # libvirt notes its networks' addresses there, dnsmasq or not, and only dnsmasq's package makes it.
+    (root / "var/lib/libvirt/dnsmasq").mkdir(exist_ok=True)
+    (root / "etc/modprobe.d/kvm-nested.conf").write_text(f"options {suite.module} nested=1\n")
+    for unit in MASKED:
+        (root / "etc/systemd/system" / unit).unlink(missing_ok=True)
+        (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
+    command = ["chroot", str(root), "systemctl", "-q", "enable", *ENABLED]
+    subprocess.run(command, check=True, capture_output=True)
+    _install_keys(root, work)
+
+
+def _install_keys(root: Path, work: Path) -> None:
+    for key in (root / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    host_keys = work / keys.HOST_KEYS
+    shutil.copy(host_keys / HOST, root / "etc/ssh/ssh_host_ed25519_key")
+    shutil.copy(host_keys / f"{HOST}.pub", root / "etc/ssh/ssh_host_ed25519_key.pub")
+    shutil.copytree(host_keys, root / "etc/ssh/lab")
+    (root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
+    shutil.copy(work / f"{keys.CLIENT}.pub", root / "root/.ssh/authorized_keys")
+
+
+def _disk(root: Path, disk: Path) -> None:
+    """A file system made from a directory: no loop device, no mount."""
+    command = [
+        needs.program("mke2fs"),
+        "-q",
+        "-t",
+        "ext4",
+        "-O",
+        "^has_journal",
+        "-d",
+        str(root),
+        str(disk),
+        f"{DISK_GIB}G",
+    ]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError(f"mke2fs failed: {done.stderr.strip()}")
+
+
+def _stamp(suite: Suite) -> str:
+    """A digest of everything that decides what the image holds."""
+    digest = hashlib.sha256(f"{suite.release} {suite.vendor}".encode())
+    files = [
+        SOURCE / "image.py",
+        SOURCE / "initramfs.py",
+        SOURCE / "initrd-init",
+        *sorted((SOURCE / "rootfs").rglob("*")),
+    ]
+    if suite.vendor == "intel":
+        files.append(SOURCE / "bochs.py")
+    for path in files:
+        if path.is_file():
+            digest.update(str(path.relative_to(SOURCE)).encode() + path.read_bytes())
+    digest.update(" ".join(guest.name for guest in GUESTS).encode())
+    return digest.hexdigest()

@@ -1,0 +1,96 @@
+"""What the machine must have before anything is begun, each lack said in one line with its remedy."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from lab.errors import NeedsError
+from lab.place import ADDRESS
+
+PACKAGES = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "mmdebstrap": "mmdebstrap",
+    "mke2fs": "e2fsprogs",
+    "modprobe": "kmod",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+}
+BOCHS_PACKAGES = {"bochs-bin": "bochs", "genisoimage": "genisoimage"}
+BOCHS_FILES = {
+    "/usr/share/bochs/BIOS-bochs-latest": "bochsbios",
+    "/usr/share/bochs/VGABIOS-lgpl-latest": "vgabios",
+    "/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so": "bochs-term",
+    "/usr/lib/ISOLINUX/isolinux.bin": "isolinux",
+    "/usr/lib/syslinux/modules/bios/ldlinux.c32": "syslinux-common",
+}
+# An ordinary account's PATH leaves out where mke2fs and modprobe are.
+SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+GIB = 1024**3
+
+
+def program(name: str) -> str:
+    """The full path of a program that `require_programs` has found."""
+    found = shutil.which(name, path=SEARCH)
+    if found is None:
+        raise NeedsError(missing([(PACKAGES | BOCHS_PACKAGES)[name]]))
+    return found
+
+
+def require_programs(vendor: str) -> None:
+    """Name every missing package at once, not one a run."""
+    absent = absent_packages(vendor)
+    if absent:
+        raise NeedsError(missing(absent))
+
+
+def absent_packages(vendor: str) -> list[str]:
+    """The packages whose programs are not here."""
+    programs = PACKAGES | (BOCHS_PACKAGES if vendor == "intel" else {})
+    absent = {package for name, package in programs.items() if shutil.which(name, path=SEARCH) is None}
+    files = BOCHS_FILES if vendor == "intel" else {}
+    return sorted(absent | {package for path, package in files.items() if not Path(path).exists()})
+
+
+def missing(packages: Iterable[str]) -> str:
+    """The lack, and the one command that mends it."""
+    names = " ".join(packages)
+    return f"missing packages: {names}; as root: apt-get install --no-install-recommends -y {names}"
+
+
+def require_root() -> None:
+    """Files of an image belong to root and others; making them so takes root."""
+    if os.geteuid() != 0:
+        raise NeedsError("building the image needs root; run `sudo make lab-up` once: afterwards no root is needed")
+
+
+def require_room(directory: Path, gib: float) -> None:
+    """Say how much is needed and how much is there, before a build fills the disk."""
+    free = shutil.disk_usage(directory).free / GIB
+    if free < gib:
+        raise NeedsError(f"the lab needs {gib:.1f} GiB free in {directory}, there are {free:.1f}")
+
+
+def require_port(port: int) -> None:
+    """QEMU's own message about a taken port does not say what to do."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError as error:
+            raise NeedsError(f"port {port} of {ADDRESS} is taken; choose another with LAB_PORT=…") from error
+
+
+def install(vendor: str) -> None:
+    """`lab deps`: install what is missing, or say how."""
+    absent = absent_packages(vendor)
+    if not absent:
+        print("everything the lab needs is installed")
+        return
+    if os.geteuid() != 0:
+        raise NeedsError(missing(absent))
+    subprocess.run(["apt-get", "update", "-q"], check=True)
+    subprocess.run(["apt-get", "install", "--no-install-recommends", "-y", "-q", *absent], check=True)

@@ -1,0 +1,92 @@
+"""Which lab: what it is made of, where it keeps its things, and the port it answers on."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from lab.errors import NeedsError
+
+SOURCE = Path(__file__).resolve().parent
+ADDRESS = "127.0.0.1"
+HOST = "lab-l0"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A kind of lab: a release of Debian on an emulated CPU."""
+
+    name: str
+    release: str
+    port: int
+    vendor: Literal["amd", "intel"] = "amd"
+    first_guests: tuple[str, ...] = ("passthrough", "host-model", "changed")
+    """What `lab up` starts."""
+    slowness: int = 1
+    """How much longer than QEMU's emulation everything may take."""
+
+    @property
+    def module(self) -> str:
+        """The host's KVM module."""
+        return f"kvm_{self.vendor}"
+
+    @property
+    def flag(self) -> str:
+        """The CPU flag that a guest needs."""
+        return {"amd": "svm", "intel": "vmx"}[self.vendor]
+
+    @property
+    def disk(self) -> str:
+        """What the host's disks are called, but for their letter."""
+        return {"amd": "/dev/vd", "intel": "/dev/sd"}[self.vendor]
+
+
+SUITES = {
+    "bookworm": Suite("bookworm", "bookworm", 10022),
+    "trixie": Suite("trixie", "trixie", 10023),
+    "intel": Suite("intel", "bookworm", 10024, "intel", first_guests=("passthrough",), slowness=8),
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """One suite's directory; two suites share nothing and may be up together."""
+
+    suite: Suite
+    directory: Path
+
+    @property
+    def port(self) -> int:
+        """Where the host's sshd answers, on loopback."""
+        return self.suite.port
+
+    @property
+    def image(self) -> Path:
+        """What was built: kept by `lab down`."""
+        return self.directory / "image"
+
+    @property
+    def run(self) -> Path:
+        """What only a running lab has: removed by `lab down`."""
+        return self.directory / "run"
+
+    @property
+    def ssh_config(self) -> Path:
+        """For ssh and for the suite's `--ssh-config`."""
+        return self.directory / "ssh_config"
+
+    @property
+    def known_hosts(self) -> Path:
+        """The real host keys of the host and of every guest."""
+        return self.directory / "known_hosts"
+
+
+def from_environment() -> Place:
+    """The lab that LAB_SUITE and LAB_PORT choose, under `.lab/` at the top of the project."""
+    name = os.environ.get("LAB_SUITE", "bookworm")
+    if name not in SUITES:
+        raise NeedsError(f"LAB_SUITE={name} is not one of {', '.join(SUITES)}")
+    port = os.environ.get("LAB_PORT", str(SUITES[name].port))
+    if not port.isdecimal():
+        raise NeedsError(f"LAB_PORT={port} is not a port number")
+    return Place(replace(SUITES[name], port=int(port)), SOURCE.parent / ".lab" / name)

@@ -1,0 +1,154 @@
+"""A lab's life: up, down, and what it takes to survive an emulation that now and then panics."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lab import image, keys, needs
+from lab.emulator import BOOT_LIMIT, Emulator
+from lab.errors import GuestHungError, HostLostError, LabError, NotRunningError, RemoteError
+from lab.guests import named
+from lab.host import Host
+from lab.place import Place
+from lab.progress import say
+
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Session:
+    """One lab, whether it is up or not."""
+
+    place: Place
+
+    @property
+    def emulator(self) -> Emulator:
+        """The process that the host lives in."""
+        return Emulator(self.place)
+
+    @property
+    def host(self) -> Host:
+        """The host, spoken to; only of use while the lab is up."""
+        return Host(self.place)
+
+    def is_up(self) -> bool:
+        """Whether the host's process lives."""
+        return self.emulator.pid() is not None
+
+    def require_up(self) -> None:
+        """For the verbs that make no sense otherwise."""
+        if not self.is_up():
+            raise NotRunningError(f"the {self.place.suite.name} lab is down; start it with make lab-up")
+
+    def up(self) -> None:
+        """Build what is missing, start the host and the guests of the default set."""
+        needs.require_programs(self.place.suite.vendor)
+        with self._alone():
+            if self.is_up():
+                say(f"the {self.place.suite.name} lab is up already")
+                return
+            needs.require_port(self.place.port)
+            self._build()
+            try:
+                self._start_persistently()
+            except BaseException:
+                # Ctrl-C included: half a lab is worse than none, since nobody would end it.
+                self.emulator.stop()
+                raise
+
+    def down(self) -> None:
+        """End it; the image stays."""
+        with self._alone():
+            self.emulator.stop()
+
+    def _build(self) -> None:
+        if not image.ready(self.place):
+            say(f"building the {self.place.suite.name} image: usually 30 to 90 s, the mirror decides")
+            begun = time.monotonic()
+            image.build(self.place)
+            say(f"  built in {time.monotonic() - begun:.0f} s")
+        keys.write_client_files(self.place)
+
+    def _start_persistently(self) -> None:
+        """Emulated SVM panics or hangs about once in ten starts; the next start knows nothing of it."""
+        for left in reversed(range(TRIES)):
+            try:
+                self._start()
+            except (HostLostError, GuestHungError, RemoteError) as error:
+                self.emulator.stop()
+                if not left:
+                    raise
+                say(f"  {error}; thrown away and started again")
+            else:
+                return
+
+    def _start(self) -> None:
+        say(f"starting the host: usually {self._usually}")
+        begun = time.monotonic()
+        self.emulator.start()
+        self._await_host()
+        self.host.define_all()
+        say(f"  the host is up after {time.monotonic() - begun:.0f} s")
+        for name in self.place.suite.first_guests:
+            self.start_guest(name)
+
+    @property
+    def _usually(self) -> str:
+        slowness = self.place.suite.slowness
+        return f"{10 * slowness} to {30 * slowness} s"
+
+    def _await_host(self) -> None:
+        limit = BOOT_LIMIT * self.place.suite.slowness
+        deadline = time.monotonic() + limit
+        while not self.host.shell.answers():
+            self.emulator.require_alive()
+            if time.monotonic() > deadline:
+                raise HostLostError(f"the host did not answer within {limit} s")
+            time.sleep(0.5)
+
+    def start_guest(self, name: str) -> None:
+        """Start one guest, saying so; several at once is what emulation does not survive."""
+        say(f"starting guest {name}: usually {self._usually}")
+        begun = time.monotonic()
+        self.host.start(named(name))
+        say(f"  {name} is up after {time.monotonic() - begun:.0f} s")
+
+    def reset(self) -> None:
+        """Back to what `lab up` leaves: nested on, and the first guests up."""
+        self.host.stop_all()
+        self.host.set_nested(on=True)
+        self.restore(list(self.place.suite.first_guests))
+
+    def stop_guest(self, name: str) -> None:
+        """Stop one guest."""
+        self.host.stop(named(name))
+
+    def restore(self, names: list[str]) -> None:
+        """Start those of the named guests that no longer run."""
+        running = self.host.running()
+        for name in names:
+            if name not in running:
+                self.start_guest(name)
+
+    def set_nested(self, *, on: bool) -> None:
+        """Reload the host's module with nested on or off, and start the guests stopped for it again."""
+        ran = self.host.running()
+        self.host.stop_all()
+        self.host.set_nested(on=on)
+        self.restore(ran)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two `lab up` at once would share a disk."""
+        self.place.directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.place.directory / "lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise LabError(f"another lab command is at work in {self.place.directory}") from error
+        finally:
+            os.close(descriptor)

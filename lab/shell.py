@@ -1,0 +1,57 @@
+"""Commands on a machine of the lab, each with a limit in seconds: nothing here waits for ever."""
+
+import subprocess
+from dataclasses import dataclass
+
+from lab.errors import RemoteError
+from lab.place import Place
+
+CONNECT_LIMIT = 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command printed and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Shell:
+    """One machine by its name in the lab's ssh_config: `lab-l0` or a guest."""
+
+    place: Place
+    machine: str
+
+    def ask(self, script: str, limit: float = 60, stdin: bytes = b"") -> Answer:
+        """Run a script and hand back whatever came of it; status 255 is ssh's own failure."""
+        command = ["ssh", "-F", str(self.place.ssh_config), "-o", "BatchMode=yes"]
+        command += ["-o", f"ConnectTimeout={CONNECT_LIMIT * self.place.suite.slowness}", self.machine, script]
+        try:
+            done = subprocess.run(
+                command, input=stdin, capture_output=True, timeout=limit * self.place.suite.slowness, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RemoteError(f"{self.machine} did not answer within {limit:.0f} s") from error
+        return Answer(done.returncode, _text(done.stdout), _text(done.stderr))
+
+    def run(self, script: str, limit: float = 60, stdin: bytes = b"") -> str:
+        """Run a script that must succeed; its output."""
+        answer = self.ask(script, limit, stdin)
+        if answer.status:
+            reason = (answer.err.strip() or answer.out.strip() or "no output").splitlines()[-1]
+            raise RemoteError(f"on {self.machine}: {reason} (status {answer.status})")
+        return answer.out
+
+    def answers(self) -> bool:
+        """Whether a login works just now."""
+        try:
+            return self.ask("true", limit=CONNECT_LIMIT).status == 0
+        except RemoteError:
+            return False
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")

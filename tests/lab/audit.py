@@ -1,0 +1,73 @@
+"""Run the suite on the lab as a user would, and read what it wrote."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.guests import GUESTS
+from lab.place import HOST
+from lab.session import Session
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT = 1200
+JUDGED = {0, 1}
+"""The exit statuses of a run that looked at everything."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run's results.json."""
+
+    data: dict[str, Any]
+
+    @property
+    def controls(self) -> set[str]:
+        """Every control that this run judged by."""
+        return {result["control"] for result in self.data["results"]}
+
+    def result(self, control: str, subject: str) -> dict[str, Any]:
+        """The one result of a control for a subject."""
+        found = [r for r in self.data["results"] if (r["control"], r["subject"]) == (control, subject)]
+        assert len(found) == 1, f"{len(found)} results of {control} for {subject}"
+        return dict(found[0])
+
+    def outcome(self, control: str, subject: str) -> str:
+        """The word of one result."""
+        return str(self.result(control, subject)["outcome"])
+
+
+def run(
+    lab: Session, directory: Path, running: Iterable[str], *, nested: str, persistence: str = "effective"
+) -> Report:
+    """Audit the host, the guests that run over their own ssh, and the others by their definitions."""
+    directory.mkdir()
+    inventory = directory / "inventory.json"
+    inventory.write_text(json.dumps(_inventory(set(running), nested, persistence)))
+    command = [sys.executable, "-m", "pytest", f"--inventory={inventory}", f"--report-dir={directory}"]
+    # Emulation on a busy machine is slower than any host worth giving up on.
+    command += [f"--ssh-config={lab.place.ssh_config}", "--connect-timeout=120", "--probe-timeout=600"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert done.returncode in JUDGED, f"the suite ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    report = Report(json.loads((directory / "latest/results.json").read_text()))
+    unseen = [result for result in report.data["results"] if result["outcome"] == "error"]
+    assert not unseen, f"everything in the lab can be looked at: {unseen}"
+    return report
+
+
+def _inventory(running: set[str], nested: str, persistence: str) -> dict[str, Any]:
+    """JSON is YAML."""
+    guests: dict[str, dict[str, str]] = {}
+    for guest in GUESTS:
+        guests[guest.name] = {"domain": guest.name}
+        if guest.name in running:
+            guests[guest.name] |= {"address": f"ssh://root@{guest.address}", "via": "host"}
+    policy = {"nested": nested, "persistence": persistence}
+    return {"policy": policy, "hosts": {HOST: {"address": f"ssh://{HOST}", "guests": guests}}}

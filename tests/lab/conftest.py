@@ -1,0 +1,67 @@
+"""The end-to-end tests: a lab that is up, and up again after them where it was before."""
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from lab import scenario
+from lab.place import from_environment
+from lab.progress import say
+from lab.session import TRIES, Session
+
+HERE = Path(__file__).resolve().parent
+HOST_DIED = pytest.StashKey[bool]()
+
+
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Leave these tests to those who ask for them by path: they take minutes and 5 GB of memory."""
+    asked = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
+    return None if any(path.is_relative_to(HERE) for path in asked) else True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Run a test again, in a new lab, when the host died under it: that judges the emulation, not the suite.
+
+    Nothing else is tried twice, and a host that dies at every try fails the test.
+    """
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports: list[pytest.TestReport] = []
+    for _ in range(TRIES):
+        item.stash[HOST_DIED] = False
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        if not item.stash[HOST_DIED]:
+            break
+        say(f"\nthe host died in {item.name}: all is set up anew")
+        item.session._setupstate.teardown_exact(None)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Look at once whether the host died: the end of the tests ends it too."""
+    report = yield
+    if report.failed and call.when != "teardown" and "lab" in getattr(item, "fixturenames", ()):
+        item.stash[HOST_DIED] = not Session(from_environment()).is_up()
+    return report
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Session]:
+    session = Session(from_environment())
+    was_up = session.is_up()
+    session.up()
+    for name in scenario.active(session):
+        scenario.play(session, name, undo=True)
+    yield session
+    if was_up and session.is_up():
+        session.reset()
+    else:
+        session.down()
