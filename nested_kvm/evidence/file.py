@@ -130,7 +130,7 @@ def _bundle_or_why(path: Path) -> Bundle:
     try:
         return read_bundle(path)
     except EvidenceUnusable as error:
-        target = Target(unquote(path.stem), TargetLevel.AUTO, Address.parse("local://"), Policy())
+        target = Target(unquote(path.stem), TargetLevel.AUTO, Address(str(path), "evidence"), Policy())
         return unusable_bundle(target, error)
 
 
