@@ -1,7 +1,7 @@
 """The chain on which nesting hangs, from the L0's CPU to an answering L2: what was seen of each link."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -175,6 +175,23 @@ def walk(pair: Pair) -> Iterator[SeenLink]:
     for name, look in _LOOKS.items():
         yield _seen(name, look, pair)
     yield SeenLink(LinkName.L2_BOOT, LinkState.NOTCHECKED, "no L2 was started")
+
+
+def first_break(pair: Pair) -> SeenLink | None:
+    """The first broken link; where all before `l1-cpu` hold and it does not, nothing that was read says why."""
+    before: list[SeenLink] = []
+    for link in walk(pair):
+        if link.finding is not None:
+            return _undiagnosed(link, before)
+        before.append(link)
+    return None
+
+
+def _undiagnosed(link: SeenLink, before: list[SeenLink]) -> SeenLink:
+    finding = link.finding
+    if finding is None or link.name is not LinkName.L1_CPU or any(each.state is not LinkState.HOLDS for each in before):
+        return link
+    return replace(link, finding=Finding(Cause.UNDIAGNOSED, finding.message, *finding.evidence))
 
 
 def _seen(name: LinkName, look: Callable[[Pair], None], pair: Pair) -> SeenLink:

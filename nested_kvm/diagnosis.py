@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from nested_kvm.cause import Cause
-from nested_kvm.chain import LinkName, LinkState, Pair, SeenLink, walk
+from nested_kvm.chain import LinkName, LinkState, Pair, SeenLink, first_break, walk
 from nested_kvm.control import Level
 from nested_kvm.remediation import remediation
 from nested_kvm.subject import Fleet, Subject
@@ -44,9 +44,9 @@ def _diagnose(fleet: Fleet, guest: Subject) -> Diagnosis:
     target = guest.machine.target
     pair = Pair(fleet.machines.get(target.host or ""), guest.machine)
     links = tuple(walk(pair))
-    for link in links:
-        if link.finding is not None:
-            return _broken(fleet, guest, link, links)
+    broken = first_break(pair)
+    if broken is not None and broken.finding is not None:
+        return _broken(fleet, guest, broken.name, broken.finding, links)
     unseen = [link for link in links if link.state is LinkState.UNSEEN]
     if unseen:
         cause = _out_of_reach(fleet, guest)
@@ -55,22 +55,17 @@ def _diagnose(fleet: Fleet, guest: Subject) -> Diagnosis:
     return Diagnosis(target.name, target.host, CanNest.YES, links, "Every link was seen to hold.")
 
 
-def _broken(fleet: Fleet, guest: Subject, link: SeenLink, links: tuple[SeenLink, ...]) -> Diagnosis:
-    target, finding = guest.machine.target, link.finding
-    if finding is None:
-        raise ValueError(f"{link.name} is not broken")
-    before = links[: links.index(link)]
-    if link.name is LinkName.L1_CPU and all(each.state is LinkState.HOLDS for each in before):
-        finding = Finding(Cause.UNDIAGNOSED, finding.message, *finding.evidence)
+def _broken(fleet: Fleet, guest: Subject, link: LinkName, finding: Finding, links: tuple[SeenLink, ...]) -> Diagnosis:
+    target = guest.machine.target
     return Diagnosis(
         target.name,
         target.host,
         CanNest.NO,
         links,
         f"{finding.cause.explanation} ({finding.message})",
-        broken_link=link.name,
+        broken_link=link,
         cause=finding.cause,
-        remediation=tuple(remediation(_where(fleet, guest, link.name), finding)),
+        remediation=tuple(remediation(_where(fleet, guest, link), finding)),
     )
 
 

@@ -172,6 +172,43 @@ def _install_kernel(_subject: Subject, _finding: Finding) -> list[str]:
     ]
 
 
+def _close_device(_subject: Subject, _finding: Finding) -> list[str]:
+    return [
+        'printf \'KERNEL=="kvm", GROUP="kvm", MODE="0660"\\n\' > /etc/udev/rules.d/99-kvm-group.rules',
+        "udevadm control --reload && udevadm trigger --name-match=kvm",
+        "ls -l /dev/kvm",
+    ]
+
+
+def _switch_assists_on(subject: Subject, finding: Finding) -> list[str]:
+    names = [item.source.rpartition("/")[2] for item in finding.evidence if item.text in {"N", "0"}]
+    options = " ".join(f"{name}=1" for name in names)
+    write = f"printf 'options {_module(subject)} {options}\\n' > /etc/modprobe.d/zz-kvm-assists.conf"
+    return [*_shut_down_first(subject), write, *_reload_now(subject)]
+
+
+def _look_at_lines(subject: Subject, finding: Finding) -> list[str]:
+    places = [re.fullmatch(r"(/[^:]+):(\d+)", item.source) for item in finding.evidence]
+    show = [f"sed -n {place[2]}p {shlex.quote(place[1])}  # mend or remove it" for place in places if place]
+    return [*show, f"modprobe --show-depends {_module(subject)}  # what kmod makes of the rest"]
+
+
+def _update_kernel(_subject: Subject, _finding: Finding) -> list[str]:
+    return [
+        "grep . /sys/devices/system/cpu/vulnerabilities/itlb_multihit /sys/devices/system/cpu/vulnerabilities/l1tf",
+        "# update the kernel and the CPU's microcode, take mitigations=off from the command line, and reboot",
+    ]
+
+
+def _compare_uuids(subject: Subject, _finding: Finding) -> list[str]:
+    domain = shlex.quote(subject.machine.target.domain or subject.name)
+    return [
+        f"virsh domuuid {domain}  # on its host",
+        "cat /sys/class/dmi/id/product_uuid  # in the guest",
+        f"virsh domifaddr {domain} --source agent  # on its host: the address for the inventory",
+    ]
+
+
 def _replace_other(subject: Subject, _finding: Finding) -> list[str]:
     return [
         "# stop VirtualBox's or VMware's machines first",
@@ -196,9 +233,17 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.CMDLINE_OVERRIDES: _mend_cmdline,
     Cause.RELOAD_PENDING: _reload,
     Cause.NOT_EXPLICIT: _persist,
+    Cause.DEV_KVM_WORLD_ACCESSIBLE: _close_device,
+    Cause.ASSIST_OFF: _switch_assists_on,
+    Cause.DEAD_LINE: _look_at_lines,
+    Cause.CONTRADICTED_LINE: _look_at_lines,
+    Cause.LOAD_BLOCKED: _look_at_lines,
+    Cause.MITIGATION_MISSING: _update_kernel,
+    Cause.FLAG_NOT_GUARANTEED: _edit_domain("require={flag}"),
+    Cause.WRONG_GUEST: _compare_uuids,
     Cause.LIBVIRT_UNREACHABLE: _start_libvirt,
     Cause.DOMAIN_EMULATED: _run_under_kvm,
-    Cause.FEATURE_DISABLED: _edit_domain("{flag}=require"),
+    Cause.FEATURE_DISABLED: _edit_domain("require={flag}"),
     Cause.HOST_MODEL_DROPS_SVM: _edit_domain("host-model,require={flag}"),
     Cause.NAMED_MODEL_LACKS_FLAG: _edit_domain("host-passthrough,clearxml=yes"),
     Cause.WRONG_VENDOR_FEATURE: _edit_domain("host-passthrough,clearxml=yes"),

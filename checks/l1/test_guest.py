@@ -2,13 +2,18 @@ from nested_kvm import (
     Cause,
     Cpu,
     Finding,
+    Identity,
     KernelLog,
     KernelModules,
     KvmDevice,
     KvmModule,
     Nested,
+    NotApplicable,
+    Pair,
     Policy,
     Severity,
+    Target,
+    Undecided,
     control,
     require,
 )
@@ -51,3 +56,18 @@ def test_the_guests_own_kvm_is_ready(
         raise Finding(Cause.MODULE_LOAD_FAILED, message, *kernel_log.load_refused)
     missing = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else f"{kvm_module.name} is not loaded"
     raise Finding(Cause.MODULE_NOT_LOADED, missing, *kvm_module.evidence, *kvm_device.evidence)
+
+
+@control("L1-CPU-02", severity=Severity.MEDIUM, causes=[Cause.WRONG_GUEST], architectures=None)
+def test_it_is_the_guest_that_the_inventory_names(pair: Pair, identity: Identity, target: Target) -> None:
+    """The guest is the one that the inventory names.
+
+    libvirt gives a guest its domain's uuid; behind an address that was given away, or the wrong host, another
+    machine answers for it.
+    """
+    if target.host is None:
+        raise NotApplicable("the inventory names no host and no domain of it")
+    if identity.uuid is None:
+        raise Undecided(f"its uuid is not shown{'' if identity.is_root else ': only root may read it'}")
+    message = f"it says {identity.uuid}, and the domain is {pair.domain.uuid}"
+    require(identity.is_domain(pair.domain.uuid), Cause.WRONG_GUEST, message, *pair.domain.evidence)

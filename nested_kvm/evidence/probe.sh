@@ -204,6 +204,7 @@ main() {
     node /dev/kvm
     file /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name /sys/class/dmi/id/product_uuid
     kmod
+    file /sys/devices/system/cpu/vulnerabilities/itlb_multihit /sys/devices/system/cpu/vulnerabilities/l1tf
     matching 'kvm|svm|vmx|vboxdrv|vmmon' dmesg
     libvirt "${3:-never}" "${4:-qemu:///system}"
     printf '@%s done\n' "$nonce"

@@ -4,6 +4,7 @@ from functools import cached_property
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.facts.assists import Assists, assists_of
 from nested_kvm.facts.cpu import Cpu, cpu_of
 from nested_kvm.facts.domain import Domain, domain_of
 from nested_kvm.facts.holders import Holders
@@ -14,7 +15,9 @@ from nested_kvm.facts.kvm_device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm_module import KvmModule, kvm_module_of
 from nested_kvm.facts.libvirt import Libvirt, libvirt_of
 from nested_kvm.facts.load_outcome import NextLoad
-from nested_kvm.facts.persistence import next_load_of
+from nested_kvm.facts.mitigations import Mitigations, mitigations_of
+from nested_kvm.facts.nested_lines import NestedLines, nested_lines_of
+from nested_kvm.facts.persistence import CMDLINE, modprobe_configuration_of, next_load_of
 from nested_kvm.inventory.target import TargetLevel
 
 
@@ -78,6 +81,22 @@ class Machine:
         except ObservationError:
             running = ()
         return Holders(running, self.kvm_module.use_count)
+
+    @cached_property
+    def assists(self) -> Assists:
+        """The hardware assists that its KVM module uses."""
+        return assists_of(self.cpu, self.kvm_module)
+
+    @cached_property
+    def mitigations(self) -> Mitigations:
+        """What its kernel says of attacks from guests."""
+        return mitigations_of(self.bundle)
+
+    @cached_property
+    def nested_lines(self) -> NestedLines:
+        """The lines of its modprobe.d that name nested, or keep the module from loading."""
+        configuration = modprobe_configuration_of(self.bundle)
+        return nested_lines_of(configuration, self.next_load, self.kvm_module.name, self.bundle.text(CMDLINE))
 
     @cached_property
     def libvirt(self) -> Libvirt:
