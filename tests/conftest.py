@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.needs import missing
 
-pytest_plugins = ("tests.support.sshd",)
+pytest_plugins = ("pytester", "tests.support.sshd")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,15 +3,7 @@
 from nested_kvm.connection.connection import STDERR_KEPT, Answer
 from nested_kvm.connection.deadline import Deadline
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
-
-_TEXT_SHOWN = 300
-
-
-def printable(data: object) -> str:
-    """Make one short line of what a target sent: no control characters, no markup of a terminal."""
-    text = data.decode(errors="replace") if isinstance(data, bytes | bytearray) else str(data)
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return line if len(line) <= _TEXT_SHOWN else f"{line[:_TEXT_SHOWN]}…"
+from nested_kvm.text import printable
 
 
 class Gathered:

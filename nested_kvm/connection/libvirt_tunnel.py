@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from nested_kvm.connection.connection import Stream, StreamConnection
 from nested_kvm.connection.deadline import Deadline, closing_at
-from nested_kvm.connection.gathered import printable
 from nested_kvm.errors import ConnectionFailed, UsageError
+from nested_kvm.text import printable
 
 READ_ONLY_SOCKET = "/var/run/libvirt/libvirt-sock-ro"
 READ_WRITE_SOCKET = "/var/run/libvirt/libvirt-sock"

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Iterable
 
 from nested_kvm.connection.connection import Answer
-from nested_kvm.connection.gathered import printable
 from nested_kvm.errors import ConnectionFailed
+from nested_kvm.text import printable
 
 ONE_COMMAND = 'exec /bin/sh -c "$1" </dev/null'
 """A script that runs its argument as Testinfra means it: without standard input."""

@@ -16,9 +16,10 @@ from nested_kvm.connection.connection import DEFAULT_CONNECT_TIMEOUT, Answer, Se
 from nested_kvm.connection.credentials import Credentials
 from nested_kvm.connection.deadline import Deadline, closing_at
 from nested_kvm.connection.gathered import Gathered
+from nested_kvm.connection.paramiko_channel import TRANSPORT_ERRORS, Transport
 from nested_kvm.connection.shell import ONE_COMMAND, shell, standard_input, sudo_command, without_sudo_mark
 from nested_kvm.connection.ssh_config import SshConfig
-from nested_kvm.connection.transport import TRANSPORT_ERRORS, Transport, agree_on_keys, dial, log_in, reason
+from nested_kvm.connection.transport import agree_on_keys, dial, log_in, reason
 from nested_kvm.connection.trust import SSH_PORT, Trust
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
 from nested_kvm.inventory.address import Address

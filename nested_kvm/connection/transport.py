@@ -4,23 +4,19 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import paramiko
 from paramiko.ssh_exception import PartialAuthentication
-from typing_extensions import override
 
 from nested_kvm.connection.credentials import Credentials
 from nested_kvm.connection.deadline import Deadline
-from nested_kvm.connection.gathered import printable
+from nested_kvm.connection.paramiko_channel import TRANSPORT_ERRORS, Transport
 from nested_kvm.connection.trust import Trust
 from nested_kvm.errors import ConnectionFailed, LoginRejected, ObservationError
+from nested_kvm.text import printable
 
-TRANSPORT_ERRORS = (paramiko.SSHException, EOFError, OSError)
-"""Everything that paramiko's calls raise when a connection breaks."""
-
-_JOIN_SECONDS = 2.0
 _SHORTEST_TRY = 0.001
 _MARGIN = 5.0
 
@@ -34,28 +30,6 @@ def reason(error: Exception | None) -> str:
     if isinstance(error, paramiko.ChannelException):
         return printable(error.text)
     return printable(error or "") or "no reason given"
-
-
-class Transport(paramiko.Transport):
-    """paramiko's, with errors of its own kind only, and nothing left over when it is closed."""
-
-    @override
-    def get_exception(self) -> Exception | None:
-        """Return what ended the connection. A malformed packet makes paramiko's thread fail in any way."""
-        error = super().get_exception()
-        if error is None or isinstance(error, TRANSPORT_ERRORS):
-            return error
-        return paramiko.SSHException(f"it does not speak SSH as it should ({error})")
-
-    @override
-    def close(self) -> None:
-        with suppress(OSError, EOFError):
-            self.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads
-        super().close()
-        self.packetizer.complete_handshake()  # ends the timer of a handshake that never was
-        self.sock.close()
-        if self.is_alive() and self is not threading.current_thread():
-            self.join(_JOIN_SECONDS)
 
 
 def dial(host: str, port: int, deadline: Deadline, where: str) -> socket.socket:
@@ -72,12 +46,18 @@ def dial(host: str, port: int, deadline: Deadline, where: str) -> socket.socket:
     for index, (*_, address) in enumerate(found):
         share = max(deadline.remaining / (len(found) - index), _SHORTEST_TRY)
         try:
-            return socket.create_connection((str(address[0]), port), timeout=share)
+            return _undelayed(socket.create_connection((str(address[0]), port), timeout=share))
         except TimeoutError:
             problems[f"no answer within {deadline.seconds:g} s (--connect-timeout)"] = None
         except OSError as error:
             problems[error.strerror or str(error)] = None
     raise ConnectionFailed(f"{where}: it cannot be reached ({', '.join(problems)}): is it up, and is the port right?")
+
+
+def _undelayed(sock: socket.socket) -> socket.socket:
+    """Send small packets at once: SSH's are, and each waits for an answer (Nagle's algorithm, tcp(7))."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def agree_on_keys(sock: socket.socket | paramiko.Channel, trust: Trust, deadline: Deadline, where: str) -> Transport:

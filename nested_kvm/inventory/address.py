@@ -12,7 +12,7 @@ from nested_kvm.errors import InventoryError
 SSH_SCHEMES = frozenset({"ssh", "paramiko", "safe-ssh"})
 """Testinfra's names for SSH: all of them mean the suite's own in-process connection."""
 
-OTHER_SCHEMES = frozenset({"local", "docker", "podman", "kubectl", "lxc", "openshift", "salt", "ansible", "chroot"})
+OTHER_SCHEMES = frozenset({"local", "docker", "podman", "kubectl", "lxc", "openshift", "chroot"})
 """Testinfra's other backends: each carries the same probe."""
 
 AGENT = "agent"

@@ -14,6 +14,7 @@ from nested_kvm.errors import ConnectionFailed, LimitExceeded
 from nested_kvm.inventory.address import Address
 from tests.support.misbehaving import MisbehavingServer
 from tests.support.sshd import free_port, make_key
+from tests.support.threads import threads_are_back_at
 
 Behaviour = Callable[[socket.socket], None]
 
@@ -96,7 +97,7 @@ def test_a_host_that_does_not_agree_on_ssh_ends_in_time(behaviour: Behaviour, re
         assert time.monotonic() - start < LIMIT + SLACK
     assert str(caught.value).startswith(f"kvm-a (127.0.0.1 port {port}): ")
     assert "\n" not in str(caught.value)
-    assert threading.active_count() == before
+    assert threads_are_back_at(before)
 
 
 def test_what_a_host_says_never_reaches_the_terminal_as_it_is(empty: Path) -> None:
@@ -155,7 +156,7 @@ class TestAfterTheKeyExchange:
             with pytest.raises(ConnectionFailed, match=r"it does not decide on the login of root within 0\.6 s"):
                 connect(server.address, settings(config), name="kvm-a")
             assert time.monotonic() - start < LIMIT + SLACK
-        assert threading.active_count() == before
+        assert threads_are_back_at(before)
 
     def test_a_hang_at_execution_ends_in_time(self, config: Path) -> None:
         before = threading.active_count()
@@ -165,7 +166,7 @@ class TestAfterTheKeyExchange:
             with closing(connection), pytest.raises(LimitExceeded, match=r"no complete answer within 0\.6 s"):
                 connection.execute("true")
             assert time.monotonic() - start < LIMIT + SLACK
-        assert threading.active_count() == before
+        assert threads_are_back_at(before)
 
     def test_a_refused_execution_is_an_error(self, config: Path) -> None:
         with MisbehavingServer(refuses_execution=True) as server:

@@ -16,6 +16,7 @@ from nested_kvm.connection.ssh import SshConnection
 from nested_kvm.errors import ConnectionFailed, HostKeyRejected, LimitExceeded
 from nested_kvm.inventory.address import Address
 from tests.support.sshd import Sshd, SshdFactory, free_port
+from tests.support.threads import threads_are_back_at
 
 pytestmark = [pytest.mark.needs("sshd"), pytest.mark.needs("accounts")]
 
@@ -50,7 +51,8 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(start_sshd: SshdFactory, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
     port = free_port()
-    first, second = (start_sshd(host=address, port=port) for address in ("127.0.0.2", "127.0.0.3"))
+    many = ["MaxStartups 200"]
+    first, second = (start_sshd(host=host, port=port, settings=many) for host in ("127.0.0.2", "127.0.0.3"))
     hosts = (start_sshd(hosts=["127.0.0.2 guest.lan"]), start_sshd(hosts=["127.0.0.3 guest.lan"]))
     return Fleet(hosts, (first, second), tmp_path_factory.mktemp("fleet"))
 
@@ -74,6 +76,22 @@ def test_five_guests_at_once_are_one_login_on_the_host(fleet: Fleet) -> None:
     assert answers == [f"{name}\n".encode() for name in GUEST_NAMES]
     after = fleet.hosts[0].logins, fleet.hosts[0].executions, fleet.guests[0].logins
     assert after == (before[0] + 1, before[1], before[2] + 5)
+
+
+def test_guests_that_come_and_go_do_not_break_the_hosts_connection(fleet: Fleet) -> None:
+    names = [f"vm-{number}" for number in range(90)]
+    settings = fleet.settings(fleet.guests[0].known_hosts(*names))
+    script = "head -c 100000 /dev/zero; echo $1"
+
+    def observe(host: SshConnection, name: str) -> bytes:
+        with closing(connect(fleet.address, settings, name=name, via=host)) as guest:
+            return guest.execute(script, name).stdout[100_000:]
+
+    logins = fleet.hosts[0].logins
+    with closing(fleet.host(settings)) as host, ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(partial(observe, host), names))
+    assert answers == [f"{name}\n".encode() for name in names]
+    assert fleet.hosts[0].logins == logins + 1
 
 
 def test_guests_with_one_address_are_told_apart_by_their_names(fleet: Fleet) -> None:
@@ -171,7 +189,7 @@ def test_nothing_is_left_of_a_guests_connection(fleet: Fleet, host: SshConnectio
     before = threading.active_count()
     settings = fleet.settings(fleet.guests[0].known_hosts(*GUEST_NAMES))
     connect(fleet.address, settings, name="ci-0", via=host).close()
-    assert threading.active_count() == before
+    assert threads_are_back_at(before)
     until = time.monotonic() + 2  # the far end closes a channel too, in its own time
     while "1 open channel" in repr(host._transport) and time.monotonic() < until:
         time.sleep(0.01)

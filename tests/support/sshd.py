@@ -145,6 +145,8 @@ class Sshd:
                 "sh",
                 *command,
             ]
+        # It must not outlive tests that are killed.
+        command = ["setpriv", "--pdeathsig", "KILL", *command]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
         self._wait_until_ready()
 
