@@ -66,7 +66,7 @@ class Audit:
     def _judged_again(self, saved: dict[str, Bundle]) -> Iterator[Bundle]:
         for target in self.inventory:
             bundle = saved.get(target.name)
-            if bundle is not None:
+            if bundle is not None and target.address is not None:
                 level = bundle.target.level
                 yield replace(bundle, target=replace(target, level=level if target.level == "auto" else target.level))
             elif target.address is not None:

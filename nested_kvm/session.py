@@ -70,6 +70,7 @@ class AuditSession:
                 progress.advance(bundle)
 
             self.audit.observe(keep)
+        self._keep_declarations()
 
     def record(self, item: str, result: Result) -> None:
         """Keep an item's result; a later one, of its teardown, takes its place."""
@@ -88,6 +89,12 @@ class AuditSession:
             write_atomically(self._directory.path / "results.json", results_json(self.run))
             self._directory.point_latest_here()
         return status
+
+    def _keep_declarations(self) -> None:
+        """Keep what is declared of guests without an address too: judged again, their domains keep their policies."""
+        for bundle in self.audit.bundles():
+            if self._directory is not None and bundle.target.address is None:
+                write_bundle(self._directory.evidence, bundle)
 
     def _uncaptured(self) -> nullcontext[None]:
         capture = self._config.pluginmanager.getplugin("capturemanager")

@@ -46,7 +46,7 @@ def _record(readings: Mapping[str, Reading], virsh: str, uuid: str) -> DomainRec
     info = _dominfo(readings.get(f"{virsh} dominfo {uuid}"))
     inactive, live = xml("dumpxml --inactive"), xml("dumpxml")
     return DomainRecord(
-        name=_name(inactive or live) or uuid,
+        name=_name(inactive or live) or info.get("Name") or uuid,
         uuid=uuid,
         state=info.get("State", "unknown"),
         is_persistent=_yes(info.get("Persistent")),

@@ -9,8 +9,9 @@ from nested_kvm.evidence.reading import Status
 from nested_kvm.verdict import Evidence
 
 SOURCE: Final = "dmesg"
+# "SVM disabled" alone is the IOMMU's shared virtual memory (drivers/iommu/intel/svm.c).
 _FIRMWARE: Final = re.compile(
-    r"disabled by bios|svm disabled|vmx \(outside txt\) disabled|virtualization.*disabled.*(bios|firmware)",
+    r"disabled by bios|svm disabled \(by bios\)|virtualization.*disabled.*(bios|firmware)",
     re.IGNORECASE,
 )
 _REFUSED: Final = re.compile(

@@ -86,12 +86,12 @@ def kvm_module_of(bundle: Bundle, vendor: Vendor) -> KvmModule:
     others = tuple(module for module in present if module not in {name, "kvm"})
     if name not in present:
         return KvmModule(name, is_loaded=False, is_built_in=False, others=others)
-    values, _ = _values(bundle, f"{MODULES}/{name}")
+    values, denied = _values(bundle, f"{MODULES}/{name}")
     parameters, unreadable = _values(bundle, f"{MODULES}/{name}/parameters")
     return KvmModule(
         name,
         is_loaded=True,
-        is_built_in="initstate" not in values,
+        is_built_in="initstate" not in {*values, *denied},
         parameters=parameters,
         unreadable=unreadable,
         use_count=int(values["refcnt"]) if values.get("refcnt", "").isdecimal() else None,

@@ -52,6 +52,6 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.DOMAIN_GIVES_FLAG: domain.edit_domain("disable={flag}"),
     Cause.POWER_CYCLE_PENDING: domain.power_cycle,
     Cause.FLAG_MISSING: host.ask_own_host,
-    Cause.FLAG_PRESENT: host.ask_own_host,
+    Cause.FLAG_PRESENT: host.withhold_flag,
     Cause.GUEST_KERNEL_LACKS_KVM: host.install_kernel,
 }

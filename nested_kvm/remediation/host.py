@@ -4,6 +4,7 @@ import re
 import shlex
 from typing import Final
 
+from nested_kvm.facts.modprobe_cmdline import PATH as CMDLINE
 from nested_kvm.remediation.places import flag_of, module_of, reload_now, show_nested, shut_down_first
 from nested_kvm.subject import Subject
 from nested_kvm.verdict import Finding
@@ -34,12 +35,14 @@ def persist_and_reload(subject: Subject, finding: Finding) -> list[str]:
 
 def mend_value(subject: Subject, finding: Finding) -> list[str]:
     """Give the very line that is wrong a value that every type of the parameter takes."""
+    if any(item.source == CMDLINE for item in finding.evidence):
+        return mend_cmdline(subject, finding)
     value = subject.policy.either(1, 0)
     lines = []
     for item in finding.evidence:
-        place = re.fullmatch(r"(/\S+\.conf):(\d+)", item.source)
+        place = re.fullmatch(r"(/.+\.conf):(\d+)", item.source)
         if place:
-            change = f"{place[2]}s/nested\\(=[^[:space:]]*\\)\\{{0,1\\}}/nested={value}/"
+            change = f"{place[2]}s/nested\\(=[^[:space:]]*\\)\\{{0,1\\}}/nested={value}/g"
             lines.append(f"sed -i.bak {shlex.quote(change)} {shlex.quote(place[1])}")
     module = module_of(subject)
     return [*lines, f"modprobe --show-depends {module}  # each nested= must be a number"]
@@ -75,6 +78,16 @@ def ask_own_host(subject: Subject, _finding: Finding) -> list[str]:
         f"# on the host of this machine: give it {flag_of(subject)} (libvirt: <cpu mode='host-passthrough'/>),",
         "# shut it down and start it; a cloud offers this for some machine types only; then verify here:",
         f"grep -cw {flag_of(subject)} /proc/cpuinfo",
+    ]
+
+
+def withhold_flag(subject: Subject, _finding: Finding) -> list[str]:
+    """Only the host of this machine can take the flag away."""
+    flag = flag_of(subject)
+    return [
+        f"# on the host of this machine: take {flag} away (libvirt: <feature policy='disable' name='{flag}'/>),",
+        "# shut it down and start it; then verify here that this prints 0:",
+        f"grep -cw {flag} /proc/cpuinfo",
     ]
 
 

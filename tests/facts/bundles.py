@@ -1,0 +1,28 @@
+"""Bundles of a few readings, for the facts that are made of them."""
+
+from datetime import UTC, datetime
+
+from hypothesis import strategies as st
+
+from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.inventory.address import Address
+from nested_kvm.inventory.target import Target, TargetLevel
+from nested_kvm.policy import Policy
+
+TARGET = Target("kvm-a", TargetLevel.L0, Address.parse("local://"), Policy(), libvirt="qemu:///system")
+
+any_text = st.text(max_size=200)
+any_status = st.sampled_from(Status)
+
+
+def bundle_of(*readings: Reading, libvirt: LibvirtAnswer | None = None, **texts: str) -> Bundle:
+    """Make a bundle of readings; `cpuinfo=…` and the like are texts that were read whole."""
+    sources = {"uname": "uname -m", "cpuinfo": "/proc/cpuinfo", "modules": "/sys/module"}
+    whole = [Reading(sources[name], Status.OK, text) for name, text in texts.items()]
+    by_source = {reading.source: reading for reading in (*whole, *readings)}
+    return Bundle(TARGET, datetime(2026, 1, 1, tzinfo=UTC), "0", by_source, libvirt=libvirt)
+
+
+def ok(source: str, text: str) -> Reading:
+    return Reading(source, Status.OK, text)

@@ -1,0 +1,134 @@
+"""The fleet of all scenarios: its inventory, its evidence, and one run of the suite over both."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+from xml.sax.saxutils import escape
+
+from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
+from nested_kvm.evidence.file import write_bundle
+from nested_kvm.evidence.libvirt_virsh import answer_of_virsh, without_virsh
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.inventory.load import load_inventory
+from nested_kvm.inventory.target import Inventory, Target
+from tests.scenarios.scenario import RECORDED, DomainCase, Scenario, scenarios
+
+ROOT = Path(__file__).parents[2]
+URI = "qemu:///system"
+_VIRSH = f"virsh -r -c {URI}"
+_OBSERVED = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class FleetRun:
+    """What the suite said of the fleet. `results` is by scenario, subject ("" is the machine) and control."""
+
+    exit_status: int
+    output: str
+    document: dict[str, Any]
+    reports: Path
+    results: dict[str, dict[tuple[str, str], dict[str, Any]]]
+
+    def outcomes(self, scenario: str) -> dict[tuple[str, str], str]:
+        return {
+            key: " ".join(filter(None, (result["outcome"], result["cause"])))
+            for key, result in self.results.get(scenario, {}).items()
+        }
+
+    def all(self) -> Iterator[dict[str, Any]]:
+        yield from self.document["results"]
+
+
+def run_fleet(folder: Path) -> FleetRun:
+    """Write inventory and evidence, and judge them as a user does: one run of pytest."""
+    inventory_file = folder / "inventory.yaml"
+    inventory_file.write_text(json.dumps(inventory()))
+    evidence = folder / "evidence"
+    evidence.mkdir()
+    for bundle in bundles(load_inventory(inventory_file)):
+        write_bundle(evidence, bundle)
+    return judge_evidence(evidence, folder / "reports", f"--inventory={inventory_file}")
+
+
+def judge_evidence(evidence: Path, reports: Path, *arguments: str) -> FleetRun:
+    command = [sys.executable, "-m", "pytest", f"--evidence={evidence}", f"--report-dir={reports}", *arguments]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    document = json.loads((reports / "latest" / "results.json").read_text())
+    results: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    for result in document["results"]:
+        name = result["target"]
+        if name in scenarios() and not result["control"].startswith("SITE-"):
+            subject = "" if result["subject"] == name else result["subject"].removeprefix(f"{name}.")
+            results.setdefault(name, {})[subject, result["control"]] = result
+    return FleetRun(done.returncode, done.stdout + done.stderr, document, reports, results)
+
+
+def inventory() -> dict[str, Any]:
+    return {"hosts": {name: _host(name, scenario) for name, scenario in scenarios().items()}}
+
+
+def _host(name: str, scenario: Scenario) -> dict[str, Any]:
+    declared = {domain: case.declared for domain, case in scenario.domains.items() if case.declared is not None}
+    return {
+        "level": scenario.level or scenario.machine.level,
+        "libvirt": scenario.libvirt or scenario.machine.libvirt,
+        **scenario.policy,
+        "guests": {f"{name}.{domain}": {"domain": domain, **policy} for domain, policy in declared.items()},
+    }
+
+
+def bundles(fleet: Inventory) -> Iterator[Bundle]:
+    for name, scenario in scenarios().items():
+        target = fleet.named(name)
+        assert target is not None
+        yield bundle(target, scenario)
+
+
+def bundle(target: Target, scenario: Scenario) -> Bundle:
+    readings = {**_domains(scenario), **scenario.all_readings()}
+    libvirt = None
+    if target.libvirt is not None:
+        cut_before = LibvirtAnswer(URI, "virsh", not_asked="the probe's answer ended before virsh was asked")
+        libvirt = cut_before if scenario.cut else answer_of_virsh(readings, URI)
+    return Bundle(target, _OBSERVED, "0", without_virsh(readings), scenario.cut, libvirt)
+
+
+def _domains(scenario: Scenario) -> dict[str, Reading]:
+    uuids = {name: str(uuid5(NAMESPACE_URL, name)) for name in scenario.domains}
+    texts = {f"{_VIRSH} list --all --uuid": "\n".join(uuids.values())}
+    for name, domain in scenario.domains.items():
+        uuid = uuids[name]
+        texts[f"{_VIRSH} dominfo {uuid}"] = _dominfo(name, domain)
+        texts[f"{_VIRSH} dumpxml --inactive {uuid}"] = _xml(name, uuid, domain, domain.inactive, domain_id=None)
+        shown = (domain.inactive, None) if domain.live is None else (domain.live, 7)
+        texts[f"{_VIRSH} dumpxml {uuid}"] = _xml(name, uuid, domain, shown[0], domain_id=shown[1])
+    return {source: Reading(source, Status.OK, text, 0) for source, text in texts.items()}
+
+
+def _dominfo(name: str, domain: DomainCase) -> str:
+    state = domain.state or ("shut off" if domain.live is None else "running")
+    persistent = "yes" if domain.persistent else "no"
+    return f"Name:           {name}\nState:          {state}\nPersistent:     {persistent}\nManaged save:   no"
+
+
+def _xml(name: str, uuid: str, domain: DomainCase, given: str, *, domain_id: int | None) -> str:
+    if given.startswith(("<domain", "<!DOCTYPE", "<?xml")):
+        return given
+    if given.endswith(".xml"):
+        text = (RECORDED / given).read_text()
+        return re.sub("<name>.*</name>", lambda _: f"<name>{escape(name)}</name>", text)
+    number = "" if domain_id is None else f" id='{domain_id}'"
+    return (
+        f"<domain type='{domain.type}'{number} xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
+        f"<name>{escape(name)}</name><uuid>{uuid}</uuid><vcpu>2</vcpu><os><type arch='x86_64'>hvm</type></os>"
+        f"{given}</domain>"
+    )
