@@ -19,14 +19,14 @@ from nested_kvm.subject import Fleet
 
 
 class Audit:
-    """The targets of one run. `observe` fills `fleet`; before it, nothing is known of any target."""
+    """The targets of one run. Before `observe`, no target of `fleet` was looked at."""
 
     def __init__(self, options: Options, root: Path) -> None:
         self.options = options
         self.inventory, self._whole, self._saved = _choose(options, root)
         self.connections = Connections(self._whole, options.settings)
-        self.fleet = Fleet([])
         self._bundles: dict[str, Bundle] = {}
+        self.fleet = self._fleet()
 
     def observe(self, when_observed: WhenObserved) -> None:
         """Look at every target, or at its saved evidence, and tell of each."""
@@ -42,7 +42,7 @@ class Audit:
             else:
                 collect(self.inventory, self.connections, self.options.settings, self.options.forks, keep)
         finally:
-            self.fleet = Fleet(Machine(bundle) for bundle in self.bundles())
+            self.fleet = self._fleet()
 
     def bundles(self) -> Iterator[Bundle]:
         """One bundle for each target, in the inventory's order."""
@@ -62,6 +62,9 @@ class Audit:
     def targets(self) -> list[TargetResult]:
         """What came of looking at each target."""
         return [_target_result(bundle) for bundle in self.bundles()]
+
+    def _fleet(self) -> Fleet:
+        return Fleet(Machine(bundle) for bundle in self.bundles())
 
     def _judged_again(self, saved: dict[str, Bundle]) -> Iterator[Bundle]:
         for target in self.inventory:

@@ -18,6 +18,7 @@ from nested_kvm.reporting.pytest_report import show_as
 from nested_kvm.reporting.terminal import write_summary
 from nested_kvm.results import Result
 from nested_kvm.session import SESSION, AuditSession
+from nested_kvm.text import printable
 
 _RESULT = "nested_kvm_result"
 
@@ -34,14 +35,14 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if option.controls:
         write_catalogue(config.rootpath, print)
         return 0
-    if option.help or option.version or option.showfixtures or option.show_fixtures_per_test or option.markers:
+    if option.help or option.version or option.markers:
         return None
     try:
         session = config.stash[SESSION] = AuditSession(config)
         if not session.only_collects:
             session.prepare_reports()
     except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError("\n".join(printable(line, 2000) for line in str(error).splitlines())) from None
     return None
 
 

@@ -37,8 +37,9 @@ class AuditSession:
 
     @property
     def only_collects(self) -> bool:
-        """Whether nothing is to be looked at: `--collect-only`."""
-        return bool(self._config.option.collectonly)
+        """Whether nothing is to be looked at: `--collect-only`, `--fixtures`."""
+        option = self._config.option
+        return bool(option.collectonly or option.showfixtures or option.show_fixtures_per_test)
 
     @property
     def report(self) -> str | None:
@@ -60,7 +61,12 @@ class AuditSession:
             option.xmlpath = str(self._directory.path / "junit.xml")
 
     def observe(self) -> None:
-        """Look at every target, tell how far it has come, and keep the evidence of each at once."""
+        """Look at every target, tell how far it has come, and keep the evidence of each at once.
+
+        Where items are only listed nothing is connected to: they are those of the targets that the inventory names.
+        """
+        if self.only_collects and self.options.evidence is None:
+            return
         targets = sum(target.address is not None for target in self.audit.inventory)
         with self._uncaptured(), ObservationProgress(targets, sys.stdout) as progress:
 

@@ -64,7 +64,7 @@ def _partial(error: ConnectionFailed | LimitExceeded, nonce: str) -> ProbeAnswer
         raise error from None
     if not answer.readings:
         raise error
-    return replace(answer, cut=f"{answer.cut} ({error})")
+    return answer if answer.cut is None else replace(answer, cut=f"{answer.cut} ({error})")
 
 
 def _complaint(answer: Answer) -> str:
