@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.catalogue import catalogue
+from nested_kvm.chain import LinkName
 from nested_kvm.control import Control
 from tests.scenarios.fleet import ROOT, FleetRun, judge_evidence
 from tests.scenarios.scenario import scenarios
 from tests.support.needs import program
+from tests.support.schema import problems
 
 CONTROLS = catalogue(ROOT)
 SHELLS = ("sh", "bash", "busybox")
@@ -49,6 +51,22 @@ def test_only_a_finding_has_a_remedy_and_every_finding_has_one(fleet_run: FleetR
         assert bool(result["remediation"]) is (result["outcome"] == "fail"), result
 
 
+def test_every_link_is_broken_by_a_scenario(fleet_run: FleetRun) -> None:
+    broken = {diagnosis["broken_link"] for diagnosis in fleet_run.document["diagnoses"]} - {None}
+    assert broken == {link.value for link in LinkName} - {LinkName.L2_BOOT.value}
+
+
+def test_every_guest_shows_its_whole_chain(fleet_run: FleetRun) -> None:
+    for diagnosis in fleet_run.document["diagnoses"]:
+        assert [link["link"] for link in diagnosis["links"]] == [link.value for link in LinkName]
+        holding = {link["state"] for link in diagnosis["links"][:-1]} == {"holds"}
+        assert (diagnosis["can_nest"] == "yes") is holding, diagnosis
+
+
+def test_the_results_keep_to_their_schema(fleet_run: FleetRun) -> None:
+    assert problems("results", fleet_run.document) == []
+
+
 def test_every_message_is_a_sentence_for_people(fleet_run: FleetRun) -> None:
     for result in fleet_run.all():
         assert result["message"].strip(), result
@@ -60,7 +78,8 @@ def test_every_remedy_is_a_shell_command(fleet_run: FleetRun, shell: str) -> Non
     path = program(shell)
     if path is None:
         pytest.skip(f"not installed: {shell}")
-    lines = {line for result in fleet_run.all() for line in result["remediation"]}
+    mended = [*fleet_run.all(), *fleet_run.document["diagnoses"]]
+    lines = {line for each in mended for line in each["remediation"]}
     assert not {line for line in lines if "\n" in line}
     done = _sh(path, "-n", script="\n".join(sorted(lines)))
     assert (done.returncode, done.stderr) == (0, "")
