@@ -11,6 +11,8 @@ from nested_kvm.facts.cpu import Cpu, Vendor
 from nested_kvm.facts.cpu_definition import Answer
 from nested_kvm.facts.domain import Domain
 from nested_kvm.facts.holders import Holders
+from nested_kvm.facts.host_shutdown import HostShutdown
+from nested_kvm.facts.hypervisors import Hypervisors
 from nested_kvm.facts.identity import Identity
 from nested_kvm.facts.kernel_log import KernelLog
 from nested_kvm.facts.kernel_modules import KernelModules
@@ -42,6 +44,8 @@ __all__ = [
     "Evidence",
     "Finding",
     "Holders",
+    "HostShutdown",
+    "Hypervisors",
     "Identity",
     "Informed",
     "KernelLog",

@@ -105,6 +105,14 @@ class Cause(Enum):
         "mitigation-missing",
         "The CPU is vulnerable to an attack from guests, and the kernel does not mitigate it.",
     )
+    SHUTDOWN_SAVES_GUESTS = (
+        "shutdown-saves-guests",
+        "The host's shutdown saves its guests with their memory, which an L1 with a running L2 does not survive.",
+    )
+    NO_HYPERVISOR_INSTALLED = (
+        "no-hypervisor-installed",
+        "The guest has no program that could run a VM under KVM.",
+    )
     LIBVIRT_UNREACHABLE = (
         "libvirt-unreachable",
         "libvirt does not answer, so its guests can neither be judged nor managed.",

@@ -15,6 +15,8 @@ from nested_kvm.facts.assists import Assists
 from nested_kvm.facts.cpu import Cpu
 from nested_kvm.facts.domain import Domain
 from nested_kvm.facts.holders import Holders
+from nested_kvm.facts.host_shutdown import HostShutdown
+from nested_kvm.facts.hypervisors import Hypervisors
 from nested_kvm.facts.identity import Identity
 from nested_kvm.facts.kernel_log import KernelLog
 from nested_kvm.facts.kernel_modules import KernelModules
@@ -123,6 +125,18 @@ def mitigations(subject: Subject) -> Mitigations:
 def nested_lines(subject: Subject) -> NestedLines:
     """The lines of the target's modprobe.d that name nested, or keep the module from loading."""
     return subject.machine.nested_lines
+
+
+@pytest.fixture
+def host_shutdown(subject: Subject) -> HostShutdown:
+    """What the target's shutdown does with its guests."""
+    return subject.machine.host_shutdown
+
+
+@pytest.fixture
+def hypervisors(subject: Subject) -> Hypervisors:
+    """The programs on the target that can run a VM."""
+    return subject.machine.hypervisors
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from nested_kvm import (
     Cause,
     Cpu,
     Finding,
+    Hypervisors,
     Identity,
     KernelLog,
     KernelModules,
@@ -71,3 +72,13 @@ def test_it_is_the_guest_that_the_inventory_names(pair: Pair, identity: Identity
         raise Undecided(f"its uuid is not shown{'' if identity.is_root else ': only root may read it'}")
     message = f"it says {identity.uuid}, and the domain is {pair.domain.uuid}"
     require(identity.is_domain(pair.domain.uuid), Cause.WRONG_GUEST, message, *pair.domain.evidence)
+
+
+@control("L1-HYP-01", severity=Severity.MEDIUM, only=Nested.REQUIRED, causes=[Cause.NO_HYPERVISOR_INSTALLED])
+def test_a_hypervisor_is_installed(hypervisors: Hypervisors) -> None:
+    """A hypervisor that can use KVM is installed in the guest.
+
+    With the flag, the module and the device all there, it still takes a program to run an L2.
+    """
+    message = "no virtual machine monitor is in PATH"
+    require(bool(hypervisors.paths), Cause.NO_HYPERVISOR_INSTALLED, message, *hypervisors.evidence)

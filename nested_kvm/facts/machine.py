@@ -8,6 +8,8 @@ from nested_kvm.facts.assists import Assists, assists_of
 from nested_kvm.facts.cpu import Cpu, cpu_of
 from nested_kvm.facts.domain import Domain, domain_of
 from nested_kvm.facts.holders import Holders
+from nested_kvm.facts.host_shutdown import HostShutdown, host_shutdown_of
+from nested_kvm.facts.hypervisors import Hypervisors, hypervisors_of
 from nested_kvm.facts.identity import Identity, identity_of
 from nested_kvm.facts.kernel_log import KernelLog, kernel_log_of
 from nested_kvm.facts.kernel_modules import KernelModules, kernel_modules_of
@@ -97,6 +99,16 @@ class Machine:
         """The lines of its modprobe.d that name nested, or keep the module from loading."""
         configuration = modprobe_configuration_of(self.bundle)
         return nested_lines_of(configuration, self.next_load, self.kvm_module.name, self.bundle.text(CMDLINE))
+
+    @cached_property
+    def host_shutdown(self) -> HostShutdown:
+        """What its shutdown does with its guests."""
+        return host_shutdown_of(self.bundle)
+
+    @cached_property
+    def hypervisors(self) -> Hypervisors:
+        """The programs on it that can run a VM."""
+        return hypervisors_of(self.bundle)
 
     @cached_property
     def libvirt(self) -> Libvirt:

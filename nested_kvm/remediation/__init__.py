@@ -44,6 +44,8 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.FLAG_NOT_GUARANTEED: domain.edit_domain("require={flag}"),
     Cause.WRONG_GUEST: domain.compare_uuids,
     Cause.UNDIAGNOSED: domain.look_deeper,
+    Cause.SHUTDOWN_SAVES_GUESTS: host.shut_guests_down,
+    Cause.NO_HYPERVISOR_INSTALLED: host.install_hypervisor,
     Cause.LIBVIRT_UNREACHABLE: host.start_libvirt,
     Cause.DOMAIN_EMULATED: domain.run_under_kvm,
     Cause.FEATURE_DISABLED: domain.edit_domain("require={flag}"),

@@ -147,3 +147,21 @@ def install_kernel(_subject: Subject, _finding: Finding) -> list[str]:
         "modinfo -n kvm_intel kvm_amd  # what this kernel brings",
         "# install the distribution's full kernel (not a minimal or cloud flavour without kvm) and reboot the guest",
     ]
+
+
+def shut_guests_down(_subject: Subject, _finding: Finding) -> list[str]:
+    """Have guests shut down, not saved."""
+    return [
+        "[ -d /etc/sysconfig ] && file=/etc/sysconfig/libvirt-guests || file=/etc/default/libvirt-guests",
+        'sed -i.bak \'/^[[:space:]]*ON_SHUTDOWN=/d\' "$file"; echo ON_SHUTDOWN=shutdown >> "$file"',
+        "sed -i.bak '/^[[:space:]]*auto_shutdown_try_save/d' /etc/libvirt/qemu.conf",
+        'grep -H ON_SHUTDOWN "$file"; grep auto_shutdown /etc/libvirt/qemu.conf  # read at the next shutdown',
+    ]
+
+
+def install_hypervisor(_subject: Subject, _finding: Finding) -> list[str]:
+    """Install the distribution's QEMU."""
+    return [
+        "apt-get install qemu-system-x86 || dnf install qemu-kvm || zypper install qemu-x86",
+        "command -v qemu-system-x86_64 qemu-kvm /usr/libexec/qemu-kvm",
+    ]
