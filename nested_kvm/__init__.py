@@ -22,6 +22,7 @@ from nested_kvm.facts.libvirt import Libvirt
 from nested_kvm.facts.load_outcome import Authority, NextLoad
 from nested_kvm.facts.mitigations import Mitigations
 from nested_kvm.facts.nested_lines import NestedLines
+from nested_kvm.facts.next_cmdline import NextCmdline
 from nested_kvm.inventory.target import Target
 from nested_kvm.policy import Nested, Persistence, Policy
 from nested_kvm.verdict import (
@@ -56,6 +57,7 @@ __all__ = [
     "Mitigations",
     "Nested",
     "NestedLines",
+    "NextCmdline",
     "NextLoad",
     "NotApplicable",
     "NotChecked",

@@ -26,6 +26,7 @@ from nested_kvm.facts.libvirt import Libvirt
 from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations
 from nested_kvm.facts.nested_lines import NestedLines
+from nested_kvm.facts.next_cmdline import NextCmdline
 from nested_kvm.inventory.target import Target
 from nested_kvm.judgement import check_applies
 from nested_kvm.policy import Policy
@@ -125,6 +126,12 @@ def mitigations(subject: Subject) -> Mitigations:
 def nested_lines(subject: Subject) -> NestedLines:
     """The lines of the target's modprobe.d that name nested, or keep the module from loading."""
     return subject.machine.nested_lines
+
+
+@pytest.fixture
+def next_cmdline(subject: Subject) -> NextCmdline:
+    """What the next boot's command line says of the target's KVM module."""
+    return subject.machine.next_cmdline
 
 
 @pytest.fixture

@@ -214,6 +214,21 @@ shutdown() {
     settings '^[[:blank:]]*auto_shutdown_' /etc/libvirt/qemu.conf
 }
 
+# The next boot's command line, as the boot loaders' files have it; grub's may hold a password as well.
+boot() {
+    settings '^[[:blank:]]*(export[[:blank:]]+)?GRUB_CMDLINE_LINUX(_DEFAULT)?[+]?=' /etc/default/grub
+    names /etc/default/grub.d
+    for path in /etc/default/grub.d/*.cfg; do
+        if [ -f "$path" ]; then settings '^[[:blank:]]*(export[[:blank:]]+)?GRUB_CMDLINE_LINUX(_DEFAULT)?[+]?=' "$path"; fi
+    done
+    file /etc/kernel/cmdline
+    names /boot/loader/entries
+    for path in /boot/loader/entries/*.conf; do
+        if [ -f "$path" ]; then settings '^options[[:blank:]]' "$path"; fi
+    done
+    settings '^kernelopts=' /boot/grub2/grubenv
+}
+
 main() {
     nonce=${1:-$(cat /proc/sys/kernel/random/uuid 2>/dev/null || echo "$$-$(date +%s)")}
     seconds=${2:-10}
@@ -228,6 +243,7 @@ main() {
     file /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name /sys/class/dmi/id/product_uuid
     kmod
     file /sys/devices/system/cpu/vulnerabilities/itlb_multihit /sys/devices/system/cpu/vulnerabilities/l1tf
+    boot
     monitors
     shutdown
     matching 'kvm|svm|vmx|vboxdrv|vmmon' dmesg

@@ -19,6 +19,7 @@ from nested_kvm.facts.libvirt import Libvirt, libvirt_of
 from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations, mitigations_of
 from nested_kvm.facts.nested_lines import NestedLines, nested_lines_of
+from nested_kvm.facts.next_cmdline import NextCmdline, next_cmdline_of
 from nested_kvm.facts.persistence import CMDLINE, modprobe_configuration_of, next_load_of
 from nested_kvm.inventory.target import TargetLevel
 
@@ -99,6 +100,11 @@ class Machine:
         """The lines of its modprobe.d that name nested, or keep the module from loading."""
         configuration = modprobe_configuration_of(self.bundle)
         return nested_lines_of(configuration, self.next_load, self.kvm_module.name, self.bundle.text(CMDLINE))
+
+    @cached_property
+    def next_cmdline(self) -> NextCmdline:
+        """What the next boot's command line says of its KVM module."""
+        return next_cmdline_of(self.bundle, self.kvm_module.name)
 
     @cached_property
     def host_shutdown(self) -> HostShutdown:
