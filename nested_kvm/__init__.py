@@ -4,11 +4,15 @@ These names are what a check may import.
 """
 
 from nested_kvm.cause import Cause
+from nested_kvm.chain import Pair, first_break
 from nested_kvm.control import Severity, control
+from nested_kvm.facts.assists import Assists
 from nested_kvm.facts.cpu import Cpu, Vendor
 from nested_kvm.facts.cpu_definition import Answer
 from nested_kvm.facts.domain import Domain
 from nested_kvm.facts.holders import Holders
+from nested_kvm.facts.host_shutdown import HostShutdown
+from nested_kvm.facts.hypervisors import Hypervisors
 from nested_kvm.facts.identity import Identity
 from nested_kvm.facts.kernel_log import KernelLog
 from nested_kvm.facts.kernel_modules import KernelModules
@@ -16,6 +20,9 @@ from nested_kvm.facts.kvm_device import KvmDevice
 from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.libvirt import Libvirt
 from nested_kvm.facts.load_outcome import Authority, NextLoad
+from nested_kvm.facts.mitigations import Mitigations
+from nested_kvm.facts.nested_lines import NestedLines
+from nested_kvm.facts.next_cmdline import NextCmdline
 from nested_kvm.inventory.target import Target
 from nested_kvm.policy import Nested, Persistence, Policy
 from nested_kvm.verdict import (
@@ -30,6 +37,7 @@ from nested_kvm.verdict import (
 
 __all__ = [
     "Answer",
+    "Assists",
     "Authority",
     "Cause",
     "Cpu",
@@ -37,6 +45,8 @@ __all__ = [
     "Evidence",
     "Finding",
     "Holders",
+    "HostShutdown",
+    "Hypervisors",
     "Identity",
     "Informed",
     "KernelLog",
@@ -44,10 +54,14 @@ __all__ = [
     "KvmDevice",
     "KvmModule",
     "Libvirt",
+    "Mitigations",
     "Nested",
+    "NestedLines",
+    "NextCmdline",
     "NextLoad",
     "NotApplicable",
     "NotChecked",
+    "Pair",
     "Persistence",
     "Policy",
     "Severity",
@@ -55,5 +69,6 @@ __all__ = [
     "Undecided",
     "Vendor",
     "control",
+    "first_break",
     "require",
 ]

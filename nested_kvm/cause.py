@@ -37,6 +37,10 @@ class Cause(Enum):
         "dev-kvm-missing",
         "/dev/kvm is not there, or is not the kernel's KVM device, so no VM can run under KVM.",
     )
+    DEV_KVM_WORLD_ACCESSIBLE = (
+        "dev-kvm-world-accessible",
+        "/dev/kvm is open to every account of the machine, not to its group only.",
+    )
     MODULE_NOT_LOADED = (
         "module-not-loaded",
         "The KVM module of this CPU's vendor is not loaded.",
@@ -56,6 +60,10 @@ class Cause(Enum):
     NESTED_ON = (
         "nested-on",
         "The running KVM module offers nested virtualization, which the policy forbids.",
+    )
+    ASSIST_OFF = (
+        "assist-off",
+        "A hardware assist that nested guests depend on is switched off, although the CPU offers it.",
     )
     PERSISTED_VALUE_INVALID = (
         "persisted-value-invalid",
@@ -80,6 +88,30 @@ class Cause(Enum):
     NOT_EXPLICIT = (
         "not-explicit",
         "No configuration line that the kernel will see says so; it rests on the kernel's default.",
+    )
+    DEAD_LINE = (
+        "dead-line",
+        "A configuration line that names nested is never read: whoever wrote it believes otherwise.",
+    )
+    CONTRADICTED_LINE = (
+        "contradicted-line",
+        "A configuration line that sets nested is overridden by another.",
+    )
+    LOAD_BLOCKED = (
+        "load-blocked",
+        "The configuration keeps the KVM module from loading at boot.",
+    )
+    MITIGATION_MISSING = (
+        "mitigation-missing",
+        "The CPU is vulnerable to an attack from guests, and the kernel does not mitigate it.",
+    )
+    SHUTDOWN_SAVES_GUESTS = (
+        "shutdown-saves-guests",
+        "The host's shutdown saves its guests with their memory, which an L1 with a running L2 does not survive.",
+    )
+    NO_HYPERVISOR_INSTALLED = (
+        "no-hypervisor-installed",
+        "The guest has no program that could run a VM under KVM.",
     )
     LIBVIRT_UNREACHABLE = (
         "libvirt-unreachable",
@@ -113,6 +145,10 @@ class Cause(Enum):
         "power-cycle-pending",
         "A domain keeps the CPU it was started with until it is shut down and started: no reboot helps.",
     )
+    FLAG_NOT_GUARANTEED = (
+        "flag-not-guaranteed",
+        "The definition lets the domain start without the flag, and nobody is told.",
+    )
     FLAG_MISSING = (
         "flag-missing",
         "The guest's CPUs do not show the virtualization flag.",
@@ -120,6 +156,10 @@ class Cause(Enum):
     FLAG_PRESENT = (
         "flag-present",
         "The guest's CPUs show the virtualization flag, which the policy forbids.",
+    )
+    WRONG_GUEST = (
+        "wrong-guest",
+        "The machine that answers at the guest's address is another one than the inventory's domain.",
     )
     GUEST_KERNEL_LACKS_KVM = (
         "guest-kernel-lacks-kvm",

@@ -1,7 +1,7 @@
 """The chain on which nesting hangs, from the L0's CPU to an answering L2: what was seen of each link."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -68,7 +68,18 @@ class Pair:
         """The L1, looked at from inside."""
         if self.guest.target.address is None:
             raise NotObserved(f"{self.guest.target.name} has no address: it was not looked at from inside")
+        if self.is_another_machine:
+            raise NotObserved(f"another machine answers at the address of {self.guest.target.name}")
         return self.guest
+
+    @cached_property
+    def is_another_machine(self) -> bool:
+        """Whether what answers at the guest's address is surely not the domain."""
+        try:
+            identity, uuid = self.guest.identity, self.domain.uuid
+        except ObservationError:
+            return False
+        return identity.uuid is not None and not identity.is_domain(uuid)
 
     @cached_property
     def domain(self) -> Domain:
@@ -94,13 +105,18 @@ def _l0_cpu(pair: Pair) -> None:
 
 
 def _l0_firmware(pair: Pair) -> None:
-    said = pair.host.kernel_log.firmware_disabled
+    """A module that is loaded proves it, where the log may not be read."""
+    log = pair.host.kernel_log
+    said = log.firmware_disabled
     require(not said, Cause.FIRMWARE_DISABLED, "the host's firmware has switched virtualization off", *said)
+    if not log.is_readable and not pair.host.kvm_module.is_loaded:
+        raise Undecided("the host's kernel log may not be read")
 
 
 def _l0_module(pair: Pair) -> None:
     module, device = pair.host.kvm_module, pair.host.kvm_device
     cause = Cause.MODULE_LOAD_FAILED if pair.host.kernel_log.load_refused else Cause.MODULE_NOT_LOADED
+    cause = Cause.OTHER_HYPERVISOR_OWNS_CPU if module.other_hypervisors else cause
     require(module.is_loaded, cause, f"{module.name} is not loaded on the host", *module.evidence)
     require(device.is_kvm, Cause.DEV_KVM_MISSING, "the host has no /dev/kvm", *device.evidence)
 
@@ -131,7 +147,7 @@ def _domain_running(pair: Pair) -> None:
     if not pair.domain.is_running:
         raise Undecided(f"the domain is {pair.domain.state}")
     vendor = pair.host.cpu.require_vendor()
-    changed = pair.domain.changed_since_start(vendor, host_offers_flag=pair.host.kvm_module.offers_nested)
+    changed = pair.domain.changed_since_start(vendor, lambda: pair.host.kvm_module.offers_nested())
     holds = changed is None or pair.shows_flag
     require(holds, Cause.POWER_CYCLE_PENDING, changed or "", *pair.domain.evidence)
 
@@ -176,6 +192,23 @@ def walk(pair: Pair) -> Iterator[SeenLink]:
     for name, look in _LOOKS.items():
         yield _seen(name, look, pair)
     yield SeenLink(LinkName.L2_BOOT, LinkState.NOTCHECKED, "no L2 was started")
+
+
+def first_break(pair: Pair) -> SeenLink | None:
+    """The first broken link; where all before `l1-cpu` hold and it does not, nothing that was read says why."""
+    before: list[SeenLink] = []
+    for link in walk(pair):
+        if link.finding is not None:
+            return _undiagnosed(link, before)
+        before.append(link)
+    return None
+
+
+def _undiagnosed(link: SeenLink, before: list[SeenLink]) -> SeenLink:
+    finding = link.finding
+    if finding is None or link.name is not LinkName.L1_CPU or any(each.state is not LinkState.HOLDS for each in before):
+        return link
+    return replace(link, finding=Finding(Cause.UNDIAGNOSED, finding.message, *finding.evidence))
 
 
 def _seen(name: LinkName, look: Callable[[Pair], None], pair: Pair) -> SeenLink:

@@ -1,12 +1,15 @@
 """Why a guest cannot nest: the first broken link of its chain, its cause, and the commands that mend it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from nested_kvm.cause import Cause
-from nested_kvm.chain import LinkName, LinkState, Pair, SeenLink, walk
+from nested_kvm.chain import LinkName, LinkState, Pair, SeenLink, first_break, walk
 from nested_kvm.control import Level
+from nested_kvm.errors import ObservationError
+from nested_kvm.facts.cpu_definition import Answer
 from nested_kvm.remediation import remediation
 from nested_kvm.subject import Fleet, Subject
 from nested_kvm.verdict import Finding
@@ -32,6 +35,8 @@ class Diagnosis:
     broken_link: LinkName | None = None
     cause: Cause | None = None
     remediation: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    """What works now and will not after the next boot, or the next start of the guest."""
 
 
 def diagnose(fleet: Fleet) -> Iterator[Diagnosis]:
@@ -41,36 +46,50 @@ def diagnose(fleet: Fleet) -> Iterator[Diagnosis]:
 
 
 def _diagnose(fleet: Fleet, guest: Subject) -> Diagnosis:
+    pair = Pair(fleet.machines.get(guest.machine.target.host or ""), guest.machine)
+    return replace(_walked(fleet, guest, pair), warnings=tuple(_warnings(pair)))
+
+
+def _walked(fleet: Fleet, guest: Subject, pair: Pair) -> Diagnosis:
     target = guest.machine.target
-    pair = Pair(fleet.machines.get(target.host or ""), guest.machine)
     links = tuple(walk(pair))
-    for link in links:
-        if link.finding is not None:
-            return _broken(fleet, guest, link, links)
+    broken = first_break(pair)
+    if broken is not None and broken.finding is not None:
+        return _broken(fleet, guest, broken.name, broken.finding, links)
     unseen = [link for link in links if link.state is LinkState.UNSEEN]
     if unseen:
-        cause = _out_of_reach(fleet, guest)
+        cause = _out_of_reach(fleet, guest, pair)
         reason = f"{unseen[0].name} was not seen to hold: {unseen[0].text}"
         return Diagnosis(target.name, target.host, CanNest.UNKNOWN, links, reason, cause=cause)
     return Diagnosis(target.name, target.host, CanNest.YES, links, "Every link was seen to hold.")
 
 
-def _broken(fleet: Fleet, guest: Subject, link: SeenLink, links: tuple[SeenLink, ...]) -> Diagnosis:
-    target, finding = guest.machine.target, link.finding
-    if finding is None:
-        raise ValueError(f"{link.name} is not broken")
-    before = links[: links.index(link)]
-    if link.name is LinkName.L1_CPU and all(each.state is LinkState.HOLDS for each in before):
-        finding = Finding(Cause.UNDIAGNOSED, finding.message, *finding.evidence)
+def _warnings(pair: Pair) -> Iterator[str]:
+    """What breaks later. What could not be looked at warns of nothing: its control is an error already."""
+    with suppress(ObservationError):
+        next_load = pair.host.next_load
+        if next_load.fails or next_load.nested is False:
+            how = next_load.reason or f"turns nested off, by {next_load.said_by}"
+            yield f"not after the next boot of {pair.host.target.name}: the next load of {next_load.module}: {how}"
+    with suppress(ObservationError):
+        promise = pair.domain.promise(pair.host.cpu.require_vendor())
+        if pair.shows_flag and promise.gives_flag is Answer.NO:
+            yield f"not after the next start of {pair.domain.name}: {promise.reason}"
+
+
+def _broken(fleet: Fleet, guest: Subject, link: LinkName, finding: Finding, links: tuple[SeenLink, ...]) -> Diagnosis:
+    """Where nesting is forbidden nothing is to be mended."""
+    target = guest.machine.target
+    remedies = remediation(_where(fleet, guest, link), finding) if guest.policy.is_required else []
     return Diagnosis(
         target.name,
         target.host,
         CanNest.NO,
         links,
         f"{finding.cause.explanation} ({finding.message})",
-        broken_link=link.name,
+        broken_link=link,
         cause=finding.cause,
-        remediation=tuple(remediation(_where(fleet, guest, link.name), finding)),
+        remediation=tuple(remedies),
     )
 
 
@@ -83,9 +102,11 @@ def _where(fleet: Fleet, guest: Subject, link: LinkName) -> Subject:
     return Subject(host, guest.name, guest.policy, domain)
 
 
-def _out_of_reach(fleet: Fleet, guest: Subject) -> Cause | None:
-    """Whether it is a machine that could not be reached which keeps the chain from being seen."""
+def _out_of_reach(fleet: Fleet, guest: Subject, pair: Pair) -> Cause | None:
+    """Whether it is a machine that could not be reached, or the wrong one, which keeps the chain from being seen."""
     host = fleet.machines.get(guest.machine.target.host or "")
     if host is not None and host.bundle.failure is not None:
         return Cause.L0_UNREACHABLE
-    return Cause.L1_UNREACHABLE if guest.machine.bundle.failure is not None else None
+    if guest.machine.bundle.failure is not None:
+        return Cause.L1_UNREACHABLE
+    return Cause.WRONG_GUEST if pair.is_another_machine else None

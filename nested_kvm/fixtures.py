@@ -7,12 +7,16 @@ from typing import cast
 
 import pytest
 
+from nested_kvm.chain import Pair
 from nested_kvm.connection import Host
 from nested_kvm.control import control_of
 from nested_kvm.errors import NestedKvmError
+from nested_kvm.facts.assists import Assists
 from nested_kvm.facts.cpu import Cpu
 from nested_kvm.facts.domain import Domain
 from nested_kvm.facts.holders import Holders
+from nested_kvm.facts.host_shutdown import HostShutdown
+from nested_kvm.facts.hypervisors import Hypervisors
 from nested_kvm.facts.identity import Identity
 from nested_kvm.facts.kernel_log import KernelLog
 from nested_kvm.facts.kernel_modules import KernelModules
@@ -20,6 +24,9 @@ from nested_kvm.facts.kvm_device import KvmDevice
 from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.libvirt import Libvirt
 from nested_kvm.facts.load_outcome import NextLoad
+from nested_kvm.facts.mitigations import Mitigations
+from nested_kvm.facts.nested_lines import NestedLines
+from nested_kvm.facts.next_cmdline import NextCmdline
 from nested_kvm.inventory.target import Target
 from nested_kvm.judgement import check_applies
 from nested_kvm.policy import Policy
@@ -101,6 +108,49 @@ def kernel_modules(subject: Subject) -> KernelModules:
 def holders(subject: Subject) -> Holders:
     """What keeps the target's KVM module from being reloaded."""
     return subject.machine.holders
+
+
+@pytest.fixture
+def assists(subject: Subject) -> Assists:
+    """The hardware assists that the target's KVM module uses."""
+    return subject.machine.assists
+
+
+@pytest.fixture
+def mitigations(subject: Subject) -> Mitigations:
+    """What the target's kernel says of attacks from guests."""
+    return subject.machine.mitigations
+
+
+@pytest.fixture
+def nested_lines(subject: Subject) -> NestedLines:
+    """The lines of the target's modprobe.d that name nested, or keep the module from loading."""
+    return subject.machine.nested_lines
+
+
+@pytest.fixture
+def next_cmdline(subject: Subject) -> NextCmdline:
+    """What the next boot's command line says of the target's KVM module."""
+    return subject.machine.next_cmdline
+
+
+@pytest.fixture
+def host_shutdown(subject: Subject) -> HostShutdown:
+    """What the target's shutdown does with its guests."""
+    return subject.machine.host_shutdown
+
+
+@pytest.fixture
+def hypervisors(subject: Subject) -> Hypervisors:
+    """The programs on the target that can run a VM."""
+    return subject.machine.hypervisors
+
+
+@pytest.fixture
+def pair(request: pytest.FixtureRequest, subject: Subject) -> Pair:
+    """The guest together with its host."""
+    machines = request.config.stash[SESSION].audit.fleet.machines
+    return Pair(machines.get(subject.machine.target.host or ""), subject.machine)
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ class Fleet:
         self._subjects = {
             Level.L0: [_itself(machine) for machine in self.machines.values() if machine.is_l0],
             Level.L1: [_itself(machine) for machine in self.machines.values() if not machine.is_l0],
+            Level.PAIR: [_itself(machine) for machine in self.machines.values() if _is_half_of_a_pair(machine.target)],
             Level.SITE: [_itself(machine) for machine in self.machines.values() if machine.target.address],
             Level.DOMAIN: [subject for machine in self.machines.values() for subject in self._domains(machine)],
         }
@@ -59,6 +60,10 @@ class Fleet:
         for name, uuid in _domains_there(machine):
             if not known & {name, uuid}:
                 yield Subject(machine, name, target.policy.of_undeclared_domain(), uuid)
+
+
+def _is_half_of_a_pair(target: Target) -> bool:
+    return target.host is not None and target.address is not None
 
 
 def _itself(machine: Machine) -> Subject:

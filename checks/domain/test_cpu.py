@@ -64,5 +64,22 @@ def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module
         raise NotApplicable(f"it is {domain.state}: there is no running CPU", *domain.evidence)
     if domain.is_transient:
         raise NotApplicable("it is transient: it has no other definition than the running one", *domain.evidence)
-    difference = domain.changed_since_start(cpu.require_vendor(), host_offers_flag=kvm_module.offers_nested)
+    difference = domain.changed_since_start(cpu.require_vendor(), kvm_module.offers_nested)
     require(difference is None, Cause.POWER_CYCLE_PENDING, difference or "", *domain.evidence)
+
+
+@control(
+    "DOM-CPU-05",
+    severity=Severity.LOW,
+    only=Nested.REQUIRED,
+    causes=[Cause.FLAG_NOT_GUARANTEED],
+    references=[DOMAIN_CPU],
+)
+def test_libvirt_verifies_the_flag(domain: Domain, cpu: Cpu) -> None:
+    """Libvirt verifies what the domain's CPU definition promises.
+
+    An optional feature may be dropped without a word, and `force` without a check starts the domain on a host that
+    lacks it.
+    """
+    weakness = domain.cpu.weakness(cpu.flag)
+    require(weakness is None, Cause.FLAG_NOT_GUARANTEED, weakness or "", *domain.evidence)

@@ -1,4 +1,5 @@
 from nested_kvm import (
+    Assists,
     Cause,
     Finding,
     KernelLog,
@@ -8,6 +9,7 @@ from nested_kvm import (
     NotApplicable,
     Policy,
     Severity,
+    Undecided,
     control,
     require,
 )
@@ -72,3 +74,32 @@ def test_nested_matches_the_policy(kvm_module: KvmModule, policy: Policy) -> Non
         f"{kvm_module.name} runs with nested={kvm_module.nested_text}",
         *kvm_module.evidence,
     )
+
+
+@control("L0-KVM-02", severity=Severity.MEDIUM, causes=[Cause.DEV_KVM_WORLD_ACCESSIBLE])
+def test_dev_kvm_is_open_to_its_group_only(kvm_device: KvmDevice) -> None:
+    """/dev/kvm is open to its group only.
+
+    Whoever may open it can run a virtual machine, and reach the kernel's largest interface that guests have.
+    """
+    if not kvm_device.is_kvm:
+        raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
+    require(
+        not kvm_device.is_open_to_others,
+        Cause.DEV_KVM_WORLD_ACCESSIBLE,
+        f"its mode is {kvm_device.mode}",
+        *kvm_device.evidence,
+    )
+
+
+@control("L0-KVM-05", severity=Severity.MEDIUM, only=Nested.REQUIRED, causes=[Cause.ASSIST_OFF])
+def test_the_assists_are_on(kvm_module: KvmModule, assists: Assists) -> None:
+    """The hardware assists that nesting needs are on: ept or npt, and shadow VMCS, vgif and vls where there are any.
+
+    Without them every memory access and every exit of an L2 is emulated by two kernels in turn.
+    """
+    if not kvm_module.is_loaded:
+        raise NotApplicable(f"{kvm_module.name} is not loaded", *kvm_module.evidence)
+    require(not assists.off, Cause.ASSIST_OFF, f"off: {', '.join(assists.off)}", *assists.evidence)
+    if assists.unreadable or not assists.read:
+        raise Undecided(f"{kvm_module.name} does not show {', '.join(assists.unreadable) or 'any of its assists'}")

@@ -4,6 +4,7 @@ from nested_kvm import (
     Finding,
     Holders,
     KvmModule,
+    NextCmdline,
     NextLoad,
     NotApplicable,
     Persistence,
@@ -83,3 +84,21 @@ def test_the_setting_is_explicit(next_load: NextLoad, policy: Policy) -> None:
         raise Undecided(f"what sets nested for {next_load.module} cannot be told: {next_load.reason}")
     right = next_load.is_explicit and next_load.nested is policy.is_required
     require(right, Cause.NOT_EXPLICIT, f"nested is set by {next_load.said_by}", *next_load.origin)
+
+
+@control(
+    "L0-PER-06",
+    severity=Severity.MEDIUM,
+    causes=[Cause.CMDLINE_OVERRIDES],
+    references=["https://docs.kernel.org/admin-guide/kernel-parameters.html"],
+)
+def test_the_next_boots_command_line_does_not_override(next_cmdline: NextCmdline, policy: Policy) -> None:
+    """The next boot's kernel command line does not override the policy.
+
+    It has the last word over modprobe.d, and /proc/cmdline shows only that of the boot that was.
+    """
+    against = next_cmdline.against(nested=policy.is_required)
+    words = ", ".join(f"{each.text} in {each.source}" for each in against)
+    require(not against, Cause.CMDLINE_OVERRIDES, f"the next boot is given {words}", *against)
+    if next_cmdline.unknown:
+        raise Undecided(next_cmdline.unknown, *next_cmdline.evidence)

@@ -2,13 +2,19 @@ from nested_kvm import (
     Cause,
     Cpu,
     Finding,
+    Hypervisors,
+    Identity,
     KernelLog,
     KernelModules,
     KvmDevice,
     KvmModule,
     Nested,
+    NotApplicable,
+    Pair,
     Policy,
     Severity,
+    Target,
+    Undecided,
     control,
     require,
 )
@@ -51,3 +57,28 @@ def test_the_guests_own_kvm_is_ready(
         raise Finding(Cause.MODULE_LOAD_FAILED, message, *kernel_log.load_refused)
     missing = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else f"{kvm_module.name} is not loaded"
     raise Finding(Cause.MODULE_NOT_LOADED, missing, *kvm_module.evidence, *kvm_device.evidence)
+
+
+@control("L1-CPU-02", severity=Severity.MEDIUM, causes=[Cause.WRONG_GUEST], architectures=None)
+def test_it_is_the_guest_that_the_inventory_names(pair: Pair, identity: Identity, target: Target) -> None:
+    """The guest is the one that the inventory names.
+
+    libvirt gives a guest its domain's uuid; behind an address that was given away, or the wrong host, another
+    machine answers for it.
+    """
+    if target.host is None:
+        raise NotApplicable("the inventory names no host and no domain of it")
+    if identity.uuid is None:
+        raise Undecided(f"its uuid is not shown{'' if identity.is_root else ': only root may read it'}")
+    message = f"it says {identity.uuid}, and the domain is {pair.domain.uuid}"
+    require(identity.is_domain(pair.domain.uuid), Cause.WRONG_GUEST, message, *pair.domain.evidence)
+
+
+@control("L1-HYP-01", severity=Severity.MEDIUM, only=Nested.REQUIRED, causes=[Cause.NO_HYPERVISOR_INSTALLED])
+def test_a_hypervisor_is_installed(hypervisors: Hypervisors) -> None:
+    """A hypervisor that can use KVM is installed in the guest.
+
+    With the flag, the module and the device all there, it still takes a program to run an L2.
+    """
+    message = "no virtual machine monitor is in PATH"
+    require(bool(hypervisors.paths), Cause.NO_HYPERVISOR_INSTALLED, message, *hypervisors.evidence)

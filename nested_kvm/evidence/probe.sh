@@ -72,6 +72,15 @@ file() {
     done
 }
 
+# Only the lines of a file that match: what else stands in it may be secret.
+settings() {
+    pattern=$1
+    begin "$2"
+    if [ ! -f "$2" ]; then end "$(missing "$2")"; return; fi
+    grep -E "$pattern" "$2" 2>/dev/null
+    if [ "$?" -le 1 ]; then end ok; else end unreadable; fi
+}
+
 # What a node is, not what it holds.
 node() {
     begin "$1"
@@ -201,6 +210,35 @@ libvirt() {
     esac
 }
 
+monitors() {
+    begin 'virtual machine monitors'
+    for program in qemu-system-x86_64 qemu-system-i386 qemu-kvm kvm cloud-hypervisor firecracker crosvm lkvm stratovirt \
+        /usr/libexec/qemu-kvm; do command -v "$program"; done
+    end ok
+}
+
+shutdown() {
+    run systemctl is-enabled libvirt-guests
+    settings 'ON_SHUTDOWN=' /etc/default/libvirt-guests
+    settings 'ON_SHUTDOWN=' /etc/sysconfig/libvirt-guests
+    settings '^[[:blank:]]*auto_shutdown_' /etc/libvirt/qemu.conf
+}
+
+# The next boot's command line, as the boot loaders' files have it; grub's may hold a password as well.
+boot() {
+    settings '^[[:blank:]]*(export[[:blank:]]+)?GRUB_CMDLINE_LINUX(_DEFAULT)?[+]?=' /etc/default/grub
+    names /etc/default/grub.d
+    for path in /etc/default/grub.d/*.cfg; do
+        if [ -f "$path" ]; then settings '^[[:blank:]]*(export[[:blank:]]+)?GRUB_CMDLINE_LINUX(_DEFAULT)?[+]?=' "$path"; fi
+    done
+    file /etc/kernel/cmdline
+    names /boot/loader/entries
+    for path in /boot/loader/entries/*.conf; do
+        if [ -f "$path" ]; then settings '^options[[:blank:]]' "$path"; fi
+    done
+    settings '^kernelopts=' /boot/grub2/grubenv
+}
+
 main() {
     nonce=${1:-$(cat /proc/sys/kernel/random/uuid 2>/dev/null || echo "$$-$(date +%s)")}
     seconds=${2:-10}
@@ -214,6 +252,10 @@ main() {
     node /dev/kvm
     file /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name /sys/class/dmi/id/product_uuid
     kmod
+    file /sys/devices/system/cpu/vulnerabilities/itlb_multihit /sys/devices/system/cpu/vulnerabilities/l1tf
+    boot
+    monitors
+    shutdown
     matching 'kvm|svm|vmx|vboxdrv|vmmon' dmesg
     libvirt "${3:-never}" "${4:-qemu:///system}"
     printf '@%s done\n' "$nonce"

@@ -55,6 +55,8 @@ class Cpu:
     vendor_id: str
     model_name: str
     flags: tuple[frozenset[str], ...]
+    vmx_flags: frozenset[str] = frozenset()
+    """The words of Intel's `vmx flags` line, of the first CPU; older kernels have none."""
 
     @property
     def is_x86(self) -> bool:
@@ -89,6 +91,10 @@ class Cpu:
     def none_shows_flag(self) -> bool:
         """Whether no CPU shows it."""
         return self.count_with_flag == 0
+
+    def offers(self, word: str) -> bool:
+        """Whether the first CPU has a feature by that word, in `flags` or in `vmx flags`."""
+        return word in self.vmx_flags or any(word in words for words in self.flags[:1])
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -126,6 +132,7 @@ def cpu_of(bundle: Bundle) -> Cpu:
         vendor_id=vendor_id,
         model_name=processors[0].get("model name", "") if processors else "",
         flags=tuple(frozenset(processor.get("flags", "").split()) for processor in processors),
+        vmx_flags=frozenset(processors[0].get("vmx flags", "").split()) if processors else frozenset(),
     )
 
 

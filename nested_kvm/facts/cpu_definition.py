@@ -73,6 +73,15 @@ class CpuDefinition:
         parts += [f"qemu:commandline -cpu {self.passed_through}"] if self.passed_through else []
         return ", ".join(parts)
 
+    def weakness(self, flag: str) -> str | None:
+        """Why the domain may start without `flag` although the definition names it; None: it may not."""
+        policy = self.features.get(flag)
+        if policy == "optional":
+            return f"optional {flag} may be dropped without a word"
+        if policy == "force" and self.check == "none":
+            return f"force {flag} with check='none' starts on a host without it"
+        return None
+
     def promise(self, vendor: Vendor) -> Promise:
         """Whether a guest with this definition gets `vendor`'s flag on a host that offers it."""
         if self.passed_through is not None:

@@ -1,5 +1,6 @@
 """A libvirt domain: its type, whether it runs, its persistent CPU definition and the one it runs with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nested_kvm.cause import Cause
@@ -68,11 +69,12 @@ class Domain:
             return by_rule
         return _seen(live, vendor, by_rule) or by_rule
 
-    def changed_since_start(self, vendor: Vendor, *, host_offers_flag: bool = True) -> str | None:
+    def changed_since_start(self, vendor: Vendor, host_offers_flag: Callable[[], bool] = lambda: True) -> str | None:
         """How the running CPU differs from the persistent one; None: they agree, or nothing runs.
 
         Only what cannot come from libvirt's own expansion counts: the mode, the model, the flag's policy. On a host
         with nested off libvirt itself disables a flag that the definition requires: there no start would change it.
+        `host_offers_flag` is asked only where that matters, and may raise `ObservationError`.
         """
         live = self.live_cpu
         if live is None or self.is_transient:
@@ -85,12 +87,12 @@ class Domain:
                 return f"it runs with {live.text}, which no host-model becomes"
         elif self.cpu.model is not None and self.cpu.model != live.model:
             return f"it runs with the model {live.model}, and is defined with {self.cpu.model}"
-        return self._flag_changed(live, vendor, host_offers_flag=host_offers_flag)
+        return self._flag_changed(live, vendor, host_offers_flag)
 
-    def _flag_changed(self, live: CpuDefinition, vendor: Vendor, *, host_offers_flag: bool) -> str | None:
+    def _flag_changed(self, live: CpuDefinition, vendor: Vendor, host_offers_flag: Callable[[], bool]) -> str | None:
         asked, given = self.cpu.promise(vendor).gives_flag, live.promise(vendor).gives_flag
         is_free = self.cpu.mode == "host-model" and vendor.flag not in self.cpu.features
-        withheld = asked is Answer.YES and given is Answer.NO and not host_offers_flag
+        withheld = asked is Answer.YES and given is Answer.NO and not host_offers_flag()
         if is_free or withheld or Answer.UNKNOWN in {asked, given} or asked is given:
             return None
         return f"it runs with {live.text}, and is defined as {self.cpu.text}"

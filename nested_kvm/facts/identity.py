@@ -1,6 +1,7 @@
 """Who a machine says it is: its kernel, and what its firmware calls it."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
@@ -24,6 +25,18 @@ class Identity:
     def hardware(self) -> str:
         """What the firmware calls the machine, in a few words."""
         return " ".join(part for part in (self.manufacturer, self.product) if part) or "a machine without DMI"
+
+    def is_domain(self, uuid: str) -> bool:
+        """Whether it has that domain's uuid; older SMBIOS writes its first three fields the other way round."""
+        own = (self.uuid or "").lower()
+        return uuid.lower() in {own, _swapped(own)}
+
+
+def _swapped(uuid: str) -> str:
+    try:
+        return str(UUID(bytes_le=UUID(uuid).bytes))
+    except ValueError:
+        return uuid
 
 
 def identity_of(bundle: Bundle) -> Identity:

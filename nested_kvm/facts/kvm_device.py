@@ -36,6 +36,11 @@ class KvmDevice:
         return self.mode.startswith("c") and self.numbers == MAJOR_MINOR
 
     @property
+    def is_open_to_others(self) -> bool:
+        """Whether accounts outside its group may read or write it."""
+        return self.mode[7:9] != "--"
+
+    @property
     def evidence(self) -> tuple[Evidence, ...]:
         """The line of `ls`."""
         return (Evidence(SOURCE, self.listing or "is not there"),)

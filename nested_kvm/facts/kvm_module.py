@@ -60,7 +60,6 @@ class KvmModule:
         except ValueError:
             raise NotObserved(f"{self.directory}/parameters/nested reads {text[:40]!r}") from None
 
-    @property
     def offers_nested(self) -> bool:
         """Whether it runs, with nested on.
 

@@ -4,9 +4,12 @@ from functools import cached_property
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.facts.assists import Assists, assists_of
 from nested_kvm.facts.cpu import Cpu, cpu_of
 from nested_kvm.facts.domain import Domain, domain_of
 from nested_kvm.facts.holders import Holders
+from nested_kvm.facts.host_shutdown import HostShutdown, host_shutdown_of
+from nested_kvm.facts.hypervisors import Hypervisors, hypervisors_of
 from nested_kvm.facts.identity import Identity, identity_of
 from nested_kvm.facts.kernel_log import KernelLog, kernel_log_of
 from nested_kvm.facts.kernel_modules import KernelModules, kernel_modules_of
@@ -14,7 +17,10 @@ from nested_kvm.facts.kvm_device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm_module import KvmModule, kvm_module_of
 from nested_kvm.facts.libvirt import Libvirt, libvirt_of
 from nested_kvm.facts.load_outcome import NextLoad
-from nested_kvm.facts.persistence import next_load_of
+from nested_kvm.facts.mitigations import Mitigations, mitigations_of
+from nested_kvm.facts.nested_lines import NestedLines, nested_lines_of
+from nested_kvm.facts.next_cmdline import NextCmdline, next_cmdline_of
+from nested_kvm.facts.persistence import CMDLINE, modprobe_configuration_of, next_load_of
 from nested_kvm.inventory.target import TargetLevel
 
 
@@ -78,6 +84,37 @@ class Machine:
         except ObservationError:
             running = ()
         return Holders(running, self.kvm_module.use_count)
+
+    @cached_property
+    def assists(self) -> Assists:
+        """The hardware assists that its KVM module uses."""
+        return assists_of(self.cpu, self.kvm_module)
+
+    @cached_property
+    def mitigations(self) -> Mitigations:
+        """What its kernel says of attacks from guests."""
+        return mitigations_of(self.bundle)
+
+    @cached_property
+    def nested_lines(self) -> NestedLines:
+        """The lines of its modprobe.d that name nested, or keep the module from loading."""
+        configuration = modprobe_configuration_of(self.bundle)
+        return nested_lines_of(configuration, self.next_load, self.kvm_module.name, self.bundle.text(CMDLINE))
+
+    @cached_property
+    def next_cmdline(self) -> NextCmdline:
+        """What the next boot's command line says of its KVM module."""
+        return next_cmdline_of(self.bundle, self.kvm_module.name)
+
+    @cached_property
+    def host_shutdown(self) -> HostShutdown:
+        """What its shutdown does with its guests."""
+        return host_shutdown_of(self.bundle)
+
+    @cached_property
+    def hypervisors(self) -> Hypervisors:
+        """The programs on it that can run a VM."""
+        return hypervisors_of(self.bundle)
 
     @cached_property
     def libvirt(self) -> Libvirt:

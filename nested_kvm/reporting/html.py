@@ -87,9 +87,10 @@ def _diagnoses(diagnoses: list[Diagnosis]) -> list[str]:
 def _diagnosis(diagnosis: Diagnosis) -> str:
     links = " → ".join(f"{link.name.value} {link.state.value}" for link in diagnosis.links)
     remedy = "".join(f"<br><code>{escape(visible(line))}</code>" for line in diagnosis.remediation)
+    warnings = "".join(f"<br><i>{_safe(warning)}</i>" for warning in diagnosis.warnings)
     return (
         f"<b>{_safe(diagnosis.target)}</b> {diagnosis.can_nest.value}: {_safe(diagnosis.explanation)}"
-        f"<br><small>{links}</small>{remedy}"
+        f"<br><small>{links}</small>{warnings}{remedy}"
     )
 
 

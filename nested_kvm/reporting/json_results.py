@@ -73,5 +73,6 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
         "cause": None if diagnosis.cause is None else diagnosis.cause.code,
         "explanation": diagnosis.explanation,
         "remediation": list(diagnosis.remediation),
+        "warnings": list(diagnosis.warnings),
         "links": [{"link": link.name.value, "state": link.state.value, "text": link.text} for link in diagnosis.links],
     }

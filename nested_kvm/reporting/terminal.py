@@ -69,6 +69,8 @@ def _diagnoses(diagnoses: list[Diagnosis], write: Write) -> None:
     """Whether each guest can nest; with its chain where it cannot."""
     for each in diagnoses[:_SHOWN]:
         name = printable(each.target)
+        for warning in each.warnings:
+            write(f"{name}  {printable(warning)}", yellow=True)
         if each.can_nest is CanNest.YES:
             write(f"{name}  can nest", green=True)
             continue

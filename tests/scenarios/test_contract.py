@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.catalogue import catalogue
+from nested_kvm.chain import LinkName
 from nested_kvm.control import Control
 from tests.scenarios.fleet import ROOT, FleetRun, judge_evidence
 from tests.scenarios.scenario import scenarios
 from tests.support.needs import program
+from tests.support.schema import problems
 
 CONTROLS = catalogue(ROOT)
 SHELLS = ("sh", "bash", "busybox")
@@ -36,16 +38,33 @@ def test_the_run_says_that_there_are_findings(fleet_run: FleetRun) -> None:
 
 def test_only_what_was_looked_at_is_judged(fleet_run: FleetRun) -> None:
     targets = fleet_run.document["targets"]
-    for unseen, allowed in (
-        ({target["name"] for target in targets if target["address"] is None}, {"notchecked", "notapplicable"}),
-        ({target["name"] for target in targets if target["error"] is not None}, {"error", "notapplicable"}),
-    ):
-        assert {result["outcome"] for result in fleet_run.all() if result["target"] in unseen} == allowed
+    without_address = {target["name"] for target in targets if target["address"] is None}
+    unreachable = {target["name"] for target in targets if target["error"] is not None}
+    assert without_address
+    assert unreachable
+    assert _outcomes(fleet_run, without_address) == {"notchecked", "notapplicable"}
+    assert _outcomes(fleet_run, unreachable) == {"error", "notapplicable"}
 
 
 def test_only_a_finding_has_a_remedy_and_every_finding_has_one(fleet_run: FleetRun) -> None:
     for result in fleet_run.all():
         assert bool(result["remediation"]) is (result["outcome"] == "fail"), result
+
+
+def test_every_link_is_broken_by_a_scenario(fleet_run: FleetRun) -> None:
+    broken = {diagnosis["broken_link"] for diagnosis in fleet_run.document["diagnoses"]} - {None}
+    assert broken == {link.value for link in LinkName} - {LinkName.L2_BOOT.value}
+
+
+def test_every_guest_shows_its_whole_chain(fleet_run: FleetRun) -> None:
+    for diagnosis in fleet_run.document["diagnoses"]:
+        assert [link["link"] for link in diagnosis["links"]] == [link.value for link in LinkName]
+        holding = {link["state"] for link in diagnosis["links"][:-1]} == {"holds"}
+        assert (diagnosis["can_nest"] == "yes") is holding, diagnosis
+
+
+def test_the_results_keep_to_their_schema(fleet_run: FleetRun) -> None:
+    assert problems("results", fleet_run.document) == []
 
 
 def test_every_message_is_a_sentence_for_people(fleet_run: FleetRun) -> None:
@@ -59,7 +78,8 @@ def test_every_remedy_is_a_shell_command(fleet_run: FleetRun, shell: str) -> Non
     path = program(shell)
     if path is None:
         pytest.skip(f"not installed: {shell}")
-    lines = {line for result in fleet_run.all() for line in result["remediation"]}
+    mended = [*fleet_run.all(), *fleet_run.document["diagnoses"]]
+    lines = {line for each in mended for line in each["remediation"]}
     assert not {line for line in lines if "\n" in line}
     done = _sh(path, "-n", script="\n".join(sorted(lines)))
     assert (done.returncode, done.stderr) == (0, "")
@@ -101,6 +121,17 @@ def test_a_scenario_tells_where_it_comes_from() -> None:
     for name, scenario in scenarios().items():
         assert scenario.source.startswith(("recorded", "constructed")), name
         assert not set(scenario.expect) - set(scenario.machine.expect), name
+
+
+def test_a_guest_that_is_looked_at_from_inside_is_diagnosed() -> None:
+    for name, scenario in scenarios().items():
+        for domain, case in scenario.domains.items():
+            assert case.inside is None or case.diagnosis is not None, f"{name}/{domain}"
+            assert case.diagnosis is None or case.declared is not None, f"{name}/{domain}"
+
+
+def _outcomes(run: FleetRun, targets: set[str]) -> set[str]:
+    return {result["outcome"] for result in run.all() if result["target"] in targets}
 
 
 def _told(run: FleetRun) -> list[str]:

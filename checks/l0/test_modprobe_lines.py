@@ -1,0 +1,41 @@
+from nested_kvm import Cause, Nested, NestedLines, Severity, Undecided, control, require
+
+MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
+
+
+@control(
+    "L0-PER-04",
+    severity=Severity.MEDIUM,
+    causes=[Cause.DEAD_LINE, Cause.CONTRADICTED_LINE],
+    references=[MODPROBE_D],
+)
+def test_no_line_is_dead_or_contradicted(nested_lines: NestedLines) -> None:
+    """No configuration line that names nested is dead or contradicted.
+
+    A file with the wrong suffix, a masked name, a line that a comment swallows, `options kvm nested=1`: each looks
+    like a setting and is none, and the next person to change it will change nothing.
+    """
+    dead, contradicted = nested_lines.dead, nested_lines.contradicted
+    require(not dead, Cause.DEAD_LINE, f"{len(dead)} lines name nested without effect", *dead)
+    require(not contradicted, Cause.CONTRADICTED_LINE, f"{len(contradicted)} lines lose to another", *contradicted)
+    if nested_lines.unknown:
+        raise Undecided(nested_lines.unknown)
+
+
+@control(
+    "L0-PER-05",
+    severity=Severity.HIGH,
+    only=Nested.REQUIRED,
+    causes=[Cause.LOAD_BLOCKED],
+    references=[MODPROBE_D],
+)
+def test_nothing_keeps_the_module_from_loading(nested_lines: NestedLines) -> None:
+    """Nothing keeps the KVM module from loading at boot.
+
+    A blacklist line stops udev from loading it, an install line replaces it, the kernel's module_blacklist refuses
+    it: today it runs, and after the next boot it does not.
+    """
+    blocking = nested_lines.blocking
+    require(not blocking, Cause.LOAD_BLOCKED, "the module will not be loaded at boot", *blocking)
+    if nested_lines.unknown:
+        raise Undecided(nested_lines.unknown)

@@ -1,0 +1,35 @@
+from nested_kvm import Answer, Cause, Finding, Nested, Pair, Severity, Undecided, control, first_break
+
+BREAKS_A_PROMISE = (
+    Cause.CPU_LACKS_FLAG,
+    Cause.L0_IS_A_GUEST,
+    Cause.FIRMWARE_DISABLED,
+    Cause.MODULE_NOT_LOADED,
+    Cause.MODULE_LOAD_FAILED,
+    Cause.OTHER_HYPERVISOR_OWNS_CPU,
+    Cause.DEV_KVM_MISSING,
+    Cause.NESTED_OFF,
+    Cause.DOMAIN_EMULATED,
+    Cause.POWER_CYCLE_PENDING,
+    Cause.FLAG_MISSING,
+    Cause.UNDIAGNOSED,
+)
+
+
+@control("PAIR-01", severity=Severity.CRITICAL, only=Nested.REQUIRED, causes=BREAKS_A_PROMISE)
+def test_what_the_host_promises_is_what_the_guest_sees(pair: Pair) -> None:
+    """What the L0 promises is what the L1 sees.
+
+    A definition is a promise; where the guest does not see what it says, the first broken link between the two is
+    the cause.
+    """
+    if pair.inside.cpu.all_show_flag:
+        return
+    promise = pair.domain.promise(pair.host.cpu.require_vendor())
+    if promise.gives_flag is Answer.UNKNOWN:
+        raise Undecided(f"what is promised cannot be told: {promise.reason}", *pair.domain.evidence)
+    broken = first_break(pair)
+    if promise.gives_flag is Answer.YES and broken is not None and broken.finding is not None:
+        finding = broken.finding
+        message = f"{promise.reason}, and the guest does not see {pair.inside.cpu.flag}: {finding.message}"
+        raise Finding(finding.cause, message, *finding.evidence, *pair.inside.cpu.evidence)

@@ -1,0 +1,70 @@
+"""What the shutdown of a host does with its guests: whether anything saves them.
+
+Sources: libvirt's tools/libvirt-guests.sh.in (only `shutdown` keeps it from suspending, and suspend is its default)
+and src/qemu/qemu.conf.in.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.verdict import Evidence
+
+UNIT: Final = "systemctl is-enabled libvirt-guests"
+UNIT_FILES: Final = ("/etc/default/libvirt-guests", "/etc/sysconfig/libvirt-guests")
+QEMU_CONF: Final = "/etc/libvirt/qemu.conf"
+_ENABLED: Final = re.compile(r"^enabled", re.MULTILINE)
+_NOT_ENABLED: Final = re.compile(r"^(disabled|masked|not-found)|No such file|does not exist", re.MULTILINE)
+_ON_SHUTDOWN: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?ON_SHUTDOWN=[\"']?(\w*)", re.MULTILINE)
+_TRY_SAVE: Final = re.compile(r"^[ \t]*auto_shutdown_try_save[ \t]*=[ \t]*[\"']?(\w*)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class HostShutdown:
+    """What saves guests when the host is shut down; `unknown` says why there may be more."""
+
+    saving: tuple[Evidence, ...]
+    unknown: str
+    evidence: tuple[Evidence, ...]
+
+
+def host_shutdown_of(bundle: Bundle) -> HostShutdown:
+    """What libvirt-guests and libvirt itself are told.
+
+    Raises:
+        ObservationError: they were not looked at.
+    """
+    unit, conf = bundle.reading(UNIT), bundle.reading(QEMU_CONF)
+    files = [bundle.reading(path) for path in UNIT_FILES]
+    is_off = bool(_NOT_ENABLED.search(unit.text))
+    saving = list(_by_unit(files)) if _ENABLED.search(unit.text) else []
+    asked = _last(_TRY_SAVE, conf)
+    if asked not in {None, "none"}:
+        saving.append(Evidence(QEMU_CONF, f"auto_shutdown_try_save = {asked}"))
+    unseen = [reading.source for reading in ([conf] if is_off else [*files, conf]) if not _is_seen(reading)]
+    if not is_off and not _ENABLED.search(unit.text) and _by_unit(files):
+        unseen.insert(0, UNIT)
+    unknown = f"{', '.join(unseen)} could not be read" if unseen else ""
+    return HostShutdown(tuple(saving), unknown, (Evidence(UNIT, unit.text.strip() or unit.status.value),))
+
+
+def _by_unit(files: list[Reading]) -> tuple[Evidence, ...]:
+    """What makes an enabled libvirt-guests save: a word other than `shutdown`, or none in all that could be read."""
+    said = {reading.source: _last(_ON_SHUTDOWN, reading) for reading in files}
+    words = {source: word for source, word in said.items() if word is not None}
+    if words:
+        return tuple(Evidence(source, f"ON_SHUTDOWN={word}") for source, word in words.items() if word != "shutdown")
+    if not all(_is_seen(reading) for reading in files):
+        return ()
+    return (Evidence(UNIT, "enabled, and nothing sets ON_SHUTDOWN: it is suspend"),)
+
+
+def _last(pattern: re.Pattern[str], reading: Reading) -> str | None:
+    found = pattern.findall(reading.text) if reading.is_ok else []
+    return found[-1] if found else None
+
+
+def _is_seen(reading: Reading) -> bool:
+    return reading.is_ok or reading.status is Status.ABSENT
