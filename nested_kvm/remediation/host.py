@@ -170,7 +170,8 @@ def install_kernel(_subject: Subject, _finding: Finding) -> list[str]:
 def shut_guests_down(_subject: Subject, _finding: Finding) -> list[str]:
     """Have guests shut down, not saved."""
     return [
-        "[ -d /etc/sysconfig ] && file=/etc/sysconfig/libvirt-guests || file=/etc/default/libvirt-guests",
+        "file=/etc/default/libvirt-guests",
+        '[ -e "$file" ] || [ ! -d /etc/sysconfig ] || file=/etc/sysconfig/libvirt-guests',
         'sed -i.bak \'/^[[:space:]]*ON_SHUTDOWN=/d\' "$file"; echo ON_SHUTDOWN=shutdown >> "$file"',
         "sed -i.bak '/^[[:space:]]*auto_shutdown_try_save/d' /etc/libvirt/qemu.conf",
         'grep -H ON_SHUTDOWN "$file"; grep auto_shutdown /etc/libvirt/qemu.conf  # read at the next shutdown',
