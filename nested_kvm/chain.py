@@ -147,7 +147,7 @@ def _domain_running(pair: Pair) -> None:
     if not pair.domain.is_running:
         raise Undecided(f"the domain is {pair.domain.state}")
     vendor = pair.host.cpu.require_vendor()
-    changed = pair.domain.changed_since_start(vendor, lambda: pair.host.kvm_module.offers_nested())
+    changed = pair.domain.changed_since_start(vendor, pair.host.kvm_module.offers_nested)
     holds = changed is None or pair.shows_flag
     require(holds, Cause.POWER_CYCLE_PENDING, changed or "", *pair.domain.evidence)
 

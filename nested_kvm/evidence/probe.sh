@@ -221,6 +221,8 @@ shutdown() {
     run systemctl is-enabled libvirt-guests
     settings 'ON_SHUTDOWN=' /etc/default/libvirt-guests
     settings 'ON_SHUTDOWN=' /etc/sysconfig/libvirt-guests
+    settings 'ON_SHUTDOWN=' /usr/lib/libvirt/libvirt-guests.sh
+    settings 'ON_SHUTDOWN=' /usr/libexec/libvirt-guests.sh
     settings '^[[:blank:]]*auto_shutdown_' /etc/libvirt/qemu.conf
 }
 

@@ -1,7 +1,7 @@
 """What the shutdown of a host does with its guests: whether anything saves them.
 
-Sources: libvirt's tools/libvirt-guests.sh.in (only `shutdown` keeps it from suspending, and suspend is its default)
-and src/qemu/qemu.conf.in.
+Sources: libvirt's tools/libvirt-guests.sh.in (only `shutdown` keeps it from suspending; the script itself sets the
+default, suspend upstream and shutdown in Debian) and src/qemu/qemu.conf.in.
 """
 
 import re
@@ -14,6 +14,7 @@ from nested_kvm.verdict import Evidence
 
 UNIT: Final = "systemctl is-enabled libvirt-guests"
 UNIT_FILES: Final = ("/etc/default/libvirt-guests", "/etc/sysconfig/libvirt-guests")
+SCRIPTS: Final = ("/usr/lib/libvirt/libvirt-guests.sh", "/usr/libexec/libvirt-guests.sh")
 QEMU_CONF: Final = "/etc/libvirt/qemu.conf"
 _ENABLED: Final = re.compile(r"^enabled", re.MULTILINE)
 _NOT_ENABLED: Final = re.compile(r"^(disabled|masked|not-found)|No such file|does not exist", re.MULTILINE)
@@ -39,18 +40,19 @@ def host_shutdown_of(bundle: Bundle) -> HostShutdown:
     unit, conf = bundle.reading(UNIT), bundle.reading(QEMU_CONF)
     files = [bundle.reading(path) for path in UNIT_FILES]
     is_off = bool(_NOT_ENABLED.search(unit.text))
-    saving = list(_by_unit(files)) if _ENABLED.search(unit.text) else []
+    scripts = [bundle.reading(path) for path in SCRIPTS]
+    saving = list(_by_unit(files, scripts)) if _ENABLED.search(unit.text) else []
     asked = _last(_TRY_SAVE, conf)
     if asked not in {None, "none"}:
         saving.append(Evidence(QEMU_CONF, f"auto_shutdown_try_save = {asked}"))
     unseen = [reading.source for reading in ([conf] if is_off else [*files, conf]) if not _is_seen(reading)]
-    if not is_off and not _ENABLED.search(unit.text) and _by_unit(files):
+    if not is_off and not _ENABLED.search(unit.text) and _by_unit(files, scripts):
         unseen.insert(0, UNIT)
     unknown = f"{', '.join(unseen)} could not be read" if unseen else ""
     return HostShutdown(tuple(saving), unknown, (Evidence(UNIT, unit.text.strip() or unit.status.value),))
 
 
-def _by_unit(files: list[Reading]) -> tuple[Evidence, ...]:
+def _by_unit(files: list[Reading], scripts: list[Reading]) -> tuple[Evidence, ...]:
     """What makes an enabled libvirt-guests save: a word other than `shutdown`, or none in all that could be read."""
     said = {reading.source: _last(_ON_SHUTDOWN, reading) for reading in files}
     words = {source: word for source, word in said.items() if word is not None}
@@ -58,7 +60,11 @@ def _by_unit(files: list[Reading]) -> tuple[Evidence, ...]:
         return tuple(Evidence(source, f"ON_SHUTDOWN={word}") for source, word in words.items() if word != "shutdown")
     if not all(_is_seen(reading) for reading in files):
         return ()
-    return (Evidence(UNIT, "enabled, and nothing sets ON_SHUTDOWN: it is suspend"),)
+    defaults = {reading.source: word for reading in scripts if (word := _last(_ON_SHUTDOWN, reading)) is not None}
+    if defaults and set(defaults.values()) == {"shutdown"}:
+        return ()
+    source, word = next(iter(defaults.items()), (UNIT, "suspend"))
+    return (Evidence(source, f"nothing sets ON_SHUTDOWN: its default is {word}"),)
 
 
 def _last(pattern: re.Pattern[str], reading: Reading) -> str | None:
