@@ -22,8 +22,8 @@ from nested_kvm import (
 def test_a_shutdown_of_the_host_saves_no_guest(host_shutdown: HostShutdown, target: Target) -> None:
     """The host's shutdown does not save guests that may run an L2.
 
-    libvirt-guests suspends every guest by upstream's default, and shuts it down by Debian's. The memory of an L1 with a running L2, brought back, is
-    undefined: the guest may come back broken.
+    By upstream's default libvirt-guests suspends every guest, by Debian's it shuts them down. The memory of an L1 with
+    a running L2, brought back, is undefined: the guest may come back broken.
     """
     if target.libvirt is None:
         raise NotApplicable("the inventory says that there is no libvirt here")
