@@ -19,6 +19,7 @@ from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.libvirt import Libvirt
 from nested_kvm.facts.load_outcome import Authority, NextLoad
 from nested_kvm.facts.mitigations import Mitigations
+from nested_kvm.facts.nested_activity import NestedActivity
 from nested_kvm.facts.nested_lines import NestedLines
 from nested_kvm.inventory.target import Target
 from nested_kvm.policy import Nested, Persistence, Policy
@@ -51,6 +52,7 @@ __all__ = [
     "Libvirt",
     "Mitigations",
     "Nested",
+    "NestedActivity",
     "NestedLines",
     "NextLoad",
     "NotApplicable",

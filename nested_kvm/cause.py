@@ -149,6 +149,10 @@ class Cause(Enum):
         "flag-present",
         "The guest's CPUs show the virtualization flag, which the policy forbids.",
     )
+    L2_RUNNING = (
+        "l2-running",
+        "A guest of this guest runs: a migration, save, snapshot or reboot of the outer one may corrupt or lose it.",
+    )
     WRONG_GUEST = (
         "wrong-guest",
         "The machine that answers at the guest's address is another one than the inventory's domain.",

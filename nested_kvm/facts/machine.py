@@ -16,6 +16,7 @@ from nested_kvm.facts.kvm_module import KvmModule, kvm_module_of
 from nested_kvm.facts.libvirt import Libvirt, libvirt_of
 from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations, mitigations_of
+from nested_kvm.facts.nested_activity import NestedActivity, activity_in_domain, activity_in_guest
 from nested_kvm.facts.nested_lines import NestedLines, nested_lines_of
 from nested_kvm.facts.persistence import CMDLINE, modprobe_configuration_of, next_load_of
 from nested_kvm.inventory.target import TargetLevel
@@ -106,3 +107,9 @@ class Machine:
     def domain(self, name: str) -> Domain:
         """The libvirt domain of that name or uuid."""
         return domain_of(self.libvirt.record(name))
+
+    def nested_activity(self, domain: str | None) -> NestedActivity:
+        """Whether an L2 runs in that domain of its libvirt; with None, in this machine itself."""
+        if domain is None:
+            return activity_in_guest(self.bundle, self.kvm_module)
+        return activity_in_domain(self.bundle, self.libvirt.record(domain))

@@ -50,3 +50,16 @@ def compare_uuids(subject: Subject, _finding: Finding) -> list[str]:
         "cat /sys/class/dmi/id/product_uuid  # in the guest",
         f"virsh domifaddr {domain} --source agent  # on its host: the address for the inventory",
     ]
+
+
+def end_l2(subject: Subject, _finding: Finding) -> list[str]:
+    """Wait for the L2s, or shut them down, and look again: where they run, and then from the host."""
+    lines = [
+        "virsh list --name  # inside the guest: wait for each, or virsh shutdown it; so too what runs without libvirt",
+        "ls -l /proc/[0-9]*/fd | grep anon_inode:kvm-vm  # inside the guest, as root: must print nothing",
+    ]
+    if subject.domain is None:
+        return lines
+    domain = shlex.quote(domain_name(subject))
+    verify = f"virsh -r domstats --vcpu {domain} | grep -E 'nested_run|guest_mode'  # on its host, twice: must not move"
+    return [*lines, verify]
