@@ -21,6 +21,7 @@ from nested_kvm.facts.load_outcome import Authority, NextLoad
 from nested_kvm.facts.mitigations import Mitigations
 from nested_kvm.facts.nested_activity import NestedActivity
 from nested_kvm.facts.nested_lines import NestedLines
+from nested_kvm.facts.vmm_guest import VmmGuests
 from nested_kvm.inventory.target import Target
 from nested_kvm.policy import Nested, Persistence, Policy
 from nested_kvm.verdict import (
@@ -64,6 +65,7 @@ __all__ = [
     "Target",
     "Undecided",
     "Vendor",
+    "VmmGuests",
     "control",
     "first_break",
     "require",

@@ -129,6 +129,10 @@ class Cause(Enum):
         "wrong-vendor-feature",
         "The domain asks for the other CPU vendor's model or virtualization flag.",
     )
+    GUEST_HAS_FLAG = (
+        "guest-has-flag",
+        "A VMM process on the host shows the virtualization flag to its guest, which the policy forbids.",
+    )
     DOMAIN_GIVES_FLAG = (
         "domain-gives-flag",
         "The domain's CPU definition gives its guest the virtualization flag, which the policy forbids.",

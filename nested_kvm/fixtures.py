@@ -25,6 +25,7 @@ from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations
 from nested_kvm.facts.nested_activity import NestedActivity
 from nested_kvm.facts.nested_lines import NestedLines
+from nested_kvm.facts.vmm_guest import VmmGuests
 from nested_kvm.inventory.target import Target
 from nested_kvm.judgement import check_applies
 from nested_kvm.policy import Policy
@@ -151,3 +152,9 @@ def domain(subject: Subject) -> Domain:
 def nested_activity(subject: Subject) -> NestedActivity:
     """Whether an L2 runs in the domain, or in the guest, that the check speaks of."""
     return subject.machine.nested_activity(subject.domain)
+
+
+@pytest.fixture
+def vmm_guests(subject: Subject) -> VmmGuests:
+    """What the guests of the target's VMM processes are given."""
+    return subject.machine.vmm_guests

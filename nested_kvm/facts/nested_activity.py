@@ -14,7 +14,7 @@ from nested_kvm.evidence.bundle import Bundle, DomainRecord
 from nested_kvm.facts.cpu_definition import Answer
 from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.vm_holders import vm_holders_of
-from nested_kvm.facts.vmm_process import vmm_processes_of
+from nested_kvm.facts.vmm_process import VmmProcess, vmm_processes_of
 from nested_kvm.verdict import Evidence
 
 DEBUGFS: Final = "/sys/kernel/debug/kvm"
@@ -35,13 +35,18 @@ class NestedActivity:
 def activity_in_domain(bundle: Bundle, record: DomainRecord) -> NestedActivity:
     """What its L0 knows of a running domain: libvirt's statistics, and the kernel's own where root may read them."""
     by_libvirt = activity_of(f"virsh domstats --vcpu {record.name}", record.vcpu_statistics)
-    by_kernel = _unless_unseen(lambda: _by_kernel(bundle, record))
+    by_kernel = _unless_unseen(lambda: _by_kernel_of_domain(bundle, record))
     for answer in (Answer.YES, Answer.NO):
         for activity in (by_libvirt, by_kernel):
             if activity.runs is answer:
                 return activity
     reason = f"{by_libvirt.reason}; {by_kernel.reason}"
     return NestedActivity(Answer.UNKNOWN, reason, (*by_libvirt.evidence, *by_kernel.evidence))
+
+
+def activity_in_process(bundle: Bundle, process: VmmProcess) -> NestedActivity:
+    """What its L0 knows of a guest without libvirt: only the kernel counts."""
+    return _unless_unseen(lambda: _by_kernel(bundle, process))
 
 
 def activity_in_guest(bundle: Bundle, module: KvmModule) -> NestedActivity:
@@ -75,10 +80,14 @@ def _sums(look: Counters) -> Iterator[tuple[str, int]]:
             yield key, int(value)
 
 
-def _by_kernel(bundle: Bundle, record: DomainRecord) -> NestedActivity:
+def _by_kernel_of_domain(bundle: Bundle, record: DomainRecord) -> NestedActivity:
     process = vmm_processes_of(bundle).of_domain(record.uuid, record.name)
     if process is None:
         raise NotObserved(f"no process of {record.name} was seen")
+    return _by_kernel(bundle, process)
+
+
+def _by_kernel(bundle: Bundle, process: VmmProcess) -> NestedActivity:
     looks = [_of_process(bundle.text(source), process.pid) for source in _debugfs_sources(bundle)]
     return activity_of(f"{DEBUGFS}/{process.pid}-*", [look for look in looks if look])
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.verdict import Evidence
@@ -25,6 +26,21 @@ class VmmProcess:
     machine: str | None = None
 
     @property
+    def is_qemu(self) -> bool:
+        """Whether its CPU is what `-cpu` says."""
+        return self.program == "kvm" or self.program.startswith("qemu")
+
+    @property
+    def key(self) -> str:
+        """What tells it from every other process."""
+        return f"pid:{self.pid}"
+
+    @property
+    def source(self) -> str:
+        """Where a person finds it."""
+        return f"/proc/{self.pid}/cmdline"
+
+    @property
     def label(self) -> str:
         """Its guest's name, or else what `ps` shows."""
         return self.name or f"{self.program}-{self.pid}"
@@ -33,7 +49,7 @@ class VmmProcess:
     def evidence(self) -> tuple[Evidence, ...]:
         """Its CPU, as it was given."""
         given = "no -cpu" if self.cpu is None else f"-cpu {self.cpu}"
-        return (Evidence(f"/proc/{self.pid}/cmdline", f"{self.program} ({self.label}): {given}"),)
+        return (Evidence(self.source, f"{self.program} ({self.label}): {given}"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,18 @@ class VmmProcesses:
         by_uuid = [process for process in self.processes if process.uuid == uuid]
         by_name = [process for process in self.processes if process.uuid is None and process.name == name]
         return next(iter(by_uuid or by_name), None)
+
+    def named(self, name: str) -> VmmProcess:
+        """The process of that key, guest's name or uuid.
+
+        Raises:
+            NotObserved: none was seen.
+        """
+        by_key = [process for process in self.processes if process.key == name]
+        found = by_key or [process for process in self.processes if name in {process.name, process.uuid}]
+        if not found:
+            raise NotObserved(f"no process of {name} was seen: without libvirt a guest is judged while it runs")
+        return found[0]
 
 
 def vmm_processes_of(bundle: Bundle) -> VmmProcesses:

@@ -50,6 +50,7 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.HOST_MODEL_DROPS_SVM: domain.edit_domain("host-model,require={flag}"),
     Cause.NAMED_MODEL_LACKS_FLAG: domain.edit_domain("host-passthrough,clearxml=yes"),
     Cause.WRONG_VENDOR_FEATURE: domain.edit_domain("host-passthrough,clearxml=yes"),
+    Cause.GUEST_HAS_FLAG: domain.take_flag_away,
     Cause.DOMAIN_GIVES_FLAG: domain.edit_domain("disable={flag}"),
     Cause.POWER_CYCLE_PENDING: domain.power_cycle,
     Cause.FLAG_MISSING: host.ask_own_host,
