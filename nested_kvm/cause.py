@@ -95,7 +95,7 @@ class Cause(Enum):
     )
     CONTRADICTED_LINE = (
         "contradicted-line",
-        "A configuration line that sets nested is overridden by a later one.",
+        "A configuration line that sets nested is overridden by another.",
     )
     LOAD_BLOCKED = (
         "load-blocked",

@@ -68,7 +68,18 @@ class Pair:
         """The L1, looked at from inside."""
         if self.guest.target.address is None:
             raise NotObserved(f"{self.guest.target.name} has no address: it was not looked at from inside")
+        if self.is_another_machine:
+            raise NotObserved(f"another machine answers at the address of {self.guest.target.name}")
         return self.guest
+
+    @cached_property
+    def is_another_machine(self) -> bool:
+        """Whether what answers at the guest's address is surely not the domain."""
+        try:
+            identity, uuid = self.guest.identity, self.domain.uuid
+        except ObservationError:
+            return False
+        return identity.uuid is not None and not identity.is_domain(uuid)
 
     @cached_property
     def domain(self) -> Domain:
@@ -94,13 +105,18 @@ def _l0_cpu(pair: Pair) -> None:
 
 
 def _l0_firmware(pair: Pair) -> None:
-    said = pair.host.kernel_log.firmware_disabled
+    """A module that is loaded proves it, where the log may not be read."""
+    log = pair.host.kernel_log
+    said = log.firmware_disabled
     require(not said, Cause.FIRMWARE_DISABLED, "the host's firmware has switched virtualization off", *said)
+    if not log.is_readable and not pair.host.kvm_module.is_loaded:
+        raise Undecided("the host's kernel log may not be read")
 
 
 def _l0_module(pair: Pair) -> None:
     module, device = pair.host.kvm_module, pair.host.kvm_device
     cause = Cause.MODULE_LOAD_FAILED if pair.host.kernel_log.load_refused else Cause.MODULE_NOT_LOADED
+    cause = Cause.OTHER_HYPERVISOR_OWNS_CPU if module.other_hypervisors else cause
     require(module.is_loaded, cause, f"{module.name} is not loaded on the host", *module.evidence)
     require(device.is_kvm, Cause.DEV_KVM_MISSING, "the host has no /dev/kvm", *device.evidence)
 

@@ -58,7 +58,7 @@ def _walked(fleet: Fleet, guest: Subject, pair: Pair) -> Diagnosis:
         return _broken(fleet, guest, broken.name, broken.finding, links)
     unseen = [link for link in links if link.state is LinkState.UNSEEN]
     if unseen:
-        cause = _out_of_reach(fleet, guest)
+        cause = _out_of_reach(fleet, guest, pair)
         reason = f"{unseen[0].name} was not seen to hold: {unseen[0].text}"
         return Diagnosis(target.name, target.host, CanNest.UNKNOWN, links, reason, cause=cause)
     return Diagnosis(target.name, target.host, CanNest.YES, links, "Every link was seen to hold.")
@@ -78,7 +78,9 @@ def _warnings(pair: Pair) -> Iterator[str]:
 
 
 def _broken(fleet: Fleet, guest: Subject, link: LinkName, finding: Finding, links: tuple[SeenLink, ...]) -> Diagnosis:
+    """Where nesting is forbidden nothing is to be mended."""
     target = guest.machine.target
+    remedies = remediation(_where(fleet, guest, link), finding) if guest.policy.is_required else []
     return Diagnosis(
         target.name,
         target.host,
@@ -87,7 +89,7 @@ def _broken(fleet: Fleet, guest: Subject, link: LinkName, finding: Finding, link
         f"{finding.cause.explanation} ({finding.message})",
         broken_link=link,
         cause=finding.cause,
-        remediation=tuple(remediation(_where(fleet, guest, link), finding)),
+        remediation=tuple(remedies),
     )
 
 
@@ -100,9 +102,11 @@ def _where(fleet: Fleet, guest: Subject, link: LinkName) -> Subject:
     return Subject(host, guest.name, guest.policy, domain)
 
 
-def _out_of_reach(fleet: Fleet, guest: Subject) -> Cause | None:
-    """Whether it is a machine that could not be reached which keeps the chain from being seen."""
+def _out_of_reach(fleet: Fleet, guest: Subject, pair: Pair) -> Cause | None:
+    """Whether it is a machine that could not be reached, or the wrong one, which keeps the chain from being seen."""
     host = fleet.machines.get(guest.machine.target.host or "")
     if host is not None and host.bundle.failure is not None:
         return Cause.L0_UNREACHABLE
-    return Cause.L1_UNREACHABLE if guest.machine.bundle.failure is not None else None
+    if guest.machine.bundle.failure is not None:
+        return Cause.L1_UNREACHABLE
+    return Cause.WRONG_GUEST if pair.is_another_machine else None

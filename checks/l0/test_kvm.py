@@ -100,6 +100,6 @@ def test_the_assists_are_on(kvm_module: KvmModule, assists: Assists) -> None:
     """
     if not kvm_module.is_loaded:
         raise NotApplicable(f"{kvm_module.name} is not loaded", *kvm_module.evidence)
-    if not assists.read:
-        raise Undecided(f"{kvm_module.name} shows none of its assists", *kvm_module.evidence)
     require(not assists.off, Cause.ASSIST_OFF, f"off: {', '.join(assists.off)}", *assists.evidence)
+    if assists.unreadable or not assists.read:
+        raise Undecided(f"{kvm_module.name} does not show {', '.join(assists.unreadable) or 'any of its assists'}")

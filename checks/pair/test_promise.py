@@ -1,12 +1,22 @@
 from nested_kvm import Answer, Cause, Finding, Nested, Pair, Severity, Undecided, control, first_break
 
-
-@control(
-    "PAIR-01",
-    severity=Severity.CRITICAL,
-    only=Nested.REQUIRED,
-    causes=[Cause.NESTED_OFF, Cause.DOMAIN_EMULATED, Cause.POWER_CYCLE_PENDING, Cause.UNDIAGNOSED],
+BREAKS_A_PROMISE = (
+    Cause.CPU_LACKS_FLAG,
+    Cause.L0_IS_A_GUEST,
+    Cause.FIRMWARE_DISABLED,
+    Cause.MODULE_NOT_LOADED,
+    Cause.MODULE_LOAD_FAILED,
+    Cause.OTHER_HYPERVISOR_OWNS_CPU,
+    Cause.DEV_KVM_MISSING,
+    Cause.NESTED_OFF,
+    Cause.DOMAIN_EMULATED,
+    Cause.POWER_CYCLE_PENDING,
+    Cause.FLAG_MISSING,
+    Cause.UNDIAGNOSED,
 )
+
+
+@control("PAIR-01", severity=Severity.CRITICAL, only=Nested.REQUIRED, causes=BREAKS_A_PROMISE)
 def test_what_the_host_promises_is_what_the_guest_sees(pair: Pair) -> None:
     """What the L0 promises is what the L1 sees.
 

@@ -17,10 +17,11 @@ _OFF: Final = frozenset({"N", "n", "0"})
 
 @dataclass(frozen=True, slots=True)
 class Assists:
-    """The assists that are `off` although the CPU offers them, and those that could be read."""
+    """The assists that are `off` although the CPU offers them, those that could be read, and those that could not."""
 
     off: tuple[str, ...]
     read: tuple[Evidence, ...]
+    unreadable: tuple[str, ...] = ()
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -35,4 +36,5 @@ def assists_of(cpu: Cpu, module: KvmModule) -> Assists:
     return Assists(
         off=tuple(name for name, value in present.items() if value in _OFF and cpu.offers(words[name])),
         read=tuple(Evidence(f"{module.directory}/parameters/{name}", value) for name, value in present.items()),
+        unreadable=tuple(name for name in words if name in module.unreadable),
     )

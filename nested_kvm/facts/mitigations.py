@@ -1,5 +1,6 @@
 """The kernel's own word on the attacks that reach a host from its guests."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -8,6 +9,8 @@ from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.verdict import Evidence
 
 DIRECTORY: Final = "/sys/devices/system/cpu/vulnerabilities"
+_VULNERABLE: Final = re.compile(r"\bVulnerable|VMX: vulnerable")
+"""The second is what l1tf says where the flushes for guests are off (arch/x86/kernel/cpu/bugs.c)."""
 FROM_GUESTS: Final = ("itlb_multihit", "l1tf")
 """Those that nested guests widen: iTLB multihit by shadow EPT, L1TF by what an L1 maps for its L2."""
 
@@ -20,8 +23,8 @@ class Mitigations:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The attacks to which the kernel calls itself vulnerable."""
-        return tuple(name for name, text in self.texts.items() if text is not None and "Vulnerable" in text)
+        """The attacks to which the kernel calls itself vulnerable; `SMT vulnerable` only says what is left open."""
+        return tuple(name for name, text in self.texts.items() if text is not None and _VULNERABLE.search(text))
 
     @property
     def unknown(self) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ _WORD = re.compile(r"nested\S*")
 class NestedLines:
     """`dead` lines are never obeyed, `contradicted` ones lose; `blocking` lines keep the module from loading."""
 
-    is_complete: bool
-    """Whether every file that kmod reads was read."""
+    unknown: str
+    """Why there may be more of them than were found; empty: there are not."""
     dead: tuple[Evidence, ...]
     contradicted: tuple[Evidence, ...]
     blocking: tuple[Evidence, ...]
@@ -33,23 +33,30 @@ def nested_lines_of(
 ) -> NestedLines:
     """The lines that speak of nested under KVM, in the configuration of the module that this CPU needs."""
     return NestedLines(
-        is_complete=configuration.is_complete,
-        dead=tuple(_dead(configuration)),
+        unknown=_unknown(configuration, next_load),
+        dead=tuple(_dead(configuration, module if next_load.is_built_in else None)),
         contradicted=tuple(item for item in next_load.overridden if _differs(item, next_load)),
-        blocking=tuple(_blocking(configuration, next_load, module, cmdline)),
+        blocking=() if next_load.is_built_in else tuple(_blocking(configuration, next_load, module, cmdline)),
     )
 
 
-def _dead(configuration: ModprobeConfiguration) -> list[Evidence]:
-    """Those that kmod passes over, and `options kvm nested=`: on x86 kvm itself has no such parameter."""
+def _unknown(configuration: ModprobeConfiguration, next_load: NextLoad) -> str:
+    if not configuration.is_complete:
+        return "not every file that kmod reads could be read"
+    return next_load.reason if next_load.authority is None and not next_load.is_blocked else ""
+
+
+def _dead(configuration: ModprobeConfiguration, built_in: str | None) -> list[Evidence]:
+    """Those that kmod passes over, `options kvm nested=` (on x86 kvm has no such parameter), and all of a built-in."""
+    reasons = {"kvm": "kvm has no such parameter"} | ({built_in: "the module is built in"} if built_in else {})
     lines = [line for line in configuration.dead_lines("nested") if "kvm" in line.text]
     void = [
         line
         for line in configuration.obeyed(Directive.OPTIONS)
-        if line.subject == "kvm" and _WORD.search(line.argument)
+        if line.number and line.subject in reasons and _WORD.search(line.argument)
     ]
-    reasons = [Evidence(line.source, f"{line.text.strip()} ({line.flaw})") for line in lines]
-    return reasons + [Evidence(line.source, f"{line.text.strip()} (kvm has no such parameter)") for line in void]
+    passed_over = [Evidence(line.source, f"{line.text.strip()} ({line.flaw})") for line in lines]
+    return passed_over + [Evidence(line.source, f"{line.text.strip()} ({reasons[line.subject]})") for line in void]
 
 
 def _differs(item: Evidence, next_load: NextLoad) -> bool:
@@ -60,6 +67,5 @@ def _blocking(configuration: ModprobeConfiguration, next_load: NextLoad, module:
     lines = [line.evidence for line in configuration.blacklisting(module)]
     if next_load.is_blocked:
         lines += next_load.origin
-    if module in refused_modules(cmdline):
-        lines.append(Evidence("/proc/cmdline", f"module_blacklist={module}"))
-    return lines
+    refused = refused_modules(cmdline) & {module, "kvm"}
+    return lines + [Evidence("/proc/cmdline", f"module_blacklist={name}") for name in sorted(refused)]

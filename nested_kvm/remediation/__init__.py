@@ -44,6 +44,7 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.FLAG_NOT_GUARANTEED: domain.edit_domain("require={flag}"),
     Cause.WRONG_GUEST: domain.compare_uuids,
     Cause.L2_RUNNING: domain.end_l2,
+    Cause.UNDIAGNOSED: domain.look_deeper,
     Cause.LIBVIRT_UNREACHABLE: host.start_libvirt,
     Cause.DOMAIN_EMULATED: domain.run_under_kvm,
     Cause.FEATURE_DISABLED: domain.edit_domain("require={flag}"),

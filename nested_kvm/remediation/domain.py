@@ -91,3 +91,14 @@ def _start_anew(subject: Subject) -> list[str]:
         f"# shut it down, and start it with {cpu} (Proxmox: qm set ID {proxmox}): a reboot is not enough",
         f"grep -cw {flag} /proc/cpuinfo  # inside the guest",
     ]
+
+
+def look_deeper(subject: Subject, _finding: Finding) -> list[str]:
+    """Show what the guest is really run with: nothing that was read says why it lacks the flag."""
+    domain = shlex.quote(subject.machine.target.domain or subject.name)
+    return [
+        f"virsh dumpxml {domain} | grep -A20 '<cpu'  # on its host: what libvirt runs it with",
+        "ps -ww -o args= -C qemu-system-x86_64,qemu-kvm | grep -o -- '-cpu [^ ]*'  # on its host",
+        f"virsh shutdown {domain}",
+        f"virsh start {domain}  # then, inside the guest: grep -cw {flag_of(subject)} /proc/cpuinfo",
+    ]

@@ -13,13 +13,13 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 from xml.sax.saxutils import escape
 
-from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
+from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
 from nested_kvm.evidence.file import write_bundle
 from nested_kvm.evidence.libvirt_virsh import answer_of_virsh, without_virsh
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory, Target
-from tests.scenarios.scenario import RECORDED, DomainCase, Scenario, scenarios
+from tests.scenarios.scenario import RECORDED, DomainCase, Inside, Scenario, scenarios
 
 ROOT = Path(__file__).parents[2]
 URI = "qemu:///system"
@@ -43,6 +43,9 @@ class FleetRun:
             for key, result in self.results.get(scenario, {}).items()
         }
 
+    def diagnoses(self) -> dict[str, dict[str, Any]]:
+        return {diagnosis["target"]: diagnosis for diagnosis in self.document["diagnoses"]}
+
     def all(self) -> Iterator[dict[str, Any]]:
         yield from self.document["results"]
 
@@ -65,11 +68,17 @@ def judge_evidence(evidence: Path, reports: Path, *arguments: str) -> FleetRun:
     document = json.loads((reports / "latest" / "results.json").read_text())
     results: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
     for result in document["results"]:
-        name = result["target"]
-        if name in scenarios() and not result["control"].startswith("SITE-"):
+        name = result["target"].partition(".")[0]
+        if _is_of_a_scenario(result["target"]) and not result["control"].startswith("SITE-"):
             subject = "" if result["subject"] == name else result["subject"].removeprefix(f"{name}.")
             results.setdefault(name, {})[subject, result["control"]] = result
     return FleetRun(done.returncode, done.stdout + done.stderr, document, reports, results)
+
+
+def _is_of_a_scenario(target: str) -> bool:
+    """A scenario's own machine, or a guest of it that was looked at from inside."""
+    name, _, domain = target.partition(".")
+    return name in scenarios() and (not domain or scenarios()[name].domains[domain].inside is not None)
 
 
 def inventory() -> dict[str, Any]:
@@ -77,7 +86,7 @@ def inventory() -> dict[str, Any]:
 
 
 def _host(name: str, scenario: Scenario) -> dict[str, Any]:
-    declared = {domain: case.declared for domain, case in scenario.domains.items() if case.declared is not None}
+    declared = {domain: _guest(case) for domain, case in scenario.domains.items() if case.declared is not None}
     return {
         "level": scenario.level or scenario.machine.level,
         "libvirt": scenario.libvirt or scenario.machine.libvirt,
@@ -86,14 +95,32 @@ def _host(name: str, scenario: Scenario) -> dict[str, Any]:
     }
 
 
+def _guest(case: DomainCase) -> dict[str, str]:
+    address = {} if case.inside is None else {"address": "ssh://192.0.2.1"}
+    return {**address, **(case.declared or {})}
+
+
 def bundles(fleet: Inventory) -> Iterator[Bundle]:
     for name, scenario in scenarios().items():
         target = fleet.named(name)
         assert target is not None
         yield bundle(target, scenario)
+        for guest in fleet.guests_of(name):
+            inside = scenario.domains[guest.domain or ""].inside
+            if inside is not None:
+                yield _seen_inside(guest, inside, scenario)
+
+
+def _seen_inside(guest: Target, inside: Inside, scenario: Scenario) -> Bundle:
+    if inside.unreachable is not None:
+        return Bundle(guest, _OBSERVED, "0", failure=Failure("TargetUnreachable", inside.unreachable))
+    uuid = _uuid(guest.domain or "", scenario.domains[guest.domain or ""])
+    return Bundle(guest, _OBSERVED, "0", inside.all_readings(uuid))
 
 
 def bundle(target: Target, scenario: Scenario) -> Bundle:
+    if scenario.unreachable is not None:
+        return Bundle(target, _OBSERVED, "0", failure=Failure("TargetUnreachable", scenario.unreachable))
     readings = {**_domains(scenario), **scenario.all_readings()}
     libvirt = None
     if target.libvirt is not None:
@@ -103,7 +130,7 @@ def bundle(target: Target, scenario: Scenario) -> Bundle:
 
 
 def _domains(scenario: Scenario) -> dict[str, Reading]:
-    uuids = {name: str(uuid5(NAMESPACE_URL, name)) for name in scenario.domains}
+    uuids = {name: _uuid(name, domain) for name, domain in scenario.domains.items()}
     texts = {f"{_VIRSH} list --all --uuid": "\n".join(uuids.values())}
     for name, domain in scenario.domains.items():
         uuid = uuids[name]
@@ -112,6 +139,10 @@ def _domains(scenario: Scenario) -> dict[str, Reading]:
         shown = (domain.inactive, None) if domain.live is None else (domain.live, 7)
         texts[f"{_VIRSH} dumpxml {uuid}"] = _xml(name, uuid, domain, shown[0], domain_id=shown[1])
     return {source: Reading(source, Status.OK, text, 0) for source, text in texts.items()}
+
+
+def _uuid(name: str, domain: DomainCase) -> str:
+    return domain.uuid or str(uuid5(NAMESPACE_URL, name))
 
 
 def _dominfo(name: str, domain: DomainCase) -> str:

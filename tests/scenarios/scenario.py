@@ -2,8 +2,9 @@
 
 `base` names a file of `base/`; `readings` replaces readings of it by source, a text or `{status: …}`; `modprobe.d`
 replaces all of its modprobe.d; `kmod gives` is what kmod then hands to the CPU's KVM module. `cut` names the reading in
-which the answer ended. `domains` are libvirt's, `expect` says what each control must give where that differs from the
-base, and `says` what its message must contain.
+which the answer ended, `unreachable` why there is none. `domains` are libvirt's; one with `inside` is looked at from
+inside as well. `expect` says what each control must give where that differs from the base, `says` what its message must
+contain, and `diagnosis` what becomes of a guest.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,10 @@ from nested_kvm.facts.kmod import ALL_DIRECTORIES
 
 HERE: Final = Path(__file__).parent
 RECORDED: Final = HERE / "recorded"
-DOMAIN_CONTROLS: Final = ("DOM-CPU-01", "DOM-CPU-02", "DOM-CPU-03")
+DOMAIN_CONTROLS: Final = ("DOM-CPU-01", "DOM-CPU-02", "DOM-CPU-03", "DOM-CPU-05")
+OF_A_PAIR: Final = {"L1-CPU-02": "pass", "PAIR-01": "pass"}
+"""What is asked of a guest only where its host is known."""
+_UUID: Final = "/sys/class/dmi/id/product_uuid"
 
 
 class _Part(BaseModel):
@@ -35,6 +39,32 @@ class RawReading(_Part):
     link: str | None = None
 
 
+class Diagnosis(_Part):
+    """What a guest's chain must come to. `warns` are texts that its warnings hold, one each."""
+
+    can_nest: str
+    broken_link: str | None = None
+    cause: str | None = None
+    warns: list[str] = Field(default_factory=list)
+
+
+class Inside(_Part):
+    """A guest looked at from inside; it has its domain's uuid where `readings` do not say otherwise."""
+
+    base: str
+    readings: dict[str, str | RawReading | None] = Field(default_factory=dict)
+    unreachable: str | None = None
+    expect: dict[str, str] = Field(default_factory=dict)
+    says: dict[str, str] = Field(default_factory=dict)
+
+    def expected(self) -> dict[str, str]:
+        return {**base(self.base).expect, **OF_A_PAIR, **self.expect}
+
+    def all_readings(self, uuid: str) -> dict[str, Reading]:
+        raw: dict[str, str | RawReading | None] = {**base(self.base).readings, _UUID: uuid, **self.readings}
+        return {source: reading(source, given) for source, given in raw.items() if given is not None}
+
+
 class DomainCase(_Part):
     """A domain: `inactive` and `live` each name a recorded file, or hold a `<cpu>`, or a whole XML text."""
 
@@ -46,9 +76,19 @@ class DomainCase(_Part):
     live: str | None = None
     state: str | None = None
     persistent: bool = True
-    expect: tuple[str, str, str]
-    """The outcomes of DOM-CPU-01, -02 and -03."""
+    expect: list[str] = Field(min_length=3, max_length=len(DOMAIN_CONTROLS))
+    """The outcomes of DOM-CPU-01, -02, -03 and -05; the last is a pass where it is left out."""
     says: dict[str, str] = Field(default_factory=dict)
+    uuid: str | None = None
+    inside: Inside | None = None
+    diagnosis: Diagnosis | None = None
+
+    def expected(self) -> dict[str, str]:
+        outcomes = [*self.expect, "pass"][: len(DOMAIN_CONTROLS)]
+        return dict(zip(DOMAIN_CONTROLS, outcomes, strict=True)) | (self.inside.expected() if self.inside else {})
+
+    def messages(self) -> dict[str, str]:
+        return self.says | (self.inside.says if self.inside else {})
 
 
 class Base(_Part):
@@ -71,6 +111,7 @@ class Scenario(_Part):
     modprobe_d: dict[str, str | RawReading] | None = Field(None, alias="modprobe.d")
     kmod_gives: str | None = Field(None, alias="kmod gives")
     cut: str | None = None
+    unreachable: str | None = None
     domains: dict[str, DomainCase] = Field(default_factory=dict)
     expect: dict[str, str] = Field(default_factory=dict)
     says: dict[str, str] = Field(default_factory=dict)
@@ -85,7 +126,7 @@ class Scenario(_Part):
         of_domains = {
             (name, control): outcome
             for name, domain in self.domains.items()
-            for control, outcome in zip(DOMAIN_CONTROLS, domain.expect, strict=True)
+            for control, outcome in domain.expected().items()
         }
         return own | of_domains
 
@@ -93,7 +134,7 @@ class Scenario(_Part):
         """Subject, control, and what its message must contain."""
         yield from (("", control, text) for control, text in self.says.items())
         for name, domain in self.domains.items():
-            yield from ((name, control, text) for control, text in domain.says.items())
+            yield from ((name, control, text) for control, text in domain.messages().items())
 
     def all_readings(self) -> dict[str, Reading]:
         """The base's readings with the differences, in the base's order, up to the cut."""
@@ -138,7 +179,7 @@ def base(name: str) -> Base:
 @cache
 def scenarios() -> dict[str, Scenario]:
     """Every scenario by its name, which is its file's."""
-    files = sorted(path for folder in ("l0", "domains", "l1") for path in (HERE / folder).glob("*.yaml"))
+    files = sorted(path for folder in ("l0", "domains", "l1", "pairs") for path in (HERE / folder).glob("*.yaml"))
     return {path.stem: Scenario.model_validate(_yaml(path)) for path in files}
 
 

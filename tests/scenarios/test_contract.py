@@ -35,9 +35,13 @@ def test_the_run_says_that_there_are_findings(fleet_run: FleetRun) -> None:
 
 
 def test_only_what_was_looked_at_is_judged(fleet_run: FleetRun) -> None:
-    unseen = {target["name"] for target in fleet_run.document["targets"] if not target["observed"]}
-    outcomes = {result["outcome"] for result in fleet_run.all() if result["target"] in unseen}
-    assert outcomes == {"notchecked", "notapplicable"}
+    targets = fleet_run.document["targets"]
+    without_address = {target["name"] for target in targets if target["address"] is None}
+    unreachable = {target["name"] for target in targets if target["error"] is not None}
+    assert without_address
+    assert unreachable
+    assert _outcomes(fleet_run, without_address) == {"notchecked", "notapplicable"}
+    assert _outcomes(fleet_run, unreachable) == {"error"}
 
 
 def test_only_a_finding_has_a_remedy_and_every_finding_has_one(fleet_run: FleetRun) -> None:
@@ -98,6 +102,17 @@ def test_a_scenario_tells_where_it_comes_from() -> None:
     for name, scenario in scenarios().items():
         assert scenario.source.startswith(("recorded", "constructed")), name
         assert not set(scenario.expect) - set(scenario.machine.expect), name
+
+
+def test_a_guest_that_is_looked_at_from_inside_is_diagnosed() -> None:
+    for name, scenario in scenarios().items():
+        for domain, case in scenario.domains.items():
+            assert case.inside is None or case.diagnosis is not None, f"{name}/{domain}"
+            assert case.diagnosis is None or case.declared is not None, f"{name}/{domain}"
+
+
+def _outcomes(run: FleetRun, targets: set[str]) -> set[str]:
+    return {result["outcome"] for result in run.all() if result["target"] in targets}
 
 
 def _told(run: FleetRun) -> list[str]:

@@ -59,7 +59,8 @@ class SuiteRun:
 
     @cached_property
     def junit(self) -> Element:
-        root: Element = parse(self.reports / "junit.xml").getroot()
+        root = parse(self.reports / "junit.xml").getroot()
+        assert root is not None
         return root
 
     def evidence(self, name: str) -> dict[str, Any]:
@@ -101,7 +102,8 @@ def run_many(command_lines: Iterable[Sequence[object]], *, report_dir: Path) -> 
         timeout=SECONDS,
         check=True,
     )
-    return [SuiteRun(*json.loads(line), report_dir) for line in ended.stdout.splitlines()]
+    answers = [json.loads(line) for line in ended.stdout.splitlines()]
+    return [SuiteRun(status, output, errors, report_dir) for status, output, errors in answers]
 
 
 def run_suite(*arguments: object, report_dir: Path, root: Path = ROOT) -> SuiteRun:
