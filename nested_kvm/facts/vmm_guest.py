@@ -19,6 +19,7 @@ class VmmGuests:
     with_flag: tuple[str, ...]
     undecided: tuple[str, ...]
     evidence: tuple[Evidence, ...]
+    """The processes that give it; where none does, all that were looked at."""
 
 
 def domain_of_process(process: VmmProcess, holders: VmHolders | None) -> Domain:
@@ -47,12 +48,13 @@ def domain_of_process(process: VmmProcess, holders: VmHolders | None) -> Domain:
 
 def vmm_guests_of(processes: VmmProcesses, holders: VmHolders | None, vendor: Vendor) -> VmmGuests:
     """Which guests are given the flag under KVM."""
-    given = [(process.label, *_given(process, holders, vendor)) for process in processes.processes]
+    given = [(process, *_given(process, holders, vendor)) for process in processes.processes]
     undecided = [reason for _, answer, reason in given if answer is Answer.UNKNOWN]
     if not processes.are_all:
         undecided.append("processes of other accounts may be hidden")
-    with_flag = tuple(label for label, answer, _ in given if answer is Answer.YES)
-    return VmmGuests(with_flag, tuple(undecided), processes.evidence)
+    givers = [process for process, answer, _ in given if answer is Answer.YES]
+    evidence = tuple(item for process in givers for item in process.evidence) or processes.evidence
+    return VmmGuests(tuple(process.label for process in givers), tuple(undecided), evidence)
 
 
 def _given(process: VmmProcess, holders: VmHolders | None, vendor: Vendor) -> tuple[Answer, str]:
