@@ -24,7 +24,7 @@ exec "$@"
 STAYS = "hunter2"
 """Stands in every argument that must stay on the machine."""
 
-Probe = Callable[[], dict[str, Reading]]
+Probe = Callable[..., dict[str, Reading]]
 
 
 class Machine:
@@ -64,9 +64,10 @@ def probe(request: pytest.FixtureRequest, tmp_path: Path) -> Probe:
     if program(shell[0]) is None:
         pytest.skip(f"not installed: {shell[0]}")
 
-    def run() -> dict[str, Reading]:
+    def run(first_in_path: Path | None = None) -> dict[str, Reading]:
         command = ["unshare", "--mount", "sh", "-c", MOUNT, "sh", str(tmp_path), *shell, PROBE, "N0NCE", "5"]
-        environment = {"PATH": os.environ["PATH"]}
+        path = os.environ["PATH"]
+        environment = {"PATH": path if first_in_path is None else f"{first_in_path}:{path}"}
         done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
         assert done.returncode == 0, done.stderr.decode()
         assert STAYS not in done.stdout.decode("utf-8", "replace")
@@ -141,6 +142,15 @@ def test_without_a_view_of_all_processes_the_answer_is_not_whole(machine: Machin
     readings = probe()
     assert (readings[HOLDERS].text.strip(), readings[HOLDERS].status) == ("293", Status.UNREADABLE)
     assert readings[CMDLINES].status is Status.UNREADABLE
+
+
+def test_an_ls_that_refuses_its_option_has_seen_nothing(machine: Machine, probe: Probe) -> None:
+    machine.process(293, b"a", descriptors=("anon_inode:kvm-vm",))
+    old = machine.root / "ls"
+    old.write_text("#!/bin/sh\necho 'invalid option -- q' >&2\nexit 1\n")
+    old.chmod(0o755)
+    reading = probe(machine.root)[HOLDERS]
+    assert (reading.text.strip(), reading.status) == ("", Status.UNREADABLE)
 
 
 def test_counters_are_read_twice_where_an_l2_ever_ran(machine: Machine, probe: Probe) -> None:
