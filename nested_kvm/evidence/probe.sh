@@ -208,7 +208,9 @@ vmm() {
 # The processes that hold a VM of KVM. Without the right to look into all of them the answer is not whole.
 vm_holders() {
     begin 'ls -lq /proc/[0-9]*/fd'
-    holders=$({ limited ls -lq /proc/[0-9]*/fd 2>/dev/null; echo "exit $?"; } |
+    quoting=-lq # busybox knows no -q, and masks control characters without it
+    limited ls -lq / >/dev/null 2>&1 || quoting=-l
+    holders=$({ limited ls "$quoting" /proc/[0-9]*/fd 2>/dev/null; echo "exit $?"; } |
         grep -E '^/proc/[0-9]+/fd:$|^[^>]*-> anon_inode:kvm-vm$|^exit (124|137)$' |
         while IFS= read -r line; do
             case $line in

@@ -144,13 +144,23 @@ def test_without_a_view_of_all_processes_the_answer_is_not_whole(machine: Machin
     assert readings[CMDLINES].status is Status.UNREADABLE
 
 
-def test_an_ls_that_refuses_its_option_has_seen_nothing(machine: Machine, probe: Probe) -> None:
+def test_an_ls_that_lists_nothing_has_seen_nothing(machine: Machine, probe: Probe) -> None:
     machine.process(293, b"a", descriptors=("anon_inode:kvm-vm",))
     old = machine.root / "ls"
-    old.write_text("#!/bin/sh\necho 'invalid option -- q' >&2\nexit 1\n")
+    old.write_text("#!/bin/sh\necho 'no such option' >&2\nexit 1\n")
     old.chmod(0o755)
     reading = probe(machine.root)[HOLDERS]
     assert (reading.text.strip(), reading.status) == ("", Status.UNREADABLE)
+
+
+def test_busyboxs_ls_sees_the_same(machine: Machine, probe: Probe) -> None:
+    if program("busybox") is None:
+        pytest.skip("not installed: busybox")
+    machine.process(293, b"a", descriptors=("/dev/kvm", "anon_inode:kvm-vm"))
+    machine.process(295, b"c", descriptors=("/x/\n/proc/999/fd:\nl 1 -> anon_inode:kvm-vm",))
+    (machine.root / "ls").symlink_to(program("busybox") or "")
+    reading = probe(machine.root)[HOLDERS]
+    assert (reading.text.strip(), reading.status) == ("293", Status.OK)
 
 
 def test_counters_are_read_twice_where_an_l2_ever_ran(machine: Machine, probe: Probe) -> None:
