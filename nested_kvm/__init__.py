@@ -21,8 +21,10 @@ from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.libvirt import Libvirt
 from nested_kvm.facts.load_outcome import Authority, NextLoad
 from nested_kvm.facts.mitigations import Mitigations
+from nested_kvm.facts.nested_activity import NestedActivity
 from nested_kvm.facts.nested_lines import NestedLines
 from nested_kvm.facts.next_cmdline import NextCmdline
+from nested_kvm.facts.vmm_guest import VmmGuests
 from nested_kvm.inventory.target import Target
 from nested_kvm.policy import Nested, Persistence, Policy
 from nested_kvm.verdict import (
@@ -56,6 +58,7 @@ __all__ = [
     "Libvirt",
     "Mitigations",
     "Nested",
+    "NestedActivity",
     "NestedLines",
     "NextCmdline",
     "NextLoad",
@@ -68,6 +71,7 @@ __all__ = [
     "Target",
     "Undecided",
     "Vendor",
+    "VmmGuests",
     "control",
     "first_break",
     "require",

@@ -137,6 +137,10 @@ class Cause(Enum):
         "wrong-vendor-feature",
         "The domain asks for the other CPU vendor's model or virtualization flag.",
     )
+    GUEST_HAS_FLAG = (
+        "guest-has-flag",
+        "A VMM process on the host shows the virtualization flag to its guest, which the policy forbids.",
+    )
     DOMAIN_GIVES_FLAG = (
         "domain-gives-flag",
         "The domain's CPU definition gives its guest the virtualization flag, which the policy forbids.",
@@ -156,6 +160,10 @@ class Cause(Enum):
     FLAG_PRESENT = (
         "flag-present",
         "The guest's CPUs show the virtualization flag, which the policy forbids.",
+    )
+    L2_RUNNING = (
+        "l2-running",
+        "A guest of this guest runs: a migration, save, snapshot or reboot of the outer one may corrupt or lose it.",
     )
     WRONG_GUEST = (
         "wrong-guest",

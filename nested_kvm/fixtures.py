@@ -25,8 +25,10 @@ from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.libvirt import Libvirt
 from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations
+from nested_kvm.facts.nested_activity import NestedActivity
 from nested_kvm.facts.nested_lines import NestedLines
 from nested_kvm.facts.next_cmdline import NextCmdline
+from nested_kvm.facts.vmm_guest import VmmGuests
 from nested_kvm.inventory.target import Target
 from nested_kvm.judgement import check_applies
 from nested_kvm.policy import Policy
@@ -165,3 +167,15 @@ def domain(subject: Subject) -> Domain:
     if subject.domain is None:
         raise NestedKvmError("only a DOM control speaks of a domain")
     return subject.machine.domain(subject.domain)
+
+
+@pytest.fixture
+def nested_activity(subject: Subject) -> NestedActivity:
+    """Whether an L2 runs in the domain, or in the guest, that the check speaks of."""
+    return subject.machine.nested_activity(subject.domain)
+
+
+@pytest.fixture
+def vmm_guests(subject: Subject) -> VmmGuests:
+    """What the guests of the target's VMM processes are given."""
+    return subject.machine.vmm_guests

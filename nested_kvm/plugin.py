@@ -59,9 +59,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     parametrize(metafunc, metafunc.config.stash[SESSION].audit.fleet)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Drop the controls of which this fleet has no subject."""
-    items[:] = [item for item in items if subject_of(item) is not None]
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Drop the controls of which this fleet has no subject, and those of maintenance unless `-m` asks for them.
+
+    That an L2 runs is what nesting is for: it is in the way of a migration or a reboot only.
+    """
+    asked = "maintenance" in config.option.markexpr
+    kept = [item for item in items if asked or item.get_closest_marker("maintenance") is None]
+    items[:] = [item for item in kept if subject_of(item) is not None]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -18,7 +18,7 @@ class Subject:
     name: str
     policy: Policy
     domain: str | None = None
-    """libvirt's name or uuid, for a domain."""
+    """libvirt's name or uuid, for a domain; without libvirt the key of its process."""
 
     @property
     def id(self) -> str:
@@ -51,15 +51,15 @@ class Fleet:
     def _domains(self, machine: Machine) -> Iterator[Subject]:
         """Each domain that is declared or there: the declared ones first, by their own policy."""
         target = machine.target
-        if not machine.is_l0 or target.libvirt is None:
+        if not machine.is_l0:
             return
         declared = self.guests_of(target.name)
         for guest in declared:
             yield Subject(machine, guest.name, guest.policy, guest.domain or guest.name)
-        known = {guest.domain for guest in declared}
-        for name, uuid in _domains_there(machine):
+        known = {guest.domain or guest.name for guest in declared}
+        for name, uuid, key in _domains_there(machine):
             if not known & {name, uuid}:
-                yield Subject(machine, name, target.policy.of_undeclared_domain(), uuid)
+                yield Subject(machine, name, target.policy.of_undeclared_domain(), key)
 
 
 def _is_half_of_a_pair(target: Target) -> bool:
@@ -70,9 +70,12 @@ def _itself(machine: Machine) -> Subject:
     return Subject(machine, machine.target.name, machine.target.policy)
 
 
-def _domains_there(machine: Machine) -> list[tuple[str, str]]:
-    """Name and uuid of each domain; none where libvirt could not be asked, which L0-LIB-01 tells."""
+def _domains_there(machine: Machine) -> list[tuple[str, str | None, str]]:
+    """Name, uuid and key of each domain; none where libvirt could not be asked, which L0-LIB-01 tells."""
     try:
-        return [(record.name, record.uuid) for record in machine.libvirt.records]
+        if machine.target.libvirt is None:
+            processes = machine.vmm_processes.processes
+            return [(process.label, process.uuid, process.key) for process in processes if process.is_qemu]
+        return [(record.name, record.uuid, record.uuid) for record in machine.libvirt.records]
     except ObservationError:
         return []

@@ -81,5 +81,7 @@ def test_libvirt_verifies_the_flag(domain: Domain, cpu: Cpu) -> None:
     An optional feature may be dropped without a word, and `force` without a check starts the domain on a host that
     lacks it.
     """
+    if domain.process is not None:
+        raise NotApplicable("no libvirt starts it", *domain.evidence)
     weakness = domain.cpu.weakness(cpu.flag)
     require(weakness is None, Cause.FLAG_NOT_GUARANTEED, weakness or "", *domain.evidence)

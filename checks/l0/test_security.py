@@ -1,4 +1,15 @@
-from nested_kvm import Cause, KvmModule, Mitigations, NotApplicable, Severity, Undecided, control, require
+from nested_kvm import (
+    Cause,
+    KvmModule,
+    Mitigations,
+    Nested,
+    NotApplicable,
+    Severity,
+    Undecided,
+    VmmGuests,
+    control,
+    require,
+)
 
 
 @control(
@@ -19,3 +30,17 @@ def test_attacks_from_guests_are_mitigated(kvm_module: KvmModule, mitigations: M
     if mitigations.unknown:
         message = f"the kernel says nothing of {', '.join(mitigations.unknown)}"
         raise Undecided(message, *mitigations.evidence)
+
+
+@control("L0-SEC-02", severity=Severity.HIGH, only=Nested.FORBIDDEN, causes=[Cause.GUEST_HAS_FLAG])
+def test_no_vmm_shows_the_flag_to_its_guest(kvm_module: KvmModule, vmm_guests: VmmGuests) -> None:
+    """No VMM process on the host shows the virtualization flag to its guest.
+
+    Not every guest is libvirt's, and one that was started before keeps the CPU that it was given.
+    """
+    if not kvm_module.is_loaded or not kvm_module.nested:
+        return
+    names = ", ".join(vmm_guests.with_flag)
+    require(not names, Cause.GUEST_HAS_FLAG, f"the flag is given to {names}", *vmm_guests.evidence)
+    if vmm_guests.undecided:
+        raise Undecided("; ".join(vmm_guests.undecided), *vmm_guests.evidence)

@@ -25,6 +25,8 @@ class DomainRecord:
     """None: the domain does not run."""
     problem: str | None = None
     """Why the domain could not be read whole."""
+    vcpu_statistics: tuple[Mapping[str, str], ...] = ()
+    """Its counters of nested guests as `virsh domstats` words them, in one or two looks; none: it gave none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """Asks libvirt through libvirt-python, read-only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer
 from nested_kvm.evidence.domain_xml import reduce_domain_xml
+from nested_kvm.evidence.vcpu_statistics import Statistics, statistics_of_rpc, two_looks
 
 _STATES: Final = {
     0: "no state",
@@ -45,7 +46,8 @@ def ask_libvirt(uri: str, asked_uri: str | None = None) -> LibvirtAnswer:
     try:
         connection = libvirt.openReadOnly(uri)
         try:
-            domains = [_record(domain, libvirt) for domain in connection.listAllDomains()]
+            counters = two_looks(lambda: _vcpu_statistics(connection, libvirt))
+            domains = [_record(domain, libvirt, counters) for domain in connection.listAllDomains()]
         finally:
             connection.close()
     except libvirt.libvirtError as error:
@@ -61,7 +63,17 @@ def _sentence(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:500] if str(error).strip() else "libvirt gave no reason"
 
 
-def _record(domain: Any, libvirt: Any) -> DomainRecord:
+def _vcpu_statistics(connection: Any, libvirt: Any) -> dict[str, Statistics]:
+    """The counters of the running domains by uuid; none where this libvirt gives none, or waits for a busy QEMU."""
+    flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+    try:
+        answer = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_VCPU, flags)
+    except libvirt.libvirtError:
+        return {}
+    return {domain.UUIDString(): statistics_of_rpc(statistics) for domain, statistics in answer}
+
+
+def _record(domain: Any, libvirt: Any, counters: Mapping[str, tuple[Statistics, ...]]) -> DomainRecord:
     problems: list[str] = []
 
     def ask(question: Callable[[], Any]) -> Any:
@@ -85,4 +97,5 @@ def _record(domain: Any, libvirt: Any) -> DomainRecord:
         inactive_xml=inactive,
         live_xml=live,
         problem="; ".join(dict.fromkeys(problems)) or None,
+        vcpu_statistics=counters.get(domain.UUIDString(), ()),
     )

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer
 from nested_kvm.evidence.domain_xml import parse_domain_xml, reduce_domain_xml
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.evidence.vcpu_statistics import Statistics, statistics_of_virsh
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 """What virsh complains about on its standard error stands among them."""
@@ -22,7 +24,9 @@ def answer_of_virsh(readings: Mapping[str, Reading], uri: str) -> LibvirtAnswer 
     if not listing.is_ok:
         return LibvirtAnswer(uri, "virsh", refusal=_refusal(listing))
     uuids = [word for word in listing.text.split() if _UUID.fullmatch(word)]
-    return LibvirtAnswer(uri, "virsh", domains=tuple(_record(readings, virsh, uuid) for uuid in uuids))
+    records = [_record(readings, virsh, uuid) for uuid in uuids]
+    looks = _vcpu_statistics(readings, f"{virsh} domstats --vcpu --list-active --nowait")
+    return LibvirtAnswer(uri, "virsh", domains=tuple(_with_looks(record, looks) for record in records))
 
 
 def without_virsh(readings: Mapping[str, Reading]) -> dict[str, Reading]:
@@ -61,6 +65,15 @@ def _record(readings: Mapping[str, Reading], virsh: str, uuid: str) -> DomainRec
         live_xml=live if live is not None and parse_domain_xml(live).get("id") else None,
         problem="; ".join(dict.fromkeys(problems)) or None,
     )
+
+
+def _vcpu_statistics(readings: Mapping[str, Reading], command: str) -> list[dict[str, Statistics]]:
+    looks = [readings.get(source) for source in (command, f"{command}  # again")]
+    return [statistics_of_virsh(look.text) for look in looks if look is not None and look.is_ok]
+
+
+def _with_looks(record: DomainRecord, looks: list[dict[str, Statistics]]) -> DomainRecord:
+    return replace(record, vcpu_statistics=tuple(look[record.name] for look in looks if record.name in look))
 
 
 def _dominfo(reading: Reading | None) -> dict[str, str]:

@@ -16,6 +16,8 @@ from nested_kvm.facts.cpu import Vendor
 
 _ON: Final = frozenset({"require", "force"})
 _OFF: Final = frozenset({"disable", "forbid"})
+UNDECIDED: Final = "undecided"
+"""The policy of a feature that QEMU's arguments name in a way that its versions read differently."""
 _AMD_MODELS: Final = ("EPYC", "Opteron", "athlon", "phenom", "Dhyana")
 _INTEL_MODELS: Final = (
     "Broadwell", "Cascadelake", "ClearwaterForest", "Conroe", "Cooperlake", "Denverton", "GraniteRapids",
@@ -54,6 +56,8 @@ class CpuDefinition:
     features: Mapping[str, str] = field(default_factory=dict)
     passed_through: str | None = None
     """A `-cpu` given to QEMU behind libvirt's back."""
+    written: str | None = None
+    """As a person wrote it, where that was not in XML."""
 
     @property
     def copies_host(self) -> bool:
@@ -68,6 +72,8 @@ class CpuDefinition:
     @property
     def text(self) -> str:
         """The definition in one line, for people."""
+        if self.written is not None:
+            return self.written
         parts = [self.mode, *([self.model] if self.model else [])]
         parts += [f"{policy} {name}" for name, policy in self.features.items() if name in {"vmx", "svm"}]
         parts += [f"qemu:commandline -cpu {self.passed_through}"] if self.passed_through else []
@@ -90,6 +96,8 @@ class CpuDefinition:
 
     def _by_feature(self, vendor: Vendor) -> Promise | None:
         policy = self.features.get(vendor.flag)
+        if policy == UNDECIDED:
+            return Promise(Answer.UNKNOWN, f"whether {self.text} turns {vendor.flag} on depends on QEMU's version")
         if policy in _OFF:
             return Promise(Answer.NO, f"it says {policy} {vendor.flag}", Cause.FEATURE_DISABLED)
         if policy in _ON:
@@ -107,7 +115,7 @@ class CpuDefinition:
 
     def _by_mode(self, vendor: Vendor) -> Promise:
         if self.copies_host:
-            return Promise(Answer.YES, f"{self.mode} copies the host's flags")
+            return Promise(Answer.YES, f"{self.written or self.mode} copies the host's flags")
         if self.mode == "host-model":
             return _host_model(vendor)
         if self.mode not in {"custom", "none"}:

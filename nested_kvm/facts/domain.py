@@ -25,6 +25,8 @@ class Domain:
     cpu: CpuDefinition
     """What it is started with next; of a transient domain, what it runs with."""
     live_cpu: CpuDefinition | None
+    process: str | None = None
+    """Where a person finds its QEMU process, on a host without libvirt; None: libvirt knows it."""
 
     @property
     def runs_under_kvm(self) -> bool:
@@ -39,7 +41,7 @@ class Domain:
     @property
     def inactive_source(self) -> str:
         """Where a person finds its persistent definition."""
-        return f"virsh dumpxml {'' if self.is_transient else '--inactive '}{self.name}"
+        return self.process or f"virsh dumpxml {'' if self.is_transient else '--inactive '}{self.name}"
 
     @property
     def live_source(self) -> str:
@@ -50,6 +52,8 @@ class Domain:
     def evidence(self) -> tuple[Evidence, ...]:
         """Type, definition, and what it runs with."""
         defined = Evidence(self.inactive_source, f"type={self.type}, cpu: {self.cpu.text}")
+        if self.process is not None:
+            return (defined,)
         if self.live_cpu is None:
             return (defined, Evidence("virsh domstate", self.state))
         return (defined, Evidence(self.live_source, f"cpu: {self.live_cpu.text}"))

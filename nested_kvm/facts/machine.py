@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from nested_kvm.errors import ObservationError
+from nested_kvm.errors import NotObserved, ObservationError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.assists import Assists, assists_of
 from nested_kvm.facts.cpu import Cpu, cpu_of
@@ -18,9 +18,13 @@ from nested_kvm.facts.kvm_module import KvmModule, kvm_module_of
 from nested_kvm.facts.libvirt import Libvirt, libvirt_of
 from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations, mitigations_of
+from nested_kvm.facts.nested_activity import NestedActivity, activity_in_domain, activity_in_guest, activity_in_process
 from nested_kvm.facts.nested_lines import NestedLines, nested_lines_of
 from nested_kvm.facts.next_cmdline import NextCmdline, next_cmdline_of
 from nested_kvm.facts.persistence import CMDLINE, modprobe_configuration_of, next_load_of
+from nested_kvm.facts.vm_holders import VmHolders, vm_holders_of
+from nested_kvm.facts.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
+from nested_kvm.facts.vmm_process import VmmProcesses, vmm_processes_of
 from nested_kvm.inventory.target import TargetLevel
 
 
@@ -121,6 +125,34 @@ class Machine:
         """Its libvirt."""
         return libvirt_of(self.bundle)
 
+    @cached_property
+    def vmm_processes(self) -> VmmProcesses:
+        """Its VMM processes."""
+        return vmm_processes_of(self.bundle)
+
+    @cached_property
+    def vmm_guests(self) -> VmmGuests:
+        """What their guests are given."""
+        return vmm_guests_of(self.vmm_processes, self._vm_holders, self.cpu.require_vendor())
+
+    @property
+    def _vm_holders(self) -> VmHolders | None:
+        """Who holds a VM; None where that was not looked at."""
+        try:
+            return vm_holders_of(self.bundle)
+        except NotObserved:
+            return None
+
     def domain(self, name: str) -> Domain:
-        """The libvirt domain of that name or uuid."""
+        """The domain of that name or uuid: libvirt's, or where there is none a QEMU process."""
+        if self.target.libvirt is None:
+            return domain_of_process(self.vmm_processes.named(name), self._vm_holders)
         return domain_of(self.libvirt.record(name))
+
+    def nested_activity(self, domain: str | None) -> NestedActivity:
+        """Whether an L2 runs in that domain of its libvirt; with None, in this machine itself."""
+        if domain is None:
+            return activity_in_guest(self.bundle, self.kvm_module)
+        if self.target.libvirt is None:
+            return activity_in_process(self.bundle, self.vmm_processes.named(domain))
+        return activity_in_domain(self.bundle, self.libvirt.record(domain))

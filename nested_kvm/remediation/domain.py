@@ -14,6 +14,8 @@ def edit_domain(arguments: str) -> Remedy:
     """Change the CPU definition by virt-xml(1); `{flag}` in the arguments is the vendor's flag."""
 
     def remedy(subject: Subject, _finding: Finding) -> list[str]:
+        if subject.machine.target.libvirt is None:
+            return _start_anew(subject)
         domain = shlex.quote(domain_name(subject))
         flag = flag_of(subject)
         return [
@@ -34,6 +36,8 @@ def power_cycle(subject: Subject, _finding: Finding) -> list[str]:
 
 def run_under_kvm(subject: Subject, _finding: Finding) -> list[str]:
     """Change the domain's type."""
+    if subject.machine.target.libvirt is None:
+        return _start_anew(subject)
     domain = shlex.quote(domain_name(subject))
     return [
         f"virsh shutdown {domain}",
@@ -49,6 +53,43 @@ def compare_uuids(subject: Subject, _finding: Finding) -> list[str]:
         f"virsh domuuid {domain}  # on its host",
         "cat /sys/class/dmi/id/product_uuid  # in the guest",
         f"virsh domifaddr {domain} --source agent  # on its host: the address for the inventory",
+    ]
+
+
+def end_l2(subject: Subject, _finding: Finding) -> list[str]:
+    """Wait for the L2s, or shut them down, and look again: where they run, and then from the host."""
+    lines = [
+        "virsh list --name  # inside the guest: wait for each, or virsh shutdown it; so too what runs without libvirt",
+        "ls -l /proc/[0-9]*/fd | grep anon_inode:kvm-vm  # inside the guest, as root: must print nothing",
+    ]
+    if subject.domain is None or subject.machine.target.libvirt is None:
+        return lines
+    domain = shlex.quote(domain_name(subject))
+    verify = f"virsh -r domstats --vcpu {domain} | grep -E 'nested_run|guest_mode'  # on its host, twice: must not move"
+    return [*lines, verify]
+
+
+def take_flag_away(subject: Subject, finding: Finding) -> list[str]:
+    """Start each guest without the flag, whatever started it."""
+    shown = [f"tr '\\0' ' ' <{item.source}  # {item.text}".replace("\n", " ") for item in finding.evidence]
+    flag = flag_of(subject)
+    return [
+        *shown,
+        f"# shut these guests down, take {flag} from their CPU and start them: QEMU's -cpu MODEL,-{flag};",
+        f"# libvirt's virt-xml NAME --edit --cpu disable={flag}; Proxmox's qm set ID --cpu with a named model",
+        "ps -C kvm,qemu-kvm,qemu-system-x86_64 -o args= | grep -o -e '-cpu [^ ]*'  # what runs then",
+    ]
+
+
+def _start_anew(subject: Subject) -> list[str]:
+    """Without libvirt whoever starts QEMU has to say it: its arguments are all there is."""
+    name, flag = shlex.quote(domain_name(subject)), flag_of(subject)
+    cpu = subject.policy.either("-enable-kvm -cpu host", f"-cpu MODEL,-{flag}")
+    proxmox = subject.policy.either("--cpu host", "--cpu with a named model")
+    return [
+        f"pgrep -a -f -- {name}  # how it was started",
+        f"# shut it down, and start it with {cpu} (Proxmox: qm set ID {proxmox}): a reboot is not enough",
+        f"grep -cw {flag} /proc/cpuinfo  # inside the guest",
     ]
 
 

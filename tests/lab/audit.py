@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,13 @@ class Report:
 
 
 def run(
-    lab: Session, directory: Path, running: Collection[str], *, nested: str, persistence: str = "effective"
+    lab: Session,
+    directory: Path,
+    running: Collection[str],
+    *,
+    nested: str,
+    persistence: str = "effective",
+    arguments: Sequence[str] = (),
 ) -> Report:
     """Audit the host, the guests that run over their own ssh, and the others by their definitions.
 
@@ -59,12 +65,12 @@ def run(
     inventory = directory / "inventory.json"
     inventory.write_text(json.dumps(_inventory(set(running), nested, persistence)))
     begun = time.monotonic()
-    report = _run_once(lab, directory, inventory)
+    report = _run_once(lab, directory, inventory, arguments)
     for _ in range(TRIES):
         if not report.unseen or not any(_rebooted(lab, name, begun) for name in running):
             break
         begun = time.monotonic()
-        report = _run_once(lab, directory, inventory)
+        report = _run_once(lab, directory, inventory, arguments)
     assert not report.unseen, f"everything in the lab can be looked at: {report.unseen}"
     return report
 
@@ -75,7 +81,7 @@ def _rebooted(lab: Session, guest: str, begun: float) -> bool:
     return uptime < time.monotonic() - begun
 
 
-def _run_once(lab: Session, directory: Path, inventory: Path) -> Report:
+def _run_once(lab: Session, directory: Path, inventory: Path, arguments: Sequence[str]) -> Report:
     command = [sys.executable, "-m", "pytest", f"--inventory={inventory}", f"--report-dir={directory}"]
     # Emulation on a busy machine is slower than any host worth giving up on.
     patience = 60 * min(lab.place.suite.slowness, 4)

@@ -12,6 +12,7 @@ from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.policy import Policy
 from nested_kvm.version import VERSION
+from tests.scenarios.scenario import base, reading
 
 KERNEL = "6.1.0-28-amd64"
 HOST: Mapping[str, str] = {
@@ -24,7 +25,7 @@ HOST: Mapping[str, str] = {
     "/sys/module/kvm": "initstate=live\nrefcnt=1",
     "/sys/module/kvm/parameters": "",
     "/sys/module/kvm_amd": "initstate=live\nrefcnt=0",
-    "/sys/module/kvm_amd/parameters": "nested=1",
+    "/sys/module/kvm_amd/parameters": "nested=1\nnpt=Y",
     "/dev/kvm": "crw-rw---- 1 0 106 10, 232 Nov 21 00:11 /dev/kvm",
     "/etc/modprobe.d": "kvm.conf",
     "/etc/modprobe.d/kvm.conf": "options kvm_amd nested=1",
@@ -39,7 +40,7 @@ HOST: Mapping[str, str] = {
     "/sys/class/dmi/id/product_uuid": "2a845d3e-16b2-4ad8-a3b3-28c6c445cc8f",
     "dmesg": "kvm: Nested Virtualization enabled",
 }
-"""A host on AMD that complies."""
+"""A host on AMD that complies; what it does not say is the base's."""
 ABSENT = ("/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d")
 
 
@@ -53,7 +54,8 @@ def record(
 ) -> Path:
     """Write the evidence of a host like `HOST`, but for what is given, and return the file."""
     folder.mkdir(exist_ok=True)
-    found = {source: Reading(source, Status.ABSENT) for source in ABSENT}
+    found = {source: reading(source, given) for source, given in base("amd-l0").readings.items()}
+    found |= {source: Reading(source, Status.ABSENT) for source in ABSENT}
     for source, said in {**HOST, **(readings or {})}.items():
         is_command = not source.startswith("/")
         found[source] = (

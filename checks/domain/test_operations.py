@@ -1,0 +1,21 @@
+import pytest
+
+from nested_kvm import Answer, Cause, Domain, NestedActivity, NotApplicable, Severity, Undecided, control, require
+
+MIGRATION = "https://docs.kernel.org/virt/kvm/x86/running-nested-guests.html#migrating-an-l1-guest-with-a-live-nested-guest-in-it"
+
+
+@pytest.mark.maintenance
+@control("DOM-OPS-01", severity=Severity.HIGH, causes=[Cause.L2_RUNNING], references=[MIGRATION])
+def test_no_l2_runs_in_the_domain(domain: Domain, nested_activity: NestedActivity) -> None:
+    """No L2 runs in the domain.
+
+    To migrate, save, snapshot or restore it with a live nested guest is undefined on AMD, and supported nearly nowhere;
+    a reboot ends the nested guest. Asked before any of them.
+    """
+    if not domain.is_running:
+        raise NotApplicable(f"it is {domain.state}", *domain.evidence)
+    if nested_activity.runs is Answer.UNKNOWN:
+        raise Undecided(nested_activity.reason, *nested_activity.evidence)
+    running = nested_activity.runs is Answer.YES
+    require(not running, Cause.L2_RUNNING, f"an L2 runs: {nested_activity.reason}", *nested_activity.evidence)

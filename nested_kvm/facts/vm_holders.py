@@ -1,0 +1,43 @@
+"""Who holds a VM of KVM: the processes with a file descriptor `anon_inode:kvm-vm`."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.reading import Status
+from nested_kvm.verdict import Evidence
+
+SOURCE: Final = "ls -lq /proc/[0-9]*/fd"
+
+
+@dataclass(frozen=True, slots=True)
+class VmHolders:
+    """The processes that were seen to hold a VM. `are_all` is False where others could not be looked into."""
+
+    pids: tuple[int, ...]
+    are_all: bool
+
+    @property
+    def text(self) -> str:
+        """They, in words."""
+        return f"process {', '.join(map(str, self.pids))}"
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """Each file descriptor that was seen."""
+        held = tuple(Evidence(f"/proc/{pid}/fd", "anon_inode:kvm-vm") for pid in self.pids)
+        scope = "processes" if self.are_all else "processes that may be looked into"
+        return held or (Evidence(SOURCE, f"none of the {scope} holds anon_inode:kvm-vm"),)
+
+
+def vm_holders_of(bundle: Bundle) -> VmHolders:
+    """The holders by the processes' file descriptors.
+
+    Raises:
+        ObservationError: they were not looked at.
+    """
+    reading = bundle.reading(SOURCE)
+    pids = sorted({int(line) for line in reading.text.split() if line.isdecimal()})
+    if reading.status is not Status.UNREADABLE and not (pids and reading.status is Status.TIMED_OUT):
+        reading.require()
+    return VmHolders(tuple(pids), are_all=reading.is_ok)
