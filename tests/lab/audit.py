@@ -86,7 +86,7 @@ def _run_once(lab: Session, directory: Path, inventory: Path, arguments: Sequenc
     # Emulation on a busy machine is slower than any host worth giving up on.
     patience = 60 * min(lab.place.suite.slowness, 4)
     command += [f"--connect-timeout={patience}", f"--probe-timeout={2 * patience}"]
-    command += [f"--ssh-config={lab.place.ssh_config}"]
+    command += [f"--ssh-config={lab.place.ssh_config}", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
