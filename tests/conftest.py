@@ -1,6 +1,7 @@
 """Tests of the suite itself."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,11 @@ settings.register_profile("suite", deadline=None)  # a busy machine is no defect
 settings.load_profile("suite")
 
 pytest_plugins = ("pytester", "tests.support.sshd")
+
+
+def pytest_configure() -> None:
+    """Let what the tests start be interrupted, also where a shell started the tests with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,5 +1,6 @@
 """The end-to-end tests: a lab that is up, and up again after them where it was before."""
 
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from lab.session import TRIES, Session
 
 HERE = Path(__file__).resolve().parent
 HOST_DIED = pytest.StashKey[bool]()
+
+
+def pytest_configure() -> None:
+    """Let what the tests start be interrupted, also where a shell started the tests with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
