@@ -76,6 +76,7 @@ def test_a_check_runs_no_command(path: Path) -> None:
 
 def test_files_are_small() -> None:
     folders = ("nested_kvm", "checks", "tests", "lab")
-    lengths = {path: len(path.read_text().splitlines()) for each in folders for path in (ROOT / each).rglob("*.py")}
+    files = [path for each in folders for kind in ("*.py", "*.sh") for path in (ROOT / each).rglob(kind)]
+    lengths = {path: len(path.read_text().splitlines()) for path in files}
     assert lengths
     assert {str(path): length for path, length in lengths.items() if length >= LINES} == {}

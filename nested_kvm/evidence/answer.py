@@ -1,4 +1,4 @@
-"""Takes the probe's answer apart into readings. `probe.sh` documents the frames."""
+"""Takes the probe's answer apart into readings. `probe/1-frames.sh` makes the frames."""
 
 import re
 from dataclasses import dataclass

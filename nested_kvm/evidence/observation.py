@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Final
 
 from nested_kvm.connection import AnyConnection, Settings
@@ -15,6 +14,7 @@ from nested_kvm.evidence.answer import ProbeAnswer, parse_answer
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.libvirt_access import Access, choose_access, look_at_libvirt
 from nested_kvm.evidence.libvirt_virsh import without_virsh
+from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.text import printable
@@ -22,7 +22,6 @@ from nested_kvm.version import VERSION
 
 SECTION_LIMIT: Final = 10
 """Seconds after which the probe kills a single command."""
-_PROBE: Final = files("nested_kvm.evidence").joinpath("probe.sh")
 
 
 def observe(target: Target, connection: AnyConnection, settings: Settings) -> Bundle:
@@ -47,7 +46,7 @@ def _probe(connection: AnyConnection, settings: Settings, access: Access, uri: s
     seconds = str(max(1, int(min(SECTION_LIMIT, settings.probe_timeout / 2))))
     arguments = (nonce, seconds, access.virsh if uri else "never", uri or "")
     try:
-        answer = connection.execute(_PROBE.read_text(), *arguments)
+        answer = connection.execute(probe_script(), *arguments)
     except (ConnectionFailed, LimitExceeded) as error:
         return _partial(error, nonce)
     try:

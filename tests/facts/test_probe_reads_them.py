@@ -3,12 +3,13 @@
 import subprocess
 from pathlib import Path
 
+from nested_kvm.evidence.probe import probe_script
 from nested_kvm.facts.host_shutdown import QEMU_CONF, UNIT, UNIT_FILES
 from nested_kvm.facts.hypervisors import SOURCE
 from nested_kvm.facts.mitigations import DIRECTORY, FROM_GUESTS
 from nested_kvm.facts.next_cmdline import ENTRIES, GRUB, GRUB_D, GRUBENV, KERNEL_INSTALL
 
-PROBE = Path(__file__).parents[2] / "nested_kvm" / "evidence" / "probe.sh"
+PROBE = probe_script()
 VULNERABILITIES = [f"{DIRECTORY}/{name}" for name in FROM_GUESTS]
 NEEDED = {UNIT, *UNIT_FILES, QEMU_CONF, SOURCE, GRUB, GRUB_D, KERNEL_INSTALL, ENTRIES, GRUBENV, *VULNERABILITIES}
 
@@ -19,12 +20,12 @@ def answer(script: str, *arguments: str) -> str:
 
 
 def settings(pattern: str, path: Path) -> list[str]:
-    functions = PROBE.read_text().rpartition("main ")[0]
+    functions = PROBE.rpartition("main ")[0]
     return answer(f'{functions}\nnonce=N; settings "$1" "$2"', pattern, str(path)).split("\n")
 
 
 def test_the_probe_looks_at_all_that_the_facts_need() -> None:
-    begun = {line.removeprefix("@N begin ") for line in answer(PROBE.read_text(), "N", "5").splitlines()}
+    begun = {line.removeprefix("@N begin ") for line in answer(PROBE, "N", "5").splitlines()}
     assert begun >= NEEDED
 
 

@@ -6,16 +6,16 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from nested_kvm.evidence.answer import ProbeAnswer, parse_answer
+from nested_kvm.evidence.probe import probe_script
 from tests.support.needs import program
 
 NONCE = "0123456789abcdef"
-SCRIPT = files("nested_kvm.evidence").joinpath("probe.sh").read_text()
+SCRIPT = probe_script()
 SHELLS = ("dash", "bash", "busybox")
 each_shell = pytest.mark.parametrize("shell", [pytest.param(name, marks=pytest.mark.needs(name)) for name in SHELLS])
 kmods_shells = pytest.mark.parametrize(

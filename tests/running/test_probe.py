@@ -3,17 +3,16 @@
 import os
 import subprocess
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from nested_kvm.evidence.answer import parse_answer
+from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.reading import Reading, Status
 from tests.running.machines import CMDLINES, DEBUGFS, HOLDERS
 from tests.support.needs import program
 
-PROBE = str(files("nested_kvm.evidence").joinpath("probe.sh"))
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 MOUNT = """
 mount --bind "$1/debug" /sys/kernel/debug || mount --bind "$1/sys" /sys || exit 9
@@ -65,7 +64,21 @@ def probe(request: pytest.FixtureRequest, tmp_path: Path) -> Probe:
         pytest.skip(f"not installed: {shell[0]}")
 
     def run(first_in_path: Path | None = None) -> dict[str, Reading]:
-        command = ["unshare", "--mount", "sh", "-c", MOUNT, "sh", str(tmp_path), *shell, PROBE, "N0NCE", "5"]
+        command = [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            MOUNT,
+            "sh",
+            str(tmp_path),
+            *shell,
+            "-c",
+            probe_script(),
+            "sh",
+            "N0NCE",
+            "5",
+        ]
         path = os.environ["PATH"]
         environment = {"PATH": path if first_in_path is None else f"{first_in_path}:{path}"}
         done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)

@@ -1,23 +1,24 @@
 """libvirt's own test driver, asked by its RPC and by virsh: both say the same of the counters that it does not have."""
 
 import subprocess
-from importlib.resources import files
 
 import pytest
 
 from nested_kvm.evidence.answer import parse_answer
 from nested_kvm.evidence.libvirt_rpc import ask_libvirt
 from nested_kvm.evidence.libvirt_virsh import answer_of_virsh
+from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.reading import Reading, Status
 
 URI = "test:///default"
 DOMSTATS = f"virsh -r -c {URI} domstats --vcpu --list-active --nowait"
-PROBE = str(files("nested_kvm.evidence").joinpath("probe.sh"))
 
 
 @pytest.fixture(scope="module")
 def readings() -> dict[str, Reading]:
-    done = subprocess.run(["sh", PROBE, "N0NCE", "10", "always", URI], capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        ["sh", "-c", probe_script(), "sh", "N0NCE", "10", "always", URI], capture_output=True, check=True, timeout=60
+    )
     return parse_answer(done.stdout, "N0NCE").readings
 
 
