@@ -57,11 +57,9 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(params=[pytest.param(shell, marks=pytest.mark.needs(shell)) for shell in SHELLS])
 def probe(request: pytest.FixtureRequest, tmp_path: Path) -> Probe:
     shell = SHELLS[request.param]
-    if program(shell[0]) is None:
-        pytest.skip(f"not installed: {shell[0]}")
 
     def run(first_in_path: Path | None = None) -> dict[str, Reading]:
         command = [
@@ -166,9 +164,8 @@ def test_an_ls_that_lists_nothing_has_seen_nothing(machine: Machine, probe: Prob
     assert (reading.text.strip(), reading.status) == ("", Status.UNREADABLE)
 
 
+@pytest.mark.needs("busybox")
 def test_busyboxs_ls_sees_the_same(machine: Machine, probe: Probe) -> None:
-    if program("busybox") is None:
-        pytest.skip("not installed: busybox")
     machine.process(293, b"a", descriptors=("/dev/kvm", "anon_inode:kvm-vm"))
     machine.process(295, b"c", descriptors=("/x/\n/proc/999/fd:\nl 1 -> anon_inode:kvm-vm",))
     (machine.root / "ls").symlink_to(program("busybox") or "")
