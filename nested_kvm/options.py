@@ -25,6 +25,13 @@ _UNSUPPORTED = {
 def add_options(parser: pytest.Parser) -> None:
     """Add the suite's options to pytest's. Testinfra's own keep their meaning."""
     group = parser.getgroup("nested KVM compliance", "nested KVM compliance (write --name=value)")
+    _add_what_is_audited(group)
+    _add_what_counts(group)
+    _add_how_it_is_reached(group)
+    group.addoption("--controls", action="store_true", help="print the catalogue of controls and exit")
+
+
+def _add_what_is_audited(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--inventory",
         type=Path,
@@ -42,10 +49,13 @@ def add_options(parser: pytest.Parser) -> None:
         choices=list(Undeclared),
         help="with --hosts alone: what is required of the domains found there (default: any, only reported)",
     )
-    group.addoption("--report-dir", type=Path, default=Path("reports"), metavar="DIR", help="default: reports/")
     group.addoption(
         "--evidence", type=Path, metavar="DIR", help="judge saved evidence instead of connecting to anything"
     )
+
+
+def _add_what_counts(group: pytest.OptionGroup) -> None:
+    group.addoption("--report-dir", type=Path, default=Path("reports"), metavar="DIR", help="default: reports/")
     group.addoption(
         "--gate",
         action="store_true",
@@ -57,6 +67,9 @@ def add_options(parser: pytest.Parser) -> None:
         default=str(Severity.LOW),
         help="the lowest severity that makes the run fail (default: low)",
     )
+
+
+def _add_how_it_is_reached(group: pytest.OptionGroup) -> None:
     group.addoption("--forks", type=int, default=32, metavar="N", help="targets observed at once (default: 32)")
     group.addoption(
         "--connect-timeout",
@@ -71,7 +84,6 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="S",
         help="seconds for one execution on a target (default: 60)",
     )
-    group.addoption("--controls", action="store_true", help="print the catalogue of controls and exit")
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,15 +127,21 @@ def test_host_key_alias_goes_before_the_name(fleet: Fleet) -> None:
         fleet.guests[0].known_hosts("alias") + fleet.guests[1].known_hosts("ci-1"),
         "Host guest.lan\nHostKeyAlias alias\nHost *",
     )
-    with closing(fleet.host(settings)) as host:
-        connect(fleet.address, settings, name="ci-1", via=host).close()
+    with (
+        closing(fleet.host(settings)) as host,
+        closing(connect(fleet.address, settings, name="ci-1", via=host)) as guest,
+    ):
+        assert guest.execute("echo reached").stdout == b"reached\n"
 
 
 def test_the_inventorys_way_goes_before_a_proxy_of_the_config(fleet: Fleet) -> None:
     known = fleet.guests[0].known_hosts("ci-1")
     settings = fleet.settings(known, "Host guest.lan\nProxyJump elsewhere\nHost *")
-    with closing(fleet.host(settings)) as host:
-        connect(fleet.address, settings, name="ci-1", via=host).close()
+    with (
+        closing(fleet.host(settings)) as host,
+        closing(connect(fleet.address, settings, name="ci-1", via=host)) as guest,
+    ):
+        assert guest.execute("echo reached").stdout == b"reached\n"
 
 
 def test_a_guest_that_is_down_is_an_error_that_names_the_way(fleet: Fleet, host: SshConnection) -> None:
