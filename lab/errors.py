@@ -17,7 +17,11 @@ class BuildError(LabError):
 
 
 class RemoteError(LabError):
-    """A command inside the lab failed or did not end in time."""
+    """A command inside the lab failed."""
+
+
+class SilentError(RemoteError):
+    """A machine of the lab no longer answers, though its process may live: emulation hangs now and then."""
 
 
 class HostLostError(LabError):

@@ -3,10 +3,11 @@
 import subprocess
 from dataclasses import dataclass
 
-from lab.errors import RemoteError
+from lab.errors import RemoteError, SilentError
 from lab.place import Place
 
 CONNECT_LIMIT = 20
+SSH_FAILED = 255
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class Shell:
                 command, input=stdin, capture_output=True, timeout=limit * self.place.suite.slowness, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise RemoteError(f"{self.machine} did not answer within {limit:.0f} s") from error
+            raise SilentError(f"{self.machine} did not answer within {limit:.0f} s") from error
         return Answer(done.returncode, _text(done.stdout), _text(done.stderr))
 
     def run(self, script: str, limit: float = 60, stdin: bytes = b"") -> str:
         """Run a script that must succeed; its output."""
         answer = self.ask(script, limit, stdin)
+        if answer.status == SSH_FAILED:
+            raise SilentError(f"{self.machine} is out of reach: {answer.err.strip() or 'ssh says nothing'}")
         if answer.status:
             reason = (answer.err.strip() or answer.out.strip() or "no output").splitlines()[-1]
             raise RemoteError(f"on {self.machine}: {reason} (status {answer.status})")

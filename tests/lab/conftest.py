@@ -8,12 +8,15 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from lab import scenario
+from lab.errors import GuestHungError, HostLostError, SilentError
 from lab.place import from_environment
 from lab.progress import say
 from lab.session import TRIES, Session
 
 HERE = Path(__file__).resolve().parent
-HOST_DIED = pytest.StashKey[bool]()
+EMULATION_FAILED = pytest.StashKey[bool]()
+EMULATIONS_OWN = (HostLostError, GuestHungError, SilentError)
+"""No finding of the suite's ever raises one of these."""
 
 
 def pytest_configure() -> None:
@@ -29,18 +32,19 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-    """Run a test again, in a new lab, when the host died under it: that judges the emulation, not the suite.
+    """Run a test again, in a new lab, when the emulation failed under it: that judges the emulation, not the suite.
 
-    Nothing else is tried twice, and a host that dies at every try fails the test.
+    Nothing else is tried twice, and an emulation that fails at every try fails the test.
     """
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports: list[pytest.TestReport] = []
     for _ in range(TRIES):
-        item.stash[HOST_DIED] = False
+        item.stash[EMULATION_FAILED] = False
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
-        if not item.stash[HOST_DIED]:
+        if not item.stash[EMULATION_FAILED]:
             break
-        say(f"\nthe host died in {item.name}: all is set up anew")
+        say(f"\nthe host died or hung in {item.name}: all is set up anew")
+        Session(from_environment()).emulator.stop()
         item.session._setupstate.teardown_exact(None)
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
@@ -52,10 +56,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Look at once whether the host died: the end of the tests ends it too."""
+    """Look at once whether the host died or hangs: the end of the tests ends it too."""
     report = yield
-    if report.failed and call.when != "teardown" and "lab" in getattr(item, "fixturenames", ()):
-        item.stash[HOST_DIED] = not Session(from_environment()).is_up()
+    if call.excinfo and report.failed and call.when != "teardown" and "lab" in getattr(item, "fixturenames", ()):
+        is_lost = not Session(from_environment()).is_up()
+        item.stash[EMULATION_FAILED] = is_lost or isinstance(call.excinfo.value, EMULATIONS_OWN)
     return report
 
 
