@@ -24,6 +24,8 @@ class Guest:
     """The vendors on whose CPUs the definition gives the guest its flag, nested being on."""
     started_with: str | None = None
     """The definition it is started with, where `cpu` is put in place only afterwards."""
+    withheld_by: str | None = None
+    """The cause for which the definition gives nothing, by its code in docs/controls.md."""
 
     @property
     def address(self) -> str:
@@ -33,6 +35,16 @@ class Guest:
     def expects_flag(self, suite: Suite, *, nested: bool) -> bool:
         """With nested off no definition gives the flag, whatever its XML promises."""
         return nested and self.started_with is None and self.definition_gives_flag(suite)
+
+    def broken_link(self, suite: Suite, *, nested: bool) -> tuple[str | None, str | None]:
+        """The first broken link of its chain and the cause, while it runs."""
+        if not nested:
+            return "l0-nested", "nested-off"
+        if not self.definition_gives_flag(suite):
+            return "domain-definition", self.withheld_by
+        if self.started_with is not None:
+            return "domain-running", "power-cycle-pending"
+        return None, None
 
     def definition_gives_flag(self, suite: Suite) -> bool:
         """What the definition that stays will give at the next start, on a host with nested on."""
@@ -105,12 +117,12 @@ EVERYWHERE = frozenset({"amd", "intel"})
 
 GUESTS = (
     Guest("passthrough", 11, PASSTHROUGH, EVERYWHERE),
-    Guest("host-model", 12, HOST_MODEL, ON_INTEL),
+    Guest("host-model", 12, HOST_MODEL, ON_INTEL, withheld_by="host-model-drops-svm"),
     Guest("changed", 13, PASSTHROUGH, EVERYWHERE, started_with=NAMED),
     Guest("host-model-require", 14, HOST_MODEL_REQUIRE, EVERYWHERE),
-    Guest("named-model", 15, NAMED, NOWHERE),
-    Guest("flag-disabled", 16, FLAG_DISABLED, NOWHERE),
-    Guest("no-cpu", 17, "", NOWHERE),
+    Guest("named-model", 15, NAMED, NOWHERE, withheld_by="named-model-lacks-flag"),
+    Guest("flag-disabled", 16, FLAG_DISABLED, NOWHERE, withheld_by="feature-disabled"),
+    Guest("no-cpu", 17, "", NOWHERE, withheld_by="named-model-lacks-flag"),
     Guest("shut-off", 18, PASSTHROUGH, EVERYWHERE),
 )
 

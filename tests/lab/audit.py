@@ -42,6 +42,12 @@ class Report:
         assert len(found) == 1, f"{len(found)} results of {control} for {subject}"
         return dict(found[0])
 
+    def diagnosis(self, guest: str) -> tuple[str, str | None, str | None]:
+        """Whether a guest can nest, the first broken link of its chain, and the cause."""
+        found = [each for each in self.data["diagnoses"] if each["target"] == guest]
+        assert len(found) == 1, f"{len(found)} diagnoses of {guest}"
+        return found[0]["can_nest"], found[0]["broken_link"], found[0]["cause"]
+
     def outcome(self, control: str, subject: str) -> str:
         """The word of one result."""
         return str(self.result(control, subject)["outcome"])

@@ -1,5 +1,6 @@
 """Every scenario: first that the lab truly is in that state, then that the suite says so."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from lab.session import Session
 from tests.lab import audit
 
 RUNNING = ("passthrough", "changed")
+CAN_NEST = ("yes", None, None)
+NOT_SWITCHED_ON = ("no", "l0-nested", "nested-off")
+WAITS_FOR_POWER_CYCLE = ("no", "domain-running", "power-cycle-pending")
 TO_COME = {"DOM-CPU-04"}
 """Controls that do not exist yet; a test fails as soon as one does, and its name is to be taken out here."""
 NEXT_LOAD = "modprobe --show-depends kvm_amd | tail -1 | grep -o 'nested=[^ ]*' | tail -1 || true"
@@ -71,12 +75,19 @@ def expect(report: audit.Report, subject: str, **expected: str) -> None:
     assert {control: report.outcome(control, subject) for control in judged} == judged
 
 
+def expect_diagnoses(*reports: audit.Report, **expected: tuple[str, str | None, str | None]) -> None:
+    """Compare whether guests can nest, the broken link and the cause: the policy plays no part in that."""
+    for report in reports:
+        assert {name: report.diagnosis(name) for name in expected} == expected
+
+
 def test_the_lab_at_rest_is_compliant_but_for_what_it_shows(auditor: Auditor) -> None:
     report = auditor.report(persistence="explicit")
     expect(report, HOST, L0_KVM_04="pass", L0_PER_01="pass", L0_PER_02="pass", L0_PER_03="pass")
     expect(report, "passthrough", L1_CPU_01="pass", L1_KVM_01="pass", DOM_CPU_02="pass", DOM_CPU_03="pass")
     expect(report, "changed", L1_CPU_01="fail", L1_KVM_01="fail", DOM_CPU_02="pass", DOM_CPU_03="fail")
     assert report.result("DOM-CPU-03", "changed")["cause"] == "power-cycle-pending"
+    expect_diagnoses(report, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
 
 
 def test_nested_off_by_reload(auditor: Auditor) -> None:
@@ -89,6 +100,7 @@ def test_nested_off_by_reload(auditor: Auditor) -> None:
     expect(required, "passthrough", L1_CPU_01="fail", L1_KVM_01="fail", DOM_CPU_02="pass")
     expect(forbidden, "passthrough", L1_CPU_01="pass", DOM_CPU_02="fail")
     assert required.result("L0-KVM-04", HOST)["cause"] == "nested-off"
+    expect_diagnoses(required, forbidden, passthrough=NOT_SWITCHED_ON, changed=NOT_SWITCHED_ON)
     assert auditor.lab.host.nested()
     assert truth.inside(auditor.lab.host.guest("passthrough")).flag
 
@@ -101,6 +113,7 @@ def test_nested_y_persisted(auditor: Auditor) -> None:
     expect(required, HOST, L0_KVM_04="pass", L0_PER_01="fail")
     expect(forbidden, HOST, L0_KVM_04="fail", L0_PER_01="fail")
     assert required.result("L0-PER-01", HOST)["cause"] == "persisted-value-invalid"
+    expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
 
 
 def test_a_reload_under_nested_y_leaves_no_kvm_at_all(auditor: Auditor) -> None:
@@ -113,6 +126,8 @@ def test_a_reload_under_nested_y_leaves_no_kvm_at_all(auditor: Auditor) -> None:
     auditor.ask("modprobe kvm_amd")
     auditor.lab.restore(list(RUNNING))
     expect(report, HOST, L0_KVM_01="fail", L0_KVM_03="fail", L0_PER_01="fail")
+    lost = ("no", "l0-module", "module-load-failed")
+    expect_diagnoses(report, passthrough=lost, changed=lost)
 
 
 def test_masked_file(auditor: Auditor) -> None:
@@ -124,6 +139,7 @@ def test_masked_file(auditor: Auditor) -> None:
     expect(effective, HOST, L0_PER_01="pass", L0_PER_02="pass", L0_PER_03="notapplicable")
     expect(forbidden, HOST, L0_PER_01="fail")
     assert required.result("L0-PER-03", HOST)["cause"] == "not-explicit"
+    expect_diagnoses(required, effective, forbidden, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
 
 
 def test_pending_reload_held_by_guest(auditor: Auditor) -> None:
@@ -138,13 +154,16 @@ def test_pending_reload_held_by_guest(auditor: Auditor) -> None:
     pending = required.result("L0-PER-02", HOST)
     assert pending["cause"] == "reload-pending"
     assert "passthrough" in str(pending), "the guest that holds the module is not named"
+    expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
 
 
 def test_managed_save_with_old_cpu(auditor: Auditor) -> None:
     with auditor.entered("managed-save-with-old-cpu"):
-        assert "<model fallback='forbid'>kvm64</model>" in auditor.ask("virsh managedsave-dumpxml changed")
-        report = auditor.report()
-        expect(report, "changed", DOM_CPU_02="pass", DOM_CPU_04="fail")
+        saved = auditor.ask("virsh managedsave-dumpxml changed")
+        assert re.search(r"<model [^>]*>kvm64(-v\d+)?</model>", saved), saved
+        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
+        expect(required, "changed", DOM_CPU_02="pass", DOM_CPU_04="fail")
+        expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=("unknown", None, None))
     assert auditor.ask("virsh -q domstate changed") == "running"
     assert not truth.inside(auditor.lab.host.guest("changed")).flag, "a restored guest has the CPU it was saved with"
 
@@ -159,13 +178,19 @@ def test_libvirt_guests_default(auditor: Auditor) -> None:
     with auditor.entered("libvirt-guests-default"):
         assert auditor.ask("grep -c '^ON_SHUTDOWN' /etc/default/libvirt-guests || true") == "0"
         assert on_shutdown(auditor) == "shutdown", "Debian changed upstream's default"
-        expect(auditor.report(), HOST, L0_OPS_01="pass")
+        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
+    expect(required, HOST, L0_OPS_01="pass")
+    expect(forbidden, HOST, L0_OPS_01="notapplicable")
+    expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
 
 
 def test_libvirt_guests_suspend(auditor: Auditor) -> None:
     with auditor.entered("libvirt-guests-suspend"):
         assert on_shutdown(auditor) == "suspend"
-        expect(auditor.report(), HOST, L0_OPS_01="fail")
+        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
+    expect(required, HOST, L0_OPS_01="fail")
+    expect(forbidden, HOST, L0_OPS_01="notapplicable")
+    expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
 
 
 def test_l2_running(auditor: Auditor) -> None:
@@ -182,6 +207,7 @@ def test_l2_running(auditor: Auditor) -> None:
     for report in (required, forbidden):
         expect(report, "passthrough", DOM_OPS_01="fail", L1_OPS_01="fail")
         expect(report, "changed", DOM_OPS_01="pass", L1_OPS_01="pass")
+        expect_diagnoses(report, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
     assert guest.run(f"sleep 1; {held}").strip() == "0"
 
 

@@ -134,7 +134,9 @@ def test_the_verdict_on_the_next_load_is_what_modprobe_would_give(world: World, 
     assert world.outcome("L0-PER-02", HOST, policy) == ("pass" if world.nested else "fail")
 
 
+@every_policy
 @every_guest
-def test_a_guest_can_nest_only_where_an_l2_answered(world: World, guest: Guest) -> None:
-    said = {each["target"]: each["can_nest"] for each in world.report(guest.name).data["diagnoses"]}
-    assert said[guest.name] == ("yes" if world.l2_answers[guest.name] else "no")
+def test_a_guest_can_nest_only_where_an_l2_answered(world: World, guest: Guest, policy: str) -> None:
+    can_nest, link, cause = world.report(guest.name, policy).diagnosis(guest.name)
+    assert can_nest == ("yes" if world.l2_answers[guest.name] else "no")
+    assert (link, cause) == guest.broken_link(SUITE, nested=world.nested)
