@@ -55,6 +55,8 @@ class NextLoad:
     is_built_in: bool = False
     origin: tuple[Evidence, ...] = ()
     overridden: tuple[Evidence, ...] = ()
+    contradicted: tuple[Evidence, ...] = ()
+    """Those of the overridden lines that want something else: `nested=1` and `nested=Y` agree."""
 
     @property
     def nested(self) -> bool | None:

@@ -35,7 +35,7 @@ def nested_lines_of(
     return NestedLines(
         unknown=_unknown(configuration, next_load),
         dead=tuple(_dead(configuration, module if next_load.is_built_in else None)),
-        contradicted=tuple(item for item in next_load.overridden if _differs(item, next_load)),
+        contradicted=next_load.contradicted,
         blocking=() if next_load.is_built_in else tuple(_blocking(configuration, next_load, module, cmdline)),
     )
 
@@ -57,10 +57,6 @@ def _dead(configuration: ModprobeConfiguration, built_in: str | None) -> list[Ev
     ]
     passed_over = [Evidence(line.source, f"{line.text.strip()} ({line.flaw})") for line in lines]
     return passed_over + [Evidence(line.source, f"{line.text.strip()} ({reasons[line.subject]})") for line in void]
-
-
-def _differs(item: Evidence, next_load: NextLoad) -> bool:
-    return next_load.value is not None and set(_WORD.findall(item.text)) != {next_load.value}
 
 
 def _blocking(configuration: ModprobeConfiguration, next_load: NextLoad, module: str, cmdline: str) -> list[Evidence]:

@@ -3,6 +3,7 @@
 kmod's own answer decides (`modprobe --show-depends`); the configuration only says where a value comes from.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from nested_kvm.evidence.reading import Evidence, Reading, Status
@@ -15,7 +16,6 @@ from nested_kvm.facts.modprobe_cmdline import PATH as CMDLINE
 from nested_kvm.facts.modprobe_line import ModprobeLine
 from nested_kvm.facts.parameter import (
     Assignment,
-    ParameterReading,
     ParameterType,
     Setting,
     parameter_types,
@@ -71,8 +71,9 @@ class _Case:
         base = replace(self.unknown, is_built_in=True)
         found = builtin_parameter(cmdline, self.answer.module, PARAMETER, self.kind, self.release)
         last = found.last_valid
-        losers = [Evidence(CMDLINE, each.word.text) for each in found.assignments if each is not last]
-        base = replace(base, overridden=tuple(losers))
+        losers = [each for each in found.assignments if each is not last]
+        contradicted = [each for each in losers if last is None or each.setting is not last.setting]
+        base = replace(base, overridden=_on_cmdline(losers), contradicted=_on_cmdline(contradicted))
         if last is None:
             return self._default(base)
         quoted = (Evidence(CMDLINE, last.word.text),)
@@ -100,7 +101,9 @@ class _Case:
             return _settled(self.unknown, decisive, Authority.UNTRACED, origin)
         line = trace.line_at(decisive.word.offset)
         authority = Authority.COMMAND_LINE if line.path == CMDLINE else Authority.FILE
-        base = replace(self.unknown, overridden=_losers(trace, found, line))
+        losers = _lines(trace, found.assignments, line)
+        contradicted = _lines(trace, [each for each in found.assignments if each.setting is not decisive.setting], line)
+        base = replace(self.unknown, overridden=losers, contradicted=contradicted)
         return _settled(base, decisive, authority, (line.evidence,))
 
     def _trace(self, options: str) -> ModuleOptions | None:
@@ -174,9 +177,13 @@ def _known_bytes(options: str, trace: ModuleOptions | None) -> str:
     return options.replace(replaced, "\N{FULLWIDTH LATIN SMALL LETTER Y}")
 
 
-def _losers(trace: ModuleOptions, found: ParameterReading, winner: ModprobeLine) -> tuple[Evidence, ...]:
-    lines = (trace.line_at(each.word.offset) for each in found.assignments)
+def _lines(trace: ModuleOptions, assignments: Iterable[Assignment], winner: ModprobeLine) -> tuple[Evidence, ...]:
+    lines = (trace.line_at(each.word.offset) for each in assignments)
     return tuple(dict.fromkeys(line.evidence for line in lines if line != winner))
+
+
+def _on_cmdline(assignments: Iterable[Assignment]) -> tuple[Evidence, ...]:
+    return tuple(Evidence(CMDLINE, each.word.text) for each in assignments)
 
 
 def _oracle_failure(oracle: Reading) -> str:
