@@ -32,7 +32,7 @@ def domain_name(subject: Subject) -> str:
         domain = subject.machine.domain(subject.domain or subject.name)
     except ObservationError:
         return subject.name
-    return domain.name if domain.name.isprintable() else domain.uuid
+    return domain.uuid if domain.name.startswith("-") or not domain.name.isprintable() else domain.name
 
 
 def is_built_in(subject: Subject) -> bool:

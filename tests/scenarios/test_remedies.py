@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
@@ -80,6 +81,15 @@ def test_a_domain_is_shut_down_changed_started_and_looked_at(
         ["virsh", "dumpxml"],
     ]
     assert f"--edit --cpu {options} " in commands[1]
+
+
+def test_a_domain_named_like_an_option_goes_by_its_uuid(fleet_run: FleetRun) -> None:
+    commands = fleet_run.results["amd-definitions"]["--all", "DOM-CPU-02"]["remediation"]
+    assert [command.split()[:2] for command in commands[:2]] == [
+        ["virsh", "shutdown"],
+        ["virt-xml", str(uuid5(NAMESPACE_URL, "--all"))],
+    ]
+    assert not any("--all" in command for command in commands)
 
 
 def test_the_running_guests_are_shut_down_before_the_module_is_reloaded(fleet_run: FleetRun) -> None:
