@@ -25,6 +25,7 @@ PACKAGES = (
     "qemu-utils",
     "libvirt-daemon-system",
     "libvirt-clients",
+    "virtinst",
 )
 LEFT_OUT = (
     "/lib/modules/*/kernel/drivers/gpu/*",

@@ -109,11 +109,11 @@ class Session:
                 raise HostLostError(f"the host did not answer within {limit} s")
             time.sleep(0.5)
 
-    def start_guest(self, name: str) -> None:
+    def start_guest(self, name: str, *, as_defined: bool = False) -> None:
         """Start one guest, saying so; several at once is what emulation does not survive."""
         say(f"starting guest {name}: usually {self._usually}")
         begun = time.monotonic()
-        self.host.start(named(name))
+        self.host.start(named(name), as_defined=as_defined)
         say(f"  {name} is up after {time.monotonic() - begun:.0f} s")
 
     def reset(self) -> None:

@@ -1,8 +1,19 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, under names that lead nowhere else."""
 
 import os
 import secrets
+from hashlib import sha256
 from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+_STEM_LIMIT: Final = 200
+
+
+def file_stem(name: str) -> str:
+    """A file name that no target's name can make into a path; a long one is told apart by its hash."""
+    stem = quote(name, safe="@+ ,:=").replace(".", "%2E", 1) if name.startswith(".") else quote(name, safe="@+ ,:=")
+    return stem if len(stem) <= _STEM_LIMIT else f"{stem[:_STEM_LIMIT]}~{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def write_atomically(path: Path, text: str) -> None:

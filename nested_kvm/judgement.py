@@ -9,6 +9,7 @@ import pytest
 from nested_kvm.control import Control, Level
 from nested_kvm.errors import NestedKvmError, ObservationError
 from nested_kvm.remediation import remediation
+from nested_kvm.remediation.repair import repair
 from nested_kvm.results import Result
 from nested_kvm.subject import Subject
 from nested_kvm.text import printable
@@ -63,6 +64,7 @@ def _of_verdict(control: Control, subject: Subject, verdict: Verdict) -> Result:
     result = _result(control, subject, verdict.outcome, verdict.message, verdict.evidence)
     if isinstance(verdict, Finding):
         result = replace(result, cause=verdict.cause, remediation=tuple(remediation(subject, verdict)))
+        return replace(result, repair=repair(subject, verdict))
     return result
 
 
@@ -84,7 +86,7 @@ def _unless_binding(result: Result, subject: Subject) -> Result:
     if subject.policy.binding or result.outcome not in _JUDGED:
         return result
     message = f"not named in the inventory, nothing is required: {result.message}"
-    return replace(result, outcome=Outcome.INFORMATIONAL, message=message, remediation=())
+    return replace(result, outcome=Outcome.INFORMATIONAL, message=message, remediation=(), repair=())
 
 
 def _evidence(arguments: Iterable[object]) -> Iterator[Evidence]:

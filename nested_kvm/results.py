@@ -10,6 +10,7 @@ from nested_kvm.cause import Cause
 from nested_kvm.control import Severity
 from nested_kvm.diagnosis import Diagnosis
 from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.remediation.repair import Step
 from nested_kvm.verdict import Evidence, Outcome
 
 
@@ -39,6 +40,8 @@ class Result:
     cause: Cause | None = None
     evidence: Sequence[Evidence] = ()
     remediation: Sequence[str] = ()
+    repair: Sequence[Step] = ()
+    """What a script may do of it."""
 
 
 @dataclass(frozen=True, slots=True)

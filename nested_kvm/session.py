@@ -17,6 +17,7 @@ from nested_kvm.files import write_atomically
 from nested_kvm.options import Options
 from nested_kvm.reporting.json_results import results_json
 from nested_kvm.reporting.progress import ObservationProgress
+from nested_kvm.reporting.remediation_files import write_remediation
 from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.results import Result, Run, exit_status
 from nested_kvm.version import VERSION
@@ -93,6 +94,7 @@ class AuditSession:
         self.run.exit_status = status
         if self._directory is not None:
             write_atomically(self._directory.path / "results.json", results_json(self.run))
+            write_remediation(self._directory.path / "remediation", self.run)
             self._directory.point_latest_here()
         return status
 

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nested_kvm.errors import EvidenceUnusable, InventoryError, UsageError
 from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
 from nested_kvm.evidence.reading import Reading
-from nested_kvm.files import write_atomically
+from nested_kvm.files import file_stem, write_atomically
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.policy import Policy
@@ -21,7 +20,6 @@ from nested_kvm.version import VERSION
 SCHEMA = "nested-kvm-compliance/evidence/1"
 SIZE_LIMIT = 64 * 1024 * 1024
 """Bytes: an answer's own limit, many times over."""
-_STEM_LIMIT = 200
 
 
 class _Declaration(BaseModel):
@@ -80,7 +78,7 @@ def write_bundle(directory: Path, bundle: Bundle) -> Path:
         libvirt=bundle.libvirt,
         readings=list(bundle.readings.values()),
     )
-    path = directory / f"{_stem(bundle.target.name)}.json"
+    path = directory / f"{file_stem(bundle.target.name)}.json"
     write_atomically(path, file.model_dump_json(by_alias=True, indent=1) + "\n")
     return path
 
@@ -150,12 +148,6 @@ def _bundle(file: _File) -> Bundle:
         file.libvirt,
         file.failure,
     )
-
-
-def _stem(name: str) -> str:
-    """A file name that no target's name can make into a path; a long one is told apart by its hash."""
-    stem = quote(name, safe="@+ ,:=").replace(".", "%2E", 1) if name.startswith(".") else quote(name, safe="@+ ,:=")
-    return stem if len(stem) <= _STEM_LIMIT else f"{stem[:_STEM_LIMIT]}~{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _reason(error: ValidationError) -> str:

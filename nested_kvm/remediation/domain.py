@@ -2,7 +2,9 @@
 
 import shlex
 from collections.abc import Callable
+from typing import Final
 
+from nested_kvm.cause import Cause
 from nested_kvm.remediation.places import domain_name, flag_of
 from nested_kvm.subject import Subject
 from nested_kvm.verdict import Finding
@@ -10,22 +12,33 @@ from nested_kvm.verdict import Finding
 Remedy = Callable[[Subject, Finding], list[str]]
 
 
-def edit_domain(arguments: str) -> Remedy:
-    """Change the CPU definition by virt-xml(1); `{flag}` in the arguments is the vendor's flag."""
+_CPU_ARGUMENTS: Final = {
+    Cause.FLAG_NOT_GUARANTEED: "require={flag}",
+    Cause.FEATURE_DISABLED: "require={flag}",
+    Cause.HOST_MODEL_DROPS_SVM: "host-model,require={flag}",
+    Cause.NAMED_MODEL_LACKS_FLAG: "host-passthrough,clearxml=yes",
+    Cause.WRONG_VENDOR_FEATURE: "host-passthrough,clearxml=yes",
+    Cause.DOMAIN_GIVES_FLAG: "disable={flag}",
+}
 
-    def remedy(subject: Subject, _finding: Finding) -> list[str]:
-        if subject.machine.target.libvirt is None:
-            return _start_anew(subject)
-        domain = shlex.quote(domain_name(subject))
-        flag = flag_of(subject)
-        return [
-            f"virsh shutdown {domain}  # a reboot is not enough",
-            f"virt-xml {domain} --edit --cpu {arguments.format(flag=flag)}  # or: virsh edit {domain}",
-            f"virsh start {domain}",
-            f"virsh dumpxml {domain} | grep -A3 '<cpu'  # then, inside the guest: grep -cw {flag} /proc/cpuinfo",
-        ]
 
-    return remedy
+def cpu_arguments(cause: Cause) -> str | None:
+    """What virt-xml(1) is told of the CPU; `{flag}` in it is the vendor's flag. None: another remedy is needed."""
+    return _CPU_ARGUMENTS.get(cause)
+
+
+def edit_domain(subject: Subject, finding: Finding) -> list[str]:
+    """Change the CPU definition."""
+    if subject.machine.target.libvirt is None:
+        return _start_anew(subject)
+    domain, flag = shlex.quote(domain_name(subject)), flag_of(subject)
+    arguments = _CPU_ARGUMENTS[finding.cause].format(flag=flag)
+    return [
+        f"virsh shutdown {domain}  # a reboot is not enough",
+        f"virt-xml {domain} --edit --cpu {arguments}  # or: virsh edit {domain}",
+        f"virsh start {domain}",
+        f"virsh dumpxml {domain} | grep -A3 '<cpu'  # then, inside the guest: grep -cw {flag} /proc/cpuinfo",
+    ]
 
 
 def power_cycle(subject: Subject, _finding: Finding) -> list[str]:

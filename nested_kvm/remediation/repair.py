@@ -1,0 +1,119 @@
+"""The part of a remedy that a script may do by itself, once no guest runs; what is not here is left to people.
+
+A finding without steps needs a decision: which line its author meant, what the firmware is set to, who else uses
+the CPU.
+"""
+
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from nested_kvm.cause import Cause
+from nested_kvm.errors import ObservationError
+from nested_kvm.remediation import host
+from nested_kvm.remediation.domain import cpu_arguments
+from nested_kvm.remediation.places import flag_of, is_built_in, module_of
+from nested_kvm.subject import Subject
+from nested_kvm.verdict import Finding
+
+
+class Phase(IntEnum):
+    """The safe order: a module is reloaded once every file is right, and domains are changed last."""
+
+    FILES = 1
+    MODULE = 2
+    DOMAINS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change, in sh, which ends with a status other than 0 where it fails."""
+
+    phase: Phase
+    command: str
+
+
+_Repair = Callable[[Subject, Finding], tuple[Step, ...]]
+
+
+def repair(subject: Subject, finding: Finding) -> tuple[Step, ...]:
+    """What a script does about a finding; empty where people have to decide."""
+    chosen = _REPAIRS.get(finding.cause)
+    return () if chosen is None else chosen(subject, finding)
+
+
+def _persist(subject: Subject, finding: Finding) -> tuple[Step, ...]:
+    if is_built_in(subject):
+        return ()
+    write, _verify = host.persist(subject, finding)
+    return Step(Phase.FILES, write), _next_load_is_right(subject)
+
+
+def _mend_value(subject: Subject, finding: Finding) -> tuple[Step, ...]:
+    changes = [line for line in host.mend_value(subject, finding) if line.startswith("sed ")]
+    if not changes:
+        return ()
+    return *(Step(Phase.FILES, line) for line in changes), _next_load_is_right(subject)
+
+
+def _next_load_is_right(subject: Subject) -> Step:
+    """Ask kmod before anything is unloaded: a module that cannot come back is worse than any finding."""
+    return Step(Phase.FILES, f"next_load_is {module_of(subject)} {subject.policy.either(1, 0)}")
+
+
+def _reload(subject: Subject, _finding: Finding) -> tuple[Step, ...]:
+    if is_built_in(subject):
+        return ()
+    module, value = module_of(subject), subject.policy.either("[1Y]", "[0N]")
+    parameter = f"/sys/module/{module}/parameters/nested"
+    complaint = shlex.quote(f"{module} was reloaded, and {parameter} is not what the policy says")
+    return (
+        Step(Phase.MODULE, f"modprobe -r {module}\nmodprobe {module}"),
+        Step(Phase.MODULE, f"grep -qx '{value}' {parameter} || refuse {complaint}"),
+    )
+
+
+def _persist_and_reload(subject: Subject, finding: Finding) -> tuple[Step, ...]:
+    return *_persist(subject, finding), *_reload(subject, finding)
+
+
+def _close_device(subject: Subject, finding: Finding) -> tuple[Step, ...]:
+    return tuple(Step(Phase.FILES, line) for line in host.close_device(subject, finding)[:-1])
+
+
+def _shut_guests_down(subject: Subject, finding: Finding) -> tuple[Step, ...]:
+    return (Step(Phase.FILES, "\n".join(host.shut_guests_down(subject, finding)[:-1])),)
+
+
+def _edit_domain(subject: Subject, finding: Finding) -> tuple[Step, ...]:
+    """By its uuid: no name can be taken for an option, or for another domain's."""
+    try:
+        uuid = subject.machine.domain(subject.domain or subject.name).uuid
+    except ObservationError:
+        return ()
+    arguments = cpu_arguments(finding.cause)
+    if arguments is None or subject.machine.target.libvirt is None or not re.fullmatch(r"[0-9a-f-]{36}", uuid):
+        return ()
+    return (Step(Phase.DOMAINS, f"virt-xml {uuid} --edit --cpu {arguments.format(flag=flag_of(subject))}"),)
+
+
+_REPAIRS: Final[dict[Cause, _Repair]] = {
+    Cause.NESTED_OFF: _persist_and_reload,
+    Cause.NESTED_ON: _persist_and_reload,
+    Cause.PERSISTED_VALUE_INVALID: _mend_value,
+    Cause.PERSISTED_OFF: _persist,
+    Cause.PERSISTED_ON: _persist,
+    Cause.NOT_EXPLICIT: _persist,
+    Cause.RELOAD_PENDING: _reload,
+    Cause.DEV_KVM_WORLD_ACCESSIBLE: _close_device,
+    Cause.SHUTDOWN_SAVES_GUESTS: _shut_guests_down,
+    Cause.FLAG_NOT_GUARANTEED: _edit_domain,
+    Cause.FEATURE_DISABLED: _edit_domain,
+    Cause.HOST_MODEL_DROPS_SVM: _edit_domain,
+    Cause.NAMED_MODEL_LACKS_FLAG: _edit_domain,
+    Cause.WRONG_VENDOR_FEATURE: _edit_domain,
+    Cause.DOMAIN_GIVES_FLAG: _edit_domain,
+}

@@ -1,0 +1,110 @@
+"""What mends a run's findings, as files: a shell script for each target, and one Ansible playbook for all.
+
+Both are written, never run. A script holds what needs no decision, in the safe order, and refuses to begin while a
+guest runs; the rest stands in it as comments.
+"""
+
+from collections.abc import Iterable, Iterator
+from io import StringIO
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Final
+
+from ruamel.yaml import YAML
+
+from nested_kvm.files import file_stem, write_atomically
+from nested_kvm.results import Result, Run
+from nested_kvm.text import printable, visible
+from nested_kvm.verdict import Outcome
+
+PLAYBOOK: Final = "playbook.yaml"
+_PROLOGUE: Final = r"""
+set -eu
+export LC_ALL=C
+refuse() { printf 'refused: %s\n' "$1" >&2; exit 1; }
+
+# What the next load of module $1 will be given: every value readable, and $2 the last.
+next_load_is() {
+    values=$(modprobe --show-depends "$1" | tail -n 1 | tr ' ' '\n' | sed -n -e 's/^nested=//p' -e 's/^nested$/none/p')
+    [ "$(printf '%s\n' "$values" | tail -n 1)" = "$2" ] || refuse "modprobe.d gives $1 nested=$values: see modprobe -c"
+    [ "$1" != kvm_amd ] || ! printf '%s\n' "$values" | grep -qvxE -e '-?[0-9]+|0x[0-9a-fA-F]+' ||
+        refuse "kvm_amd takes numbers only, and modprobe.d gives it nested=$values: see modprobe -c"
+}
+
+[ "$(id -u)" -eq 0 ] || refuse 'run this as root'
+[ -e /proc/self/fd ] || refuse 'without /proc there is no telling whether guests run'
+# shellcheck disable=SC2010  # only ls tells where the links of all processes lead in one go
+guests=$(ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:kvm-vm$' || :)
+[ "$guests" -eq 0 ] || refuse "$guests virtual machines run here: shut them down first (virsh list --name)"
+"""
+
+
+def write_remediation(directory: Path, run: Run) -> bool:
+    """Write the scripts and the playbook; whether there was anything to write."""
+    findings = sorted(run.ended(Outcome.FAIL), key=attrgetter("target"))
+    by_target = {name: list(results) for name, results in groupby(findings, attrgetter("target"))}
+    if not by_target:
+        return False
+    directory.mkdir()
+    for name, results in by_target.items():
+        write_atomically(directory / _file_name(name), _script(run, name, results))
+    hosts_first = [each.name for each in sorted(run.targets, key=lambda each: each.host is not None)]
+    mended = [name for name in hosts_first if any(result.repair for result in by_target.get(name, ()))]
+    write_atomically(directory / PLAYBOOK, _playbook(run, mended))
+    return True
+
+
+def _file_name(target: str) -> str:
+    return f"{file_stem(target)}.sh"
+
+
+def _script(run: Run, target: str, findings: list[Result]) -> str:
+    steps = sorted({step: None for result in findings for step in result.repair}, key=attrgetter("phase"))
+    parts = ["#!/bin/sh", *_heading(run, target), *_by_hand(findings)]
+    if not steps:
+        return "\n".join([*parts, "echo 'nothing here is for a script to decide: read it' >&2", "exit 1", ""])
+    done = "echo 'done: start the guests that were shut down, and audit again'"
+    return "\n".join([*parts, _PROLOGUE, *(step.command for step in steps), done, ""])
+
+
+def _heading(run: Run, target: str) -> Iterator[str]:
+    yield f"# {printable(target)}: what nested-kvm-compliance {run.version} found at {run.started:%Y-%m-%d %H:%M} UTC,"
+    yield "# and what mends it. Read it, then run it there as root. It refuses while a guest runs, and starts none."
+
+
+def _by_hand(findings: Iterable[Result]) -> Iterator[str]:
+    for result in findings:
+        how = "mended below" if result.repair else "by hand"
+        yield "#"
+        yield f"# {result.control} {printable(result.subject)}, {how}: {printable(result.message)}"
+        if not result.repair:
+            yield from (f"#   {visible(line)}" for line in result.remediation)
+
+
+def _playbook(run: Run, mended: list[str]) -> str:
+    """One play, one machine at a time, the hosts before their guests; a machine that refuses ends it."""
+    play = {
+        "name": f"Mend what nested-kvm-compliance found at {run.started:%Y-%m-%d %H:%M} UTC",
+        "hosts": "all",
+        "gather_facts": False,
+        "become": True,
+        "serial": 1,
+        "any_errors_fatal": True,
+        "vars": {"nested_kvm_scripts": {name: _file_name(name) for name in mended}},
+        "tasks": [
+            {
+                "name": "Run the script of this machine, which refuses while a guest runs",
+                "ansible.builtin.script": {"cmd": "{{ nested_kvm_scripts[inventory_hostname] | quote }}"},
+                "when": "inventory_hostname in nested_kvm_scripts",
+            }
+        ],
+    }
+    text = StringIO()
+    writer = YAML()
+    writer.width = 10_000
+    writer.dump([play], text)
+    return (
+        "# ansible-playbook -i INVENTORY playbook.yaml: its names are those of the audit's inventory.\n"
+        + text.getvalue()
+    )
