@@ -1,4 +1,5 @@
 from nested_kvm import (
+    Answer,
     Cause,
     Cpu,
     Finding,
@@ -8,8 +9,10 @@ from nested_kvm import (
     KernelModules,
     KvmDevice,
     KvmModule,
+    L2Boot,
     Nested,
     NotApplicable,
+    NotChecked,
     Pair,
     Policy,
     Severity,
@@ -82,3 +85,16 @@ def test_a_hypervisor_is_installed(hypervisors: Hypervisors) -> None:
     """
     message = "no virtual machine monitor is in PATH"
     require(bool(hypervisors.paths), Cause.NO_HYPERVISOR_INSTALLED, message, *hypervisors.evidence)
+
+
+@control("L1-NST-01", severity=Severity.CRITICAL, only=Nested.REQUIRED, causes=[Cause.L2_DOES_NOT_BOOT])
+def test_an_l2_boots_and_answers(l2_boot: L2Boot) -> None:
+    """An L2 of a few bytes boots under KVM in the guest and answers.
+
+    Flag, module and device are what it takes; that an L2 answers is the proof. Only --active starts one.
+    """
+    if l2_boot.answers is None:
+        raise NotChecked(l2_boot.reason)
+    if l2_boot.answers is Answer.UNKNOWN:
+        raise Undecided(l2_boot.reason, *l2_boot.evidence)
+    require(l2_boot.answers is Answer.YES, Cause.L2_DOES_NOT_BOOT, l2_boot.reason, *l2_boot.evidence)

@@ -55,13 +55,14 @@ def test_only_a_finding_has_a_remedy_and_every_finding_has_one(fleet_run: FleetR
 
 def test_every_link_is_broken_by_a_scenario(fleet_run: FleetRun) -> None:
     broken = {diagnosis["broken_link"] for diagnosis in fleet_run.document["diagnoses"]} - {None}
-    assert broken == {link.value for link in LinkName} - {LinkName.L2_BOOT.value}
+    assert broken == {link.value for link in LinkName}
 
 
 def test_every_guest_shows_its_whole_chain(fleet_run: FleetRun) -> None:
     for diagnosis in fleet_run.document["diagnoses"]:
         assert [link["link"] for link in diagnosis["links"]] == [link.value for link in LinkName]
-        holding = {link["state"] for link in diagnosis["links"][:-1]} == {"holds"}
+        *before, last = [link["state"] for link in diagnosis["links"]]
+        holding = set(before) == {"holds"} and last in {"holds", "notchecked"}
         assert (diagnosis["can_nest"] == "yes") is holding, diagnosis
 
 

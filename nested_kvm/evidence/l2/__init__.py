@@ -7,8 +7,6 @@ ROM that SeaBIOS runs: no file is written on the target, so none can be left the
 from importlib.resources import files
 from typing import Final
 
-from nested_kvm.evidence.probe import FRAMES
-
 BY_QEMU: Final = "qemu-system-x86_64 -accel kvm"
 BY_PYTHON: Final = "python3, by ioctl of /dev/kvm"
 ANSWER: Final = "L2OK"
@@ -32,11 +30,14 @@ def option_rom() -> bytes:
 
 def boot_script() -> str:
     """The whole script; its head says what it takes."""
-    return FRAMES.read_text(encoding="utf-8") + files(__name__).joinpath("boot.sh").read_text(encoding="utf-8")
+    return _text("boot.sh")
 
 
 def boot_arguments(nonce: str, seconds: int, accelerator: str = "kvm", model: str = "host") -> tuple[str, ...]:
     """What the script takes. Only a test asks for another accelerator than KVM: an answer by it proves nothing."""
     rom = "".join(f"\\0{byte:03o}" for byte in option_rom())
-    program = files(__name__).joinpath("by_kvm.py").read_text(encoding="utf-8")
-    return (nonce, str(seconds), rom, program, CODE.hex(), accelerator, model)
+    return (nonce, str(seconds), rom, _text("by_kvm.py"), CODE.hex(), accelerator, model)
+
+
+def _text(name: str) -> str:
+    return files(__name__).joinpath(name).read_text(encoding="utf-8")

@@ -1,13 +1,21 @@
-
-# From here on it is no probe: it starts an L2 of a few bytes under KVM, and prints what came of it. Not without
-# --active. It writes no file. What it starts is killed after SECONDS, and when nobody listens any more.
+#!/bin/sh
+# Boots an L2 of a few bytes under KVM, and prints what came of it in the probe's frames: `--active` alone runs it.
+# It writes no file. What it starts is killed after SECONDS, and when nobody listens any more. POSIX sh, as the probe.
 #
 #   sh -s -- NONCE SECONDS ROM PROGRAM CODE ACCELERATOR MODEL
 #
 #   ROM      the L2 as an option ROM, for printf %b
 #   PROGRAM  runs the L2 in python3 where there is no QEMU, with its CODE in hexadecimal digits
 
+export LC_ALL=C
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin
+
+begin() { printf '@%s begin %s\n' "$nonce" "$1"; }
+end() { printf '\n@%s end %s\n' "$nonce" "$1"; }
+found() { command -v "$1" >/dev/null 2>&1; }
+
 # Becomes the program, within limits: no core file, 512 MiB, little more processor time than time.
+# shellcheck disable=SC3045  # every sh that there is has these three
 confined() {
     ulimit -c 0
     ulimit -d 524288

@@ -33,7 +33,7 @@ ANSWER_PORT, EXIT_PORT = 0xE9, 0xF4
 def fail(what: str, error: OSError) -> SystemExit:
     """Say whether KVM refused, or could not even be asked."""
     word = "KVM cannot be asked" if error.errno in NO_REFUSAL else "KVM refuses"
-    return SystemExit("{}: {}: {}".format(word, what, os.strerror(error.errno or 0)))
+    return SystemExit(f"{word}: {what}: {os.strerror(error.errno or 0)}")
 
 
 def ask(descriptor: int, request: str, argument: "int | bytes | bytearray" = 0) -> int:
@@ -74,9 +74,9 @@ def listen(vcpu: int, state: mmap.mmap) -> int:
         (reason,) = struct.unpack_from("=I", state, EXIT_REASON)
         if reason != EXIT_IO:
             (detail,) = struct.unpack_from("=Q", state, IO)
-            raise SystemExit("KVM refuses: KVM_RUN ends with exit reason {} ({:#x})".format(reason, detail))
+            raise SystemExit(f"KVM refuses: KVM_RUN ends with exit reason {reason} ({detail:#x})")
         _, _, port, _, offset = struct.unpack_from("=BBHIQ", state, IO)
-        byte = state[offset]
+        byte = int(state[offset])
         if port == EXIT_PORT:
             return 2 * byte + 1
         if port == ANSWER_PORT:

@@ -6,8 +6,6 @@
 from importlib.resources import files
 from typing import Final
 
-FRAMES: Final = files(__name__).joinpath("1-frames.sh")
-"""What frames an answer; the script that boots an L2 begins with it too."""
 PARTS: Final = ("1-frames.sh", "2-machine.sh", "3-guests.sh", "4-host.sh", "5-main.sh")
 
 
