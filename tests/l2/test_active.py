@@ -94,9 +94,11 @@ def test_where_nothing_is_to_nest_nothing_is_started(guest: Sshd, config: Path, 
 
 
 def test_on_a_host_nothing_is_started(guest: Sshd, config: Path, tmp_path: Path) -> None:
+    before = guest.executions
     options = ("--active", "--level=L0")
     run = run_suite("--hosts=ssh://l1", f"--ssh-config={config}", *options, report_dir=tmp_path / "reports")
     assert BY_QEMU not in {each["source"] for each in run.evidence("l1")["readings"]}
+    assert guest.executions - before <= 2, "the probe, and libvirt's way"
 
 
 def test_an_interrupted_run_leaves_no_l2(guest: Sshd, config: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The L2 really answers, in each shell; what goes wrong is told as it is; and nothing is left of it, however it ends."""
+"""The L2 really answers, in each shell; what goes wrong is told as it is; nothing is left, however it ends."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ def test_the_l2_answers_where_nothing_can_be_written(shell: str, tmp_path: Path)
 @needs_qemu
 @pytest.mark.parametrize("machine", ["pc", "q35"])
 def test_it_answers_on_each_machine_that_a_distribution_may_default_to(machine: str, tmp_path: Path) -> None:
-    booting = Booting(tmp_path).with_programs(**{"qemu__system__x86_64": f'exec /usr/bin/{QEMU} -M {machine} "$@"'})
+    booting = Booting(tmp_path).with_programs(qemu__system__x86_64=f'exec /usr/bin/{QEMU} -M {machine} "$@"')
     assert booting.run()[BY_QEMU].exit_status == LEFT
 
 
@@ -108,7 +108,7 @@ def test_a_qemu_that_floods_is_cut_short(tmp_path: Path) -> None:
 @each_shell
 @needs_qemu
 def test_a_connection_that_is_cut_leaves_no_process(shell: str, tmp_path: Path) -> None:
-    process = Booting(tmp_path, shell, seconds=600, code=LOOP).start()
+    process = Booting(tmp_path, shell, seconds=90, code=LOOP).start()
     assert until(lambda: QEMU[:15] in session_of(process.pid)), session_of(process.pid)
     assert process.stdout is not None
     process.stdout.close()
@@ -118,7 +118,7 @@ def test_a_connection_that_is_cut_leaves_no_process(shell: str, tmp_path: Path) 
 
 @needs_qemu
 def test_a_local_run_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
-    process = Booting(tmp_path, seconds=600, code=LOOP).start()
+    process = Booting(tmp_path, seconds=90, code=LOOP).start()
     assert until(lambda: QEMU[:15] in session_of(process.pid)), session_of(process.pid)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=LIMIT)
@@ -127,7 +127,7 @@ def test_a_local_run_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
 
 @needs_qemu
 def test_it_has_little_memory_and_yields_to_everything(tmp_path: Path) -> None:
-    process = Booting(tmp_path, seconds=600, code=LOOP).start()
+    process = Booting(tmp_path, seconds=90, code=LOOP).start()
     assert until(lambda: QEMU[:15] in session_of(process.pid))
     qemu = next(path for path in Path("/proc").glob("[0-9]*") if is_qemu_of(path, process.pid))
     limits = (qemu / "limits").read_text()
@@ -137,7 +137,7 @@ def test_it_has_little_memory_and_yields_to_everything(tmp_path: Path) -> None:
     found = {line[:25].strip(): line[26:].split()[0] for line in limits.splitlines()[1:]}
     assert found["Max core file size"] == "0"
     assert found["Max data size"] == str(512 * 1024 * 1024)
-    assert found["Max cpu time"] == "602"
+    assert found["Max cpu time"] == "92"
     assert niceness == 19
 
 
