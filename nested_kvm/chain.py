@@ -50,7 +50,10 @@ class SeenLink:
 
 
 class Pair:
-    """A guest and its host. Each property may raise `ObservationError`."""
+    """A guest and its host. Each property may raise `ObservationError`.
+
+    Source: what is observed of the guest from inside, and of its host; see the other controls.
+    """
 
     def __init__(self, host: Machine | None, guest: Machine) -> None:
         self._host = host

@@ -68,6 +68,8 @@ def test_it_is_the_guest_that_the_inventory_names(pair: Pair, identity: Identity
 
     libvirt gives a guest its domain's uuid; behind an address that was given away, or the wrong host, another
     machine answers for it.
+
+    Unknown: the guest does not show its uuid, which only root may read.
     """
     if target.host is None:
         raise NotApplicable("the inventory names no host and no domain of it")
@@ -92,6 +94,9 @@ def test_an_l2_boots_and_answers(l2_boot: L2Boot) -> None:
     """An L2 of a few bytes boots under KVM in the guest and answers.
 
     Flag, module and device are what it takes; that an L2 answers is the proof. Only --active starts one.
+
+    Unknown: there is neither QEMU nor python3; the account may not open /dev/kvm; QEMU lacks something of its own,
+    and python3 cannot take its place; or a bare L2 answers and QEMU's does not boot.
     """
     if l2_boot.answers is None:
         raise NotChecked(l2_boot.reason)

@@ -34,6 +34,16 @@ def test_a_control_declares_exactly_the_causes_that_it_names(fleet_run: FleetRun
     assert named == {cause.code for cause in control.causes}
 
 
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.id)
+def test_a_control_that_may_be_unknown_says_when_and_no_other_does(fleet_run: FleetRun, control: Control) -> None:
+    outcomes = {result["outcome"] for result in fleet_run.all() if result["control"] == control.id}
+    assert bool(control.unknown) is ("unknown" in outcomes), "its docstring needs a paragraph `Unknown:`, or has one"
+
+
+def test_the_controls_of_maintenance_say_when_they_are_unknown() -> None:
+    assert all(control.unknown for control in catalogue(ROOT) if control.id in OF_MAINTENANCE)
+
+
 def test_the_run_says_that_there_are_findings(fleet_run: FleetRun) -> None:
     assert fleet_run.exit_status == 1
 
