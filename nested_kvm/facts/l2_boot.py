@@ -9,6 +9,7 @@ from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.l2 import ANSWER, BY_PYTHON, BY_QEMU, LEFT
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.cpu_definition import Answer
+from nested_kvm.text import printable
 from nested_kvm.verdict import Evidence
 
 _NOISE: Final = "externally provided fw_cfg item names"
@@ -19,7 +20,6 @@ _REFUSED: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 """What QEMU and our own program say when it is KVM that does not run the L2, and no lack of their own."""
-_QUOTED: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +97,4 @@ def _words(reading: Reading) -> str:
 
 
 def _quoted(reading: Reading) -> str:
-    return " ".join(_words(reading).split())[:_QUOTED]
+    return printable(_words(reading))

@@ -58,3 +58,11 @@ def test_python_decides_where_qemu_could_not_even_try() -> None:
     broken = Reading(BY_PYTHON, Status.FAILED, "SyntaxError: invalid syntax", 1)
     assert answer("qemu-kvm: unsupported machine type", python=refused) is Answer.NO
     assert answer("qemu-kvm: unsupported machine type", python=broken) is Answer.UNKNOWN
+
+
+def test_words_that_would_steer_a_terminal_do_not_reach_the_message() -> None:
+    words = "error: kvm run failed \x1b[2J\x1b]0;title\x07\u202e" + "x" * 5000
+    qemu = Reading(BY_QEMU, Status.FAILED, words, 1)
+    boot = l2_boot_of(machine("l1", qemu, MISSING, level=TargetLevel.L1))
+    assert boot.reason.isprintable()
+    assert len(boot.reason) < 400
