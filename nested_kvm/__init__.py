@@ -18,6 +18,7 @@ from nested_kvm.facts.kernel_log import KernelLog
 from nested_kvm.facts.kernel_modules import KernelModules
 from nested_kvm.facts.kvm_device import KvmDevice
 from nested_kvm.facts.kvm_module import KvmModule
+from nested_kvm.facts.l2_boot import L2Boot
 from nested_kvm.facts.libvirt import Libvirt
 from nested_kvm.facts.load_outcome import Authority, NextLoad
 from nested_kvm.facts.mitigations import Mitigations
@@ -55,6 +56,7 @@ __all__ = [
     "KernelModules",
     "KvmDevice",
     "KvmModule",
+    "L2Boot",
     "Libvirt",
     "Mitigations",
     "Nested",

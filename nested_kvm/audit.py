@@ -43,7 +43,8 @@ class Audit:
                 for bundle in self._judged_again(self._saved):
                     keep(bundle)
             else:
-                collect(self.inventory, self.connections, self.options.settings, self.options.forks, keep)
+                given = self.options
+                collect(self.inventory, self.connections, given.settings, given.forks, keep, active=given.active)
         finally:
             self.fleet = self._fleet()
 

@@ -1,14 +1,17 @@
 """The catalogue of controls: what the files below `checks/` declare."""
 
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nested_kvm.control import Control, ControlDefinitionError, control_of
+from nested_kvm.example import GUEST, HOST, example_remedy
 
 CHECKS = "checks"
-_PREFACE = """\
+_SOURCE = "Source: "
+_PREFACE = f"""\
 # The controls
 
 Made by `python -m nested_kvm.catalogue > docs/controls.md`; change the docstrings below `checks/` instead.
@@ -16,7 +19,7 @@ Made by `python -m nested_kvm.catalogue > docs/controls.md`; change the docstrin
 The first word of an id says what a control speaks of: `L0` a hypervisor, `DOM` a domain on one, `L1` a guest from
 inside, `PAIR` a guest together with its host. What could not be looked at is an `error`, and what the evidence does
 not decide is `unknown`: neither is ever a pass. Each finding names one of the control's causes, and comes with the
-commands that mend it.
+commands that mend it: here for `{HOST}`, a host on AMD with libvirt, and its guest `{GUEST}`. They are never run.
 """
 
 
@@ -36,17 +39,10 @@ def catalogue(root: Path) -> list[Control]:
 
 
 def write_catalogue(root: Path, write: Callable[[str], None]) -> None:
-    """Print each control with what it requires and why."""
+    """Print each control with what it requires, in a line; the handbook says the rest."""
     for control in catalogue(root):
         only = "" if control.only is None else f", only where nested is {control.only}"
         write(f"{control.id} ({control.severity}{only}): {control.title}")
-        for line in control.reason.splitlines():
-            write(f"    {line}" if line else "")
-        if control.causes:
-            write(f"    Causes: {', '.join(cause.code for cause in control.causes)}.")
-        for reference in control.references:
-            write(f"    See {reference}")
-        write("")
 
 
 def handbook(root: Path) -> str:
@@ -62,8 +58,18 @@ def _chapter(control: Control) -> Iterator[str]:
     yield f"- Severity: {control.severity}."
     where = "everywhere" if control.only is None else f"only where nested is {control.only}"
     yield f"- Asked {where}, {'on x86' if control.architectures is not None else 'on every architecture'}."
-    yield from (f"- `{cause.code}`: {cause.explanation}" for cause in control.causes)
+    yield from (f"- Observed: {source}" for source in sources(control))
+    yield f"- Unknown: {control.unknown or 'never.'}"
     yield from (f"- See <{reference}>." for reference in control.references)
+    for cause in control.causes:
+        yield from ("", f"`{cause.code}`: {cause.explanation}", "", "```sh", *example_remedy(control, cause), "```")
+
+
+def sources(control: Control) -> list[str]:
+    """Where the facts that a control judges are observed: what each says of itself as its source."""
+    paragraphs = [each for fact in control.facts for each in (inspect.getdoc(fact) or "").split("\n\n")]
+    found = [each.removeprefix(_SOURCE) for each in paragraphs if each.startswith(_SOURCE)]
+    return [" ".join(each.split()) for each in dict.fromkeys(found)]
 
 
 def _controls(path: Path) -> Iterator[Control]:

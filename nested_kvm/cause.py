@@ -165,6 +165,10 @@ class Cause(Enum):
         "l2-running",
         "A guest of this guest runs: a migration, save, snapshot or reboot of the outer one may corrupt or lose it.",
     )
+    L2_DOES_NOT_BOOT = (
+        "l2-does-not-boot",
+        "The guest has all that it takes, and KVM in it does not run a guest of its own.",
+    )
     WRONG_GUEST = (
         "wrong-guest",
         "The machine that answers at the guest's address is another one than the inventory's domain.",

@@ -11,7 +11,7 @@ from nested_kvm.errors import NotObserved, ObservationError
 from nested_kvm.facts.cpu_definition import Answer
 from nested_kvm.facts.domain import Domain
 from nested_kvm.facts.machine import Machine
-from nested_kvm.verdict import Finding, Undecided, Verdict, require
+from nested_kvm.verdict import Finding, NotChecked, Undecided, Verdict, require
 
 
 class LinkName(StrEnum):
@@ -50,7 +50,10 @@ class SeenLink:
 
 
 class Pair:
-    """A guest and its host. Each property may raise `ObservationError`."""
+    """A guest and its host. Each property may raise `ObservationError`.
+
+    Source: what is observed of the guest from inside, and of its host; see the other controls.
+    """
 
     def __init__(self, host: Machine | None, guest: Machine) -> None:
         self._host = host
@@ -173,6 +176,15 @@ def _l1_device(pair: Pair) -> None:
     require(device.is_kvm, Cause.DEV_KVM_MISSING, "the guest has no /dev/kvm", *device.evidence)
 
 
+def _l2_boot(pair: Pair) -> None:
+    if not pair.guest.is_observed or pair.guest.l2_boot.answers is None:
+        raise NotChecked("no L2 was started: that takes --active")
+    boot = pair.inside.l2_boot
+    if boot.answers is Answer.UNKNOWN:
+        raise Undecided(boot.reason)
+    require(boot.answers is Answer.YES, Cause.L2_DOES_NOT_BOOT, boot.reason, *boot.evidence)
+
+
 _LOOKS: Final[dict[LinkName, Callable[[Pair], None]]] = {
     LinkName.L0_CPU: _l0_cpu,
     LinkName.L0_FIRMWARE: _l0_firmware,
@@ -184,6 +196,7 @@ _LOOKS: Final[dict[LinkName, Callable[[Pair], None]]] = {
     LinkName.L1_CPU: _l1_cpu,
     LinkName.L1_MODULE: _l1_module,
     LinkName.L1_DEVICE: _l1_device,
+    LinkName.L2_BOOT: _l2_boot,
 }
 
 
@@ -191,7 +204,6 @@ def walk(pair: Pair) -> Iterator[SeenLink]:
     """Look at every link in order; none is left out, so that a picture can show them all."""
     for name, look in _LOOKS.items():
         yield _seen(name, look, pair)
-    yield SeenLink(LinkName.L2_BOOT, LinkState.NOTCHECKED, "no L2 was started")
 
 
 def first_break(pair: Pair) -> SeenLink | None:
@@ -216,6 +228,8 @@ def _seen(name: LinkName, look: Callable[[Pair], None], pair: Pair) -> SeenLink:
         look(pair)
     except Finding as finding:
         return SeenLink(name, LinkState.BROKEN, finding.message, finding)
+    except NotChecked as reason:
+        return SeenLink(name, LinkState.NOTCHECKED, str(reason))
     except (ObservationError, Verdict) as reason:
         return SeenLink(name, LinkState.UNSEEN, str(reason))
     return SeenLink(name, LinkState.HOLDS)

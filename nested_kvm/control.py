@@ -12,6 +12,7 @@ from nested_kvm.policy import Nested
 
 _ID: Final = re.compile(r"[A-Z][A-Z0-9]*(-[A-Z0-9]+)+")
 _ATTRIBUTE: Final = "__control__"
+_UNKNOWN: Final = "Unknown: "
 X86: Final = frozenset({"x86_64", "i686", "i586", "i486", "i386", "amd64"})
 """The architectures whose virtualization flag is vmx or svm, by `uname -m`."""
 
@@ -54,6 +55,10 @@ class Control:
     reason: str
     severity: Severity
     level: Level
+    unknown: str = ""
+    """When the evidence does not decide; empty: it always does."""
+    facts: tuple[type, ...] = ()
+    """What it judges, by the types of the check's parameters."""
     causes: tuple[Cause, ...] = ()
     only: Nested | None = None
     """The polarity in which it applies; None: in both."""
@@ -73,20 +78,23 @@ def control(
 ) -> Callable[[Check], Check]:
     """Declare the decorated test to be a control.
 
-    The first line of its docstring is the title, stating the compliant state; the rest says why.
+    The first line of its docstring is the title, stating the compliant state; the rest says why. A paragraph that
+    begins with `Unknown:` says when the evidence does not decide.
 
     Raises:
         ControlDefinitionError: the id is not one, or title or reason are missing.
     """
 
     def declare(check: Check) -> Check:
-        title, reason = _title_and_reason(identifier, check)
+        title, reason, unknown = _taken_apart(identifier, check)
         declared = Control(
             id=identifier,
             title=title,
             reason=reason,
             severity=severity,
             level=_level(identifier),
+            unknown=unknown,
+            facts=_facts(check),
             causes=tuple(causes),
             only=only,
             architectures=architectures,
@@ -111,9 +119,17 @@ def _level(identifier: str) -> Level:
     return Level(prefix)
 
 
-def _title_and_reason(identifier: str, check: Callable[..., None]) -> tuple[str, str]:
-    title, _, reason = (inspect.getdoc(check) or "").partition("\n")
+def _facts(check: Callable[..., None]) -> tuple[type, ...]:
+    annotations = (parameter.annotation for parameter in inspect.signature(check).parameters.values())
+    return tuple(each for each in annotations if isinstance(each, type) and each is not inspect.Parameter.empty)
+
+
+def _taken_apart(identifier: str, check: Callable[..., None]) -> tuple[str, str, str]:
+    title, _, rest = (inspect.getdoc(check) or "").partition("\n")
+    paragraphs = rest.strip().split("\n\n")
+    reason = "\n\n".join(each for each in paragraphs if not each.startswith(_UNKNOWN))
+    unknown = " ".join(each.removeprefix(_UNKNOWN) for each in paragraphs if each.startswith(_UNKNOWN))
     if not title.strip() or not reason.strip():
         name = getattr(check, "__name__", "the check")
         raise ControlDefinitionError(f"{identifier}: the docstring of {name} needs a title line and a reason below it")
-    return title.strip(), reason.strip()
+    return title.strip(), reason.strip(), " ".join(unknown.split())

@@ -96,7 +96,7 @@ def _broken(fleet: Fleet, guest: Subject, link: LinkName, finding: Finding, link
 def _where(fleet: Fleet, guest: Subject, link: LinkName) -> Subject:
     """Where the commands that mend a link are run: on the host, or in the guest."""
     host = fleet.machines.get(guest.machine.target.host or "")
-    if host is None or link.value.startswith("l1-"):
+    if host is None or link.value.startswith(("l1-", "l2-")):
         return guest
     domain = (guest.machine.target.domain or guest.name) if link.value.startswith("domain-") else None
     return Subject(host, guest.name, guest.policy, domain)

@@ -22,6 +22,7 @@ from nested_kvm.facts.kernel_log import KernelLog
 from nested_kvm.facts.kernel_modules import KernelModules
 from nested_kvm.facts.kvm_device import KvmDevice
 from nested_kvm.facts.kvm_module import KvmModule
+from nested_kvm.facts.l2_boot import L2Boot
 from nested_kvm.facts.libvirt import Libvirt
 from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations
@@ -146,6 +147,12 @@ def host_shutdown(subject: Subject) -> HostShutdown:
 def hypervisors(subject: Subject) -> Hypervisors:
     """The programs on the target that can run a VM."""
     return subject.machine.hypervisors
+
+
+@pytest.fixture
+def l2_boot(subject: Subject) -> L2Boot:
+    """What became of the L2 that was started in the target."""
+    return subject.machine.l2_boot
 
 
 @pytest.fixture

@@ -52,6 +52,11 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--evidence", type=Path, metavar="DIR", help="judge saved evidence instead of connecting to anything"
     )
+    group.addoption(
+        "--active",
+        action="store_true",
+        help="start something as well: an L2 of a few bytes in each guest that must nest; without it nothing is",
+    )
 
 
 def _add_what_counts(group: pytest.OptionGroup) -> None:
@@ -98,6 +103,7 @@ class Options:
     policy: Policy
     report_dir: Path
     evidence: Path | None
+    active: bool
     gate: bool
     fail_on: Severity
     forks: int
@@ -123,6 +129,7 @@ class Options:
             ),
             report_dir=given.report_dir,
             evidence=given.evidence,
+            active=given.active,
             gate=given.gate,
             fail_on=Severity[given.fail_on.upper()],
             forks=given.forks,
@@ -149,6 +156,9 @@ def _refuse_contradictions(config: pytest.Config) -> None:
     ad_hoc = [name for name in ("level", "nested", "undeclared") if getattr(given, name)]
     if ad_hoc and (given.inventory or given.evidence or not given.hosts):
         raise UsageError(f"--{ad_hoc[0]} goes with --hosts alone: an inventory says it for each target itself")
+    if given.active and (given.evidence or "maintenance" in given.markexpr):
+        other = "--evidence connects to none" if given.evidence else "`-m maintenance` would find it"
+        raise UsageError(f"--active starts an L2 in guests, and {other}: leave one out")
     for name, instead in _UNSUPPORTED.items():
         if getattr(given, name):
             raise UsageError(f"--{name.replace('_', '-')} is not supported by this version: {instead}")

@@ -16,7 +16,7 @@ LAYERS = (
     {"facts"},
     {"subject", "remediation", "chain", "diagnosis"},
     {"results", "judgement"},
-    {"options", "catalogue", "reporting"},
+    {"options", "catalogue", "example", "reporting"},
     {"audit", "items"},
     {"session"},
     {"fixtures", "plugin"},

@@ -59,6 +59,8 @@ package() {
         zypper:ensurepip) echo "$python_package-pip" | tr -d . ;;
         *:ensurepip) echo "$python_package-pip" ;;
         dnf:pkg-config) echo pkgconf-pkg-config ;;
+        zypper:qemu) echo qemu-x86 ;;
+        *:qemu) echo qemu-system-x86 ;;
         dnf:busybox) echo busybox ;;
         *:busybox) echo busybox-static ;;
         *:sshd) echo openssh-server ;;

@@ -12,6 +12,7 @@ missing() {
     for program in sshd busybox shellcheck virsh; do
         command -v "$program" >/dev/null || echo "$program"
     done
+    [ "$(uname -m)" != x86_64 ] || command -v qemu-system-x86_64 >/dev/null || echo qemu
     command -v modprobe >/dev/null || echo kmod
     [ -e /etc/libvirt/libvirtd.conf ] || echo libvirtd # Debian's bare libvirt-daemon lacks this, and the user it runs as
 }

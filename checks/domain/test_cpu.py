@@ -38,6 +38,10 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
 
     Under KVM the flag comes with host-passthrough, maximum, host-model on Intel, or a feature that asks for it by
     name. A named model has none, and host-model on AMD drops svm although its XML mentions it.
+
+    Unknown: the flag is optional, or asked of the other vendor's model, and no live XML tells what came of it; the
+    live XML contradicts the rule; QEMU's version decides; the mode is not known; or QEMU is given a -cpu behind
+    libvirt's back.
     """
     if not domain.runs_under_kvm:
         raise NotApplicable(f"its type is {domain.type}: it does not run under KVM", *domain.evidence)

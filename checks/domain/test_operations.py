@@ -12,6 +12,8 @@ def test_no_l2_runs_in_the_domain(domain: Domain, nested_activity: NestedActivit
 
     To migrate, save, snapshot or restore it with a live nested guest is undefined on AMD, and supported nearly nowhere;
     a reboot ends the nested guest. Asked before any of them.
+
+    Unknown: the counters are missing, or stand still above 0, as they do while an L2 is idle.
     """
     if not domain.is_running:
         raise NotApplicable(f"it is {domain.state}", *domain.evidence)

@@ -97,6 +97,8 @@ def test_the_assists_are_on(kvm_module: KvmModule, assists: Assists) -> None:
     """The hardware assists that nesting needs are on: ept or npt, and shadow VMCS, vgif and vls where there are any.
 
     Without them every memory access and every exit of an L2 is emulated by two kernels in turn.
+
+    Unknown: the module shows none of them, or one of them may not be read.
     """
     if not kvm_module.is_loaded:
         raise NotApplicable(f"{kvm_module.name} is not loaded", *kvm_module.evidence)

@@ -14,6 +14,8 @@ def test_no_line_is_dead_or_contradicted(nested_lines: NestedLines) -> None:
 
     A file with the wrong suffix, a masked name, a line that a comment swallows, `options kvm nested=1`: each looks
     like a setting and is none, and the next person to change it will change nothing.
+
+    Unknown: no such line was found, and a file may not be read, or what the next load does cannot be told.
     """
     dead, contradicted = nested_lines.dead, nested_lines.contradicted
     require(not dead, Cause.DEAD_LINE, f"{len(dead)} lines name nested without effect", *dead)
@@ -34,6 +36,8 @@ def test_nothing_keeps_the_module_from_loading(nested_lines: NestedLines) -> Non
 
     A blacklist line stops udev from loading it, an install line replaces it, the kernel's module_blacklist refuses
     it: today it runs, and after the next boot it does not.
+
+    Unknown: no such line was found, and a file may not be read, or what the next load does cannot be told.
     """
     blocking = nested_lines.blocking
     require(not blocking, Cause.LOAD_BLOCKED, "the module will not be loaded at boot", *blocking)

@@ -24,6 +24,8 @@ def test_a_shutdown_of_the_host_saves_no_guest(host_shutdown: HostShutdown, targ
 
     By upstream's default libvirt-guests suspends every guest, by Debian's it shuts them down. The memory of an L1 with
     a running L2, brought back, is undefined: the guest may come back broken.
+
+    Unknown: nothing was seen to save guests, and a file that may say so, or the state of the unit, could not be read.
     """
     if target.libvirt is None:
         raise NotApplicable("the inventory says that there is no libvirt here")

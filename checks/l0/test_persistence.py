@@ -34,6 +34,10 @@ def test_the_next_load_matches_the_policy(next_load: NextLoad, policy: Policy) -
 
     A value that is invalid for the parameter's type (`nested=y` for kvm_amd, which takes a number) changes
     nothing today, and leaves the host without /dev/kvm after the next boot.
+
+    Unknown: there is no kmod, it does not answer or does not find the module; a file may not be read; an install
+    command or an alias stands in the module's place; or the kernel's version does not tell what a value or the
+    default does.
     """
     if next_load.fails:
         message = f"the next load of {next_load.module} fails: {next_load.reason}"
@@ -56,6 +60,8 @@ def test_the_running_value_is_the_next(kvm_module: KvmModule, next_load: NextLoa
 
     A changed file does nothing until the module is reloaded, and it cannot be while a guest runs: the change
     comes as a surprise with the next boot.
+
+    Unknown: what the next load does cannot be told, for the reasons of L0-PER-01.
     """
     if not kvm_module.is_loaded or next_load.fails:
         raise NotApplicable(next_load.reason or f"{kvm_module.name} is not loaded", *next_load.origin)
@@ -77,6 +83,9 @@ def test_the_setting_is_explicit(next_load: NextLoad, policy: Policy) -> None:
     """A configuration line that the kernel will see sets nested, where the policy asks for one.
 
     A kernel's default may change with the next kernel; a commented, masked or overridden line sets nothing.
+
+    Unknown: what the next load does cannot be told, for the reasons of L0-PER-01, or no line that was read accounts
+    for what kmod says.
     """
     if policy.persistence is not Persistence.EXPLICIT:
         raise NotApplicable("the policy's persistence is `effective`: a default that fits is enough")
@@ -96,6 +105,9 @@ def test_the_next_boots_command_line_does_not_override(next_cmdline: NextCmdline
     """The next boot's kernel command line does not override the policy.
 
     It has the last word over modprobe.d, and /proc/cmdline shows only that of the boot that was.
+
+    Unknown: no override was found, and a file could not be read, its entries take $kernelopts from elsewhere, what
+    the value does depends on the kernel, or no known boot loader's file is there.
     """
     against = next_cmdline.against(nested=policy.is_required)
     words = ", ".join(f"{each.text} in {each.source}" for each in against)

@@ -22,6 +22,8 @@ def test_attacks_from_guests_are_mitigated(kvm_module: KvmModule, mitigations: M
     """With nested on, iTLB multihit and L1TF are mitigated.
 
     Both let a guest reach its host, and nested page tables widen the way.
+
+    Unknown: the kernel calls itself vulnerable to neither, and does not speak of one of them.
     """
     if not kvm_module.is_loaded or not kvm_module.nested:
         raise NotApplicable("nested is not on", *kvm_module.evidence)
@@ -37,6 +39,9 @@ def test_no_vmm_shows_the_flag_to_its_guest(kvm_module: KvmModule, vmm_guests: V
     """No VMM process on the host shows the virtualization flag to its guest.
 
     Not every guest is libvirt's, and one that was started before keeps the CPU that it was given.
+
+    Unknown: no process was seen to give the flag, and of one it cannot be told; or processes of other accounts may be
+    hidden.
     """
     if not kvm_module.is_loaded or not kvm_module.nested:
         return

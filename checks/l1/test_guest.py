@@ -1,4 +1,5 @@
 from nested_kvm import (
+    Answer,
     Cause,
     Cpu,
     Finding,
@@ -8,8 +9,10 @@ from nested_kvm import (
     KernelModules,
     KvmDevice,
     KvmModule,
+    L2Boot,
     Nested,
     NotApplicable,
+    NotChecked,
     Pair,
     Policy,
     Severity,
@@ -65,6 +68,8 @@ def test_it_is_the_guest_that_the_inventory_names(pair: Pair, identity: Identity
 
     libvirt gives a guest its domain's uuid; behind an address that was given away, or the wrong host, another
     machine answers for it.
+
+    Unknown: the guest does not show its uuid, which only root may read.
     """
     if target.host is None:
         raise NotApplicable("the inventory names no host and no domain of it")
@@ -82,3 +87,19 @@ def test_a_hypervisor_is_installed(hypervisors: Hypervisors) -> None:
     """
     message = "no virtual machine monitor is in PATH"
     require(bool(hypervisors.paths), Cause.NO_HYPERVISOR_INSTALLED, message, *hypervisors.evidence)
+
+
+@control("L1-NST-01", severity=Severity.CRITICAL, only=Nested.REQUIRED, causes=[Cause.L2_DOES_NOT_BOOT])
+def test_an_l2_boots_and_answers(l2_boot: L2Boot) -> None:
+    """An L2 of a few bytes boots under KVM in the guest and answers.
+
+    Flag, module and device are what it takes; that an L2 answers is the proof. Only --active starts one.
+
+    Unknown: there is neither QEMU nor python3; the account may not open /dev/kvm; QEMU lacks something of its own,
+    and python3 cannot take its place; or a bare L2 answers and QEMU's does not boot.
+    """
+    if l2_boot.answers is None:
+        raise NotChecked(l2_boot.reason)
+    if l2_boot.answers is Answer.UNKNOWN:
+        raise Undecided(l2_boot.reason, *l2_boot.evidence)
+    require(l2_boot.answers is Answer.YES, Cause.L2_DOES_NOT_BOOT, l2_boot.reason, *l2_boot.evidence)

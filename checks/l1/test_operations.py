@@ -9,6 +9,8 @@ def test_no_l2_runs_in_the_guest(nested_activity: NestedActivity) -> None:
     """No L2 runs in the guest.
 
     The guest is not to be migrated, saved, snapshotted or rebooted while a process in it holds a VM.
+
+    Unknown: KVM is in use, and no process was seen to hold a VM: only root sees those of other accounts.
     """
     if nested_activity.runs is Answer.UNKNOWN:
         raise Undecided(nested_activity.reason, *nested_activity.evidence)

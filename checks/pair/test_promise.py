@@ -22,6 +22,9 @@ def test_what_the_host_promises_is_what_the_guest_sees(pair: Pair) -> None:
 
     A definition is a promise; where the guest does not see what it says, the first broken link between the two is
     the cause.
+
+    Unknown: the guest does not see the flag, and whether it was promised cannot be told, for the reasons of
+    DOM-CPU-02.
     """
     if pair.inside.cpu.all_show_flag:
         return

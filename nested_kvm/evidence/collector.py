@@ -78,6 +78,8 @@ def collect(
     settings: Settings,
     forks: int,
     when_observed: WhenObserved,
+    *,
+    active: bool = False,
 ) -> None:
     """Observe every target that has an address, `forks` at once, and hand over each bundle as it is made.
 
@@ -91,7 +93,7 @@ def collect(
     def work() -> None:
         with suppress(Empty):
             while True:
-                seen.put(_observe(waiting.get_nowait(), connections, settings))
+                seen.put(_observe(waiting.get_nowait(), connections, settings, active=active))
 
     for target in targets:
         waiting.put(target)
@@ -113,9 +115,9 @@ def _drain(waiting: SimpleQueue[Target]) -> None:
             waiting.get_nowait()
 
 
-def _observe(target: Target, connections: Connections, settings: Settings) -> Bundle:
+def _observe(target: Target, connections: Connections, settings: Settings, *, active: bool) -> Bundle:
     try:
-        return observe(target, connections.to(target), settings)
+        return observe(target, connections.to(target), settings, active=active)
     except NestedKvmError as error:
         return unusable_bundle(target, error)
     except Exception as defect:  # noqa: BLE001 - the suite's own defect is an error of this target, and spoils no other

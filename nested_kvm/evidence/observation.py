@@ -12,6 +12,7 @@ from nested_kvm.connection.connection import Answer
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, LimitExceeded
 from nested_kvm.evidence.answer import ProbeAnswer, parse_answer
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.l2_boot import boot_l2
 from nested_kvm.evidence.libvirt_access import Access, choose_access, look_at_libvirt
 from nested_kvm.evidence.libvirt_virsh import without_virsh
 from nested_kvm.evidence.probe import probe_script
@@ -24,8 +25,8 @@ SECTION_LIMIT: Final = 10
 """Seconds after which the probe kills a single command."""
 
 
-def observe(target: Target, connection: AnyConnection, settings: Settings) -> Bundle:
-    """Look at a target once. What arrived before a limit was broken is kept.
+def observe(target: Target, connection: AnyConnection, settings: Settings, *, active: bool = False) -> Bundle:
+    """Look at a target once; `active` starts an L2 in an L1. What arrived before a limit was broken is kept.
 
     Raises:
         ObservationError: it could not be looked at.
@@ -38,7 +39,10 @@ def observe(target: Target, connection: AnyConnection, settings: Settings) -> Bu
     if level is not TargetLevel.L1 and target.libvirt is not None:
         libvirt = look_at_libvirt(target.libvirt, access, connection, answer.readings, settings)
     told = replace(target, level=level)
-    return Bundle(told, observed_at, VERSION, without_virsh(answer.readings), answer.cut, libvirt)
+    readings = without_virsh(answer.readings)
+    if active:
+        readings |= boot_l2(told, connection, settings, readings)
+    return Bundle(told, observed_at, VERSION, readings, answer.cut, libvirt)
 
 
 def _probe(connection: AnyConnection, settings: Settings, access: Access, uri: str | None) -> ProbeAnswer:

@@ -17,7 +17,10 @@ _OFF: Final = frozenset({"N", "n", "0"})
 
 @dataclass(frozen=True, slots=True)
 class Assists:
-    """The assists that are `off` although the CPU offers them, those that could be read, and those that could not."""
+    """The assists that are `off` although the CPU offers them, those that could be read, and those that could not.
+
+    Source: the parameters of the vendor's module in `/sys/module`, and `/proc/cpuinfo` for what the CPU offers.
+    """
 
     off: tuple[str, ...]
     read: tuple[Evidence, ...]

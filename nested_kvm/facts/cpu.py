@@ -47,7 +47,10 @@ VENDORS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """All CPUs of a machine; `flags` has one set of words for each, in the kernel's order."""
+    """All CPUs of a machine; `flags` has one set of words for each, in the kernel's order.
+
+    Source: `/proc/cpuinfo`, with the flags of each processor, and `uname -m`.
+    """
 
     architecture: str
     vendor: Vendor | None

@@ -14,7 +14,10 @@ from nested_kvm.verdict import Evidence
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """One domain. `live_cpu` is None while it does not run."""
+    """One domain. `live_cpu` is None while it does not run.
+
+    Source: libvirt's XML of the domain, persistent and live; without libvirt, the arguments of its QEMU process.
+    """
 
     name: str
     uuid: str

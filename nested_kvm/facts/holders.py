@@ -7,7 +7,10 @@ from nested_kvm.verdict import Evidence
 
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """The domains that libvirt says run, and the module's own count of its users (None: not shown)."""
+    """The domains that libvirt says run, and the module's own count of its users (None: not shown).
+
+    Source: libvirt's running domains, and the module's use count in `/sys/module`.
+    """
 
     domains: tuple[str, ...]
     use_count: int | None

@@ -24,7 +24,11 @@ _TRY_SAVE: Final = re.compile(r"^[ \t]*auto_shutdown_try_save[ \t]*=[ \t]*[\"']?
 
 @dataclass(frozen=True, slots=True)
 class HostShutdown:
-    """What saves guests when the host is shut down; `unknown` says why there may be more."""
+    """What saves guests when the host is shut down; `unknown` says why there may be more.
+
+    Source: `systemctl is-enabled libvirt-guests`, its files in `/etc/default` or `/etc/sysconfig`, the default in its
+    script, and `/etc/libvirt/qemu.conf`.
+    """
 
     saving: tuple[Evidence, ...]
     unknown: str

@@ -11,7 +11,10 @@ SOURCE: Final = "virtual machine monitors"
 
 @dataclass(frozen=True, slots=True)
 class Hypervisors:
-    """The paths of those that the probe found, by PATH or where distributions keep qemu-kvm."""
+    """The paths of those that the probe found, by PATH or where distributions keep qemu-kvm.
+
+    Source: the names of known programs in PATH, and `/usr/libexec/qemu-kvm`.
+    """
 
     paths: tuple[str, ...]
 

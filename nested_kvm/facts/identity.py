@@ -11,7 +11,10 @@ DMI = "/sys/class/dmi/id"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A machine's names. DMI texts are None where the machine has none, or does not show them."""
+    """A machine's names. DMI texts are None where the machine has none, or does not show them.
+
+    Source: `/sys/class/dmi/id`, `/proc/sys/kernel/osrelease` and `id -u`.
+    """
 
     kernel_release: str
     manufacturer: str | None

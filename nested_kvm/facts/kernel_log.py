@@ -24,7 +24,10 @@ _OWNED: Final = re.compile(r"vboxdrv|vmmon|vmx.*already.*(in use|enabled)|(vmx|s
 
 @dataclass(frozen=True, slots=True)
 class KernelLog:
-    """The lines that speak of KVM. A log that may not be read has none, and `is_readable` says so."""
+    """The lines that speak of KVM. A log that may not be read has none, and `is_readable` says so.
+
+    Source: `dmesg`, its lines that name KVM, svm, vmx or another hypervisor.
+    """
 
     lines: tuple[str, ...]
     is_readable: bool

@@ -9,7 +9,10 @@ from nested_kvm.verdict import Evidence
 
 @dataclass(frozen=True, slots=True)
 class KernelModules:
-    """kmod's answer for the vendor's module and the running kernel's `release`."""
+    """kmod's answer for the vendor's module and the running kernel's `release`.
+
+    Source: `modprobe --show-depends`, and `/proc/sys/kernel/osrelease`.
+    """
 
     release: str
     answer: Reading

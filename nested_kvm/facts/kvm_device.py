@@ -18,7 +18,10 @@ _DEVICE: Final = re.compile(r"(\d+),\s*(\d+)\s")
 
 @dataclass(frozen=True, slots=True)
 class KvmDevice:
-    """What stands at `/dev/kvm`. `listing` is the line of `ls`; None: nothing stands there."""
+    """What stands at `/dev/kvm`. `listing` is the line of `ls`; None: nothing stands there.
+
+    Source: `ls -ldLn /dev/kvm`.
+    """
 
     listing: str | None
     mode: str = ""

@@ -16,7 +16,10 @@ OTHER_HYPERVISORS: Final = frozenset({"vboxdrv", "vmmon"})
 
 @dataclass(frozen=True, slots=True)
 class KvmModule:
-    """`kvm_intel` or `kvm_amd`. `parameters` holds what could be read of `/sys/module/<name>/parameters`."""
+    """`kvm_intel` or `kvm_amd`. `parameters` holds what could be read of `/sys/module/<name>/parameters`.
+
+    Source: `/sys/module`, and there the vendor's module with its parameters, state and use count.
+    """
 
     name: str
     is_loaded: bool

@@ -9,7 +9,10 @@ from nested_kvm.verdict import Evidence
 
 @dataclass(frozen=True, slots=True)
 class Libvirt:
-    """A libvirt that was asked. `refusal` is why it did not answer; None: it did."""
+    """A libvirt that was asked. `refusal` is why it did not answer; None: it did.
+
+    Source: libvirt's RPC, locally or through the SSH connection; where it has no way in, `virsh -r`.
+    """
 
     is_expected: bool
     """False: the inventory says that there is none."""

@@ -45,6 +45,9 @@ class NextLoad:
 
     `value` is the deciding word as written (`nested=y`). `origin` quotes what decides, `overridden` the other lines
     that name the parameter and lose. `reason` is a sentence wherever the outcome is neither on nor off.
+
+    Source: `modprobe --show-depends` and `modinfo --parameters`; the files of modprobe.d and `/proc/cmdline` say
+    where the value comes from, and for a built-in module what it is.
     """
 
     module: str

@@ -15,6 +15,7 @@ from nested_kvm.facts.kernel_log import KernelLog, kernel_log_of
 from nested_kvm.facts.kernel_modules import KernelModules, kernel_modules_of
 from nested_kvm.facts.kvm_device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm_module import KvmModule, kvm_module_of
+from nested_kvm.facts.l2_boot import L2Boot, l2_boot_of
 from nested_kvm.facts.libvirt import Libvirt, libvirt_of
 from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations, mitigations_of
@@ -119,6 +120,11 @@ class Machine:
     def hypervisors(self) -> Hypervisors:
         """The programs on it that can run a VM."""
         return hypervisors_of(self.bundle)
+
+    @cached_property
+    def l2_boot(self) -> L2Boot:
+        """What became of the L2 that was started in it."""
+        return l2_boot_of(self.bundle)
 
     @cached_property
     def libvirt(self) -> Libvirt:

@@ -17,7 +17,10 @@ FROM_GUESTS: Final = ("itlb_multihit", "l1tf")
 
 @dataclass(frozen=True, slots=True)
 class Mitigations:
-    """What the kernel says of each; None where this kernel does not know the attack."""
+    """What the kernel says of each; None where this kernel does not know the attack.
+
+    Source: `/sys/devices/system/cpu/vulnerabilities`.
+    """
 
     texts: Mapping[str, str | None]
 

@@ -25,7 +25,11 @@ Counters = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class NestedActivity:
-    """Whether an L2 runs. `no` only where that is sure; `reason` is what was seen, or what is missing."""
+    """Whether an L2 runs. `no` only where that is sure; `reason` is what was seen, or what is missing.
+
+    Source: of a domain `virsh domstats --vcpu` and `/sys/kernel/debug/kvm`, each twice; in a guest who holds a VM by
+    `/proc/<pid>/fd`, and the module's use count.
+    """
 
     runs: Answer
     reason: str

@@ -14,7 +14,10 @@ _WORD = re.compile(r"nested\S*")
 
 @dataclass(frozen=True, slots=True)
 class NestedLines:
-    """`dead` lines are never obeyed, `contradicted` ones lose; `blocking` lines keep the module from loading."""
+    """`dead` lines are never obeyed, `contradicted` ones lose; `blocking` lines keep the module from loading.
+
+    Source: the files of modprobe.d in each of kmod's directories, `/proc/cmdline`, and `modprobe --show-depends`.
+    """
 
     unknown: str
     """Why there may be more of them than were found; empty: there are not."""

@@ -27,7 +27,10 @@ _TYPES: Final = {"kvm_amd": ParameterType.INT, "kvm_intel": ParameterType.BOOL}
 
 @dataclass(frozen=True, slots=True)
 class NextCmdline:
-    """Each word that sets nested, what it does and where it stands; `unknown` says why there may be more."""
+    """Each word that sets nested, what it does and where it stands; `unknown` says why there may be more.
+
+    Source: `/etc/default/grub` and `grub.d`, `/etc/kernel/cmdline`, `/boot/loader/entries` and `/boot/grub2/grubenv`.
+    """
 
     words: tuple[tuple[Setting, Evidence], ...]
     unknown: str

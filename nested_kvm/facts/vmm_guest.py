@@ -14,7 +14,10 @@ from nested_kvm.verdict import Evidence
 
 @dataclass(frozen=True, slots=True)
 class VmmGuests:
-    """What the guests of all processes are given. `undecided` has a sentence for each that cannot be told."""
+    """What the guests of all processes are given. `undecided` has a sentence for each that cannot be told.
+
+    Source: the arguments of each VMM process in `/proc`, and who holds a VM by `/proc/<pid>/fd`.
+    """
 
     with_flag: tuple[str, ...]
     undecided: tuple[str, ...]

@@ -58,5 +58,6 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.POWER_CYCLE_PENDING: domain.power_cycle,
     Cause.FLAG_MISSING: host.ask_own_host,
     Cause.FLAG_PRESENT: host.withhold_flag,
+    Cause.L2_DOES_NOT_BOOT: host.ask_both_kernels,
     Cause.GUEST_KERNEL_LACKS_KVM: host.install_kernel,
 }

@@ -178,6 +178,16 @@ def shut_guests_down(_subject: Subject, _finding: Finding) -> list[str]:
     ]
 
 
+def ask_both_kernels(subject: Subject, _finding: Finding) -> list[str]:
+    """Only the two kernels know why; what mends it mostly is a newer one, or the host's own CPU model."""
+    return [
+        "ls -l /dev/kvm; dmesg | grep -iE 'kvm|svm|vmx' | tail -n 20  # in the guest, and then on its host",
+        f"grep . /sys/module/{module_of(subject)}/parameters/*  # on both: what is switched off",
+        "# give the guest host-passthrough, update its kernel and its host's, shut it down and start it; then verify:",
+        "qemu-system-x86_64 -accel kvm -cpu host -m 16 -display none -monitor stdio  # info status: running; quit",
+    ]
+
+
 def install_hypervisor(_subject: Subject, _finding: Finding) -> list[str]:
     """Install the distribution's QEMU."""
     return [

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.suite import run_suite
+from nested_kvm.catalogue import catalogue
+from tests.support.suite import ROOT, run_suite
 
 
 @pytest.fixture
@@ -52,3 +53,8 @@ def test_what_tells_of_the_suite_needs_no_target(option: str, shown: str, tmp_pa
     assert (run.status, run.errors) == (0, "")
     assert shown in run.output
     assert not run.report_dir.exists()
+
+
+def test_the_catalogue_has_a_line_for_each_control(tmp_path: Path) -> None:
+    lines = run_suite("--controls", report_dir=tmp_path / "reports").output.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == [control.id for control in catalogue(ROOT)]

@@ -65,6 +65,11 @@ OPTIONS = {
         ["--evidence={bundles}", "--hosts=kvm-a", "--undeclared=any"],
         "--undeclared goes with --hosts alone",
     ),
+    "an L2 in evidence": (["--evidence={bundles}", "--active"], "--active starts an L2 in guests, and --evidence"),
+    "an L2 before maintenance": (
+        ["--hosts=kvm-a", "--active", "-m", "maintenance"],
+        "--active starts an L2 in guests, and `-m maintenance` would find it",
+    ),
     "no host": (["--hosts=,"], "--hosts names nothing"),
     "a host that is none": (["--hosts=ssh://kvm a"], "--hosts: 'ssh://kvm a' is not an address"),
     "a password": (["--hosts=ssh://root:secret@kvm-a"], "carries a password: use a key or an agent"),

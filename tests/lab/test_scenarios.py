@@ -10,6 +10,7 @@ import pytest
 
 from lab import scenario, truth
 from lab.errors import LabError
+from lab.guests import named
 from lab.place import HOST
 from lab.session import Session
 from tests.lab import audit
@@ -39,6 +40,11 @@ class Auditor:
         running = self.lab.host.running()
         directory = self.directory / f"maintenance-{nested}"
         return audit.run(self.lab, directory, running, nested=nested, arguments=["-m", "maintenance"])
+
+    def report_with_l2(self) -> audit.Report:
+        return audit.run(
+            self.lab, self.directory / "active", self.lab.host.running(), nested="required", arguments=["--active"]
+        )
 
     def ask(self, script: str) -> str:
         return self.lab.host.shell.run(script).strip()
@@ -209,6 +215,26 @@ def test_l2_running(auditor: Auditor) -> None:
         expect(report, "changed", DOM_OPS_01="pass", L1_OPS_01="pass")
         expect_diagnoses(report, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
     assert guest.run(f"sleep 1; {held}").strip() == "0"
+
+
+def test_an_l2_that_the_suite_starts_answers_and_leaves_nothing(auditor: Auditor) -> None:
+    auditor.lab.start_guest("host-model")
+    guest = auditor.lab.host.guest("passthrough")
+    files = "find /run /tmp /var/tmp /dev/shm /root -xdev 2>/dev/null | sort"
+    before = guest.run(files)
+    try:
+        report = auditor.report_with_l2()
+    finally:
+        auditor.lab.host.stop(named("host-model"))
+    expect(report, "passthrough", L1_NST_01="pass")
+    expect(report, "host-model", L1_NST_01="fail", L1_CPU_01="fail")
+    assert "there is no /dev/kvm" in report.result("L1-NST-01", "host-model")["message"]
+    diagnoses = {each["target"]: each for each in report.data["diagnoses"]}
+    assert diagnoses["passthrough"]["can_nest"] == "yes"
+    assert diagnoses["passthrough"]["links"][-1] == {"link": "l2-boot", "state": "holds", "text": ""}
+    assert diagnoses["host-model"]["broken_link"] == "domain-definition"
+    assert guest.run(files) == before
+    assert guest.run("pgrep -c 'qemu|python3' || true").strip() == "0"
 
 
 def test_a_scenario_is_not_entered_twice(auditor: Auditor) -> None:
