@@ -1,6 +1,7 @@
 from nested_kvm import (
     Assists,
     Cause,
+    Cpu,
     Finding,
     KernelLog,
     KvmDevice,
@@ -34,7 +35,7 @@ def test_dev_kvm_is_the_kvm_device(kvm_device: KvmDevice) -> None:
     causes=[Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED, Cause.OTHER_HYPERVISOR_OWNS_CPU],
     references=[NESTED_GUESTS],
 )
-def test_the_vendors_module_is_loaded(kvm_module: KvmModule, kernel_log: KernelLog) -> None:
+def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_log: KernelLog) -> None:
     """The KVM module of the CPU's vendor is loaded or built in.
 
     The other vendor's module cannot drive this CPU, and `modprobe` returns 0 all the same. The kernel log tells
@@ -47,9 +48,10 @@ def test_the_vendors_module_is_loaded(kvm_module: KvmModule, kernel_log: KernelL
         raise Finding(
             Cause.OTHER_HYPERVISOR_OWNS_CPU, f"{owner} is loaded, {kvm_module.name} is not", *kvm_module.evidence
         )
-    if kernel_log.load_refused:
+    refusals = kernel_log.refusals_of(kvm_module.name, flag_is_shown=cpu.all_show_flag)
+    if refusals:
         message = f"{kvm_module.name} is not loaded: the kernel refused it"
-        raise Finding(Cause.MODULE_LOAD_FAILED, message, *kernel_log.load_refused)
+        raise Finding(Cause.MODULE_LOAD_FAILED, message, *refusals)
     others = f"; loaded is {', '.join(kvm_module.others)}" if kvm_module.others else ""
     raise Finding(Cause.MODULE_NOT_LOADED, f"{kvm_module.name} is not loaded{others}", *kvm_module.evidence)
 

@@ -41,7 +41,7 @@ def test_every_vcpu_shows_the_flag_as_the_policy_says(cpu: Cpu, policy: Policy) 
     causes=[Cause.GUEST_KERNEL_LACKS_KVM, Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED],
 )
 def test_the_guests_own_kvm_is_ready(
-    kvm_module: KvmModule, kvm_device: KvmDevice, kernel_log: KernelLog, kernel_modules: KernelModules
+    cpu: Cpu, kvm_module: KvmModule, kvm_device: KvmDevice, kernel_log: KernelLog, kernel_modules: KernelModules
 ) -> None:
     """The guest's own KVM module is loaded and its /dev/kvm exists.
 
@@ -52,9 +52,10 @@ def test_the_guests_own_kvm_is_ready(
     if not kvm_module.is_loaded and kernel_modules.lacks_it:
         message = f"the guest's kernel {kernel_modules.release} has no {kvm_module.name}"
         raise Finding(Cause.GUEST_KERNEL_LACKS_KVM, message, *kernel_modules.evidence)
-    if kernel_log.load_refused:
+    refusals = kernel_log.refusals_of(kvm_module.name, flag_is_shown=cpu.all_show_flag)
+    if refusals:
         message = f"{kvm_module.name} is not in use: the kernel refused it"
-        raise Finding(Cause.MODULE_LOAD_FAILED, message, *kernel_log.load_refused)
+        raise Finding(Cause.MODULE_LOAD_FAILED, message, *refusals)
     missing = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else f"{kvm_module.name} is not loaded"
     raise Finding(Cause.MODULE_NOT_LOADED, missing, *kvm_module.evidence, *kvm_device.evidence)
 
