@@ -32,8 +32,8 @@ def check_applies(control: Control, subject: Subject) -> None:
         raise NotChecked(f"{machine.target.name} is judged from its L0 alone: no address of it was given or chosen")
     if machine.bundle.failure is not None:
         raise ObservationError(machine.bundle.failure.message)
-    if control.architectures is not None and machine.cpu.architecture not in control.architectures:
-        raise NotApplicable(f"speaks of x86, and this machine is {machine.cpu.architecture}")
+    if control.architectures is not None and machine.architecture not in control.architectures:
+        raise NotApplicable(f"speaks of x86, and this machine is {machine.architecture}")
 
 
 def judge(control: Control, subject: Subject, raised: BaseException | None, arguments: Mapping[str, object]) -> Result:

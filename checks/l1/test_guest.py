@@ -56,7 +56,8 @@ def test_the_guests_own_kvm_is_ready(
     if refusals:
         message = f"{kvm_module.name} is not in use: the kernel refused it"
         raise Finding(Cause.MODULE_LOAD_FAILED, message, *refusals)
-    missing = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else f"{kvm_module.name} is not loaded"
+    not_loaded = f"{kvm_module.name} is not loaded{kernel_modules.doubt}"
+    missing = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else not_loaded
     raise Finding(Cause.MODULE_NOT_LOADED, missing, *kvm_module.evidence, *kvm_device.evidence)
 
 

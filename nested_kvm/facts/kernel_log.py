@@ -16,7 +16,7 @@ _FIRMWARE: Final = re.compile(
 )
 _REFUSED: Final = re.compile(
     r"invalid for parameter|no hardware support|kvm_(intel|amd): .*(not supported|failed|error)|"
-    r"kvm: (cpu doesn't|failed|support for '\w+' disabled)",
+    r"kvm: (cpu doesn't|failed|disabled by bios|support for '\w+' disabled)",
     re.IGNORECASE,
 )
 _NAMELESS: Final = re.compile(r"no hardware support\s*$", re.IGNORECASE)

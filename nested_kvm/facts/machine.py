@@ -51,6 +51,11 @@ class Machine:
         return identity_of(self.bundle)
 
     @cached_property
+    def architecture(self) -> str:
+        """What its kernel was made for, as `uname -m` prints it."""
+        return self.bundle.text("uname -m").strip()
+
+    @cached_property
     def cpu(self) -> Cpu:
         """Its CPUs."""
         return cpu_of(self.bundle)

@@ -94,6 +94,8 @@ def test_other_lines_do_not_speak_of_the_firmware(line: str) -> None:
         ("kvm: no hardware support for 'kvm_intel'", {"kvm_intel"}),
         ("kvm: no hardware support", {"kvm_amd", "kvm_intel"}),
         ("kvm_intel: VMX not supported by CPU 0", {"kvm_intel"}),
+        ("kvm: disabled by bios", {"kvm_amd", "kvm_intel"}),
+        ("kvm: support for 'kvm_amd' disabled by bios", {"kvm_amd"}),
         ("kvm: failed to set up the CPUs", {"kvm_amd", "kvm_intel"}),
         ("SVM: kvm: Nested Paging enabled", set()),
         ("kvm: already loaded vendor module 'kvm_intel'", set()),
