@@ -61,9 +61,16 @@ def _chapter(control: Control) -> Iterator[str]:
     yield from ("", f"## {control.id}", "", f"**{control.title}**", "", control.reason, "")
     yield f"- Severity: {control.severity}."
     where = "everywhere" if control.only is None else f"only where nested is {control.only}"
-    yield f"- Asked {where}, {'on x86' if control.architectures is not None else 'on every architecture'}."
+    yield f"- Asked {where}, on {_architectures(control)}."
     yield from (f"- `{cause.code}`: {cause.explanation}" for cause in control.causes)
     yield from (f"- See <{reference}>." for reference in control.references)
+
+
+def _architectures(control: Control) -> str:
+    if control.architectures is None:
+        return "every architecture"
+    *others, last = (each.name for each in control.architectures)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _controls(path: Path) -> Iterator[Control]:

@@ -114,8 +114,7 @@ def _l0_firmware(pair: Pair) -> None:
 
 
 def _was_refused(machine: Machine) -> bool:
-    refusals = machine.kernel_log.refusals_of(machine.kvm_module.name, flag_is_shown=machine.cpu.all_show_flag)
-    return bool(refusals)
+    return bool(machine.kernel_log.refusals_of(machine.kvm_module.name, flag_is_shown=machine.cpu.is_seen_able))
 
 
 def _l0_module(pair: Pair) -> None:
@@ -127,8 +126,10 @@ def _l0_module(pair: Pair) -> None:
 
 
 def _l0_nested(pair: Pair) -> None:
-    module = pair.host.kvm_module
-    require(module.nested, Cause.NESTED_OFF, f"{module.name} runs with nested={module.nested_text}", *module.evidence)
+    nesting = pair.host.nesting
+    if nesting.offered is Answer.UNKNOWN:
+        raise Undecided(nesting.reason)
+    require(nesting.offered is Answer.YES, Cause.NESTED_OFF, nesting.reason, *nesting.evidence)
 
 
 def _domain_type(pair: Pair) -> None:

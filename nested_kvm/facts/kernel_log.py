@@ -16,7 +16,10 @@ _FIRMWARE: Final = re.compile(
 )
 _REFUSED: Final = re.compile(
     r"invalid for parameter|no hardware support|kvm_(intel|amd): .*(not supported|failed|error)|"
-    r"kvm: (cpu doesn't|failed|disabled by bios|support for '\w+' disabled)",
+    r"kvm: (cpu doesn't|failed|disabled by bios|support for '\w+' disabled)|"
+    r"kvm-s390: (sie is not available|a kvm host that supports nesting cannot)|"
+    r"parent hypervisor does not support nesting|"
+    r"kvm \[\d+\]: (hyp mode not available|nv support requires gicv3|kvm disabled from command line)",
     re.IGNORECASE,
 )
 _NAMELESS: Final = re.compile(r"no hardware support\s*$", re.IGNORECASE)
