@@ -12,7 +12,12 @@ from tests.scenarios.scenario import scenarios
 
 pytestmark = pytest.mark.needs("kmod")
 
-_KINDS = {Status.OK: "file", Status.DEVICE: "device", Status.DANGLING: "dangling"}
+_KINDS = {
+    Status.OK: "file",
+    Status.DEVICE: "device",
+    Status.DANGLING: "dangling",
+    Status.DIRECTORY: "directory",
+}
 _QUESTION = "modprobe --show-depends "
 _ASKED = {"kvm_amd", "kvm_intel"}
 """What the tree is asked about as a module that can be loaded."""
@@ -50,7 +55,7 @@ def test_kmod_answers_what_the_scenario_says(tree: ModuleTree, name: str, said: 
 
 def _of(module: str, answer: str) -> Iterator[str]:
     """Keep the module's own line: the tree is asked about several modules, in a fixed order."""
-    lines = answer.splitlines()
+    lines = answer.split("\n")
     yield lines[0] if module == "kvm_amd" else lines[1]
 
 
