@@ -3,6 +3,7 @@
 These names are what a check may import.
 """
 
+from nested_kvm.architecture import ARM64, KNOWN, POWER, S390X, X86
 from nested_kvm.cause import Cause
 from nested_kvm.chain import Pair, first_break
 from nested_kvm.control import Severity, control
@@ -24,6 +25,7 @@ from nested_kvm.facts.load_outcome import Authority, NextLoad
 from nested_kvm.facts.mitigations import Mitigations
 from nested_kvm.facts.nested_activity import NestedActivity
 from nested_kvm.facts.nested_lines import NestedLines
+from nested_kvm.facts.nesting import Nesting
 from nested_kvm.facts.next_cmdline import NextCmdline
 from nested_kvm.facts.vmm_guest import VmmGuests
 from nested_kvm.inventory.target import Target
@@ -39,6 +41,11 @@ from nested_kvm.verdict import (
 )
 
 __all__ = [
+    "ARM64",
+    "KNOWN",
+    "POWER",
+    "S390X",
+    "X86",
     "Answer",
     "Assists",
     "Authority",
@@ -62,6 +69,7 @@ __all__ = [
     "Nested",
     "NestedActivity",
     "NestedLines",
+    "Nesting",
     "NextCmdline",
     "NextLoad",
     "NotApplicable",

@@ -57,7 +57,7 @@ def _chapter(control: Control) -> Iterator[str]:
     yield from ("", f"## {control.id}", "", f"**{control.title}**", "", control.reason, "")
     yield f"- Severity: {control.severity}."
     where = "everywhere" if control.only is None else f"only where nested is {control.only}"
-    yield f"- Asked {where}, {'on x86' if control.architectures is not None else 'on every architecture'}."
+    yield f"- Asked {where}, on {_architectures(control)}."
     yield from (f"- Observed: {source}" for source in sources(control))
     yield f"- Unknown: {control.unknown or 'never.'}"
     yield from (f"- See <{reference}>." for reference in control.references)
@@ -70,6 +70,13 @@ def sources(control: Control) -> list[str]:
     paragraphs = [each for fact in control.facts for each in (inspect.getdoc(fact) or "").split("\n\n")]
     found = [each.removeprefix(_SOURCE) for each in paragraphs if each.startswith(_SOURCE)]
     return [" ".join(each.split()) for each in dict.fromkeys(found)]
+
+
+def _architectures(control: Control) -> str:
+    if control.architectures is None:
+        return "every architecture"
+    *others, last = (each.name for each in control.architectures)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _controls(path: Path) -> Iterator[Control]:

@@ -55,7 +55,7 @@ class Cause(Enum):
     )
     NESTED_OFF = (
         "nested-off",
-        "The running KVM module does not offer nested virtualization: guests see neither vmx nor svm.",
+        "The running KVM module does not offer nested virtualization: its guests cannot run guests under KVM.",
     )
     NESTED_ON = (
         "nested-on",
@@ -67,7 +67,7 @@ class Cause(Enum):
     )
     PERSISTED_VALUE_INVALID = (
         "persisted-value-invalid",
-        "A value invalid for its type keeps the module from loading: after a reboot there is no /dev/kvm.",
+        "A value that the module refuses keeps it from loading: after a reboot there is no /dev/kvm.",
     )
     PERSISTED_OFF = (
         "persisted-off",

@@ -116,17 +116,23 @@ def _l0_firmware(pair: Pair) -> None:
         raise Undecided("the host's kernel log may not be read")
 
 
+def _was_refused(machine: Machine) -> bool:
+    return bool(machine.kernel_log.refusals_of(machine.kvm_module.name, flag_is_shown=machine.cpu.is_seen_able))
+
+
 def _l0_module(pair: Pair) -> None:
     module, device = pair.host.kvm_module, pair.host.kvm_device
-    cause = Cause.MODULE_LOAD_FAILED if pair.host.kernel_log.load_refused else Cause.MODULE_NOT_LOADED
+    cause = Cause.MODULE_LOAD_FAILED if _was_refused(pair.host) else Cause.MODULE_NOT_LOADED
     cause = Cause.OTHER_HYPERVISOR_OWNS_CPU if module.other_hypervisors else cause
     require(module.is_loaded, cause, f"{module.name} is not loaded on the host", *module.evidence)
     require(device.is_kvm, Cause.DEV_KVM_MISSING, "the host has no /dev/kvm", *device.evidence)
 
 
 def _l0_nested(pair: Pair) -> None:
-    module = pair.host.kvm_module
-    require(module.nested, Cause.NESTED_OFF, f"{module.name} runs with nested={module.nested_text}", *module.evidence)
+    nesting = pair.host.nesting
+    if nesting.offered is Answer.UNKNOWN:
+        raise Undecided(nesting.reason)
+    require(nesting.offered is Answer.YES, Cause.NESTED_OFF, nesting.reason, *nesting.evidence)
 
 
 def _domain_type(pair: Pair) -> None:
@@ -166,7 +172,7 @@ def _l1_module(pair: Pair) -> None:
     cause = Cause.MODULE_NOT_LOADED
     if pair.inside.kernel_modules.lacks_it:
         cause = Cause.GUEST_KERNEL_LACKS_KVM
-    elif pair.inside.kernel_log.load_refused:
+    elif _was_refused(pair.inside):
         cause = Cause.MODULE_LOAD_FAILED
     require(module.is_loaded, cause, f"{module.name} is not loaded in the guest", *module.evidence)
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final, TypeVar
 
+from nested_kvm.architecture import X86, Architecture
 from nested_kvm.cause import Cause
 from nested_kvm.policy import Nested
 
 _ID: Final = re.compile(r"[A-Z][A-Z0-9]*(-[A-Z0-9]+)+")
 _ATTRIBUTE: Final = "__control__"
 _UNKNOWN: Final = "Unknown: "
-X86: Final = frozenset({"x86_64", "i686", "i586", "i486", "i386", "amd64"})
-"""The architectures whose virtualization flag is vmx or svm, by `uname -m`."""
 
 Check = TypeVar("Check", bound=Callable[..., None])
 
@@ -62,7 +61,7 @@ class Control:
     causes: tuple[Cause, ...] = ()
     only: Nested | None = None
     """The polarity in which it applies; None: in both."""
-    architectures: frozenset[str] | None = X86
+    architectures: tuple[Architecture, ...] | None = (X86,)
     """None: on every architecture."""
     references: tuple[str, ...] = ()
 
@@ -73,7 +72,7 @@ def control(
     severity: Severity,
     causes: Sequence[Cause] = (),
     only: Nested | None = None,
-    architectures: frozenset[str] | None = X86,
+    architectures: Sequence[Architecture] | None = (X86,),
     references: Sequence[str] = (),
 ) -> Callable[[Check], Check]:
     """Declare the decorated test to be a control.
@@ -97,7 +96,7 @@ def control(
             facts=_facts(check),
             causes=tuple(causes),
             only=only,
-            architectures=architectures,
+            architectures=None if architectures is None else tuple(architectures),
             references=tuple(references),
         )
         setattr(check, _ATTRIBUTE, declared)

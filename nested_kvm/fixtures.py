@@ -28,6 +28,7 @@ from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations
 from nested_kvm.facts.nested_activity import NestedActivity
 from nested_kvm.facts.nested_lines import NestedLines
+from nested_kvm.facts.nesting import Nesting
 from nested_kvm.facts.next_cmdline import NextCmdline
 from nested_kvm.facts.vmm_guest import VmmGuests
 from nested_kvm.inventory.target import Target
@@ -87,6 +88,12 @@ def identity(subject: Subject) -> Identity:
 def kvm_module(subject: Subject) -> KvmModule:
     """The target's KVM module."""
     return subject.machine.kvm_module
+
+
+@pytest.fixture
+def nesting(subject: Subject) -> Nesting:
+    """Whether the target's KVM offers nesting."""
+    return subject.machine.nesting
 
 
 @pytest.fixture

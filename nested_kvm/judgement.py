@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from nested_kvm.architecture import Architecture, architecture_of
 from nested_kvm.control import Control, Level
 from nested_kvm.errors import NestedKvmError, ObservationError
 from nested_kvm.remediation import remediation
@@ -33,8 +34,14 @@ def check_applies(control: Control, subject: Subject) -> None:
         raise NotChecked(f"{machine.target.name} is judged from its L0 alone: no address of it was given or chosen")
     if machine.bundle.failure is not None:
         raise ObservationError(machine.bundle.failure.message)
-    if control.architectures is not None and machine.cpu.architecture not in control.architectures:
-        raise NotApplicable(f"speaks of x86, and this machine is {machine.cpu.architecture}")
+    if control.architectures is not None and architecture_of(machine.architecture) not in control.architectures:
+        raise NotApplicable(_not_judged(control.architectures, machine.architecture))
+
+
+def _not_judged(judged: Iterable[Architecture], machine: str) -> str:
+    here = architecture_of(machine)
+    way = "where nothing is known of nesting" if here is None else f"where {here.way}"
+    return f"judged on {', '.join(each.name for each in judged)}, and this machine is {printable(machine)}, {way}"
 
 
 def judge(control: Control, subject: Subject, raised: BaseException | None, arguments: Mapping[str, object]) -> Result:

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    {"early", "version", "errors", "text", "files", "cause", "policy"},
+    {"architecture", "early", "version", "errors", "text", "files", "cause", "policy"},
     {"verdict", "control"},
     {"inventory"},
     {"connection"},

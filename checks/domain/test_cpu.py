@@ -1,4 +1,7 @@
 from nested_kvm import (
+    KNOWN,
+    S390X,
+    X86,
     Answer,
     Cause,
     Cpu,
@@ -23,7 +26,13 @@ DEFINITION_CAUSES = (
 )
 
 
-@control("DOM-CPU-01", severity=Severity.CRITICAL, only=Nested.REQUIRED, causes=[Cause.DOMAIN_EMULATED])
+@control(
+    "DOM-CPU-01",
+    severity=Severity.CRITICAL,
+    only=Nested.REQUIRED,
+    causes=[Cause.DOMAIN_EMULATED],
+    architectures=KNOWN,
+)
 def test_the_domain_runs_under_kvm(domain: Domain) -> None:
     """The domain runs under KVM.
 
@@ -32,16 +41,23 @@ def test_the_domain_runs_under_kvm(domain: Domain) -> None:
     require(domain.runs_under_kvm, Cause.DOMAIN_EMULATED, f"its type is {domain.type}", *domain.evidence)
 
 
-@control("DOM-CPU-02", severity=Severity.CRITICAL, causes=DEFINITION_CAUSES, references=[DOMAIN_CPU])
+@control(
+    "DOM-CPU-02",
+    severity=Severity.CRITICAL,
+    causes=DEFINITION_CAUSES,
+    architectures=[X86, S390X],
+    references=[DOMAIN_CPU],
+)
 def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Policy) -> None:
     """The domain's persistent CPU definition gives the virtualization flag as the policy says.
 
     Under KVM the flag comes with host-passthrough, maximum, host-model on Intel, or a feature that asks for it by
-    name. A named model has none, and host-model on AMD drops svm although its XML mentions it.
+    name. A named model has none, and host-model on AMD drops svm although its XML mentions it. On s390x, where the flag
+    is sie, host-model gives it too, and of a named model it is not known.
 
     Unknown: the flag is optional, or asked of the other vendor's model, and no live XML tells what came of it; the
-    live XML contradicts the rule; QEMU's version decides; the mode is not known; or QEMU is given a -cpu behind
-    libvirt's back.
+    live XML contradicts the rule; QEMU's version decides; the mode is not known; on s390x the model is a named one; or
+    QEMU is given a -cpu behind libvirt's back.
     """
     if not domain.runs_under_kvm:
         raise NotApplicable(f"its type is {domain.type}: it does not run under KVM", *domain.evidence)
@@ -57,7 +73,13 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
     )
 
 
-@control("DOM-CPU-03", severity=Severity.HIGH, causes=[Cause.POWER_CYCLE_PENDING], references=[DOMAIN_CPU])
+@control(
+    "DOM-CPU-03",
+    severity=Severity.HIGH,
+    causes=[Cause.POWER_CYCLE_PENDING],
+    architectures=[X86, S390X],
+    references=[DOMAIN_CPU],
+)
 def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module: KvmModule) -> None:
     """The domain's running CPU agrees with its persistent definition.
 
@@ -77,6 +99,7 @@ def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module
     severity=Severity.LOW,
     only=Nested.REQUIRED,
     causes=[Cause.FLAG_NOT_GUARANTEED],
+    architectures=[X86, S390X],
     references=[DOMAIN_CPU],
 )
 def test_libvirt_verifies_the_flag(domain: Domain, cpu: Cpu) -> None:

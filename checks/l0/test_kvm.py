@@ -1,11 +1,18 @@
 from nested_kvm import (
+    KNOWN,
+    POWER,
+    S390X,
+    X86,
+    Answer,
     Assists,
     Cause,
+    Cpu,
     Finding,
     KernelLog,
     KvmDevice,
     KvmModule,
     Nested,
+    Nesting,
     NotApplicable,
     Policy,
     Severity,
@@ -17,7 +24,13 @@ from nested_kvm import (
 NESTED_GUESTS = "https://docs.kernel.org/virt/kvm/x86/running-nested-guests.html"
 
 
-@control("L0-KVM-01", severity=Severity.CRITICAL, only=Nested.REQUIRED, causes=[Cause.DEV_KVM_MISSING])
+@control(
+    "L0-KVM-01",
+    severity=Severity.CRITICAL,
+    only=Nested.REQUIRED,
+    causes=[Cause.DEV_KVM_MISSING],
+    architectures=KNOWN,
+)
 def test_dev_kvm_is_the_kvm_device(kvm_device: KvmDevice) -> None:
     """/dev/kvm is the character device 10:232.
 
@@ -32,9 +45,10 @@ def test_dev_kvm_is_the_kvm_device(kvm_device: KvmDevice) -> None:
     severity=Severity.CRITICAL,
     only=Nested.REQUIRED,
     causes=[Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED, Cause.OTHER_HYPERVISOR_OWNS_CPU],
+    architectures=[X86, S390X, POWER],
     references=[NESTED_GUESTS],
 )
-def test_the_vendors_module_is_loaded(kvm_module: KvmModule, kernel_log: KernelLog) -> None:
+def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_log: KernelLog) -> None:
     """The KVM module of the CPU's vendor is loaded or built in.
 
     The other vendor's module cannot drive this CPU, and `modprobe` returns 0 all the same. The kernel log tells
@@ -47,9 +61,10 @@ def test_the_vendors_module_is_loaded(kvm_module: KvmModule, kernel_log: KernelL
         raise Finding(
             Cause.OTHER_HYPERVISOR_OWNS_CPU, f"{owner} is loaded, {kvm_module.name} is not", *kvm_module.evidence
         )
-    if kernel_log.load_refused:
+    refusals = kernel_log.refusals_of(kvm_module.name, flag_is_shown=cpu.is_seen_able)
+    if refusals:
         message = f"{kvm_module.name} is not loaded: the kernel refused it"
-        raise Finding(Cause.MODULE_LOAD_FAILED, message, *kernel_log.load_refused)
+        raise Finding(Cause.MODULE_LOAD_FAILED, message, *refusals)
     others = f"; loaded is {', '.join(kvm_module.others)}" if kvm_module.others else ""
     raise Finding(Cause.MODULE_NOT_LOADED, f"{kvm_module.name} is not loaded{others}", *kvm_module.evidence)
 
@@ -58,25 +73,32 @@ def test_the_vendors_module_is_loaded(kvm_module: KvmModule, kernel_log: KernelL
     "L0-KVM-04",
     severity=Severity.HIGH,
     causes=[Cause.NESTED_OFF, Cause.NESTED_ON],
+    architectures=KNOWN,
     references=[NESTED_GUESTS],
 )
-def test_nested_matches_the_policy(kvm_module: KvmModule, policy: Policy) -> None:
+def test_nested_matches_the_policy(kvm_module: KvmModule, nesting: Nesting, policy: Policy) -> None:
     """The running KVM module offers nested virtualization as the policy says.
 
     With it off, a guest sees neither vmx nor svm, whatever its definition asks for; with it on, every guest
-    that is given the flag can run guests of its own.
+    that is given the flag can run guests of its own. On arm64 the kernel's command line asks for it, and its log tells
+    whether the CPU can; on ppc64 the parameter is on by default, and only a bare POWER9 or later makes it true.
+
+    Unknown: on arm64 the kernel's log does not tell how KVM started, or the kernel is too old to tell by it; on ppc64
+    the machine is not seen to be a bare POWER9 with the radix MMU.
     """
     if not kvm_module.is_loaded:
         raise NotApplicable(f"{kvm_module.name} is not loaded: there is no running value", *kvm_module.evidence)
+    if nesting.offered is Answer.UNKNOWN:
+        raise Undecided(nesting.reason, *nesting.evidence)
     require(
-        kvm_module.nested is policy.is_required,
+        (nesting.offered is Answer.YES) is policy.is_required,
         policy.either(Cause.NESTED_OFF, Cause.NESTED_ON),
-        f"{kvm_module.name} runs with nested={kvm_module.nested_text}",
-        *kvm_module.evidence,
+        nesting.reason,
+        *nesting.evidence,
     )
 
 
-@control("L0-KVM-02", severity=Severity.MEDIUM, causes=[Cause.DEV_KVM_WORLD_ACCESSIBLE])
+@control("L0-KVM-02", severity=Severity.MEDIUM, causes=[Cause.DEV_KVM_WORLD_ACCESSIBLE], architectures=KNOWN)
 def test_dev_kvm_is_open_to_its_group_only(kvm_device: KvmDevice) -> None:
     """/dev/kvm is open to its group only.
 

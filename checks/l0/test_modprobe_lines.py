@@ -1,4 +1,4 @@
-from nested_kvm import Cause, Nested, NestedLines, Severity, Undecided, control, require
+from nested_kvm import POWER, S390X, X86, Cause, Nested, NestedLines, Severity, Undecided, control, require
 
 MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
 
@@ -7,6 +7,7 @@ MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
     "L0-PER-04",
     severity=Severity.MEDIUM,
     causes=[Cause.DEAD_LINE, Cause.CONTRADICTED_LINE],
+    architectures=[X86, S390X, POWER],
     references=[MODPROBE_D],
 )
 def test_no_line_is_dead_or_contradicted(nested_lines: NestedLines) -> None:
@@ -29,6 +30,7 @@ def test_no_line_is_dead_or_contradicted(nested_lines: NestedLines) -> None:
     severity=Severity.HIGH,
     only=Nested.REQUIRED,
     causes=[Cause.LOAD_BLOCKED],
+    architectures=[X86, S390X, POWER],
     references=[MODPROBE_D],
 )
 def test_nothing_keeps_the_module_from_loading(nested_lines: NestedLines) -> None:

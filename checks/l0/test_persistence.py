@@ -1,4 +1,7 @@
 from nested_kvm import (
+    POWER,
+    S390X,
+    X86,
     Authority,
     Cause,
     Finding,
@@ -27,6 +30,7 @@ MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
         Cause.PERSISTED_ON,
         Cause.CMDLINE_OVERRIDES,
     ],
+    architectures=[X86, S390X, POWER],
     references=[MODPROBE_D],
 )
 def test_the_next_load_matches_the_policy(next_load: NextLoad, policy: Policy) -> None:
@@ -54,7 +58,13 @@ def test_the_next_load_matches_the_policy(next_load: NextLoad, policy: Policy) -
     )
 
 
-@control("L0-PER-02", severity=Severity.MEDIUM, causes=[Cause.RELOAD_PENDING], references=[MODPROBE_D])
+@control(
+    "L0-PER-02",
+    severity=Severity.MEDIUM,
+    causes=[Cause.RELOAD_PENDING],
+    architectures=[X86, S390X, POWER],
+    references=[MODPROBE_D],
+)
 def test_the_running_value_is_the_next(kvm_module: KvmModule, next_load: NextLoad, holders: Holders) -> None:
     """The loaded module runs with the value that its next load would give it.
 
@@ -78,7 +88,13 @@ def test_the_running_value_is_the_next(kvm_module: KvmModule, next_load: NextLoa
     )
 
 
-@control("L0-PER-03", severity=Severity.HIGH, causes=[Cause.NOT_EXPLICIT], references=[MODPROBE_D])
+@control(
+    "L0-PER-03",
+    severity=Severity.HIGH,
+    causes=[Cause.NOT_EXPLICIT],
+    architectures=[X86, S390X, POWER],
+    references=[MODPROBE_D],
+)
 def test_the_setting_is_explicit(next_load: NextLoad, policy: Policy) -> None:
     """A configuration line that the kernel will see sets nested, where the policy asks for one.
 
@@ -99,6 +115,7 @@ def test_the_setting_is_explicit(next_load: NextLoad, policy: Policy) -> None:
     "L0-PER-06",
     severity=Severity.MEDIUM,
     causes=[Cause.CMDLINE_OVERRIDES],
+    architectures=[X86, S390X, POWER],
     references=["https://docs.kernel.org/admin-guide/kernel-parameters.html"],
 )
 def test_the_next_boots_command_line_does_not_override(next_cmdline: NextCmdline, policy: Policy) -> None:

@@ -1,4 +1,7 @@
 from nested_kvm import (
+    KNOWN,
+    S390X,
+    X86,
     Answer,
     Cause,
     Cpu,
@@ -23,7 +26,12 @@ from nested_kvm import (
 )
 
 
-@control("L1-CPU-01", severity=Severity.CRITICAL, causes=[Cause.FLAG_MISSING, Cause.FLAG_PRESENT])
+@control(
+    "L1-CPU-01",
+    severity=Severity.CRITICAL,
+    causes=[Cause.FLAG_MISSING, Cause.FLAG_PRESENT],
+    architectures=[X86, S390X],
+)
 def test_every_vcpu_shows_the_flag_as_the_policy_says(cpu: Cpu, policy: Policy) -> None:
     """Every vCPU of the guest shows the virtualization flag, or none does, as the policy says.
 
@@ -42,23 +50,27 @@ def test_every_vcpu_shows_the_flag_as_the_policy_says(cpu: Cpu, policy: Policy) 
     severity=Severity.CRITICAL,
     only=Nested.REQUIRED,
     causes=[Cause.GUEST_KERNEL_LACKS_KVM, Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED],
+    architectures=KNOWN,
 )
 def test_the_guests_own_kvm_is_ready(
-    kvm_module: KvmModule, kvm_device: KvmDevice, kernel_log: KernelLog, kernel_modules: KernelModules
+    cpu: Cpu, kvm_module: KvmModule, kvm_device: KvmDevice, kernel_log: KernelLog, kernel_modules: KernelModules
 ) -> None:
     """The guest's own KVM module is loaded and its /dev/kvm exists.
 
-    With the flag there and the module not, the guest's kernel has no KVM, or could not load it.
+    With the flag there and the module not, the guest's kernel has no KVM, or could not load it. Where no flag shows
+    nesting (arm64, ppc64), this is what tells that the guest has it.
     """
     if kvm_module.is_loaded and kvm_device.is_kvm:
         return
     if not kvm_module.is_loaded and kernel_modules.lacks_it:
         message = f"the guest's kernel {kernel_modules.release} has no {kvm_module.name}"
         raise Finding(Cause.GUEST_KERNEL_LACKS_KVM, message, *kernel_modules.evidence)
-    if kernel_log.load_refused:
+    refusals = kernel_log.refusals_of(kvm_module.name, flag_is_shown=cpu.is_seen_able)
+    if refusals:
         message = f"{kvm_module.name} is not in use: the kernel refused it"
-        raise Finding(Cause.MODULE_LOAD_FAILED, message, *kernel_log.load_refused)
-    missing = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else f"{kvm_module.name} is not loaded"
+        raise Finding(Cause.MODULE_LOAD_FAILED, message, *refusals)
+    not_loaded = f"{kvm_module.name} is not loaded{kernel_modules.doubt}"
+    missing = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else not_loaded
     raise Finding(Cause.MODULE_NOT_LOADED, missing, *kvm_module.evidence, *kvm_device.evidence)
 
 
@@ -79,11 +91,18 @@ def test_it_is_the_guest_that_the_inventory_names(pair: Pair, identity: Identity
     require(identity.is_domain(pair.domain.uuid), Cause.WRONG_GUEST, message, *pair.domain.evidence)
 
 
-@control("L1-HYP-01", severity=Severity.MEDIUM, only=Nested.REQUIRED, causes=[Cause.NO_HYPERVISOR_INSTALLED])
+@control(
+    "L1-HYP-01",
+    severity=Severity.MEDIUM,
+    only=Nested.REQUIRED,
+    causes=[Cause.NO_HYPERVISOR_INSTALLED],
+    architectures=KNOWN,
+)
 def test_a_hypervisor_is_installed(hypervisors: Hypervisors) -> None:
     """A hypervisor that can use KVM is installed in the guest.
 
-    With the flag, the module and the device all there, it still takes a program to run an L2.
+    With the flag, the module and the device all there, it still takes a program to run an L2: not one that only
+    emulates another architecture.
     """
     message = "no virtual machine monitor is in PATH"
     require(bool(hypervisors.paths), Cause.NO_HYPERVISOR_INSTALLED, message, *hypervisors.evidence)

@@ -1,4 +1,4 @@
-from nested_kvm import Answer, Cause, Finding, Nested, Pair, Severity, Undecided, control, first_break
+from nested_kvm import S390X, X86, Answer, Cause, Finding, Nested, Pair, Severity, Undecided, control, first_break
 
 BREAKS_A_PROMISE = (
     Cause.CPU_LACKS_FLAG,
@@ -16,7 +16,13 @@ BREAKS_A_PROMISE = (
 )
 
 
-@control("PAIR-01", severity=Severity.CRITICAL, only=Nested.REQUIRED, causes=BREAKS_A_PROMISE)
+@control(
+    "PAIR-01",
+    severity=Severity.CRITICAL,
+    only=Nested.REQUIRED,
+    causes=BREAKS_A_PROMISE,
+    architectures=[X86, S390X],
+)
 def test_what_the_host_promises_is_what_the_guest_sees(pair: Pair) -> None:
     """What the L0 promises is what the L1 sees.
 

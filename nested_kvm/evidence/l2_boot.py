@@ -4,8 +4,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Final
 
+from nested_kvm.architecture import X86
 from nested_kvm.connection import AnyConnection, Settings
-from nested_kvm.control import X86
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.answer import parse_answer
 from nested_kvm.evidence.l2 import BY_QEMU, boot_arguments, boot_script
@@ -39,4 +39,4 @@ def boot_l2(
 
 def _is_x86(readings: Mapping[str, Reading]) -> bool:
     machine = readings.get("uname -m")
-    return machine is not None and machine.text.strip() in X86
+    return machine is not None and machine.text.strip() in X86.machines

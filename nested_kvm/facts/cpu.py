@@ -1,11 +1,12 @@
 """The CPUs: whose they are, and whether each of them shows hardware virtualization."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from nested_kvm.control import X86
+from nested_kvm.architecture import S390X, X86
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.verdict import Evidence
@@ -18,10 +19,11 @@ class Vendor(Enum):
 
     INTEL = ("vmx", "kvm_intel")
     AMD = ("svm", "kvm_amd")
+    IBM_Z = ("sie", "kvm")
 
     @property
     def flag(self) -> str:
-        """The word in `flags`: `vmx` or `svm`."""
+        """The word in `flags`, or on s390x in `features`: `vmx`, `svm` or `sie`."""
         return self.value[0]
 
     @property
@@ -30,9 +32,9 @@ class Vendor(Enum):
         return self.value[1]
 
     @property
-    def other(self) -> "Vendor":
-        """The vendor that this one is not."""
-        return Vendor.AMD if self is Vendor.INTEL else Vendor.INTEL
+    def others(self) -> "tuple[Vendor, ...]":
+        """The vendors that this one is not."""
+        return tuple(each for each in Vendor if each is not self)
 
 
 VENDORS: Final = {
@@ -42,7 +44,8 @@ VENDORS: Final = {
     "AuthenticAMD": Vendor.AMD,
     "HygonGenuine": Vendor.AMD,
 }
-"""`vendor_id` to the module that claims it (arch/x86/kvm/vmx/vmx.c and svm/svm.c: x86_match_cpu)."""
+"""On x86 `vendor_id` to the module that claims it (arch/x86/kvm/vmx/vmx.c and svm/svm.c: x86_match_cpu)."""
+_Z_VENDORS: Final = {"IBM/S390": Vendor.IBM_Z}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Cpu:
 
     architecture: str
     vendor: Vendor | None
-    """None: an architecture or a vendor that has neither vmx nor svm."""
+    """None: an architecture or a vendor that has no such flag."""
     vendor_id: str
     model_name: str
     flags: tuple[frozenset[str], ...]
@@ -64,7 +67,7 @@ class Cpu:
     @property
     def is_x86(self) -> bool:
         """Whether vmx or svm is what to look for."""
-        return self.architecture in X86
+        return self.architecture in X86.machines
 
     @property
     def is_virtual(self) -> bool:
@@ -91,6 +94,11 @@ class Cpu:
         return self.count_with_flag == len(self.flags)
 
     @property
+    def is_seen_able(self) -> bool:
+        """Whether there is a flag to show, and every CPU shows it."""
+        return self.vendor is not None and self.all_show_flag
+
+    @property
     def none_shows_flag(self) -> bool:
         """Whether no CPU shows it."""
         return self.count_with_flag == 0
@@ -101,10 +109,11 @@ class Cpu:
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """How many CPUs show the flag."""
-        return (
-            Evidence(SOURCE, f"{self.flag} on {self.count_with_flag} of {len(self.flags)} CPUs ({self.vendor_id})"),
-        )
+        """How many CPUs show the flag, where there is one to show."""
+        if self.vendor is None:
+            return ()
+        seen = f"{self.flag} on {self.count_with_flag} of {len(self.flags)} CPUs ({self.vendor_id})"
+        return (Evidence(SOURCE, seen),)
 
     def require_vendor(self) -> Vendor:
         """The vendor, where there has to be one.
@@ -124,14 +133,15 @@ def cpu_of(bundle: Bundle) -> Cpu:
         ObservationError: either could not be read, or names no CPU.
     """
     architecture = bundle.text("uname -m").strip()
-    processors = _processors(bundle.text(SOURCE))
-    if architecture in X86 and not processors:
+    text = bundle.text(SOURCE)
+    processors = _z_processors(text) if architecture in S390X.machines else _processors(text)
+    if architecture in X86.machines | S390X.machines and not processors:
         raise NotObserved(f"{SOURCE} names no CPU")
     vendor_ids = {processor.get("vendor_id", "").strip() for processor in processors}
     vendor_id = ", ".join(sorted(vendor_ids))
     return Cpu(
         architecture=architecture,
-        vendor=VENDORS.get(vendor_id) if architecture in X86 else None,
+        vendor=_vendors(architecture).get(vendor_id),
         vendor_id=vendor_id,
         model_name=processors[0].get("model name", "") if processors else "",
         flags=tuple(frozenset(processor.get("flags", "").split()) for processor in processors),
@@ -148,3 +158,16 @@ def _processors(text: str) -> list[dict[str, str]]:
         elif processors:
             processors[-1].setdefault(key, value)
     return processors
+
+
+def _z_processors(text: str) -> list[dict[str, str]]:
+    """On s390x one line `processor 0: …` for each, and one `vendor_id` and one `features` for all of them."""
+    shared = dict(re.findall(r"^(vendor_id|features)[ \t]*:[ \t]*(.*)$", text, re.MULTILINE))
+    each = {"vendor_id": shared.get("vendor_id", ""), "flags": shared.get("features", "")}
+    return [dict(each) for _ in re.findall(r"^processor \d+:", text, re.MULTILINE)]
+
+
+def _vendors(architecture: str) -> Mapping[str, Vendor]:
+    if architecture in S390X.machines:
+        return _Z_VENDORS
+    return VENDORS if architecture in X86.machines else {}

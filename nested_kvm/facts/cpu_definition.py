@@ -16,6 +16,7 @@ from nested_kvm.facts.cpu import Vendor
 
 _ON: Final = frozenset({"require", "force"})
 _OFF: Final = frozenset({"disable", "forbid"})
+FLAGS: Final = tuple(vendor.flag for vendor in Vendor)
 UNDECIDED: Final = "undecided"
 """The policy of a feature that QEMU's arguments name in a way that its versions read differently."""
 _AMD_MODELS: Final = ("EPYC", "Opteron", "athlon", "phenom", "Dhyana")
@@ -64,10 +65,9 @@ class CpuDefinition:
         """Whether the guest gets every flag that KVM can give."""
         return self.mode in {"host-passthrough", "maximum"}
 
-    @property
-    def looks_expanded_from_host_model(self) -> bool:
-        """Whether libvirt may have written it for a running host-model: only that names the host's vendor."""
-        return self.mode == "custom" and self.vendor is not None and self.model is not None
+    def looks_expanded_from_host_model(self, vendor: Vendor) -> bool:
+        """Whether libvirt may have written it for a running host-model: on x86 only that names the host's vendor."""
+        return self.mode == "custom" and self.model is not None and (vendor is Vendor.IBM_Z or self.vendor is not None)
 
     @property
     def text(self) -> str:
@@ -75,7 +75,7 @@ class CpuDefinition:
         if self.written is not None:
             return self.written
         parts = [self.mode, *([self.model] if self.model else [])]
-        parts += [f"{policy} {name}" for name, policy in self.features.items() if name in {"vmx", "svm"}]
+        parts += [f"{policy} {name}" for name, policy in self.features.items() if name in FLAGS]
         parts += [f"qemu:commandline -cpu {self.passed_through}"] if self.passed_through else []
         return ", ".join(parts)
 
@@ -104,12 +104,13 @@ class CpuDefinition:
             return self._asked_for(vendor, policy)
         if policy is not None and not self.copies_host:
             return Promise(Answer.UNKNOWN, f"{policy} {vendor.flag} may be dropped without a word")
-        if self.features.get(vendor.other.flag) in _ON and not self.copies_host:
-            return Promise(Answer.NO, f"it asks for {vendor.other.flag}", Cause.WRONG_VENDOR_FEATURE)
+        foreign = [each.flag for each in vendor.others if self.features.get(each.flag) in _ON]
+        if foreign and not self.copies_host:
+            return Promise(Answer.NO, f"it asks for {foreign[0]}", Cause.WRONG_VENDOR_FEATURE)
         return None
 
     def _asked_for(self, vendor: Vendor, policy: str) -> Promise:
-        if self.mode == "custom" and _vendor_of_model(self.model) is vendor.other:
+        if self.mode == "custom" and _vendor_of_model(self.model) in vendor.others:
             return Promise(Answer.UNKNOWN, f"{self.model} is a model of the other vendor, with {policy} {vendor.flag}")
         return Promise(Answer.YES, f"it says {policy} {vendor.flag}")
 
@@ -120,7 +121,9 @@ class CpuDefinition:
             return _host_model(vendor)
         if self.mode not in {"custom", "none"}:
             return Promise(Answer.UNKNOWN, f"the mode {self.mode[:40]!r} is not known")
-        if _vendor_of_model(self.model) is vendor.other:
+        if vendor is Vendor.IBM_Z:
+            return Promise(Answer.UNKNOWN, f"whether {self.text} has sie is not known")
+        if _vendor_of_model(self.model) in vendor.others:
             return Promise(Answer.NO, f"{self.model} is the other vendor's model", Cause.WRONG_VENDOR_FEATURE)
         named = f"the model {self.model}" if self.model else "the hypervisor's default model"
         return Promise(Answer.NO, f"{named} has no {vendor.flag} under KVM", Cause.NAMED_MODEL_LACKS_FLAG)
@@ -150,7 +153,8 @@ def _text(cpu: Element, tag: str) -> str | None:
 def _host_model(vendor: Vendor) -> Promise:
     if vendor is Vendor.AMD:
         return Promise(Answer.NO, "host-model gives no svm on AMD", Cause.HOST_MODEL_DROPS_SVM)
-    return Promise(Answer.YES, "host-model requires vmx on Intel")
+    where = "copies sie on s390x" if vendor is Vendor.IBM_Z else "requires vmx on Intel"
+    return Promise(Answer.YES, f"host-model {where}")
 
 
 def _vendor_of_model(model: str | None) -> Vendor | None:

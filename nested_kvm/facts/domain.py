@@ -90,7 +90,7 @@ class Domain:
             if self.cpu.mode != live.mode:
                 return f"it runs with {live.text}, and is defined as {self.cpu.text}"
         elif self.cpu.mode == "host-model":
-            if not live.looks_expanded_from_host_model:
+            if not live.looks_expanded_from_host_model(vendor):
                 return f"it runs with {live.text}, which no host-model becomes"
         elif self.cpu.model is not None and self.cpu.model != live.model:
             return f"it runs with the model {live.model}, and is defined with {self.cpu.model}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from nested_kvm.architecture import Architecture
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.verdict import Evidence
 
@@ -24,10 +25,17 @@ class Hypervisors:
         return (Evidence(SOURCE, ", ".join(self.paths) or "none in PATH, no /usr/libexec/qemu-kvm"),)
 
 
-def hypervisors_of(bundle: Bundle) -> Hypervisors:
-    """The programs that the probe found.
+def hypervisors_of(bundle: Bundle, architecture: Architecture | None) -> Hypervisors:
+    """The programs that the probe found; QEMU for another architecture only emulates it.
 
     Raises:
         ObservationError: it did not look.
     """
-    return Hypervisors(tuple(bundle.text(SOURCE).split("\n")) if bundle.text(SOURCE).strip() else ())
+    emulators = architecture.emulators if architecture is not None else frozenset()
+    paths = (path for path in bundle.text(SOURCE).split("\n") if path.strip())
+    return Hypervisors(tuple(path for path in paths if _runs_under_kvm(path, emulators)))
+
+
+def _runs_under_kvm(path: str, emulators: frozenset[str]) -> bool:
+    _, is_qemu, emulated = path.rpartition("/")[2].partition("qemu-system-")
+    return not is_qemu or emulated in emulators

@@ -16,9 +16,15 @@ _FIRMWARE: Final = re.compile(
 )
 _REFUSED: Final = re.compile(
     r"invalid for parameter|no hardware support|kvm_(intel|amd): .*(not supported|failed|error)|"
-    r"kvm: (cpu doesn't|failed|support for '\w+' disabled)",
+    r"kvm: (cpu doesn't|failed|disabled by bios|support for '\w+' disabled)|"
+    r"kvm-s390: (sie is not available|a kvm host that supports nesting cannot)|"
+    r"parent hypervisor does not support nesting|"
+    r"kvm \[\d+\]: (hyp mode not available|nv support requires gicv3|kvm disabled from command line)",
     re.IGNORECASE,
 )
+_NAMELESS: Final = re.compile(r"no hardware support\s*$", re.IGNORECASE)
+_VENDOR_MODULES: Final = frozenset({"kvm_intel", "kvm_amd"})
+_WORD: Final = re.compile(r"\w+")
 _OWNED: Final = re.compile(r"vboxdrv|vmmon|vmx.*already.*(in use|enabled)|(vmx|svm) is being used", re.IGNORECASE)
 
 
@@ -37,10 +43,15 @@ class KernelLog:
         """Lines in which the kernel says that the firmware switched virtualization off."""
         return self._matching(_FIRMWARE)
 
-    @property
-    def load_refused(self) -> tuple[Evidence, ...]:
-        """Lines in which the kernel refuses to load a KVM module."""
-        return self._matching(_REFUSED)
+    def refusals_of(self, module: str, *, flag_is_shown: bool) -> tuple[Evidence, ...]:
+        """Lines in which the kernel refuses to load that KVM module.
+
+        A line that names the other vendor's module speaks of that one only. Before 5.16 "no hardware support" names
+        none: where every CPU shows the flag, it was said of a module for another CPU.
+        """
+        others = _VENDOR_MODULES - {module}
+        refusals = (item for item in self._matching(_REFUSED) if not others & set(_WORD.findall(item.text)))
+        return tuple(item for item in refusals if not (flag_is_shown and _NAMELESS.search(item.text)))
 
     @property
     def owned_by_other(self) -> tuple[Evidence, ...]:

@@ -23,6 +23,11 @@ class KernelModules:
         return self.answer.status is Status.FAILED and "not found" in self.answer.text
 
     @property
+    def doubt(self) -> str:
+        """That nobody could be asked for the module, in words for the end of a sentence; empty: kmod was."""
+        return "; there is no kmod to tell whether the kernel has it" if self.answer.status is Status.MISSING else ""
+
+    @property
     def evidence(self) -> tuple[Evidence, ...]:
         """What kmod said."""
         return (self.answer.as_evidence(),)

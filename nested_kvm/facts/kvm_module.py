@@ -7,7 +7,6 @@ from typing import Final
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
-from nested_kvm.facts.cpu import Vendor
 from nested_kvm.verdict import Evidence
 
 MODULES: Final = "/sys/module"
@@ -16,7 +15,9 @@ OTHER_HYPERVISORS: Final = frozenset({"vboxdrv", "vmmon"})
 
 @dataclass(frozen=True, slots=True)
 class KvmModule:
-    """`kvm_intel` or `kvm_amd`. `parameters` holds what could be read of `/sys/module/<name>/parameters`.
+    """`kvm_intel`, `kvm_amd`, or another architecture's.
+
+    `parameters` holds what could be read of `/sys/module/<name>/parameters`.
 
     Source: `/sys/module`, and there the vendor's module with its parameters, state and use count.
     """
@@ -86,13 +87,12 @@ class KvmModule:
         return (Evidence(f"{self.directory}/parameters/nested", self.parameters["nested"]),)
 
 
-def kvm_module_of(bundle: Bundle, vendor: Vendor) -> KvmModule:
-    """The vendor's module by `/sys/module`.
+def kvm_module_of(bundle: Bundle, name: str) -> KvmModule:
+    """The module of that name, which is the one for this CPU, by `/sys/module`.
 
     Raises:
         ObservationError: `/sys/module` could not be read.
     """
-    name = vendor.module
     present = bundle.text(MODULES).split()
     others = tuple(module for module in present if module not in {name, "kvm"})
     if name not in present:

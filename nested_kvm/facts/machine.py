@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+from nested_kvm.architecture import ARM64, architecture_of
 from nested_kvm.errors import NotObserved, ObservationError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.assists import Assists, assists_of
@@ -21,6 +22,7 @@ from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations, mitigations_of
 from nested_kvm.facts.nested_activity import NestedActivity, activity_in_domain, activity_in_guest, activity_in_process
 from nested_kvm.facts.nested_lines import NestedLines, nested_lines_of
+from nested_kvm.facts.nesting import Nesting, nesting_of
 from nested_kvm.facts.next_cmdline import NextCmdline, next_cmdline_of
 from nested_kvm.facts.persistence import CMDLINE, modprobe_configuration_of, next_load_of
 from nested_kvm.facts.vm_holders import VmHolders, vm_holders_of
@@ -52,6 +54,11 @@ class Machine:
         return identity_of(self.bundle)
 
     @cached_property
+    def architecture(self) -> str:
+        """What its kernel was made for, as `uname -m` prints it."""
+        return self.bundle.text("uname -m").strip()
+
+    @cached_property
     def cpu(self) -> Cpu:
         """Its CPUs."""
         return cpu_of(self.bundle)
@@ -64,7 +71,18 @@ class Machine:
     @cached_property
     def kvm_module(self) -> KvmModule:
         """The KVM module of its CPU's vendor."""
-        return kvm_module_of(self.bundle, self.cpu.require_vendor())
+        return kvm_module_of(self.bundle, self.kvm_module_name)
+
+    @property
+    def kvm_module_name(self) -> str:
+        """What the KVM module for its CPU is called."""
+        known = architecture_of(self.architecture)
+        return known.module if known is not None and known.module is not None else self.cpu.require_vendor().module
+
+    @cached_property
+    def nesting(self) -> Nesting:
+        """Whether its KVM offers nesting."""
+        return nesting_of(self.bundle, architecture_of(self.architecture), self.kvm_module)
 
     @cached_property
     def kvm_device(self) -> KvmDevice:
@@ -74,12 +92,14 @@ class Machine:
     @cached_property
     def next_load(self) -> NextLoad:
         """What the next load of its KVM module will do."""
+        if architecture_of(self.architecture) is ARM64:
+            raise NotObserved(f"on {ARM64.name} no module carries the parameter: {ARM64.way}")
         return next_load_of(self.bundle, self.kvm_module)
 
     @cached_property
     def kernel_modules(self) -> KernelModules:
         """Whether its kernel brings that module along."""
-        return kernel_modules_of(self.bundle, self.cpu.require_vendor().module)
+        return kernel_modules_of(self.bundle, self.kvm_module_name)
 
     @cached_property
     def holders(self) -> Holders:
@@ -119,7 +139,7 @@ class Machine:
     @cached_property
     def hypervisors(self) -> Hypervisors:
         """The programs on it that can run a VM."""
-        return hypervisors_of(self.bundle)
+        return hypervisors_of(self.bundle, architecture_of(self.architecture))
 
     @cached_property
     def l2_boot(self) -> L2Boot:

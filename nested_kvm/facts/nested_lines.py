@@ -37,7 +37,7 @@ def nested_lines_of(
     """The lines that speak of nested under KVM, in the configuration of the module that this CPU needs."""
     return NestedLines(
         unknown=_unknown(configuration, next_load),
-        dead=tuple(_dead(configuration, module if next_load.is_built_in else None)),
+        dead=tuple(_dead(configuration, module, is_built_in=next_load.is_built_in)),
         contradicted=next_load.contradicted,
         blocking=() if next_load.is_built_in else tuple(_blocking(configuration, next_load, module, cmdline)),
     )
@@ -49,9 +49,10 @@ def _unknown(configuration: ModprobeConfiguration, next_load: NextLoad) -> str:
     return next_load.reason if next_load.authority is None and not next_load.is_blocked else ""
 
 
-def _dead(configuration: ModprobeConfiguration, built_in: str | None) -> list[Evidence]:
-    """Those that kmod passes over, `options kvm nested=` (on x86 kvm has no such parameter), and all of a built-in."""
-    reasons = {"kvm": "kvm has no such parameter"} | ({built_in: "the module is built in"} if built_in else {})
+def _dead(configuration: ModprobeConfiguration, module: str, *, is_built_in: bool) -> list[Evidence]:
+    """Those that kmod passes over, `options kvm nested=` (only on s390x kvm has it), and all of a built-in."""
+    reasons = {} if module == "kvm" else {"kvm": "kvm has no such parameter"}
+    reasons |= {module: "the module is built in"} if is_built_in else {}
     lines = [line for line in configuration.dead_lines("nested") if "kvm" in line.text]
     void = [
         line

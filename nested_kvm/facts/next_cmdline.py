@@ -22,7 +22,12 @@ ENTRIES: Final = "/boot/loader/entries"
 GRUBENV: Final = "/boot/grub2/grubenv"
 _PLACES: Final = (GRUB, GRUB_D, KERNEL_INSTALL, ENTRIES, GRUBENV)
 _KEY: Final = re.compile(r"^[ \t]*(?:options[ \t]+|(?:export[ \t]+)?(?:GRUB_CMDLINE_\w+|kernelopts)\+?=)")
-_TYPES: Final = {"kvm_amd": ParameterType.INT, "kvm_intel": ParameterType.BOOL}
+_TYPES: Final = {
+    "kvm_amd": ParameterType.INT,
+    "kvm_intel": ParameterType.BOOL,
+    "kvm": ParameterType.INT,
+    "kvm_hv": ParameterType.BOOL,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
+from nested_kvm.facts.hpage import with_hpage
+from nested_kvm.facts.kernel_release import KernelRelease
 from nested_kvm.facts.kmod import Kmod
 from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.load_outcome import NextLoad
@@ -10,6 +12,8 @@ from nested_kvm.facts.modprobe import ModprobeConfiguration
 from nested_kvm.facts.next_load import next_load
 
 CMDLINE = "/proc/cmdline"
+_OF_S390X = "kvm"
+"""Only there this module has the parameter."""
 
 
 def modprobe_configuration_of(bundle: Bundle) -> ModprobeConfiguration:
@@ -29,15 +33,18 @@ def next_load_of(bundle: Bundle, module: KvmModule) -> NextLoad:
     Raises:
         ObservationError: kmod's answer, or what explains it, is not in the evidence.
     """
-    return next_load(
-        bundle.reading(f"modprobe --show-depends {module.name}"),
+    oracle = bundle.reading(f"modprobe --show-depends {module.name}")
+    release = bundle.text("/proc/sys/kernel/osrelease").strip()
+    loaded_next = next_load(
+        oracle,
         bundle.reading(f"modinfo --parameters {module.name}"),
         modprobe_configuration_of(bundle),
         module=module.name,
-        release=bundle.text("/proc/sys/kernel/osrelease").strip(),
+        release=release,
         cmdline=bundle.text(CMDLINE),
         running=_running(module),
     )
+    return with_hpage(loaded_next, oracle, KernelRelease.parse(release)) if module.name == _OF_S390X else loaded_next
 
 
 def _running(module: KvmModule) -> bool | None:

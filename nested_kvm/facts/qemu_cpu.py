@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from nested_kvm.facts.cpu_definition import UNDECIDED, CpuDefinition
+from nested_kvm.facts.cpu_definition import FLAGS, UNDECIDED, CpuDefinition
 
-FLAGS: Final = ("vmx", "svm")
 _MODES: Final = {"host": "host-passthrough", "max": "maximum"}
 _ON: Final = frozenset({"on", "yes", "true", "y"})
 _OFF: Final = frozenset({"off", "no", "false", "n"})

@@ -9,13 +9,14 @@ from typing import Final
 from nested_kvm.cause import Cause
 from nested_kvm.remediation import domain, host
 from nested_kvm.remediation.domain import Remedy
+from nested_kvm.remediation.elsewhere import remedy_elsewhere
 from nested_kvm.subject import Subject
 from nested_kvm.verdict import Finding
 
 
 def remediation(subject: Subject, finding: Finding) -> list[str]:
     """The commands, one a line, for the subject's machine; empty where nothing can be run there."""
-    remedy = _REMEDIES.get(finding.cause)
+    remedy = remedy_elsewhere(subject, finding.cause) or _REMEDIES.get(finding.cause)
     return [] if remedy is None else remedy(subject, finding)
 
 

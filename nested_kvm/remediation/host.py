@@ -159,10 +159,10 @@ def replace_other(subject: Subject, _finding: Finding) -> list[str]:
     ]
 
 
-def install_kernel(_subject: Subject, _finding: Finding) -> list[str]:
+def install_kernel(subject: Subject, _finding: Finding) -> list[str]:
     """The guest needs a kernel that has KVM."""
     return [
-        "modinfo -n kvm_intel kvm_amd  # what this kernel brings",
+        f"modinfo -n {module_of(subject)}  # what this kernel brings",
         "# install the distribution's full kernel (not a minimal or cloud flavour without kvm) and reboot the guest",
     ]
 

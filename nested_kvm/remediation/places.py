@@ -15,9 +15,11 @@ def _vendor(subject: Subject) -> Vendor | None:
 
 
 def module_of(subject: Subject) -> str:
-    """The KVM module of the machine's vendor."""
-    vendor = _vendor(subject)
-    return vendor.module if vendor else "kvm_intel"
+    """The KVM module for the machine's CPU."""
+    try:
+        return subject.machine.kvm_module_name
+    except ObservationError:
+        return "kvm_intel"
 
 
 def flag_of(subject: Subject) -> str:

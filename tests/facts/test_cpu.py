@@ -58,11 +58,35 @@ def test_cpus_of_two_vendors_have_none() -> None:
         cpu_of(bundle_of(uname="x86_64", cpuinfo=text)).require_vendor()
 
 
-@pytest.mark.parametrize("machine", ["s390x", "aarch64", "ppc64le", "riscv64"])
-def test_only_x86_has_a_vendor_with_a_flag(machine: str) -> None:
+@pytest.mark.parametrize("machine", ["aarch64", "ppc64le", "riscv64"])
+def test_where_no_flag_shows_it_there_is_no_vendor(machine: str) -> None:
     text = "vendor_id : IBM/S390\nprocessor : 0\nvendor_id : AuthenticAMD\nflags : svm\n"
     seen = cpu_of(bundle_of(uname=machine, cpuinfo=text))
-    assert (seen.is_x86, seen.vendor) == (False, None)
+    assert (seen.is_x86, seen.vendor, seen.is_seen_able, seen.evidence) == (False, None, False, ())
+
+
+Z_CPUS = "processor 0: version = FF,  identification = 1\nprocessor 1: version = FF,  identification = 1\n"
+
+
+@pytest.mark.parametrize(("features", "shown"), [("esan3 zarch sie", 2), ("esan3 sief2 zsie sie2", 0), ("", 0)])
+def test_on_s390x_one_line_of_features_is_every_cpus(features: str, shown: int) -> None:
+    seen = cpu_of(bundle_of(uname="s390x", cpuinfo=f"vendor_id       : IBM/S390\nfeatures\t: {features}\n{Z_CPUS}"))
+    assert (seen.vendor, seen.flag, len(seen.flags), seen.count_with_flag) == (Vendor.IBM_Z, "sie", 2, shown)
+
+
+@pytest.mark.parametrize("vendor_id", ["GenuineIntel", "AuthenticAMD", ""])
+def test_on_s390x_there_is_one_vendor(vendor_id: str) -> None:
+    seen = cpu_of(bundle_of(uname="s390x", cpuinfo=f"vendor_id : {vendor_id}\nfeatures : sie\n{Z_CPUS}"))
+    assert seen.vendor is None
+
+
+def test_ibms_vendor_is_none_of_x86() -> None:
+    assert cpu_of(bundle_of(uname="x86_64", cpuinfo="processor: 0\nvendor_id: IBM/S390\nflags: sie\n")).vendor is None
+
+
+def test_on_s390x_no_cpu_at_all_is_not_a_cpu_without_flag() -> None:
+    with pytest.raises(ObservationError, match="names no CPU"):
+        cpu_of(bundle_of(uname="s390x", cpuinfo="vendor_id : IBM/S390\nfeatures : sie\n"))
 
 
 def test_a_guest_is_told_by_the_hypervisor_flag() -> None:

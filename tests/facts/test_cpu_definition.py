@@ -66,7 +66,7 @@ def test_an_optional_feature_may_be_dropped() -> None:
 
 @pytest.mark.parametrize("name", ["vmx-ept", "svme-addr-chk", "svm_lock", "SVM", "npt"])
 def test_a_feature_of_a_similar_name_gives_nothing(name: str) -> None:
-    for vendor in Vendor:
+    for vendor in (Vendor.AMD, Vendor.INTEL):
         assert promise(f"<cpu><model>qemu64</model>{feature('require', name)}</cpu>", vendor).gives_flag is NO
 
 

@@ -3,14 +3,13 @@ from hypothesis import given
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.cpu import Vendor
 from nested_kvm.facts.kvm_module import KvmModule, kvm_module_of
 from tests.facts.bundles import any_status, any_text, bundle_of, ok
 
 
 def module(parameters: str, values: str = "initstate=live\nrefcnt=3", modules: str = "kvm\nkvm_amd") -> KvmModule:
     readings = ok("/sys/module/kvm_amd", values), ok("/sys/module/kvm_amd/parameters", parameters)
-    return kvm_module_of(bundle_of(*readings, modules=modules), Vendor.AMD)
+    return kvm_module_of(bundle_of(*readings, modules=modules), "kvm_amd")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +57,7 @@ def test_the_use_count_is_a_number_or_not_known(values: str, count: int | None) 
 def test_any_answer_is_a_module_or_was_not_observed(modules: str, values: str, text: str, status: Status) -> None:
     readings = ok("/sys/module/kvm_amd", values), Reading("/sys/module/kvm_amd/parameters", status, text)
     try:
-        seen = kvm_module_of(bundle_of(*readings, modules=f"kvm_amd\n{modules}"), Vendor.AMD)
+        seen = kvm_module_of(bundle_of(*readings, modules=f"kvm_amd\n{modules}"), "kvm_amd")
         assert seen.nested in {True, False}
     except ObservationError:
         pass

@@ -90,17 +90,30 @@ def test_other_lines_do_not_speak_of_the_firmware(line: str) -> None:
 @pytest.mark.parametrize(
     ("line", "refused"),
     [
-        ("kvm_amd: `y' invalid for parameter `nested'", True),
-        ("kvm: no hardware support for 'kvm_intel'", True),
-        ("kvm: no hardware support", True),
-        ("kvm_intel: VMX not supported by CPU 0", True),
-        ("SVM: kvm: Nested Paging enabled", False),
-        ("kvm: already loaded vendor module 'kvm_intel'", False),
-        ("kvm [421]: vcpu0, guest rIP: 0xffffffffbb273744 Unhandled WRMSR(0xc0010007) = 0xffff", False),
+        ("kvm_amd: `y' invalid for parameter `nested'", {"kvm_amd"}),
+        ("kvm: no hardware support for 'kvm_intel'", {"kvm_intel"}),
+        ("kvm: no hardware support", {"kvm_amd", "kvm_intel"}),
+        ("kvm_intel: VMX not supported by CPU 0", {"kvm_intel"}),
+        ("kvm: disabled by bios", {"kvm_amd", "kvm_intel"}),
+        ("kvm: support for 'kvm_amd' disabled by bios", {"kvm_amd"}),
+        ("kvm: failed to set up the CPUs", {"kvm_amd", "kvm_intel"}),
+        ("SVM: kvm: Nested Paging enabled", set()),
+        ("kvm: already loaded vendor module 'kvm_intel'", set()),
+        ("kvm [421]: vcpu0, guest rIP: 0xffffffffbb273744 Unhandled WRMSR(0xc0010007) = 0xffff", set()),
     ],
 )
-def test_a_refused_load_is_told_from_chatter(line: str, refused: bool) -> None:  # noqa: FBT001
-    assert bool(log(line).load_refused) is refused
+def test_a_refused_load_is_told_from_chatter(line: str, refused: set[str]) -> None:
+    modules = ("kvm_amd", "kvm_intel")
+    assert {each for each in modules if log(line).refusals_of(each, flag_is_shown=False)} == refused
+
+
+@pytest.mark.parametrize(("flag_is_shown", "refused"), [(True, False), (False, True)])
+def test_no_hardware_support_without_a_name_is_not_said_of_a_cpu_with_the_flag(
+    flag_is_shown: bool,  # noqa: FBT001
+    refused: bool,  # noqa: FBT001
+) -> None:
+    seen = log("[    0.894716] kvm: no hardware support")
+    assert bool(seen.refusals_of("kvm_amd", flag_is_shown=flag_is_shown)) is refused
 
 
 def test_a_log_that_may_not_be_read_says_nothing() -> None:

@@ -24,6 +24,9 @@ def folder(tmp_path: Path) -> Path:
     (made / "-n.conf").write_text("a dash\n")
     (made / "forged.conf").write_text(FORGED)
     (made / "binary.conf").write_bytes(b"\xff\xfe\x00end\n")
+    (made / "windows.conf").write_bytes(b"# nested\r\noptions kvm_amd nested=1\r\n")
+    (made / "marked.conf").write_bytes(b"\xef\xbb\xbfoptions\tkvm_amd\tnested=1")
+    (made / "latin.conf").write_bytes(b"# f\xfcr G\xe4ste\noptions kvm_amd nested='1' # on\n")
     (made / "empty.conf").touch()
     (made / "secret.conf").write_text("options kvm_amd nested=0\n")
     (made / "secret.conf").chmod(0o600)
@@ -52,6 +55,9 @@ def test_every_file_is_told_as_what_it_is(folder: Path, shell: str) -> None:
         f"{PLACE}/-n.conf": (Status.OK, "a dash", None),
         f"{PLACE}/forged.conf": (Status.OK, FORGED.removesuffix("\n"), None),
         f"{PLACE}/binary.conf": (Status.OK, "\ufffd\ufffd\0end", None),
+        f"{PLACE}/windows.conf": (Status.OK, "# nested\r\noptions kvm_amd nested=1\r", None),
+        f"{PLACE}/marked.conf": (Status.OK, "\ufeffoptions\tkvm_amd\tnested=1", None),
+        f"{PLACE}/latin.conf": (Status.OK, "# f\ufffdr G\ufffdste\noptions kvm_amd nested='1' # on", None),
         f"{PLACE}/empty.conf": (Status.OK, "", None),
         f"{PLACE}/secret.conf": (Status.OK, "options kvm_amd nested=0", None),
         f"{PLACE}/directory.conf": (Status.DIRECTORY, "", None),

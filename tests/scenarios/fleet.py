@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,39 +50,43 @@ class FleetRun:
         yield from self.document["results"]
 
 
-def run_fleet(folder: Path) -> FleetRun:
+def run_fleet(folder: Path, *arguments: str, cases: Mapping[str, Scenario] | None = None) -> FleetRun:
     """Write inventory and evidence, and judge them as a user does: one run of pytest."""
+    cases = scenarios() if cases is None else cases
     inventory_file = folder / "inventory.yaml"
-    inventory_file.write_text(json.dumps(inventory()))
+    inventory_file.write_text(json.dumps(inventory(cases)))
     evidence = folder / "evidence"
     evidence.mkdir()
-    for bundle in bundles(load_inventory(inventory_file)):
+    for bundle in bundles(load_inventory(inventory_file), cases):
         write_bundle(evidence, bundle)
-    return judge_evidence(evidence, folder / "reports", f"--inventory={inventory_file}")
+    return judge_evidence(evidence, folder / "reports", f"--inventory={inventory_file}", *arguments, cases=cases)
 
 
-def judge_evidence(evidence: Path, reports: Path, *arguments: str) -> FleetRun:
+def judge_evidence(
+    evidence: Path, reports: Path, *arguments: str, cases: Mapping[str, Scenario] | None = None
+) -> FleetRun:
     command = [sys.executable, "-m", "pytest", f"--evidence={evidence}", f"--report-dir={reports}", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
     document = json.loads((reports / "latest" / "results.json").read_text())
     results: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    cases = scenarios() if cases is None else cases
     for result in document["results"]:
         name = result["target"].partition(".")[0]
-        if _is_of_a_scenario(result["target"]) and not result["control"].startswith("SITE-"):
+        if _is_of_a_scenario(result["target"], cases) and not result["control"].startswith("SITE-"):
             subject = "" if result["subject"] == name else result["subject"].removeprefix(f"{name}.")
             results.setdefault(name, {})[subject, result["control"]] = result
     return FleetRun(done.returncode, done.stdout + done.stderr, document, reports, results)
 
 
-def _is_of_a_scenario(target: str) -> bool:
+def _is_of_a_scenario(target: str, cases: Mapping[str, Scenario]) -> bool:
     """A scenario's own machine, or a guest of it that was looked at from inside."""
     name, _, domain = target.partition(".")
-    return name in scenarios() and (not domain or scenarios()[name].domains[domain].inside is not None)
+    return name in cases and (not domain or cases[name].domains[domain].inside is not None)
 
 
-def inventory() -> dict[str, Any]:
-    return {"hosts": {name: _host(name, scenario) for name, scenario in scenarios().items()}}
+def inventory(cases: Mapping[str, Scenario]) -> dict[str, Any]:
+    return {"hosts": {name: _host(name, scenario) for name, scenario in cases.items()}}
 
 
 def _host(name: str, scenario: Scenario) -> dict[str, Any]:
@@ -100,8 +104,8 @@ def _guest(case: DomainCase) -> dict[str, str]:
     return {**address, **(case.declared or {})}
 
 
-def bundles(fleet: Inventory) -> Iterator[Bundle]:
-    for name, scenario in scenarios().items():
+def bundles(fleet: Inventory, cases: Mapping[str, Scenario]) -> Iterator[Bundle]:
+    for name, scenario in cases.items():
         target = fleet.named(name)
         assert target is not None
         yield bundle(target, scenario)

@@ -7,7 +7,7 @@ inside as well. `expect` says what each control must give where that differs fro
 contain, and `diagnosis` what becomes of a guest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -113,7 +113,7 @@ class Scenario(_Part):
     cut: str | None = None
     unreachable: str | None = None
     """Why the machine could not be observed at all."""
-    domains: dict[str, DomainCase] = Field(default_factory=dict)
+    domains: Mapping[str, DomainCase] = Field(default_factory=dict)
     expect: dict[str, str] = Field(default_factory=dict)
     says: dict[str, str] = Field(default_factory=dict)
 
@@ -174,15 +174,15 @@ def _given(readings: dict[str, str | RawReading], options: str) -> Iterator[tupl
 
 @cache
 def base(name: str) -> Base:
-    return Base.model_validate(_yaml(HERE / "base" / f"{name}.yaml"))
+    return Base.model_validate(read_yaml(HERE / "base" / f"{name}.yaml"))
 
 
 @cache
 def scenarios() -> dict[str, Scenario]:
     """Every scenario by its name, which is its file's."""
     files = sorted(path for folder in ("l0", "domains", "l1", "pairs") for path in (HERE / folder).glob("*.yaml"))
-    return {path.stem: Scenario.model_validate(_yaml(path)) for path in files}
+    return {path.stem: Scenario.model_validate(read_yaml(path)) for path in files}
 
 
-def _yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
     return YAML(typ="safe").load(path)

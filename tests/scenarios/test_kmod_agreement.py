@@ -12,8 +12,15 @@ from tests.scenarios.scenario import scenarios
 
 pytestmark = pytest.mark.needs("kmod")
 
-_KINDS = {Status.OK: "file", Status.DEVICE: "device", Status.DANGLING: "dangling"}
+_KINDS = {
+    Status.OK: "file",
+    Status.DEVICE: "device",
+    Status.DANGLING: "dangling",
+    Status.DIRECTORY: "directory",
+}
 _QUESTION = "modprobe --show-depends "
+_ASKED = {"kvm_amd", "kvm_intel"}
+"""What the tree is asked about as a module that can be loaded."""
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +34,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> ModuleTree:
 
 
 def answered() -> Iterator[tuple[str, dict[str, Reading], ShowDepends]]:
-    """The scenarios in which kmod answered, and did not say that the module is built in."""
+    """The scenarios on x86 in which kmod answered, and did not say that the module is built in."""
     for name, scenario in scenarios().items():
         readings = scenario.all_readings()
         answers = [each for source, each in readings.items() if source.startswith(_QUESTION) and each.is_ok]
         for answer in answers if "/etc/modprobe.d" in readings else []:
             said = ShowDepends.parse(answer.source.removeprefix(_QUESTION), answer.text)
-            if not said.is_built_in:
+            if not said.is_built_in and said.module in _ASKED:
                 yield name, readings, said
 
 
@@ -48,7 +55,7 @@ def test_kmod_answers_what_the_scenario_says(tree: ModuleTree, name: str, said: 
 
 def _of(module: str, answer: str) -> Iterator[str]:
     """Keep the module's own line: the tree is asked about several modules, in a fixed order."""
-    lines = answer.splitlines()
+    lines = answer.split("\n")
     yield lines[0] if module == "kvm_amd" else lines[1]
 
 

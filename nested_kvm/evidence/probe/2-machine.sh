@@ -1,6 +1,6 @@
 cpu() {
     begin /proc/cpuinfo
-    if grep -E '^(processor|vendor_id|cpu family|model|model name|flags|vmx flags|features|Features|cpu|platform)[[:blank:]0-9]*[:=]' \
+    if grep -E '^(processor|vendor_id|cpu family|model|model name|flags|vmx flags|features|Features|cpu|platform|MMU)[[:blank:]0-9]*[:=]' \
         /proc/cpuinfo 2>/dev/null; then end ok; else end unreadable; fi
 }
 
@@ -10,7 +10,9 @@ vendor_module() {
         *GenuineIntel* | *CentaurHauls* | *Shanghai*) echo kvm_intel ;;
         *AuthenticAMD* | *HygonGenuine*) echo kvm_amd ;;
         *IBM/S390*) echo kvm ;;
-        *) if grep -q '^platform.*\(pSeries\|PowerNV\)' /proc/cpuinfo 2>/dev/null; then echo kvm_hv; fi ;;
+        *)
+            if grep -q '^platform.*\(pSeries\|PowerNV\)' /proc/cpuinfo 2>/dev/null; then echo kvm_hv
+            elif [ "$(uname -m)" = aarch64 ]; then echo kvm; fi ;;
     esac
 }
 
