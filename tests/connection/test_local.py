@@ -63,15 +63,15 @@ def test_what_arrived_before_a_time_out_is_kept_and_nothing_goes_on(tmp_path: Pa
     with pytest.raises(LimitExceeded, match=r"here: no complete answer within 0\.4 s") as caught:
         reach(probe_timeout=0.4).execute('echo one section; (sleep 100; :) >"$1"', str(tmp_path / "held"))
     assert caught.value.partial == b"one section\n"
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 30, "waited for the sleep"
     assert holders.poll(2000) == [(reader, select.POLLHUP)], "a process still holds the pipe"
     os.close(reader)
 
 
 def test_a_process_left_behind_does_not_hold_up_the_answer() -> None:
     start = time.monotonic()
-    assert reach().execute("sleep 4 & echo done").stdout == b"done\n"
-    assert time.monotonic() - start < 3
+    assert reach().execute("sleep 60 & echo done").stdout == b"done\n"
+    assert time.monotonic() - start < 30, "waited for the sleep"
 
 
 def test_a_program_killed_by_a_signal_has_no_exit_status() -> None:

@@ -15,6 +15,9 @@ from nested_kvm.facts.parameter import (
 ON, OFF, INVALID, UNDECIDED = Setting.ON, Setting.OFF, Setting.INVALID, Setting.UNDECIDED
 DEBIAN_12 = KernelRelease.parse("6.1.0-56-cloud-amd64")
 
+CPU_SECONDS = 20
+"""Far above what linear time takes, and far below what quadratic time would."""
+
 
 @pytest.mark.parametrize(
     ("options", "as_int", "as_bool"),
@@ -119,6 +122,6 @@ def test_the_types_are_read_from_modinfo() -> None:
 
 @pytest.mark.parametrize("text", ['"' * 1_000_000, "a=" * 500_000, "nested=" + "9" * 1_000_000, "\\" * 1_000_000])
 def test_hostile_strings_take_no_time(text: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     read_parameter(text, "nested", ParameterType.INT)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < CPU_SECONDS
