@@ -56,15 +56,16 @@ class Pair:
     """
 
     def __init__(self, host: Machine | None, guest: Machine) -> None:
-        self._host = host
+        self.known_host = host
+        """The L0, where the inventory names it."""
         self.guest = guest
 
     @property
     def host(self) -> Machine:
         """The L0."""
-        if self._host is None:
+        if self.known_host is None:
             raise NotObserved(f"the host of {self.guest.target.name} was not looked at")
-        return self._host
+        return self.known_host
 
     @property
     def inside(self) -> Machine:

@@ -10,6 +10,7 @@ from nested_kvm.chain import LinkName, LinkState, Pair, SeenLink, first_break, w
 from nested_kvm.control import Level
 from nested_kvm.errors import ObservationError
 from nested_kvm.facts.cpu_definition import Answer
+from nested_kvm.facts.machine import Machine
 from nested_kvm.remediation import remediation
 from nested_kvm.subject import Fleet, Subject
 from nested_kvm.verdict import Finding
@@ -80,7 +81,8 @@ def _warnings(pair: Pair) -> Iterator[str]:
 def _broken(fleet: Fleet, guest: Subject, link: LinkName, finding: Finding, links: tuple[SeenLink, ...]) -> Diagnosis:
     """Where nesting is forbidden nothing is to be mended."""
     target = guest.machine.target
-    remedies = remediation(_where(fleet, guest, link), finding) if guest.policy.is_required else []
+    host = fleet.machines.get(target.host or "")
+    remedies = remediation(mended_at(guest, host, link), finding) if guest.policy.is_required else []
     return Diagnosis(
         target.name,
         target.host,
@@ -93,9 +95,8 @@ def _broken(fleet: Fleet, guest: Subject, link: LinkName, finding: Finding, link
     )
 
 
-def _where(fleet: Fleet, guest: Subject, link: LinkName) -> Subject:
+def mended_at(guest: Subject, host: Machine | None, link: LinkName) -> Subject:
     """Where the commands that mend a link are run: on the host, or in the guest."""
-    host = fleet.machines.get(guest.machine.target.host or "")
     if host is None or link.value.startswith(("l1-", "l2-")):
         return guest
     domain = (guest.machine.target.domain or guest.name) if link.value.startswith("domain-") else None

@@ -7,7 +7,9 @@ from typing import Final
 import pytest
 
 from nested_kvm.architecture import Architecture, architecture_of
+from nested_kvm.chain import Pair, first_break
 from nested_kvm.control import Control, Level
+from nested_kvm.diagnosis import mended_at
 from nested_kvm.errors import NestedKvmError, ObservationError
 from nested_kvm.remediation import remediation
 from nested_kvm.remediation.repair import repair
@@ -57,7 +59,7 @@ def _judged(
     control: Control, subject: Subject, raised: BaseException | None, arguments: Mapping[str, object]
 ) -> Result:
     if isinstance(raised, Verdict):
-        return _of_verdict(control, subject, raised)
+        return _of_verdict(control, subject, raised, arguments)
     if raised is None:
         return _result(control, subject, Outcome.PASS, control.title, _evidence(arguments.values()))
     if control.level is Level.SITE and isinstance(raised, AssertionError | pytest.fail.Exception):
@@ -67,12 +69,22 @@ def _judged(
     return _result(control, subject, Outcome.ERROR, _description(raised), ())
 
 
-def _of_verdict(control: Control, subject: Subject, verdict: Verdict) -> Result:
+def _of_verdict(control: Control, subject: Subject, verdict: Verdict, arguments: Mapping[str, object]) -> Result:
     result = _result(control, subject, verdict.outcome, verdict.message, verdict.evidence)
     if isinstance(verdict, Finding):
-        result = replace(result, cause=verdict.cause, remediation=tuple(remediation(subject, verdict)))
-        return replace(result, repair=repair(subject, verdict))
+        place = _mended_at(subject, verdict, arguments)
+        result = replace(result, cause=verdict.cause, remediation=tuple(remediation(place, verdict)))
+        return replace(result, repair=repair(place, verdict) if place is subject else ())
     return result
+
+
+def _mended_at(subject: Subject, finding: Finding, arguments: Mapping[str, object]) -> Subject:
+    """What breaks a pair is mended where its broken link is: mostly on the host."""
+    for pair in arguments.values():
+        broken = first_break(pair) if isinstance(pair, Pair) else None
+        if isinstance(pair, Pair) and broken and broken.finding and broken.finding.cause is finding.cause:
+            return mended_at(subject, pair.known_host, broken.name)
+    return subject
 
 
 def _result(control: Control, subject: Subject, outcome: Outcome, message: str, evidence: Iterable[Evidence]) -> Result:

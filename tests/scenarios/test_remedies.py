@@ -83,6 +83,22 @@ def test_a_domain_is_shut_down_changed_started_and_looked_at(
     assert f"--edit --cpu {options} " in commands[1]
 
 
+@pytest.mark.parametrize(
+    ("scenario", "wanted"),
+    [
+        ("amd-pair-nested-off", "printf 'options kvm_amd nested=1\\n' > "),
+        ("intel-pair-emulated", "virsh edit "),
+        ("amd-pair-power-cycle", "virsh shutdown "),
+    ],
+)
+def test_what_breaks_a_pair_is_mended_on_its_host(fleet_run: FleetRun, scenario: str, wanted: str) -> None:
+    guest = next(name for name, each in fleet_run.diagnoses().items() if name.startswith(f"{scenario}."))
+    found = [each for each in fleet_run.all() if each["control"] == "PAIR-01" and each["target"] == guest]
+    assert [each["outcome"] for each in found] == ["fail"]
+    assert any(line.startswith(wanted) for line in found[0]["remediation"]), found[0]["remediation"]
+    assert found[0]["remediation"] == fleet_run.diagnoses()[guest]["remediation"]
+
+
 def test_a_domain_named_like_an_option_goes_by_its_uuid(fleet_run: FleetRun) -> None:
     commands = fleet_run.results["amd-definitions"]["--all", "DOM-CPU-02"]["remediation"]
     assert [command.split()[:2] for command in commands[:2]] == [
