@@ -28,6 +28,13 @@ _EVIDENCE: Final = {
     Cause.GUEST_HAS_FLAG: Evidence("/proc/4242/cmdline", f"-name {GUEST} -cpu host"),
     Cause.PERSISTED_VALUE_INVALID: Evidence("/etc/modprobe.d/kvm.conf:1", "options kvm_amd nested=y"),
 }
+_PAIRS_SIDE: Final = {
+    Cause.DOMAIN_EMULATED: Level.DOMAIN,
+    Cause.POWER_CYCLE_PENDING: Level.DOMAIN,
+    Cause.FLAG_MISSING: Level.L1,
+    Cause.UNDIAGNOSED: Level.L1,
+}
+"""Where what breaks a pair is mended: on the host itself, but for these."""
 _LINE: Final = Evidence("/etc/modprobe.d/kvm.conf:1", "options kvm_amd nested=0")
 
 
@@ -35,11 +42,12 @@ def example_remedy(control: Control, cause: Cause) -> list[str]:
     """The commands that mend a cause there, one a line."""
     is_forbidding = control.only is Nested.FORBIDDEN or cause in _FORBIDDING
     policy = Policy(Nested.FORBIDDEN if is_forbidding else Nested.REQUIRED)
-    return remediation(_subject(control.level, policy), Finding(cause, "", _EVIDENCE.get(cause, _LINE)))
+    level = control.level if control.level is not Level.PAIR else _PAIRS_SIDE.get(cause, Level.L0)
+    return remediation(_subject(level, policy), Finding(cause, "", _EVIDENCE.get(cause, _LINE)))
 
 
 def _subject(level: Level, policy: Policy) -> Subject:
-    if level in {Level.L1, Level.PAIR}:
+    if level is Level.L1:
         return Subject(_machine(GUEST, TargetLevel.L1, policy), GUEST, policy)
     host = _machine(HOST, TargetLevel.L0, policy)
     return Subject(host, GUEST, policy, GUEST) if level is Level.DOMAIN else Subject(host, HOST, policy)
