@@ -114,7 +114,7 @@ def _l0_firmware(pair: Pair) -> None:
 
 
 def _was_refused(machine: Machine) -> bool:
-    return bool(machine.kernel_log.refusals_of(machine.kvm_module.name, flag_is_shown=machine.cpu.is_seen_able))
+    return bool(machine.kernel_log.refusals_of(machine.kvm_module.name, flag_is_shown=machine.cpu.is_known_to_show_flag))
 
 
 def _l0_module(pair: Pair) -> None:
