@@ -118,7 +118,8 @@ def _l0_firmware(pair: Pair) -> None:
 
 
 def _was_refused(machine: Machine) -> bool:
-    return bool(machine.kernel_log.refusals_of(machine.kvm_module.name, flag_is_shown=machine.cpu.is_seen_able))
+    shown = machine.cpu.is_known_to_show_flag
+    return bool(machine.kernel_log.refusals_of(machine.kvm_module.name, flag_is_shown=shown))
 
 
 def _l0_module(pair: Pair) -> None:

@@ -61,7 +61,7 @@ def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_lo
         raise Finding(
             Cause.OTHER_HYPERVISOR_OWNS_CPU, f"{owner} is loaded, {kvm_module.name} is not", *kvm_module.evidence
         )
-    refusals = kernel_log.refusals_of(kvm_module.name, flag_is_shown=cpu.is_seen_able)
+    refusals = kernel_log.refusals_of(kvm_module.name, flag_is_shown=cpu.is_known_to_show_flag)
     if refusals:
         message = f"{kvm_module.name} is not loaded: the kernel refused it"
         raise Finding(Cause.MODULE_LOAD_FAILED, message, *refusals)

@@ -65,7 +65,7 @@ def test_the_guests_own_kvm_is_ready(
     if not kvm_module.is_loaded and kernel_modules.lacks_it:
         message = f"the guest's kernel {kernel_modules.release} has no {kvm_module.name}"
         raise Finding(Cause.GUEST_KERNEL_LACKS_KVM, message, *kernel_modules.evidence)
-    refusals = kernel_log.refusals_of(kvm_module.name, flag_is_shown=cpu.is_seen_able)
+    refusals = kernel_log.refusals_of(kvm_module.name, flag_is_shown=cpu.is_known_to_show_flag)
     if refusals:
         message = f"{kvm_module.name} is not in use: the kernel refused it"
         raise Finding(Cause.MODULE_LOAD_FAILED, message, *refusals)

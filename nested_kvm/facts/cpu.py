@@ -94,7 +94,7 @@ class Cpu:
         return self.count_with_flag == len(self.flags)
 
     @property
-    def is_seen_able(self) -> bool:
+    def is_known_to_show_flag(self) -> bool:
         """Whether there is a flag to show, and every CPU shows it."""
         return self.vendor is not None and self.all_show_flag
 

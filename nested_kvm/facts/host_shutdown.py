@@ -10,6 +10,8 @@ from typing import Final
 
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.facts.shell_word import shell_word
+from nested_kvm.text import visible
 from nested_kvm.verdict import Evidence
 
 UNIT: Final = "systemctl is-enabled libvirt-guests"
@@ -18,7 +20,7 @@ SCRIPTS: Final = ("/usr/lib/libvirt/libvirt-guests.sh", "/usr/libexec/libvirt-gu
 QEMU_CONF: Final = "/etc/libvirt/qemu.conf"
 _ENABLED: Final = re.compile(r"^enabled", re.MULTILINE)
 _NOT_ENABLED: Final = re.compile(r"^(disabled|masked|not-found)|No such file|does not exist", re.MULTILINE)
-_ON_SHUTDOWN: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?ON_SHUTDOWN=[\"']?(\w*)", re.MULTILINE)
+_ON_SHUTDOWN: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?ON_SHUTDOWN=(.*)$", re.MULTILINE)
 _TRY_SAVE: Final = re.compile(r"^[ \t]*auto_shutdown_try_save[ \t]*=[ \t]*[\"']?(\w*)", re.MULTILINE)
 
 
@@ -58,17 +60,28 @@ def host_shutdown_of(bundle: Bundle) -> HostShutdown:
 
 def _by_unit(files: list[Reading], scripts: list[Reading]) -> tuple[Evidence, ...]:
     """What makes an enabled libvirt-guests save: a word other than `shutdown`, or none in all that could be read."""
-    said = {reading.source: _last(_ON_SHUTDOWN, reading) for reading in files}
+    said = {reading.source: _on_shutdown(reading) for reading in files}
     words = {source: word for source, word in said.items() if word is not None}
     if words:
-        return tuple(Evidence(source, f"ON_SHUTDOWN={word}") for source, word in words.items() if word != "shutdown")
+        saving = {source: word for source, word in words.items() if word != "shutdown"}
+        return tuple(Evidence(source, f"ON_SHUTDOWN={_shown(word)}") for source, word in saving.items())
     if not all(_is_seen(reading) for reading in files):
         return ()
-    defaults = {reading.source: word for reading in scripts if (word := _last(_ON_SHUTDOWN, reading)) is not None}
+    defaults = {reading.source: word for reading in scripts if (word := _on_shutdown(reading)) is not None}
     if defaults and set(defaults.values()) == {"shutdown"}:
         return ()
     source, word = next(iter(defaults.items()), (UNIT, "suspend"))
     return (Evidence(source, f"nothing sets ON_SHUTDOWN: its default is {word}"),)
+
+
+def _shown(word: str) -> str:
+    return visible(word.replace("\r", "\\r"))
+
+
+def _on_shutdown(reading: Reading) -> str | None:
+    value = _last(_ON_SHUTDOWN, reading)
+    word = None if value is None else shell_word(value)
+    return value if word is None else word
 
 
 def _last(pattern: re.Pattern[str], reading: Reading) -> str | None:

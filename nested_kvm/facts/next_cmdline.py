@@ -13,6 +13,7 @@ from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kernel_cmdline import builtin_parameter
 from nested_kvm.facts.kernel_release import KernelRelease
 from nested_kvm.facts.parameter import ParameterType, Setting
+from nested_kvm.facts.shell_word import shell_word
 from nested_kvm.verdict import Evidence
 
 GRUB: Final = "/etc/default/grub"
@@ -64,10 +65,20 @@ def next_cmdline_of(bundle: Bundle, module: str) -> NextCmdline:
 
 def _words(file: Reading, module: str, release: KernelRelease) -> Iterator[tuple[Setting, Evidence]]:
     for number, line in enumerate(file.text.splitlines(), start=1):
-        cmdline = _KEY.sub("", line).strip().strip("\"'")
+        cmdline = _cmdline(file, line) or ""
         found = builtin_parameter(cmdline, module, "nested", _TYPES.get(module), release)
         for each in found.assignments:
             yield each.setting, Evidence(_place(file, number), each.word.text)
+
+
+def _cmdline(file: Reading, line: str) -> str | None:
+    """What the line gives; grub's files are read by a shell. None: a value that goes on on the next line."""
+    given = _KEY.sub("", line)
+    return shell_word(given) if file.source.startswith(GRUB) else given.strip().strip("\"'")
+
+
+def _goes_on(file: Reading) -> bool:
+    return any(_cmdline(file, line) is None for line in file.text.split("\n"))
 
 
 def _place(file: Reading, number: int) -> str:
@@ -82,6 +93,9 @@ def _unknown(readings: list[Reading], words: tuple[tuple[Setting, Evidence], ...
     if any(setting is Setting.UNDECIDED for setting, _ in words):
         return "what the value does depends on the kernel"
     read = [each for each in readings if each.is_ok]
+    longer = [each.source for each in read if _goes_on(each)]
+    if longer:
+        return f"a value in {', '.join(longer)} goes on on a line that was not read"
     if any("$kernelopts" in each.text for each in read) and GRUBENV not in {each.source for each in read}:
         return f"the entries take $kernelopts from elsewhere than {GRUBENV}"
     return "" if read else "none of the known boot loaders' files is there"

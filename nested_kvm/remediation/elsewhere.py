@@ -61,7 +61,7 @@ def _boot_with_mode(subject: Subject, _finding: Finding) -> list[str]:
 def _give_el2(_subject: Subject, _finding: Finding) -> list[str]:
     return [
         "dmesg | grep 'kvm \\[1\\]'  # 'HYP mode not available': this machine was started without EL2",
-        "# bare metal: its firmware must start the kernel at EL2; a guest: its host must run Linux 6.16 or later,",
+        "# bare metal: its firmware must start the kernel at EL2; a guest: its host must be Linux 6.16 or later,",
         "# booted with kvm-arm.mode=nested on a CPU with FEAT_NV2, and QEMU's -machine virt,virtualization=on; then:",
         "ls -l /dev/kvm",
     ]

@@ -62,7 +62,7 @@ def test_cpus_of_two_vendors_have_none() -> None:
 def test_where_no_flag_shows_it_there_is_no_vendor(machine: str) -> None:
     text = "vendor_id : IBM/S390\nprocessor : 0\nvendor_id : AuthenticAMD\nflags : svm\n"
     seen = cpu_of(bundle_of(uname=machine, cpuinfo=text))
-    assert (seen.is_x86, seen.vendor, seen.is_seen_able, seen.evidence) == (False, None, False, ())
+    assert (seen.is_x86, seen.vendor, seen.is_known_to_show_flag, seen.evidence) == (False, None, False, ())
 
 
 Z_CPUS = "processor 0: version = FF,  identification = 1\nprocessor 1: version = FF,  identification = 1\n"
