@@ -24,6 +24,7 @@ from nested_kvm.facts.mitigations import Mitigations
 from nested_kvm.facts.nested_activity import NestedActivity
 from nested_kvm.facts.nested_lines import NestedLines
 from nested_kvm.facts.next_cmdline import NextCmdline
+from nested_kvm.facts.saved_states import SavedStates
 from nested_kvm.facts.vmm_guest import VmmGuests
 from nested_kvm.inventory.target import Target
 from nested_kvm.policy import Nested, Persistence, Policy
@@ -67,6 +68,7 @@ __all__ = [
     "Pair",
     "Persistence",
     "Policy",
+    "SavedStates",
     "Severity",
     "Target",
     "Undecided",

@@ -149,6 +149,10 @@ class Cause(Enum):
         "power-cycle-pending",
         "A domain keeps the CPU it was started with until it is shut down and started: no reboot helps.",
     )
+    SAVED_STATE_HAS_OLD_CPU = (
+        "saved-state-has-old-cpu",
+        "A managed save, or a snapshot with memory, brings back the CPU it was saved with, and that lacks the flag.",
+    )
     FLAG_NOT_GUARANTEED = (
         "flag-not-guaranteed",
         "The definition lets the domain start without the flag, and nobody is told.",

@@ -28,6 +28,7 @@ from nested_kvm.facts.mitigations import Mitigations
 from nested_kvm.facts.nested_activity import NestedActivity
 from nested_kvm.facts.nested_lines import NestedLines
 from nested_kvm.facts.next_cmdline import NextCmdline
+from nested_kvm.facts.saved_states import SavedStates
 from nested_kvm.facts.vmm_guest import VmmGuests
 from nested_kvm.inventory.target import Target
 from nested_kvm.judgement import check_applies
@@ -167,6 +168,14 @@ def domain(subject: Subject) -> Domain:
     if subject.domain is None:
         raise NestedKvmError("only a DOM control speaks of a domain")
     return subject.machine.domain(subject.domain)
+
+
+@pytest.fixture
+def saved_states(subject: Subject) -> SavedStates:
+    """What is saved, with its memory, of the domain that the check speaks of."""
+    if subject.domain is None:
+        raise NestedKvmError("only a DOM control speaks of a domain")
+    return subject.machine.saved_states(subject.domain)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from nested_kvm.facts.nested_activity import NestedActivity, activity_in_domain,
 from nested_kvm.facts.nested_lines import NestedLines, nested_lines_of
 from nested_kvm.facts.next_cmdline import NextCmdline, next_cmdline_of
 from nested_kvm.facts.persistence import CMDLINE, modprobe_configuration_of, next_load_of
+from nested_kvm.facts.saved_states import SavedStates, saved_states_of
 from nested_kvm.facts.vm_holders import VmHolders, vm_holders_of
 from nested_kvm.facts.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
 from nested_kvm.facts.vmm_process import VmmProcesses, vmm_processes_of
@@ -148,6 +149,12 @@ class Machine:
         if self.target.libvirt is None:
             return domain_of_process(self.vmm_processes.named(name), self._vm_holders)
         return domain_of(self.libvirt.record(name))
+
+    def saved_states(self, domain: str) -> SavedStates:
+        """What is saved of that domain; nothing where no libvirt saves it."""
+        if self.target.libvirt is None:
+            return SavedStates(())
+        return saved_states_of(self.libvirt.record(domain))
 
     def nested_activity(self, domain: str | None) -> NestedActivity:
         """Whether an L2 runs in that domain of its libvirt; with None, in this machine itself."""

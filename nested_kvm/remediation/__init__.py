@@ -41,6 +41,7 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.CONTRADICTED_LINE: host.look_at_lines,
     Cause.LOAD_BLOCKED: host.look_at_lines,
     Cause.MITIGATION_MISSING: host.update_kernel,
+    Cause.SAVED_STATE_HAS_OLD_CPU: domain.let_go_of_saved_states,
     Cause.FLAG_NOT_GUARANTEED: domain.edit_domain("require={flag}"),
     Cause.WRONG_GUEST: domain.compare_uuids,
     Cause.L2_RUNNING: domain.end_l2,
