@@ -5,17 +5,19 @@ These names are what a check may import.
 
 from nested_kvm.cause import Cause
 from nested_kvm.chain import Pair, first_break
-from nested_kvm.control import Severity, control
+from nested_kvm.control import Level, Severity, control
 from nested_kvm.facts.assists import Assists
 from nested_kvm.facts.cpu import Cpu, Vendor
 from nested_kvm.facts.cpu_definition import Answer
 from nested_kvm.facts.domain import Domain
 from nested_kvm.facts.holders import Holders
+from nested_kvm.facts.host_group import GroupComparison
 from nested_kvm.facts.host_shutdown import HostShutdown
 from nested_kvm.facts.hypervisors import Hypervisors
 from nested_kvm.facts.identity import Identity
 from nested_kvm.facts.kernel_log import KernelLog
 from nested_kvm.facts.kernel_modules import KernelModules
+from nested_kvm.facts.kvm_access import KvmAccess
 from nested_kvm.facts.kvm_device import KvmDevice
 from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.libvirt import Libvirt
@@ -47,6 +49,7 @@ __all__ = [
     "Domain",
     "Evidence",
     "Finding",
+    "GroupComparison",
     "Holders",
     "HostShutdown",
     "Hypervisors",
@@ -54,8 +57,10 @@ __all__ = [
     "Informed",
     "KernelLog",
     "KernelModules",
+    "KvmAccess",
     "KvmDevice",
     "KvmModule",
+    "Level",
     "Libvirt",
     "Mitigations",
     "Nested",

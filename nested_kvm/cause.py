@@ -109,6 +109,10 @@ class Cause(Enum):
         "shutdown-saves-guests",
         "The host's shutdown saves its guests with their memory, which an L1 with a running L2 does not survive.",
     )
+    DEV_KVM_NOT_PERMITTED = (
+        "dev-kvm-not-permitted",
+        "The account that will run the guest's own VMs may not open /dev/kvm: it is not in the device's group.",
+    )
     NO_HYPERVISOR_INSTALLED = (
         "no-hypervisor-installed",
         "The guest has no program that could run a VM under KVM.",
@@ -176,6 +180,10 @@ class Cause(Enum):
     GUEST_KERNEL_LACKS_KVM = (
         "guest-kernel-lacks-kvm",
         "The guest's kernel has no KVM module to load.",
+    )
+    HOSTS_DIFFER = (
+        "hosts-differ",
+        "Hosts between which guests may migrate give them different CPUs: what works on one fails on another.",
     )
     L0_UNREACHABLE = (
         "l0-unreachable",

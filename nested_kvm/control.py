@@ -70,10 +70,12 @@ def control(
     only: Nested | None = None,
     architectures: frozenset[str] | None = X86,
     references: Sequence[str] = (),
+    of: Level | None = None,
 ) -> Callable[[Check], Check]:
     """Declare the decorated test to be a control.
 
-    The first line of its docstring is the title, stating the compliant state; the rest says why.
+    The first line of its docstring is the title, stating the compliant state; the rest says why. `of` is the level
+    whose subjects it speaks of, where that is not what its id says.
 
     Raises:
         ControlDefinitionError: the id is not one, or title or reason are missing.
@@ -86,7 +88,7 @@ def control(
             title=title,
             reason=reason,
             severity=severity,
-            level=_level(identifier),
+            level=of or _level(identifier),
             causes=tuple(causes),
             only=only,
             architectures=architectures,

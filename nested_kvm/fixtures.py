@@ -15,11 +15,13 @@ from nested_kvm.facts.assists import Assists
 from nested_kvm.facts.cpu import Cpu
 from nested_kvm.facts.domain import Domain
 from nested_kvm.facts.holders import Holders
+from nested_kvm.facts.host_group import GroupComparison
 from nested_kvm.facts.host_shutdown import HostShutdown
 from nested_kvm.facts.hypervisors import Hypervisors
 from nested_kvm.facts.identity import Identity
 from nested_kvm.facts.kernel_log import KernelLog
 from nested_kvm.facts.kernel_modules import KernelModules
+from nested_kvm.facts.kvm_access import KvmAccess
 from nested_kvm.facts.kvm_device import KvmDevice
 from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.libvirt import Libvirt
@@ -96,6 +98,12 @@ def kvm_device(subject: Subject) -> KvmDevice:
 
 
 @pytest.fixture
+def kvm_access(subject: Subject) -> KvmAccess:
+    """Whether the account that will run VMs on the target may open its `/dev/kvm`."""
+    return subject.machine.kvm_access
+
+
+@pytest.fixture
 def next_load(subject: Subject) -> NextLoad:
     """What the next load of the target's KVM module will do."""
     return subject.machine.next_load
@@ -141,6 +149,13 @@ def next_cmdline(subject: Subject) -> NextCmdline:
 def host_shutdown(subject: Subject) -> HostShutdown:
     """What the target's shutdown does with its guests."""
     return subject.machine.host_shutdown
+
+
+@pytest.fixture
+def group_comparison(request: pytest.FixtureRequest, subject: Subject) -> GroupComparison:
+    """How the target differs from the hosts of its group."""
+    group = request.config.stash[SESSION].audit.fleet.group_of(subject.machine.target)
+    return GroupComparison(None) if group is None else group.comparison(subject.machine.target.name)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 from nested_kvm import (
+    Answer,
     Cause,
     Cpu,
     Finding,
@@ -6,6 +7,7 @@ from nested_kvm import (
     Identity,
     KernelLog,
     KernelModules,
+    KvmAccess,
     KvmDevice,
     KvmModule,
     Nested,
@@ -57,6 +59,26 @@ def test_the_guests_own_kvm_is_ready(
         raise Finding(Cause.MODULE_LOAD_FAILED, message, *kernel_log.load_refused)
     missing = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else f"{kvm_module.name} is not loaded"
     raise Finding(Cause.MODULE_NOT_LOADED, missing, *kvm_module.evidence, *kvm_device.evidence)
+
+
+@control(
+    "L1-KVM-02",
+    severity=Severity.HIGH,
+    only=Nested.REQUIRED,
+    causes=[Cause.DEV_KVM_NOT_PERMITTED],
+)
+def test_the_account_may_open_dev_kvm(kvm_device: KvmDevice, kvm_access: KvmAccess) -> None:
+    """The account that will run the L2s may open /dev/kvm.
+
+    It is the one that the inventory names, else the one that the guest's libvirt runs QEMU as, else the one that was
+    logged in. Root may always, which tells nothing of the account that will.
+    """
+    if not kvm_device.is_kvm:
+        raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
+    if kvm_access.may_open is Answer.UNKNOWN:
+        raise Undecided(kvm_access.reason, *kvm_access.evidence)
+    permitted = kvm_access.may_open is Answer.YES
+    require(permitted, Cause.DEV_KVM_NOT_PERMITTED, f"/dev/kvm: {kvm_access.reason}", *kvm_access.evidence)
 
 
 @control("L1-CPU-02", severity=Severity.MEDIUM, causes=[Cause.WRONG_GUEST], architectures=None)

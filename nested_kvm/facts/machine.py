@@ -13,6 +13,7 @@ from nested_kvm.facts.hypervisors import Hypervisors, hypervisors_of
 from nested_kvm.facts.identity import Identity, identity_of
 from nested_kvm.facts.kernel_log import KernelLog, kernel_log_of
 from nested_kvm.facts.kernel_modules import KernelModules, kernel_modules_of
+from nested_kvm.facts.kvm_access import KvmAccess, kvm_access_of
 from nested_kvm.facts.kvm_device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm_module import KvmModule, kvm_module_of
 from nested_kvm.facts.libvirt import Libvirt, libvirt_of
@@ -70,6 +71,11 @@ class Machine:
     def kvm_device(self) -> KvmDevice:
         """Its `/dev/kvm`."""
         return kvm_device_of(self.bundle)
+
+    @cached_property
+    def kvm_access(self) -> KvmAccess:
+        """Whether the account that will run VMs on it may open that."""
+        return kvm_access_of(self.bundle, self.kvm_device)
 
     @cached_property
     def next_load(self) -> NextLoad:

@@ -7,7 +7,7 @@ command that verifies it.
 from typing import Final
 
 from nested_kvm.cause import Cause
-from nested_kvm.remediation import domain, host
+from nested_kvm.remediation import domain, guest, host
 from nested_kvm.remediation.domain import Remedy
 from nested_kvm.subject import Subject
 from nested_kvm.verdict import Finding
@@ -45,8 +45,10 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.FLAG_NOT_GUARANTEED: domain.edit_domain("require={flag}"),
     Cause.WRONG_GUEST: domain.compare_uuids,
     Cause.L2_RUNNING: domain.end_l2,
+    Cause.HOSTS_DIFFER: host.compare_hosts,
     Cause.UNDIAGNOSED: domain.look_deeper,
     Cause.SHUTDOWN_SAVES_GUESTS: host.shut_guests_down,
+    Cause.DEV_KVM_NOT_PERMITTED: guest.let_account_in,
     Cause.NO_HYPERVISOR_INSTALLED: host.install_hypervisor,
     Cause.LIBVIRT_UNREACHABLE: host.start_libvirt,
     Cause.DOMAIN_EMULATED: domain.run_under_kvm,

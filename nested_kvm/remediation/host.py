@@ -178,6 +178,18 @@ def shut_guests_down(_subject: Subject, _finding: Finding) -> list[str]:
     ]
 
 
+def compare_hosts(subject: Subject, _finding: Finding) -> list[str]:
+    """Show on each host what is to be the same; what cannot be, such as the CPU's vendor, takes another group."""
+    module = module_of(subject)
+    return [
+        "# on each host of the group; what differs is to be made the same:",
+        f"grep -m1 vendor_id /proc/cpuinfo; modprobe --show-depends {module} | tail -n 1",
+        f"grep -H . /sys/module/{module}/parameters/*",
+        "grep -n '^options kvm' /etc/modprobe.d/*.conf  # after a change: reload the module with every guest off",
+        "# CPUs of two vendors cannot agree: give such hosts another `group` in the inventory",
+    ]
+
+
 def install_hypervisor(_subject: Subject, _finding: Finding) -> list[str]:
     """Install the distribution's QEMU."""
     return [

@@ -189,7 +189,9 @@ def base(name: str) -> Base:
 @cache
 def scenarios() -> dict[str, Scenario]:
     """Every scenario by its name, which is its file's."""
-    files = sorted(path for folder in ("l0", "domains", "l1", "pairs") for path in (HERE / folder).glob("*.yaml"))
+    files = sorted(
+        path for folder in ("l0", "domains", "l1", "pairs", "groups") for path in (HERE / folder).glob("*.yaml")
+    )
     return {path.stem: Scenario.model_validate(_yaml(path)) for path in files}
 
 

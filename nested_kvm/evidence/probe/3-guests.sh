@@ -121,9 +121,9 @@ managed_saves() {
     for uuid in $uuids; do run virsh -r -c "$uri" managedsave-dumpxml "$uuid"; done
 }
 
-# The snapshots with memory, of one domain 50 and of all 200.
+# The snapshots with memory, of one domain 50 and of all 100.
 snapshots() {
-    left=200
+    left=100
     if ! list_domains --with-snapshot; then return; fi
     for uuid in $uuids; do
         begin "virsh -r -c $uri snapshot-list --active --name $uuid"

@@ -15,6 +15,7 @@ main() {
     boot
     monitors
     shutdown
+    accounts "${5:-}"
     matching 'kvm|svm|vmx|vboxdrv|vmmon' dmesg
     vmms
     vm_holders
