@@ -21,6 +21,7 @@ from nested_kvm.facts.kvm_access import KvmAccess
 from nested_kvm.facts.kvm_device import KvmDevice
 from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.libvirt import Libvirt
+from nested_kvm.facts.libvirt_capabilities import LibvirtCapabilities
 from nested_kvm.facts.load_outcome import Authority, NextLoad
 from nested_kvm.facts.mitigations import Mitigations
 from nested_kvm.facts.nested_activity import NestedActivity
@@ -62,6 +63,7 @@ __all__ = [
     "KvmModule",
     "Level",
     "Libvirt",
+    "LibvirtCapabilities",
     "Mitigations",
     "Nested",
     "NestedActivity",

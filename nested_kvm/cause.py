@@ -117,6 +117,10 @@ class Cause(Enum):
         "no-hypervisor-installed",
         "The guest has no program that could run a VM under KVM.",
     )
+    LIBVIRT_CAPABILITIES_STALE = (
+        "libvirt-capabilities-stale",
+        "libvirt does not know that KVM gives guests the flag: what it remembers of QEMU is stale.",
+    )
     LIBVIRT_UNREACHABLE = (
         "libvirt-unreachable",
         "libvirt does not answer, so its guests can neither be judged nor managed.",

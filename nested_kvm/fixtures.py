@@ -25,6 +25,7 @@ from nested_kvm.facts.kvm_access import KvmAccess
 from nested_kvm.facts.kvm_device import KvmDevice
 from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.libvirt import Libvirt
+from nested_kvm.facts.libvirt_capabilities import LibvirtCapabilities
 from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations
 from nested_kvm.facts.nested_activity import NestedActivity
@@ -175,6 +176,12 @@ def pair(request: pytest.FixtureRequest, subject: Subject) -> Pair:
 def libvirt(subject: Subject) -> Libvirt:
     """The target's libvirt."""
     return subject.machine.libvirt
+
+
+@pytest.fixture
+def libvirt_capabilities(subject: Subject) -> LibvirtCapabilities:
+    """Whether the target's libvirt knows that KVM guests can be given the flag."""
+    return subject.machine.libvirt_capabilities
 
 
 @pytest.fixture

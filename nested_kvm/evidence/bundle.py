@@ -57,6 +57,10 @@ class LibvirtAnswer:
     not_asked: str | None = None
     """Why it could not even be asked: then nothing is known of it, not even that it refuses."""
     domains: tuple[DomainRecord, ...] = ()
+    domain_types: Mapping[str, tuple[str, ...]] | None = None
+    """The types that its capabilities offer for full virtualization, by architecture; None: they were not seen."""
+    version: int | None = None
+    """The daemon's, as libvirt counts: 9002001 is 9.2.1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Container, Mapping
 from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Final
 
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer, SavedState
 from nested_kvm.evidence.domain_xml import reduce_domain_xml
+from nested_kvm.evidence.libvirt_capabilities import SECONDS, domain_types_of
 from nested_kvm.evidence.saved_states import managed_save, snapshots
 from nested_kvm.evidence.vcpu_statistics import Statistics, statistics_of_rpc, two_looks
 
@@ -51,11 +54,31 @@ def ask_libvirt(uri: str, asked_uri: str | None = None) -> LibvirtAnswer:
             counters = two_looks(lambda: _vcpu_statistics(connection, libvirt))
             with_snapshots = _with_snapshots(connection, libvirt)
             domains = [_record(each, libvirt, counters, with_snapshots) for each in connection.listAllDomains()]
+            version = connection.getLibVersion()
+            capabilities = _within(SECONDS, connection.getCapabilities, libvirt.libvirtError)
         finally:
             connection.close()
     except libvirt.libvirtError as error:
         return LibvirtAnswer(shown, "libvirt", refusal=_sentence(error))
-    return LibvirtAnswer(shown, "libvirt", domains=tuple(domains))
+    domain_types = None if capabilities is None else domain_types_of(capabilities)
+    return LibvirtAnswer(shown, "libvirt", domains=tuple(domains), domain_types=domain_types, version=version)
+
+
+def _within(seconds: float, ask: Callable[[], str], refusal: type[Exception]) -> str | None:
+    """Ask in a thread that may be left behind: None where libvirt refuses, or takes longer."""
+    answers: SimpleQueue[str | None] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put(ask())
+        except refusal:
+            answers.put(None)
+
+    Thread(target=work, name="libvirt's capabilities", daemon=True).start()
+    try:
+        return answers.get(timeout=seconds)
+    except Empty:
+        return None
 
 
 def _keep_quiet(_context: object, _error: object) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer, SavedState
 from nested_kvm.evidence.domain_xml import parse_domain_xml, reduce_domain_xml
+from nested_kvm.evidence.libvirt_capabilities import domain_types_of, version_of_virsh
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.evidence.saved_states import managed_save, snapshots
 from nested_kvm.evidence.vcpu_statistics import Statistics, statistics_of_virsh
@@ -28,12 +29,23 @@ def answer_of_virsh(readings: Mapping[str, Reading], uri: str) -> LibvirtAnswer 
     uuids = [word for word in listing.text.split() if _UUID.fullmatch(word)]
     records = [_record(readings, virsh, uuid) for uuid in uuids]
     looks = _vcpu_statistics(readings, f"{virsh} domstats --vcpu --list-active --nowait")
-    return LibvirtAnswer(uri, "virsh", domains=tuple(_with_looks(record, looks) for record in records))
+    return LibvirtAnswer(
+        uri,
+        "virsh",
+        domains=tuple(_with_looks(record, looks) for record in records),
+        domain_types=domain_types_of(_text(readings, f"{virsh} capabilities")),
+        version=version_of_virsh(_text(readings, f"{virsh} version --daemon")),
+    )
 
 
 def without_virsh(readings: Mapping[str, Reading]) -> dict[str, Reading]:
     """The readings that are kept: virsh's XML, with all that may be secret in it, is not."""
     return {source: reading for source, reading in readings.items() if not source.startswith("virsh ")}
+
+
+def _text(readings: Mapping[str, Reading], source: str) -> str:
+    reading = readings.get(source)
+    return reading.text if reading is not None and reading.is_ok else ""
 
 
 def _refusal(listing: Reading) -> str:

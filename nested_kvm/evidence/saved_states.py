@@ -18,9 +18,10 @@ ReadXml = Callable[[], str]
 
 def managed_save(read: ReadXml, refusals: tuple[type[Exception], ...] = ()) -> SavedState:
     """The managed save of a domain that has one."""
+    expected: tuple[type[Exception], ...] = (NotObserved, *refusals)
     try:
         return SavedState(None, reduce_domain_xml(read()))
-    except (NotObserved, *refusals) as error:
+    except expected as error:
         return SavedState(None, problem=printable(error))
 
 
@@ -34,8 +35,9 @@ def snapshots(
 
 
 def _snapshot(name: str, read: ReadXml, refusals: tuple[type[Exception], ...]) -> SavedState | None:
+    expected: tuple[type[Exception], ...] = (NotObserved, *refusals)
     try:
         xml = reduce_snapshot_xml(read())
-    except (NotObserved, *refusals) as error:
+    except expected as error:
         return SavedState(name, problem=printable(error))
     return None if xml is None else SavedState(name, xml)

@@ -17,6 +17,7 @@ from nested_kvm.facts.kvm_access import KvmAccess, kvm_access_of
 from nested_kvm.facts.kvm_device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm_module import KvmModule, kvm_module_of
 from nested_kvm.facts.libvirt import Libvirt, libvirt_of
+from nested_kvm.facts.libvirt_capabilities import LibvirtCapabilities, libvirt_capabilities_of
 from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations, mitigations_of
 from nested_kvm.facts.nested_activity import NestedActivity, activity_in_domain, activity_in_guest, activity_in_process
@@ -131,6 +132,11 @@ class Machine:
     def libvirt(self) -> Libvirt:
         """Its libvirt."""
         return libvirt_of(self.bundle)
+
+    @cached_property
+    def libvirt_capabilities(self) -> LibvirtCapabilities:
+        """Whether its libvirt knows that KVM guests can be given the flag."""
+        return libvirt_capabilities_of(self.bundle, self.libvirt, self.cpu)
 
     @cached_property
     def vmm_processes(self) -> VmmProcesses:

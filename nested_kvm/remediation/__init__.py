@@ -50,6 +50,7 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.SHUTDOWN_SAVES_GUESTS: host.shut_guests_down,
     Cause.DEV_KVM_NOT_PERMITTED: guest.let_account_in,
     Cause.NO_HYPERVISOR_INSTALLED: host.install_hypervisor,
+    Cause.LIBVIRT_CAPABILITIES_STALE: host.forget_capabilities,
     Cause.LIBVIRT_UNREACHABLE: host.start_libvirt,
     Cause.DOMAIN_EMULATED: domain.run_under_kvm,
     Cause.FEATURE_DISABLED: domain.edit_domain("require={flag}"),

@@ -178,6 +178,18 @@ def shut_guests_down(_subject: Subject, _finding: Finding) -> list[str]:
     ]
 
 
+def forget_capabilities(subject: Subject, finding: Finding) -> list[str]:
+    """Have libvirt ask QEMU anew. Its guests run on meanwhile."""
+    remembered = [item.source for item in finding.evidence if item.source.startswith("/")]
+    look = [] if remembered else ["ls -l /dev/kvm  # the account that libvirt runs QEMU as must be able to open it"]
+    return [
+        *look,
+        *(f"rm -f {shlex.quote(path)}" for path in remembered),
+        "systemctl try-restart libvirtd.service virtqemud.service  # guests run on",
+        f"virsh domcapabilities --virttype kvm | grep -E \"host-passthrough|'{flag_of(subject)}'\"",
+    ]
+
+
 def compare_hosts(subject: Subject, _finding: Finding) -> list[str]:
     """Show on each host what is to be the same; what cannot be, such as the CPU's vendor, takes another group."""
     module = module_of(subject)

@@ -25,6 +25,11 @@ ROOT = Path(__file__).parents[2]
 URI = "qemu:///system"
 _VIRSH = f"virsh -r -c {URI}"
 UNREADABLE = "unreadable"
+_CAPABILITIES = (
+    "<capabilities><host><cpu><arch>x86_64</arch></cpu></host><guest><os_type>hvm</os_type><arch name='x86_64'>"
+    "<emulator>/usr/bin/qemu-system-x86_64</emulator><domain type='qemu'/><domain type='kvm'/></arch></guest>"
+    "</capabilities>"
+)
 _OBSERVED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -132,7 +137,11 @@ def bundle(target: Target, scenario: Scenario) -> Bundle:
 
 def _domains(scenario: Scenario) -> dict[str, Reading]:
     uuids = {name: _uuid(name, domain) for name, domain in scenario.domains.items()}
-    texts = {f"{_VIRSH} list --all --uuid": "\n".join(uuids.values())}
+    texts = {
+        f"{_VIRSH} list --all --uuid": "\n".join(uuids.values()),
+        f"{_VIRSH} version --daemon": "Running hypervisor: QEMU 7.2.22\nRunning against daemon: 9.0.0",
+        f"{_VIRSH} capabilities": _CAPABILITIES,
+    }
     for name, domain in scenario.domains.items():
         uuid = uuids[name]
         texts[f"{_VIRSH} dominfo {uuid}"] = _dominfo(name, domain)

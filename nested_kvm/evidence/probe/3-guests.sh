@@ -112,6 +112,8 @@ domains() {
         run virsh -r -c "$uri" dumpxml "$uuid"
     done
     twice domain_statistics
+    run virsh -r -c "$uri" version --daemon
+    run virsh -r -c "$uri" capabilities
     managed_saves
     snapshots
 }

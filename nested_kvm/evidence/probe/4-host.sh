@@ -14,6 +14,17 @@ shutdown() {
     settings '^[[:blank:]]*(auto_shutdown_|(user|group)[[:blank:]]*=)' /etc/libvirt/qemu.conf
 }
 
+# What libvirt remembers of each QEMU: of 200 kB the lines that say whether KVM gives the flag, and when it is outdated.
+libvirts_memory() {
+    names /var/cache/libvirt/qemu/capabilities
+    for path in /var/cache/libvirt/qemu/capabilities/*.xml; do
+        if [ ! -f "$path" ]; then continue; fi
+        settings "^ *(<(emulator|qemuctime|selfvers|kernelVersion|arch)>|<flag name='kvm'/>|</?hostCPU|<property name='(svm|vmx)' |<kvmSupportsNesting/>)" "$path"
+        emulator=$(sed -n 's:^ *<emulator>\(/[^<&]*\)</emulator>$:\1:p' "$path" 2>/dev/null | head -n 1)
+        if [ -n "$emulator" ]; then run stat -L -c %Z "$emulator"; fi
+    done
+}
+
 # Who may open /dev/kvm: its access control list, and the accounts that may be meant to run VMs.
 accounts() {
     run getfacl -cnp /dev/kvm
