@@ -36,7 +36,7 @@ class Fleet:
 
     def __init__(self, machines: Iterable[Machine], declared: Iterable[Target] = ()) -> None:
         self.machines: Mapping[str, Machine] = {machine.target.name: machine for machine in machines}
-        self._groups = host_groups([machine for machine in self.machines.values() if machine.is_l0], declared)
+        self._groups = host_groups(self.machines.values(), declared)
         self._subjects = {
             Level.L0: [_itself(machine) for machine in self.machines.values() if machine.is_l0],
             Level.L1: [_itself(machine) for machine in self.machines.values() if not machine.is_l0],

@@ -50,22 +50,31 @@ def ask_libvirt(uri: str, asked_uri: str | None = None) -> LibvirtAnswer:
     shown = asked_uri or uri
     try:
         connection = libvirt.openReadOnly(uri)
+        is_asking = False
         try:
             counters = two_looks(lambda: _vcpu_statistics(connection, libvirt))
             with_snapshots = _with_snapshots(connection, libvirt)
             domains = [_record(each, libvirt, counters, with_snapshots) for each in connection.listAllDomains()]
-            version = connection.getLibVersion()
-            capabilities = _within(SECONDS, connection.getCapabilities, libvirt.libvirtError)
+            version = _version(connection, libvirt)
+            capabilities, is_asking = _within(SECONDS, connection.getCapabilities, libvirt.libvirtError)
         finally:
-            connection.close()
+            if not is_asking:  # A connection is not closed under a call that waits; it goes when the call comes back.
+                connection.close()
     except libvirt.libvirtError as error:
         return LibvirtAnswer(shown, "libvirt", refusal=_sentence(error))
     domain_types = None if capabilities is None else domain_types_of(capabilities)
     return LibvirtAnswer(shown, "libvirt", domains=tuple(domains), domain_types=domain_types, version=version)
 
 
-def _within(seconds: float, ask: Callable[[], str], refusal: type[Exception]) -> str | None:
-    """Ask in a thread that may be left behind: None where libvirt refuses, or takes longer."""
+def _version(connection: Any, libvirt: Any) -> int | None:
+    try:
+        return int(connection.getLibVersion())
+    except libvirt.libvirtError:
+        return None
+
+
+def _within(seconds: float, ask: Callable[[], str], refusal: type[Exception]) -> tuple[str | None, bool]:
+    """Ask in a thread that may be left behind: None where libvirt refuses, and true where it still is at it."""
     answers: SimpleQueue[str | None] = SimpleQueue()
 
     def work() -> None:
@@ -76,9 +85,9 @@ def _within(seconds: float, ask: Callable[[], str], refusal: type[Exception]) ->
 
     Thread(target=work, name="libvirt's capabilities", daemon=True).start()
     try:
-        return answers.get(timeout=seconds)
+        return answers.get(timeout=seconds), False
     except Empty:
-        return None
+        return None, True
 
 
 def _keep_quiet(_context: object, _error: object) -> None:

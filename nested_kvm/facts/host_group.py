@@ -86,10 +86,11 @@ class HostGroup:
 def host_groups(machines: Iterable[Machine], declared: Iterable[Target] = ()) -> dict[str, HostGroup]:
     """Every group that a machine is in, by its name."""
     members: dict[str, list[Machine]] = {}
+    looked_at: set[str] = set()
     for machine in machines:
-        if machine.target.group is not None:
+        looked_at.add(machine.target.name)
+        if machine.target.group is not None and machine.is_l0:
             members.setdefault(machine.target.group, []).append(machine)
-    looked_at = {machine.target.name for group in members.values() for machine in group}
     absent: dict[str, list[str]] = defaultdict(list)
     for target in declared:
         if target.group is not None and target.name not in looked_at and target.level is not TargetLevel.L1:

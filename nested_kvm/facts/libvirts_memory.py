@@ -1,7 +1,8 @@
 """What libvirt remembers of a QEMU: its files below /var/cache, which only root may read.
 
 Sources: `virQEMUCapsFormatCache` and `virQEMUCapsIsValid` in libvirt's src/qemu/qemu_capabilities.c. libvirt forgets a
-file once libvirt, QEMU or the kernel is another one, and since 4.10 once nested was switched.
+file once libvirt, QEMU or the kernel is another one, and since 4.10 once nested was switched; distributions took that
+into older versions as well.
 """
 
 import re
@@ -15,7 +16,6 @@ from nested_kvm.evidence.reading import Reading
 from nested_kvm.verdict import Evidence
 
 DIRECTORY: Final = "/var/cache/libvirt/qemu/capabilities"
-_NOTICES_NESTED: Final = 4_010_000
 _VALUE: Final = re.compile(r"<(emulator|qemuctime|selfvers|kernelVersion|arch)>(.*)</\1>")
 _PROPERTY: Final = re.compile(r"<property name='(svm|vmx)' .*value='(true|false)'")
 
@@ -83,9 +83,7 @@ def _outdated(bundle: Bundle, values: dict[str, str], version: int | None, *, no
         return "it was written under another kernel"
     if values.get("qemuctime") != _changed(bundle, values.get("emulator", "")):
         return "QEMU was changed since, or when is not known"
-    if int(own) >= _NOTICES_NESTED and not noticed_nested:
-        return "it was written while nested was off"
-    return None
+    return None if noticed_nested else "it was written while nested was off, which only an old libvirt does not notice"
 
 
 def _kernel(bundle: Bundle) -> str:

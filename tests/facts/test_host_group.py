@@ -105,7 +105,10 @@ def test_groups_know_their_hosts_of_the_whole_inventory() -> None:
         Target(name, level, Address.parse(name), Policy(), group="amd")
         for name, level in (("b", TargetLevel.L0), ("vm", TargetLevel.L1))
     ]
-    groups = host_groups([host("a")], [host("a").target, *elsewhere])
+    auto = named(host("turned-out-a-guest").bundle, "turned-out-a-guest")
+    guest = Machine(replace(auto, target=replace(auto.target, level=TargetLevel.L1)))
+    declared = [host("a").target, replace(auto.target, level=TargetLevel.AUTO), *elsewhere]
+    groups = host_groups([host("a"), guest], declared)
     assert list(groups) == ["amd"]
     assert groups["amd"].comparison("a").unseen == ("b: not looked at in this run",)
     assert HostGroup("amd", [host("a")]).comparison("a").others == 0
