@@ -9,7 +9,6 @@ from nested_kvm import (
     Nested,
     NotApplicable,
     Severity,
-    Target,
     Undecided,
     control,
     require,
@@ -41,7 +40,7 @@ def test_libvirt_answers(libvirt: Libvirt) -> None:
     references=["https://libvirt.org/formatdomaincaps.html#cpu-configuration"],
 )
 def test_libvirt_can_give_the_flag(
-    target: Target,
+    libvirt: Libvirt,
     cpu: Cpu,
     kvm_module: KvmModule,
     kvm_device: KvmDevice,
@@ -52,8 +51,10 @@ def test_libvirt_can_give_the_flag(
     It asks QEMU once, and remembers: what it learned without /dev/kvm, or before nested was on, keeps it from starting
     a domain that requires the flag. A file that it forgets by itself at its next use is no finding.
     """
-    if target.libvirt is None:
+    if not libvirt.is_expected:
         raise NotApplicable("the inventory says that there is no libvirt here")
+    if not libvirt.answers:
+        raise NotApplicable(f"{libvirt.uri} does not answer, which L0-LIB-01 tells", *libvirt.evidence)
     if not kvm_module.offers_nested() or not kvm_device.is_kvm or not cpu.all_show_flag:
         raise NotApplicable(f"the kernel itself does not offer {cpu.flag} to guests", *kvm_module.evidence)
     give_flag, reason = libvirt_capabilities.give_flag, libvirt_capabilities.reason

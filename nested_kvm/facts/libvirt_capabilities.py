@@ -28,15 +28,9 @@ class LibvirtCapabilities:
 
 
 def libvirt_capabilities_of(bundle: Bundle, libvirt: Libvirt, cpu: Cpu) -> LibvirtCapabilities:
-    """Judge libvirt's capabilities, and what it remembers of QEMU.
-
-    Raises:
-        ObservationError: libvirt was not asked, or does not answer.
-    """
-    if not libvirt.is_expected:
-        return LibvirtCapabilities(Answer.UNKNOWN, "the inventory says that there is no libvirt here", ())
+    """Judge libvirt's capabilities, and what it remembers of QEMU."""
     if libvirt.refusal is not None:
-        raise NotObserved(f"libvirt at {libvirt.uri} does not answer: {libvirt.refusal}")
+        return LibvirtCapabilities(Answer.UNKNOWN, f"libvirt does not answer: {libvirt.refusal}", ())
     architecture = _NAMES.get(cpu.architecture, cpu.architecture)
     offered = None if libvirt.domain_types is None else libvirt.domain_types.get(architecture, ())
     shown = "not shown" if offered is None else ", ".join(offered) or "no emulator"

@@ -85,7 +85,7 @@ def test_a_uuid_that_is_none_is_not_asked_about(shell: str, tmp_path: Path) -> N
     snapshots = [source for source in readings if "--snapshotname=" in source]
     assert snapshots
     assert all(f"snapshot-dumpxml {UUID} --snapshotname=" in source for source in snapshots)
-    of_all = ("--uuid", "domstats", "--snapshotname=")
+    of_all = ("--uuid", "domstats", "--snapshotname=", "--daemon", "capabilities")
     virsh = [source for source in readings if source.startswith("virsh")]
     assert {source.split()[-1] for source in virsh if not any(word in source for word in of_all)} == {UUID}
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
