@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import nsmallest
 from typing import Final
 
 from nested_kvm.errors import NotObserved
@@ -24,6 +25,20 @@ class GroupComparison:
     others: int = 0
     differences: tuple[Evidence, ...] = ()
     unseen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The commonest values of one trait, with the hosts that have them, and the one that most have."""
+
+    commonest: Sequence[tuple[str, Sequence[str]]]
+    majority: str | None
+
+
+def _values_of(hosts: Mapping[str, Sequence[str]]) -> _Values:
+    commonest = nsmallest(_NAMED + 1, hosts.items(), key=lambda item: (-len(item[1]), item[0]))
+    value, having = commonest[0]
+    return _Values(commonest, value if 2 * len(having) > sum(map(len, hosts.values())) else None)
 
 
 class HostGroup:
@@ -52,13 +67,13 @@ class HostGroup:
         return {machine.target.name: host_traits_of(machine) for machine in self._machines}
 
     @cached_property
-    def _values(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
-        """The hosts by value, of each trait."""
+    def _values(self) -> Mapping[str, _Values]:
+        """The values of each trait."""
         found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for host, traits in self._traits.items():
             for trait, value in traits.seen.items():
                 found[trait][value].append(host)
-        return found
+        return {trait: _values_of(hosts) for trait, hosts in found.items()}
 
     @cached_property
     def _unseen(self) -> tuple[str, ...]:
@@ -75,12 +90,9 @@ class HostGroup:
     def _differences(self, host: str, own: HostTraits) -> Iterator[Evidence]:
         for trait, value in own.seen.items():
             values = self._values[trait]
-            total = sum(map(len, values.values()))
-            if len(values) == 1 or 2 * len(values[value]) > total:
-                continue
-            others = sorted((-len(hosts), other, hosts) for other, hosts in values.items() if other != value)
-            shown = ", ".join(f"{other} on {_names(hosts)}" for _, other, hosts in others[:_NAMED])
-            yield Evidence(trait, f"{value} on {host}, {shown}")
+            if value != values.majority and len(values.commonest) > 1:
+                others = [f"{other} ({_names(hosts)})" for other, hosts in values.commonest if other != value]
+                yield Evidence(trait, ", ".join([f"{value} ({host})", *others[:_NAMED]]))
 
 
 def host_groups(machines: Iterable[Machine], declared: Iterable[Target] = ()) -> dict[str, HostGroup]:

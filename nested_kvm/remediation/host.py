@@ -4,6 +4,7 @@ import re
 import shlex
 from typing import Final
 
+from nested_kvm.facts.libvirts_memory import DIRECTORY
 from nested_kvm.facts.modprobe_cmdline import PATH as CMDLINE
 from nested_kvm.remediation.places import flag_of, is_built_in, module_of, reload_now, show_nested, shut_down_first
 from nested_kvm.subject import Subject
@@ -186,7 +187,8 @@ def forget_capabilities(subject: Subject, finding: Finding) -> list[str]:
         *look,
         *(f"rm -f {shlex.quote(path)}" for path in remembered),
         "systemctl try-restart libvirtd.service virtqemud.service  # guests run on",
-        f"virsh domcapabilities --virttype kvm | grep -E \"host-passthrough|'{flag_of(subject)}'\"",
+        "virsh domcapabilities --virttype kvm | grep \"'host-passthrough'\"  # has libvirt ask QEMU anew",
+        f"sed -n \"/<hostCPU type='kvm'/,/hostCPU>/p\" {DIRECTORY}/*.xml | grep \"'{flag_of(subject)}'\"",
     ]
 
 

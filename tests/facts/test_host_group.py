@@ -96,7 +96,7 @@ def test_of_very_many_hosts_few_are_named() -> None:
     machines = [host(f"h{number:03}", "nested=1\nnpt=N" if number % 2 else "nested=1\nnpt=Y") for number in range(100)]
     machines += [unreachable(f"u{number}") for number in range(10)]
     seen = HostGroup("amd", machines).comparison("h000")
-    assert [each.text for each in seen.differences] == ["1 on h000, 0 on h001, h003, h005 and 47 others"]
+    assert [each.text for each in seen.differences] == ["1 (h000), 0 (h001, h003, h005 and 47 others)"]
     assert seen.unseen == ("u0, u1, u2 and 7 others: no route",)
 
 
