@@ -68,7 +68,7 @@ class Audit:
         return [_target_result(bundle) for bundle in self.bundles()]
 
     def _fleet(self) -> Fleet:
-        return Fleet(Machine(bundle) for bundle in self.bundles())
+        return Fleet((Machine(bundle) for bundle in self.bundles()), self._whole)
 
     def _judged_again(self, saved: dict[str, Bundle]) -> Iterator[Bundle]:
         for target in self.inventory:

@@ -17,9 +17,10 @@ _PREFACE = f"""\
 Made by `python -m nested_kvm.catalogue > docs/controls.md`; change the docstrings below `checks/` instead.
 
 The first word of an id says what a control speaks of: `L0` a hypervisor, `DOM` a domain on one, `L1` a guest from
-inside, `PAIR` a guest together with its host. What could not be looked at is an `error`, and what the evidence does
-not decide is `unknown`: neither is ever a pass. Each finding names one of the control's causes, and comes with the
-commands that mend it: here for `{HOST}`, a host on AMD with libvirt, and its guest `{GUEST}`. They are never run.
+inside, `PAIR` a guest together with its host, or hosts with one another. What could not be looked at is an `error`, and
+what the evidence does not decide is `unknown`: neither is ever a pass. Each finding names one of the control's causes,
+and comes with the commands that mend it: here for `{HOST}`, a host on AMD with libvirt, and its guest `{GUEST}`. They
+are never run.
 """
 
 

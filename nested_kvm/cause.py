@@ -109,9 +109,17 @@ class Cause(Enum):
         "shutdown-saves-guests",
         "The host's shutdown saves its guests with their memory, which an L1 with a running L2 does not survive.",
     )
+    DEV_KVM_NOT_PERMITTED = (
+        "dev-kvm-not-permitted",
+        "The account that will run the guest's own VMs may not open /dev/kvm: it is not in the device's group.",
+    )
     NO_HYPERVISOR_INSTALLED = (
         "no-hypervisor-installed",
         "The guest has no program that could run a VM under KVM.",
+    )
+    LIBVIRT_CAPABILITIES_STALE = (
+        "libvirt-capabilities-stale",
+        "libvirt does not know that KVM gives guests the flag: what it remembers of QEMU is stale.",
     )
     LIBVIRT_UNREACHABLE = (
         "libvirt-unreachable",
@@ -149,6 +157,10 @@ class Cause(Enum):
         "power-cycle-pending",
         "A domain keeps the CPU it was started with until it is shut down and started: no reboot helps.",
     )
+    SAVED_STATE_HAS_OLD_CPU = (
+        "saved-state-has-old-cpu",
+        "A managed save, or a snapshot with memory, brings back the CPU it was saved with, and that lacks the flag.",
+    )
     FLAG_NOT_GUARANTEED = (
         "flag-not-guaranteed",
         "The definition lets the domain start without the flag, and nobody is told.",
@@ -176,6 +188,10 @@ class Cause(Enum):
     GUEST_KERNEL_LACKS_KVM = (
         "guest-kernel-lacks-kvm",
         "The guest's kernel has no KVM module to load.",
+    )
+    HOSTS_DIFFER = (
+        "hosts-differ",
+        "Hosts between which guests may migrate give them different CPUs: what works on one fails on another.",
     )
     L0_UNREACHABLE = (
         "l0-unreachable",

@@ -74,11 +74,13 @@ def control(
     only: Nested | None = None,
     architectures: Sequence[Architecture] | None = (X86,),
     references: Sequence[str] = (),
+    of: Level | None = None,
 ) -> Callable[[Check], Check]:
     """Declare the decorated test to be a control.
 
     The first line of its docstring is the title, stating the compliant state; the rest says why. A paragraph that
-    begins with `Unknown:` says when the evidence does not decide.
+    begins with `Unknown:` says when the evidence does not decide. `of` is the level whose subjects it speaks of, where
+    that is not what its id says.
 
     Raises:
         ControlDefinitionError: the id is not one, or title or reason are missing.
@@ -91,7 +93,7 @@ def control(
             title=title,
             reason=reason,
             severity=severity,
-            level=_level(identifier),
+            level=of or _level(identifier),
             unknown=unknown,
             facts=_facts(check),
             causes=tuple(causes),

@@ -15,21 +15,25 @@ from nested_kvm.facts.assists import Assists
 from nested_kvm.facts.cpu import Cpu
 from nested_kvm.facts.domain import Domain
 from nested_kvm.facts.holders import Holders
+from nested_kvm.facts.host_group import GroupComparison
 from nested_kvm.facts.host_shutdown import HostShutdown
 from nested_kvm.facts.hypervisors import Hypervisors
 from nested_kvm.facts.identity import Identity
 from nested_kvm.facts.kernel_log import KernelLog
 from nested_kvm.facts.kernel_modules import KernelModules
+from nested_kvm.facts.kvm_access import KvmAccess
 from nested_kvm.facts.kvm_device import KvmDevice
 from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.l2_boot import L2Boot
 from nested_kvm.facts.libvirt import Libvirt
+from nested_kvm.facts.libvirt_capabilities import LibvirtCapabilities
 from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations
 from nested_kvm.facts.nested_activity import NestedActivity
 from nested_kvm.facts.nested_lines import NestedLines
 from nested_kvm.facts.nesting import Nesting
 from nested_kvm.facts.next_cmdline import NextCmdline
+from nested_kvm.facts.saved_states import SavedStates
 from nested_kvm.facts.vmm_guest import VmmGuests
 from nested_kvm.inventory.target import Target
 from nested_kvm.judgement import check_applies
@@ -103,6 +107,12 @@ def kvm_device(subject: Subject) -> KvmDevice:
 
 
 @pytest.fixture
+def kvm_access(subject: Subject) -> KvmAccess:
+    """Whether the account that will run VMs on the target may open its `/dev/kvm`."""
+    return subject.machine.kvm_access
+
+
+@pytest.fixture
 def next_load(subject: Subject) -> NextLoad:
     """What the next load of the target's KVM module will do."""
     return subject.machine.next_load
@@ -151,6 +161,13 @@ def host_shutdown(subject: Subject) -> HostShutdown:
 
 
 @pytest.fixture
+def group_comparison(request: pytest.FixtureRequest, subject: Subject) -> GroupComparison:
+    """How the target differs from the hosts of its group."""
+    group = request.config.stash[SESSION].audit.fleet.group_of(subject.machine.target)
+    return GroupComparison(None) if group is None else group.comparison(subject.machine.target.name)
+
+
+@pytest.fixture
 def hypervisors(subject: Subject) -> Hypervisors:
     """The programs on the target that can run a VM."""
     return subject.machine.hypervisors
@@ -176,11 +193,25 @@ def libvirt(subject: Subject) -> Libvirt:
 
 
 @pytest.fixture
+def libvirt_capabilities(subject: Subject) -> LibvirtCapabilities:
+    """Whether the target's libvirt knows that KVM guests can be given the flag."""
+    return subject.machine.libvirt_capabilities
+
+
+@pytest.fixture
 def domain(subject: Subject) -> Domain:
     """The domain that the check speaks of."""
     if subject.domain is None:
         raise NestedKvmError("only a DOM control speaks of a domain")
     return subject.machine.domain(subject.domain)
+
+
+@pytest.fixture
+def saved_states(subject: Subject) -> SavedStates:
+    """What is saved, with its memory, of the domain that the check speaks of."""
+    if subject.domain is None:
+        raise NestedKvmError("only a DOM control speaks of a domain")
+    return subject.machine.saved_states(subject.domain)
 
 
 @pytest.fixture

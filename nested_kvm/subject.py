@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from nested_kvm.control import Level
 from nested_kvm.errors import ObservationError
+from nested_kvm.facts.host_group import HostGroup, host_groups
 from nested_kvm.facts.machine import Machine
 from nested_kvm.inventory.target import Target
 from nested_kvm.policy import Policy
@@ -28,10 +29,14 @@ class Subject:
 
 
 class Fleet:
-    """The machines that were looked at, and the subjects that controls of each level speak of."""
+    """The machines that were looked at, and the subjects that controls of each level speak of.
 
-    def __init__(self, machines: Iterable[Machine]) -> None:
+    `declared` is the whole inventory, of which a run may look at a part.
+    """
+
+    def __init__(self, machines: Iterable[Machine], declared: Iterable[Target] = ()) -> None:
         self.machines: Mapping[str, Machine] = {machine.target.name: machine for machine in machines}
+        self._groups = host_groups(self.machines.values(), declared)
         self._subjects = {
             Level.L0: [_itself(machine) for machine in self.machines.values() if machine.is_l0],
             Level.L1: [_itself(machine) for machine in self.machines.values() if not machine.is_l0],
@@ -43,6 +48,10 @@ class Fleet:
     def subjects(self, level: Level) -> list[Subject]:
         """The subjects that a control of that level speaks of."""
         return self._subjects.get(level, [])
+
+    def group_of(self, host: Target) -> HostGroup | None:
+        """The hosts that the inventory puts into one group with that one; None: it puts it into none."""
+        return self._groups.get(host.group or "")
 
     def guests_of(self, host: str) -> list[Target]:
         """The guests that the inventory names on that host."""

@@ -10,6 +10,7 @@ from nested_kvm import (
     Nested,
     NotApplicable,
     Policy,
+    SavedStates,
     Severity,
     Undecided,
     control,
@@ -92,6 +93,36 @@ def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module
         raise NotApplicable("it is transient: it has no other definition than the running one", *domain.evidence)
     difference = domain.changed_since_start(cpu.require_vendor(), kvm_module.offers_nested)
     require(difference is None, Cause.POWER_CYCLE_PENDING, difference or "", *domain.evidence)
+
+
+@control(
+    "DOM-CPU-04",
+    severity=Severity.MEDIUM,
+    only=Nested.REQUIRED,
+    causes=[Cause.SAVED_STATE_HAS_OLD_CPU],
+    architectures=[X86, S390X],
+    references=["https://libvirt.org/formatsnapshot.html"],
+)
+def test_nothing_saved_brings_an_older_cpu_back(domain: Domain, saved_states: SavedStates, cpu: Cpu) -> None:
+    """Nothing that is saved of the domain would bring back a CPU without the virtualization flag.
+
+    What comes back from a managed save, or from a snapshot with memory, has the CPU that it was saved with, whatever
+    the definition says by now. The next start takes a managed save unasked.
+
+    Unknown: what is saved cannot be read, there is too much of it, or its CPU is host-passthrough or maximum, whose
+    flag depends on what nested was then.
+    """
+    if domain.process is not None:
+        raise NotApplicable("no libvirt saves it", *domain.evidence)
+    if not domain.runs_under_kvm:
+        raise NotApplicable(f"its type is {domain.type}: it does not run under KVM", *domain.evidence)
+    vendor = cpu.require_vendor()
+    lacking = saved_states.lacking(vendor)
+    reasons = "; ".join(f"{each.source}: {each.promise(vendor).reason}" for each in lacking)
+    require(not lacking, Cause.SAVED_STATE_HAS_OLD_CPU, reasons, *(each.evidence for each in lacking))
+    undecided = saved_states.undecided(vendor)
+    if undecided:
+        raise Undecided("; ".join(undecided), *saved_states.evidence)
 
 
 @control(

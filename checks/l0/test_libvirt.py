@@ -1,4 +1,18 @@
-from nested_kvm import Cause, Libvirt, Nested, NotApplicable, Severity, control, require
+from nested_kvm import (
+    Answer,
+    Cause,
+    Cpu,
+    KvmDevice,
+    KvmModule,
+    Libvirt,
+    LibvirtCapabilities,
+    Nested,
+    NotApplicable,
+    Severity,
+    Undecided,
+    control,
+    require,
+)
 
 
 @control(
@@ -16,3 +30,37 @@ def test_libvirt_answers(libvirt: Libvirt) -> None:
     if not libvirt.is_expected:
         raise NotApplicable("the inventory says that there is no libvirt here")
     require(libvirt.answers, Cause.LIBVIRT_UNREACHABLE, f"{libvirt.uri} does not answer: {libvirt.refusal}")
+
+
+@control(
+    "L0-LIB-02",
+    severity=Severity.MEDIUM,
+    only=Nested.REQUIRED,
+    causes=[Cause.LIBVIRT_CAPABILITIES_STALE],
+    references=["https://libvirt.org/formatdomaincaps.html#cpu-configuration"],
+)
+def test_libvirt_can_give_the_flag(
+    libvirt: Libvirt,
+    cpu: Cpu,
+    kvm_module: KvmModule,
+    kvm_device: KvmDevice,
+    libvirt_capabilities: LibvirtCapabilities,
+) -> None:
+    """Libvirt knows that KVM guests can be given the virtualization flag, where the kernel offers it.
+
+    It asks QEMU once, and remembers: what it learned without /dev/kvm, or before nested was on, keeps it from starting
+    a domain that requires the flag. A file that it forgets by itself at its next use is no finding.
+
+    Unknown: only root may read what libvirt remembers, it remembers nothing of this QEMU, or an old libvirt does not
+    say whether it would use what it remembers.
+    """
+    if not libvirt.is_expected:
+        raise NotApplicable("the inventory says that there is no libvirt here")
+    if not libvirt.answers:
+        raise NotApplicable(f"{libvirt.uri} does not answer, which L0-LIB-01 tells", *libvirt.evidence)
+    if not kvm_module.offers_nested() or not kvm_device.is_kvm or not cpu.all_show_flag:
+        raise NotApplicable(f"the kernel itself does not offer {cpu.flag} to guests", *kvm_module.evidence)
+    give_flag, reason = libvirt_capabilities.give_flag, libvirt_capabilities.reason
+    if give_flag is Answer.UNKNOWN:
+        raise Undecided(reason, *libvirt_capabilities.evidence)
+    require(give_flag is Answer.YES, Cause.LIBVIRT_CAPABILITIES_STALE, reason, *libvirt_capabilities.evidence)

@@ -10,6 +10,7 @@ from nested_kvm import (
     Identity,
     KernelLog,
     KernelModules,
+    KvmAccess,
     KvmDevice,
     KvmModule,
     L2Boot,
@@ -72,6 +73,29 @@ def test_the_guests_own_kvm_is_ready(
     not_loaded = f"{kvm_module.name} is not loaded{kernel_modules.doubt}"
     missing = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else not_loaded
     raise Finding(Cause.MODULE_NOT_LOADED, missing, *kvm_module.evidence, *kvm_device.evidence)
+
+
+@control(
+    "L1-KVM-02",
+    severity=Severity.HIGH,
+    only=Nested.REQUIRED,
+    causes=[Cause.DEV_KVM_NOT_PERMITTED],
+)
+def test_the_account_may_open_dev_kvm(kvm_device: KvmDevice, kvm_access: KvmAccess) -> None:
+    """The account that will run the L2s may open /dev/kvm.
+
+    It is the one that the inventory names, else the one that the guest's libvirt runs QEMU as, else the one that was
+    logged in. Root may always, which tells nothing of the account that will.
+
+    Unknown: root was logged in and nothing says which account will, the account is not known in the guest, or there is
+    an ACL and no getfacl to read it.
+    """
+    if not kvm_device.is_kvm:
+        raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
+    if kvm_access.may_open is Answer.UNKNOWN:
+        raise Undecided(kvm_access.reason, *kvm_access.evidence)
+    permitted = kvm_access.may_open is Answer.YES
+    require(permitted, Cause.DEV_KVM_NOT_PERMITTED, f"/dev/kvm: {kvm_access.reason}", *kvm_access.evidence)
 
 
 @control("L1-CPU-02", severity=Severity.MEDIUM, causes=[Cause.WRONG_GUEST], architectures=None)

@@ -11,6 +11,18 @@ from nested_kvm.inventory.target import Target, TargetLevel
 
 
 @dataclass(frozen=True, slots=True)
+class SavedState:
+    """A saved state that holds a domain's memory: what comes back from it has the CPU that it was saved with."""
+
+    snapshot: str | None
+    """The snapshot's name; None: it is the managed save."""
+    xml: str | None = None
+    """The domain as it was saved, reduced to what is judged."""
+    problem: str | None = None
+    """Why its XML could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
 class DomainRecord:
     """One libvirt domain as libvirt describes it; its XML is reduced to what is judged."""
 
@@ -27,6 +39,10 @@ class DomainRecord:
     """Why the domain could not be read whole."""
     vcpu_statistics: tuple[Mapping[str, str], ...] = ()
     """Its counters of nested guests as `virsh domstats` words them, in one or two looks; none: it gave none."""
+    saved_states: tuple[SavedState, ...] | None = None
+    """Its managed save and its snapshots with memory; None: nobody asked."""
+    saved_problem: str | None = None
+    """Why there may be more of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +57,10 @@ class LibvirtAnswer:
     not_asked: str | None = None
     """Why it could not even be asked: then nothing is known of it, not even that it refuses."""
     domains: tuple[DomainRecord, ...] = ()
+    domain_types: Mapping[str, tuple[str, ...]] | None = None
+    """The types that its capabilities offer for full virtualization, by architecture; None: they were not seen."""
+    version: int | None = None
+    """The daemon's, as libvirt counts: 9002001 is 9.2.1."""
 
 
 @dataclass(frozen=True, slots=True)

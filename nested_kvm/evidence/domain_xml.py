@@ -15,8 +15,12 @@ _KEPT: Final = ("name", "uuid", "vcpu", "os/type", "cpu", "devices/emulator")
 """Everything else (graphics passwords, kernel command lines, cloud-init, disks) stays on the host."""
 
 
-def parse_domain_xml(text: str) -> Element:
-    """Parse domain XML without entities and without a DTD.
+_WITHOUT_MEMORY: Final = frozenset({"shutoff", "disk-snapshot"})
+"""The states of a snapshot that holds no memory, where an older libvirt does not say so."""
+
+
+def parse_domain_xml(text: str, root_tag: str = "domain") -> Element:
+    """Parse domain XML, or what holds some, without entities and without a DTD.
 
     Raises:
         NotObserved: it is not well-formed, or tries either.
@@ -27,8 +31,8 @@ def parse_domain_xml(text: str) -> Element:
         raise NotObserved(f"the domain's XML is not well-formed: {error}") from None
     except (DefusedXmlException, ValueError) as error:
         raise NotObserved(f"the domain's XML is refused: {type(error).__name__}") from None
-    if root.tag != "domain":
-        raise NotObserved(f"the domain's XML starts with <{root.tag[:40]}>, not <domain>")
+    if root.tag != root_tag:
+        raise NotObserved(f"the domain's XML starts with <{root.tag[:40]}>, not <{root_tag}>")
     return root
 
 
@@ -38,7 +42,25 @@ def reduce_domain_xml(text: str) -> str:
     Raises:
         NotObserved: it is no domain XML.
     """
-    root = parse_domain_xml(text)
+    return _reduced(parse_domain_xml(text))
+
+
+def reduce_snapshot_xml(text: str) -> str | None:
+    """Keep of a snapshot's XML the domain as it was then, reduced; None: the snapshot holds no memory.
+
+    Raises:
+        NotObserved: it is no snapshot's XML, or does not tell the domain's CPU.
+    """
+    root = parse_domain_xml(text, "domainsnapshot")
+    memory, domain = root.find("memory"), root.find("domain")
+    if (root.findtext("state") in _WITHOUT_MEMORY) if memory is None else memory.get("snapshot") == "no":
+        return None
+    if domain is None or "type" not in domain.attrib:
+        raise NotObserved("the snapshot's XML does not tell the domain's CPU")
+    return _reduced(domain)
+
+
+def _reduced(root: Element) -> str:
     kept = Element("domain", {key: root.attrib[key] for key in ("type", "id") if key in root.attrib})
     for path in _KEPT:
         for found in root.findall(path):

@@ -34,6 +34,8 @@ class _Declaration(BaseModel):
     via_host: bool
     libvirt: str | None
     policy: Policy
+    account: str | None = None
+    group: str | None = None
 
     @classmethod
     def of(cls, target: Target) -> Self:
@@ -46,11 +48,24 @@ class _Declaration(BaseModel):
             via_host=target.via_host,
             libvirt=target.libvirt,
             policy=target.policy,
+            account=target.account,
+            group=target.group,
         )
 
     def target(self) -> Target:
         address = None if self.address is None else Address.parse(self.address)
-        return Target(self.name, self.level, address, self.policy, self.host, self.domain, self.via_host, self.libvirt)
+        return Target(
+            self.name,
+            self.level,
+            address,
+            self.policy,
+            self.host,
+            self.domain,
+            self.via_host,
+            self.libvirt,
+            self.account,
+            self.group,
+        )
 
 
 class _File(BaseModel):

@@ -1,11 +1,16 @@
 """Asks libvirt through libvirt-python, read-only."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Final
 
 from nested_kvm.errors import NotObserved
-from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer
+from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer, SavedState
 from nested_kvm.evidence.domain_xml import reduce_domain_xml
+from nested_kvm.evidence.libvirt_capabilities import SECONDS, domain_types_of
+from nested_kvm.evidence.saved_states import managed_save, snapshots
 from nested_kvm.evidence.vcpu_statistics import Statistics, statistics_of_rpc, two_looks
 
 _STATES: Final = {
@@ -45,14 +50,44 @@ def ask_libvirt(uri: str, asked_uri: str | None = None) -> LibvirtAnswer:
     shown = asked_uri or uri
     try:
         connection = libvirt.openReadOnly(uri)
+        is_asking = False
         try:
             counters = two_looks(lambda: _vcpu_statistics(connection, libvirt))
-            domains = [_record(domain, libvirt, counters) for domain in connection.listAllDomains()]
+            with_snapshots = _with_snapshots(connection, libvirt)
+            domains = [_record(each, libvirt, counters, with_snapshots) for each in connection.listAllDomains()]
+            version = _version(connection, libvirt)
+            capabilities, is_asking = _within(SECONDS, connection.getCapabilities, libvirt.libvirtError)
         finally:
-            connection.close()
+            if not is_asking:  # A connection is not closed under a call that waits; it goes when the call comes back.
+                connection.close()
     except libvirt.libvirtError as error:
         return LibvirtAnswer(shown, "libvirt", refusal=_sentence(error))
-    return LibvirtAnswer(shown, "libvirt", domains=tuple(domains))
+    domain_types = None if capabilities is None else domain_types_of(capabilities)
+    return LibvirtAnswer(shown, "libvirt", domains=tuple(domains), domain_types=domain_types, version=version)
+
+
+def _version(connection: Any, libvirt: Any) -> int | None:
+    try:
+        return int(connection.getLibVersion())
+    except libvirt.libvirtError:
+        return None
+
+
+def _within(seconds: float, ask: Callable[[], str], refusal: type[Exception]) -> tuple[str | None, bool]:
+    """Ask in a thread that may be left behind: None where libvirt refuses, and true where it still is at it."""
+    answers: SimpleQueue[str | None] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put(ask())
+        except refusal:
+            answers.put(None)
+
+    Thread(target=work, name="libvirt's capabilities", daemon=True).start()
+    try:
+        return answers.get(timeout=seconds), False
+    except Empty:
+        return None, True
 
 
 def _keep_quiet(_context: object, _error: object) -> None:
@@ -73,7 +108,36 @@ def _vcpu_statistics(connection: Any, libvirt: Any) -> dict[str, Statistics]:
     return {domain.UUIDString(): statistics_of_rpc(statistics) for domain, statistics in answer}
 
 
-def _record(domain: Any, libvirt: Any, counters: Mapping[str, tuple[Statistics, ...]]) -> DomainRecord:
+def _with_snapshots(connection: Any, libvirt: Any) -> Container[str] | str:
+    """The uuids of the domains with snapshots, asked once for all of them; a sentence where libvirt does not tell."""
+    try:
+        found = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)
+    except libvirt.libvirtError as error:
+        return _sentence(error)
+    return {domain.UUIDString() for domain in found}
+
+
+def _saved_states(
+    domain: Any, libvirt: Any, *, has_managed_save: bool, with_snapshots: Container[str] | str
+) -> tuple[tuple[SavedState, ...], str | None]:
+    refusals = (libvirt.libvirtError,)
+    saved = [managed_save(lambda: domain.managedSaveGetXMLDesc(0), refusals)] if has_managed_save else []
+    if isinstance(with_snapshots, str) or domain.UUIDString() not in with_snapshots:
+        return tuple(saved), with_snapshots if isinstance(with_snapshots, str) else None
+    try:
+        listed = domain.listAllSnapshots(libvirt.VIR_DOMAIN_SNAPSHOT_LIST_ACTIVE)
+    except libvirt.libvirtError as error:
+        return tuple(saved), _sentence(error)
+    found, more = snapshots([(each.getName(), partial(each.getXMLDesc, 0)) for each in listed], refusals)
+    return (*saved, *found), more
+
+
+def _record(
+    domain: Any,
+    libvirt: Any,
+    counters: Mapping[str, tuple[Statistics, ...]],
+    with_snapshots: Container[str] | str,
+) -> DomainRecord:
     problems: list[str] = []
 
     def ask(question: Callable[[], Any]) -> Any:
@@ -86,16 +150,21 @@ def _record(domain: Any, libvirt: Any, counters: Mapping[str, tuple[Statistics, 
     state = ask(lambda: domain.state()[0])
     inactive = ask(lambda: reduce_domain_xml(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
     live = ask(lambda: reduce_domain_xml(domain.XMLDesc(0)) if domain.isActive() else None)
-    managed_save = ask(lambda: bool(domain.hasManagedSaveImage()))
+    has_managed_save = ask(lambda: bool(domain.hasManagedSaveImage()))
     persistent = ask(lambda: bool(domain.isPersistent()))
+    saved, saved_problem = _saved_states(
+        domain, libvirt, has_managed_save=bool(has_managed_save), with_snapshots=with_snapshots
+    )
     return DomainRecord(
         name=domain.name(),
         uuid=domain.UUIDString(),
         state=_STATES.get(state, "unknown"),
         is_persistent=persistent,
-        has_managed_save=managed_save,
+        has_managed_save=has_managed_save,
         inactive_xml=inactive,
         live_xml=live,
         problem="; ".join(dict.fromkeys(problems)) or None,
         vcpu_statistics=counters.get(domain.UUIDString(), ()),
+        saved_states=saved,
+        saved_problem=saved_problem,
     )

@@ -3,12 +3,15 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from nested_kvm.errors import NotObserved
-from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer
+from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer, SavedState
 from nested_kvm.evidence.domain_xml import parse_domain_xml, reduce_domain_xml
+from nested_kvm.evidence.libvirt_capabilities import domain_types_of, version_of_virsh
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.evidence.saved_states import managed_save, snapshots
 from nested_kvm.evidence.vcpu_statistics import Statistics, statistics_of_virsh
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -26,12 +29,23 @@ def answer_of_virsh(readings: Mapping[str, Reading], uri: str) -> LibvirtAnswer 
     uuids = [word for word in listing.text.split() if _UUID.fullmatch(word)]
     records = [_record(readings, virsh, uuid) for uuid in uuids]
     looks = _vcpu_statistics(readings, f"{virsh} domstats --vcpu --list-active --nowait")
-    return LibvirtAnswer(uri, "virsh", domains=tuple(_with_looks(record, looks) for record in records))
+    return LibvirtAnswer(
+        uri,
+        "virsh",
+        domains=tuple(_with_looks(record, looks) for record in records),
+        domain_types=domain_types_of(_text(readings, f"{virsh} capabilities")),
+        version=version_of_virsh(_text(readings, f"{virsh} version --daemon")),
+    )
 
 
 def without_virsh(readings: Mapping[str, Reading]) -> dict[str, Reading]:
     """The readings that are kept: virsh's XML, with all that may be secret in it, is not."""
     return {source: reading for source, reading in readings.items() if not source.startswith("virsh ")}
+
+
+def _text(readings: Mapping[str, Reading], source: str) -> str:
+    reading = readings.get(source)
+    return reading.text if reading is not None and reading.is_ok else ""
 
 
 def _refusal(listing: Reading) -> str:
@@ -55,6 +69,9 @@ def _record(readings: Mapping[str, Reading], virsh: str, uuid: str) -> DomainRec
 
     info = _dominfo(readings.get(f"{virsh} dominfo {uuid}"))
     inactive, live = xml("dumpxml --inactive"), xml("dumpxml")
+    saved, saved_problem = _saved_states(
+        readings, virsh, uuid, has_managed_save=_yes(info.get("Managed save")) or False
+    )
     return DomainRecord(
         name=_name(inactive or live) or info.get("Name") or uuid,
         uuid=uuid,
@@ -64,7 +81,27 @@ def _record(readings: Mapping[str, Reading], virsh: str, uuid: str) -> DomainRec
         inactive_xml=inactive,
         live_xml=live if live is not None and parse_domain_xml(live).get("id") else None,
         problem="; ".join(dict.fromkeys(problems)) or None,
+        saved_states=saved,
+        saved_problem=saved_problem,
     )
+
+
+def _saved_states(
+    readings: Mapping[str, Reading], virsh: str, uuid: str, *, has_managed_save: bool
+) -> tuple[tuple[SavedState, ...], str | None]:
+    def text(source: str) -> str:
+        return readings.get(source, Reading(source, Status.MISSING)).require().text
+
+    saved = [managed_save(lambda: text(f"{virsh} managedsave-dumpxml {uuid}"))] if has_managed_save else []
+    try:
+        if uuid not in text(f"{virsh} list --all --uuid --with-snapshot").split():
+            return tuple(saved), None
+        names = [line for line in text(f"{virsh} snapshot-list --active --name {uuid}").split("\n") if line]
+    except NotObserved as error:
+        return tuple(saved), str(error)
+    source = f"{virsh} snapshot-dumpxml {uuid} --snapshotname="
+    found, more = snapshots([(name, partial(text, f"{source}{name}")) for name in names])
+    return (*saved, *found), more
 
 
 def _vcpu_statistics(readings: Mapping[str, Reading], command: str) -> list[dict[str, Statistics]]:

@@ -33,7 +33,7 @@ def observe(target: Target, connection: AnyConnection, settings: Settings, *, ac
     """
     observed_at = datetime.now(UTC)
     access = choose_access(target, connection)
-    answer = _probe(connection, settings, access, target.libvirt)
+    answer = _probe(connection, settings, access, target)
     level = _level(target, answer.readings)
     libvirt = None
     if level is not TargetLevel.L1 and target.libvirt is not None:
@@ -45,10 +45,11 @@ def observe(target: Target, connection: AnyConnection, settings: Settings, *, ac
     return Bundle(told, observed_at, VERSION, readings, answer.cut, libvirt)
 
 
-def _probe(connection: AnyConnection, settings: Settings, access: Access, uri: str | None) -> ProbeAnswer:
+def _probe(connection: AnyConnection, settings: Settings, access: Access, target: Target) -> ProbeAnswer:
     nonce = secrets.token_hex(16)
     seconds = str(max(1, int(min(SECTION_LIMIT, settings.probe_timeout / 2))))
-    arguments = (nonce, seconds, access.virsh if uri else "never", uri or "")
+    uri = target.libvirt
+    arguments = (nonce, seconds, access.virsh if uri else "never", uri or "", target.account or "")
     try:
         answer = connection.execute(probe_script(), *arguments)
     except (ConnectionFailed, LimitExceeded) as error:

@@ -4,6 +4,7 @@ The rules are QEMU's and libvirt's. Under KVM QEMU turns svm off for every named
 in target/i386/kvm/kvm-cpu.c), and no built-in Intel model has vmx; libvirt's host-model is such a name.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +20,8 @@ _OFF: Final = frozenset({"disable", "forbid"})
 FLAGS: Final = tuple(vendor.flag for vendor in Vendor)
 UNDECIDED: Final = "undecided"
 """The policy of a feature that QEMU's arguments name in a way that its versions read differently."""
+_VERSION: Final = re.compile(r"-v[0-9]+$")
+"""What libvirt 11 appends to the model of a domain that it starts or saves."""
 _AMD_MODELS: Final = ("EPYC", "Opteron", "athlon", "phenom", "Dhyana")
 _INTEL_MODELS: Final = (
     "Broadwell", "Cascadelake", "ClearwaterForest", "Conroe", "Cooperlake", "Denverton", "GraniteRapids",
@@ -78,6 +81,12 @@ class CpuDefinition:
         parts += [f"{policy} {name}" for name, policy in self.features.items() if name in FLAGS]
         parts += [f"qemu:commandline -cpu {self.passed_through}"] if self.passed_through else []
         return ", ".join(parts)
+
+    def may_name_the_model(self, model: str) -> bool:
+        """Whether its model is `model`, or the version that libvirt may write for it: EPYC-IBPB is EPYC-v2."""
+        own = self.model or ""
+        family = _VERSION.sub("", own)
+        return own == model or (own != family and _VERSION.sub("", model) == model and model.startswith(family))
 
     def weakness(self, flag: str) -> str | None:
         """Why the domain may start without `flag` although the definition names it; None: it may not."""

@@ -92,7 +92,7 @@ class Domain:
         elif self.cpu.mode == "host-model":
             if not live.looks_expanded_from_host_model(vendor):
                 return f"it runs with {live.text}, which no host-model becomes"
-        elif self.cpu.model is not None and self.cpu.model != live.model:
+        elif self.cpu.model is not None and not live.may_name_the_model(self.cpu.model):
             return f"it runs with the model {live.model}, and is defined with {self.cpu.model}"
         return self._flag_changed(live, vendor, host_offers_flag)
 

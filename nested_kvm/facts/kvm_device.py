@@ -12,7 +12,7 @@ from nested_kvm.verdict import Evidence
 SOURCE: Final = "/dev/kvm"
 MAJOR_MINOR: Final = (10, 232)
 """MISC_MAJOR and KVM_MINOR (include/uapi/linux/major.h, include/linux/miscdevice.h)."""
-_LINE: Final = re.compile(r"(?P<mode>\S{10})\S?\s+\d+\s+(?P<uid>\d+)\s+(?P<gid>\d+)\s+(?P<rest>.*)")
+_LINE: Final = re.compile(r"(?P<mode>\S{10})(?P<more>\S?)\s+\d+\s+(?P<uid>\d+)\s+(?P<gid>\d+)\s+(?P<rest>.*)")
 _DEVICE: Final = re.compile(r"(\d+),\s*(\d+)\s")
 
 
@@ -25,8 +25,11 @@ class KvmDevice:
 
     listing: str | None
     mode: str = ""
+    owner: int | None = None
     group: int | None = None
     numbers: tuple[int, int] | None = None
+    has_acl: bool = False
+    """Whether an access control list says more than the mode."""
 
     @property
     def exists(self) -> bool:
@@ -64,4 +67,4 @@ def kvm_device_of(bundle: Bundle) -> KvmDevice:
         raise NotObserved(f"{SOURCE}: ls prints {listing[:80]!r}")
     numbers = _DEVICE.match(line["rest"])
     device = (int(numbers[1]), int(numbers[2])) if numbers else None
-    return KvmDevice(listing, line["mode"], int(line["gid"]), device)
+    return KvmDevice(listing, line["mode"], int(line["uid"]), int(line["gid"]), device, has_acl=line["more"] == "+")

@@ -1,5 +1,6 @@
 """libvirt on an L0: whether it answers, and the domains it knows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nested_kvm.errors import NotObserved
@@ -21,6 +22,10 @@ class Libvirt:
     means: str
     refusal: str | None
     records: tuple[DomainRecord, ...]
+    domain_types: Mapping[str, tuple[str, ...]] | None = None
+    """The types of domain that its capabilities offer, by architecture."""
+    version: int | None = None
+    """The daemon's: 9002001 is 9.2.1."""
 
     @property
     def answers(self) -> bool:
@@ -66,4 +71,12 @@ def libvirt_of(bundle: Bundle) -> Libvirt:
     answer = bundle.libvirt
     if answer.not_asked is not None:
         raise NotObserved(f"libvirt at {answer.uri} could not be asked: {answer.not_asked}")
-    return Libvirt(is_expected=True, uri=answer.uri, means=answer.means, refusal=answer.refusal, records=answer.domains)
+    return Libvirt(
+        is_expected=True,
+        uri=answer.uri,
+        means=answer.means,
+        refusal=answer.refusal,
+        records=answer.domains,
+        domain_types=answer.domain_types,
+        version=answer.version,
+    )

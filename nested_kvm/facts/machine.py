@@ -14,10 +14,12 @@ from nested_kvm.facts.hypervisors import Hypervisors, hypervisors_of
 from nested_kvm.facts.identity import Identity, identity_of
 from nested_kvm.facts.kernel_log import KernelLog, kernel_log_of
 from nested_kvm.facts.kernel_modules import KernelModules, kernel_modules_of
+from nested_kvm.facts.kvm_access import KvmAccess, kvm_access_of
 from nested_kvm.facts.kvm_device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm_module import KvmModule, kvm_module_of
 from nested_kvm.facts.l2_boot import L2Boot, l2_boot_of
 from nested_kvm.facts.libvirt import Libvirt, libvirt_of
+from nested_kvm.facts.libvirt_capabilities import LibvirtCapabilities, libvirt_capabilities_of
 from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations, mitigations_of
 from nested_kvm.facts.nested_activity import NestedActivity, activity_in_domain, activity_in_guest, activity_in_process
@@ -25,6 +27,7 @@ from nested_kvm.facts.nested_lines import NestedLines, nested_lines_of
 from nested_kvm.facts.nesting import Nesting, nesting_of
 from nested_kvm.facts.next_cmdline import NextCmdline, next_cmdline_of
 from nested_kvm.facts.persistence import CMDLINE, modprobe_configuration_of, next_load_of
+from nested_kvm.facts.saved_states import SavedStates, saved_states_of
 from nested_kvm.facts.vm_holders import VmHolders, vm_holders_of
 from nested_kvm.facts.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
 from nested_kvm.facts.vmm_process import VmmProcesses, vmm_processes_of
@@ -90,6 +93,11 @@ class Machine:
         return kvm_device_of(self.bundle)
 
     @cached_property
+    def kvm_access(self) -> KvmAccess:
+        """Whether the account that will run VMs on it may open that."""
+        return kvm_access_of(self.bundle, self.kvm_device)
+
+    @cached_property
     def next_load(self) -> NextLoad:
         """What the next load of its KVM module will do."""
         if architecture_of(self.architecture) is ARM64:
@@ -152,6 +160,11 @@ class Machine:
         return libvirt_of(self.bundle)
 
     @cached_property
+    def libvirt_capabilities(self) -> LibvirtCapabilities:
+        """Whether its libvirt knows that KVM guests can be given the flag."""
+        return libvirt_capabilities_of(self.bundle, self.libvirt, self.cpu)
+
+    @cached_property
     def vmm_processes(self) -> VmmProcesses:
         """Its VMM processes."""
         return vmm_processes_of(self.bundle)
@@ -174,6 +187,12 @@ class Machine:
         if self.target.libvirt is None:
             return domain_of_process(self.vmm_processes.named(name), self._vm_holders)
         return domain_of(self.libvirt.record(name))
+
+    def saved_states(self, domain: str) -> SavedStates:
+        """What is saved of that domain; nothing where no libvirt saves it."""
+        if self.target.libvirt is None:
+            return SavedStates(())
+        return saved_states_of(self.libvirt.record(domain))
 
     def nested_activity(self, domain: str | None) -> NestedActivity:
         """Whether an L2 runs in that domain of its libvirt; with None, in this machine itself."""

@@ -116,7 +116,8 @@ def _targets(file: InventoryFile) -> Iterator[Target]:
 
 def _host(name: str, section: HostSection, policy: Policy) -> Target:
     libvirt = None if section.libvirt == NO_LIBVIRT or section.level is TargetLevel.L1 else section.libvirt
-    return Target(name, section.level, Address.parse(section.address or name), policy, libvirt=libvirt)
+    address = Address.parse(section.address or name)
+    return Target(name, section.level, address, policy, libvirt=libvirt, account=section.account, group=section.group)
 
 
 def _guest(name: str, section: GuestSection, host: str, policy: Policy) -> Target:
@@ -128,6 +129,7 @@ def _guest(name: str, section: GuestSection, host: str, policy: Policy) -> Targe
         host=host,
         domain=section.domain or name,
         via_host=section.via is not None,
+        account=section.account,
     )
 
 

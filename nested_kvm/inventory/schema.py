@@ -2,9 +2,9 @@
 
 import re
 import unicodedata
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from nested_kvm.errors import InventoryError
 from nested_kvm.inventory.address import Address
@@ -12,6 +12,7 @@ from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.policy import Nested, Persistence, Undeclared
 
 NO_LIBVIRT = "none"
+_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,255}")
 _LIBVIRT_URI = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9]+)?://[^\s]*")
 
 
@@ -37,6 +38,12 @@ def _libvirt_uri(text: str) -> str:
     return text
 
 
+def _account(text: str) -> str:
+    if not _ACCOUNT.fullmatch(text):
+        raise ValueError(f"{text!r} is no account's name")
+    return text
+
+
 Name = Annotated[str, AfterValidator(_name)]
 
 
@@ -58,6 +65,7 @@ class GuestSection(PolicySection):
     domain: Name | None = None
     address: Annotated[str, AfterValidator(_address)] | None = None
     via: Literal["host"] | None = None
+    account: Annotated[str, AfterValidator(_account)] | None = None
 
 
 class HostSection(PolicySection):
@@ -66,6 +74,15 @@ class HostSection(PolicySection):
     address: Annotated[str, AfterValidator(_address)] | None = None
     level: TargetLevel = TargetLevel.L0
     libvirt: Annotated[str, AfterValidator(_libvirt_uri)] = "qemu:///system"
+    group: Name | None = None
+    account: Annotated[str, AfterValidator(_account)] | None = None
+
+    @model_validator(mode="after")
+    def _account_is_a_guests(self) -> Self:
+        if self.account is not None and self.level is TargetLevel.L0:
+            raise ValueError("`account` speaks of a guest: give it to one, or say `level: L1`")
+        return self
+
     guests: dict[Name, GuestSection] = Field(default_factory=dict)
 
 

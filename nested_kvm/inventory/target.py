@@ -34,6 +34,10 @@ class Target:
     """Reached through the L0's own connection."""
     libvirt: str | None = None
     """The libvirt URI to ask on an L0; None: there is no libvirt."""
+    account: str | None = None
+    """Who will run the L2s in this guest; None: libvirt's account, or who is logged in."""
+    group: str | None = None
+    """The hosts of one group are to agree: guests may migrate between them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ command that verifies it.
 from typing import Final
 
 from nested_kvm.cause import Cause
-from nested_kvm.remediation import domain, host
+from nested_kvm.remediation import domain, guest, host
 from nested_kvm.remediation.domain import Remedy
 from nested_kvm.remediation.elsewhere import remedy_elsewhere
 from nested_kvm.subject import Subject
@@ -42,12 +42,16 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.CONTRADICTED_LINE: host.look_at_lines,
     Cause.LOAD_BLOCKED: host.look_at_lines,
     Cause.MITIGATION_MISSING: host.update_kernel,
+    Cause.SAVED_STATE_HAS_OLD_CPU: domain.let_go_of_saved_states,
     Cause.FLAG_NOT_GUARANTEED: domain.edit_domain,
     Cause.WRONG_GUEST: domain.compare_uuids,
     Cause.L2_RUNNING: domain.end_l2,
+    Cause.HOSTS_DIFFER: host.compare_hosts,
     Cause.UNDIAGNOSED: domain.look_deeper,
     Cause.SHUTDOWN_SAVES_GUESTS: host.shut_guests_down,
+    Cause.DEV_KVM_NOT_PERMITTED: guest.let_account_in,
     Cause.NO_HYPERVISOR_INSTALLED: host.install_hypervisor,
+    Cause.LIBVIRT_CAPABILITIES_STALE: host.forget_capabilities,
     Cause.LIBVIRT_UNREACHABLE: host.start_libvirt,
     Cause.DOMAIN_EMULATED: domain.run_under_kvm,
     Cause.FEATURE_DISABLED: domain.edit_domain,

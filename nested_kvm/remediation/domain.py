@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from nested_kvm.cause import Cause
+from nested_kvm.errors import ObservationError
 from nested_kvm.remediation.places import domain_name, flag_of
 from nested_kvm.subject import Subject
 from nested_kvm.verdict import Finding
@@ -45,6 +46,33 @@ def power_cycle(subject: Subject, _finding: Finding) -> list[str]:
     """Start the domain anew."""
     domain = shlex.quote(domain_name(subject))
     return [f"virsh shutdown {domain}", f"virsh start {domain}", f"virsh dumpxml {domain} | grep -A3 '<cpu'"]
+
+
+def let_go_of_saved_states(subject: Subject, finding: Finding) -> list[str]:
+    """Bring a managed save back and shut it down from inside, so that nothing is lost; delete the snapshots."""
+    domain, flag = shlex.quote(domain_name(subject)), flag_of(subject)
+    lines = []
+    if any(item.source.startswith("virsh managedsave-dumpxml ") for item in finding.evidence):
+        lines += [
+            f"virsh start {domain}  # brings it back with its old CPU; managedsave-remove would lose its memory",
+            f"virsh shutdown {domain}  # wait until it is off",
+            f"virsh start {domain}",
+        ]
+    if any(item.source.startswith("virsh snapshot-dumpxml ") for item in finding.evidence):
+        lines += [f"virsh snapshot-list --active {domain}  # after a revert to one: virsh shutdown, virsh start"]
+        lines += [f"virsh snapshot-delete {domain} --snapshotname={name}" for name in _old_snapshots(subject)]
+    verify = f"virsh dumpxml {domain} | grep -A3 '<cpu'  # then, inside the guest: grep -cw {flag} /proc/cpuinfo"
+    return [*lines, verify]
+
+
+def _old_snapshots(subject: Subject) -> list[str]:
+    """The names of those that lack the flag, quoted; a name that no line can show is left to the list."""
+    try:
+        lacking = subject.machine.saved_states(subject.domain or "").lacking(subject.machine.cpu.require_vendor())
+    except ObservationError:
+        return []
+    names = (each.snapshot for each in lacking if each.snapshot is not None)
+    return [shlex.quote(name) for name in names if name.isprintable()]
 
 
 def run_under_kvm(subject: Subject, _finding: Finding) -> list[str]:

@@ -4,6 +4,7 @@ import re
 import shlex
 from typing import Final
 
+from nested_kvm.facts.libvirts_memory import DIRECTORY
 from nested_kvm.facts.modprobe_cmdline import PATH as CMDLINE
 from nested_kvm.remediation.places import flag_of, is_built_in, module_of, reload_now, show_nested, shut_down_first
 from nested_kvm.subject import Subject
@@ -185,6 +186,31 @@ def ask_both_kernels(subject: Subject, _finding: Finding) -> list[str]:
         f"grep . /sys/module/{module_of(subject)}/parameters/*  # on both: what is switched off",
         "# give the guest host-passthrough, update its kernel and its host's, shut it down and start it; then verify:",
         "qemu-system-x86_64 -accel kvm -cpu host -m 16 -display none -monitor stdio  # info status: running; quit",
+    ]
+
+
+def forget_capabilities(subject: Subject, finding: Finding) -> list[str]:
+    """Have libvirt ask QEMU anew. Its guests run on meanwhile."""
+    remembered = [item.source for item in finding.evidence if item.source.startswith("/")]
+    look = [] if remembered else ["ls -l /dev/kvm  # the account that libvirt runs QEMU as must be able to open it"]
+    return [
+        *look,
+        *(f"rm -f {shlex.quote(path)}" for path in remembered),
+        "systemctl try-restart libvirtd.service virtqemud.service  # guests run on",
+        "virsh domcapabilities --virttype kvm | grep \"'host-passthrough'\"  # has libvirt ask QEMU anew",
+        f"sed -n \"/<hostCPU type='kvm'/,/hostCPU>/p\" {DIRECTORY}/*.xml | grep \"'{flag_of(subject)}'\"",
+    ]
+
+
+def compare_hosts(subject: Subject, _finding: Finding) -> list[str]:
+    """Show on each host what is to be the same; what cannot be, such as the CPU's vendor, takes another group."""
+    module = module_of(subject)
+    return [
+        "# on each host of the group; what differs is to be made the same:",
+        f"grep -m1 vendor_id /proc/cpuinfo; modprobe --show-depends {module} | tail -n 1",
+        f"grep -H . /sys/module/{module}/parameters/*",
+        "grep -n '^options kvm' /etc/modprobe.d/*.conf  # after a change: reload the module with every guest off",
+        "# CPUs of two vendors cannot agree: give such hosts another `group` in the inventory",
     ]
 
 

@@ -37,7 +37,7 @@ ERRORS = {
 
 ASKED = ("test_every_vcpu_shows_the_flag_as_the_policy_says", "test_it_is_the_guest_that_the_inventory_names")
 """What is asked of a guest in both polarities."""
-ASKED_OF_REQUIRED = dict.fromkeys(("L1-HYP-01", "L1-KVM-01", "L1-NST-01"), "notapplicable")
+ASKED_OF_REQUIRED = dict.fromkeys(("L1-HYP-01", "L1-KVM-01", "L1-KVM-02", "L1-NST-01"), "notapplicable")
 
 
 @pytest.fixture(scope="module")

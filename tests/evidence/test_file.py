@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nested_kvm.errors import EvidenceUnusable, UsageError
-from nested_kvm.evidence.bundle import Bundle, DomainRecord, Failure, LibvirtAnswer
+from nested_kvm.evidence.bundle import Bundle, DomainRecord, Failure, LibvirtAnswer, SavedState
 from nested_kvm.evidence.file import read_bundle, read_bundles, write_bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.address import Address
@@ -26,6 +26,8 @@ _target = Target(
     domain="ci 1",
     via_host=True,
     libvirt="qemu:///session",
+    account="dev",
+    group="amd",
 )
 _bundle = Bundle(
     _target,
@@ -36,7 +38,15 @@ _bundle = Bundle(
         for each in (Reading("/x", Status.OK, "ä\n\0", link="y"), Reading("id -u", Status.FAILED, "", 1))
     },
     "dmesg",
-    LibvirtAnswer("qemu:///system", "virsh", domains=(DomainRecord("d", "u", "running", True, None, "<domain/>"),)),  # noqa: FBT003
+    LibvirtAnswer(
+        "qemu:///system",
+        "virsh",
+        domains=(
+            DomainRecord(
+                "d", "u", "running", is_persistent=True, inactive_xml="<domain/>", saved_states=(SavedState("s"),)
+            ),
+        ),
+    ),
 )
 _text = st.text(max_size=30)
 

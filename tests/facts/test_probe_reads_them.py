@@ -6,12 +6,27 @@ from pathlib import Path
 from nested_kvm.evidence.probe import probe_script
 from nested_kvm.facts.host_shutdown import QEMU_CONF, UNIT, UNIT_FILES
 from nested_kvm.facts.hypervisors import SOURCE
+from nested_kvm.facts.kvm_access import GETFACL
+from nested_kvm.facts.libvirts_memory import DIRECTORY as LIBVIRTS_MEMORY
 from nested_kvm.facts.mitigations import DIRECTORY, FROM_GUESTS
 from nested_kvm.facts.next_cmdline import ENTRIES, GRUB, GRUB_D, GRUBENV, KERNEL_INSTALL
 
 PROBE = probe_script()
+OF_ACCOUNTS = [GETFACL, "id", "id libvirt-qemu", "id qemu", "/proc/sys/kernel/version", LIBVIRTS_MEMORY]
 VULNERABILITIES = [f"{DIRECTORY}/{name}" for name in FROM_GUESTS]
-NEEDED = {UNIT, *UNIT_FILES, QEMU_CONF, SOURCE, GRUB, GRUB_D, KERNEL_INSTALL, ENTRIES, GRUBENV, *VULNERABILITIES}
+NEEDED = {
+    UNIT,
+    *UNIT_FILES,
+    QEMU_CONF,
+    SOURCE,
+    GRUB,
+    GRUB_D,
+    KERNEL_INSTALL,
+    ENTRIES,
+    GRUBENV,
+    *VULNERABILITIES,
+    *OF_ACCOUNTS,
+}
 
 
 def answer(script: str, *arguments: str) -> str:

@@ -35,9 +35,9 @@ def test_every_key_has_its_default_and_the_nearest_word_counts(file: Path) -> No
             persistence: explicit
             guests:
               ci-1: {nested: required, address: ssh://root@192.168.122.11, via: host}
-              web: {domain: web-3}
-          kvm-b: {address: "ssh://root@b:22", libvirt: none, nested: required}
-          vm: {level: L1}
+              web: {domain: web-3, account: dev}
+          kvm-b: {address: "ssh://root@b:22", libvirt: none, nested: required, group: amd}
+          vm: {level: L1, account: ci@example.net}
         """,
     )
     assert [target.name for target in inventory] == ["kvm-a", "ci-1", "web", "kvm-b", "vm"]
@@ -47,6 +47,8 @@ def test_every_key_has_its_default_and_the_nearest_word_counts(file: Path) -> No
     assert (ci_1.level, ci_1.host, ci_1.domain, ci_1.via_host) == (TargetLevel.L1, "kvm-a", "ci-1", True)
     assert (web.address, web.domain, web.policy.nested) == (None, "web-3", Nested.FORBIDDEN)
     assert (kvm_a.libvirt, kvm_b.libvirt, vm.libvirt) == ("qemu:///system", None, None)
+    assert [target.account for target in inventory] == [None, None, "dev", None, "ci@example.net"]
+    assert [target.group for target in inventory] == [None, None, None, "amd", None]
     assert kvm_a.address is not None
     assert (kvm_a.address.host, vm.level) == ("kvm-a", TargetLevel.L1)
 
@@ -79,6 +81,15 @@ def test_every_key_has_its_default_and_the_nearest_word_counts(file: Path) -> No
         ("hosts:\n\ta: {}\n", 2, "", "tab|\\\\t"),
         ("hosts: {a: {}\n", 2, "", "expected"),
         ("hosts: *x\n", 1, "", "alias"),
+        (
+            "hosts:\n  a:\n    guests:\n      g:\n        account: -rm\n",
+            5,
+            "hosts.a.guests.g.account",
+            "no account's name",
+        ),
+        ("hosts:\n  a:\n    guests:\n      g: {group: x}\n", 4, "hosts.a.guests.g.group", "unknown key"),
+        ("hosts:\n  a:\n    account: dev\n", 2, "hosts.a", "speaks of a guest"),
+        ("hosts:\n  a:\n    group: ''\n", 3, "hosts.a.group", "visible character"),
         ("hosts:\n  a: {level: L2}\n", 2, "hosts.a.level", "'L0' or 'L1'"),
     ],
 )

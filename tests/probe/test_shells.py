@@ -11,7 +11,7 @@ from nested_kvm.evidence.reading import Reading, Status
 from tests.probe.probing import NOBODY, Probing, each_shell
 from tests.support.needs import program
 
-_CHANGING = ("dmesg", "/sys/module/")
+_CHANGING = ("dmesg", "/sys/module/", "id")
 _KMOD = ("modprobe ", "modinfo ")
 
 

@@ -30,6 +30,15 @@ def test_both_ways_give_the_same_looks(readings: dict[str, Reading]) -> None:
     assert [each.vcpu_statistics for each in by_virsh.domains] == [({},)]
 
 
+@pytest.mark.needs("libvirt-python", "virsh")
+def test_both_ways_tell_the_same_capabilities(readings: dict[str, Reading]) -> None:
+    by_rpc, by_virsh = ask_libvirt(URI), answer_of_virsh(readings, URI)
+    assert by_virsh is not None
+    assert by_rpc.domain_types == by_virsh.domain_types == {"i686": ("test",)}
+    assert by_rpc.version is not None
+    assert by_rpc.version == by_virsh.version
+
+
 @pytest.mark.needs("virsh")
 def test_virshs_second_look_follows_its_first(readings: dict[str, Reading]) -> None:
     first = "Domain: 'test'\n  vcpu.current=2\n  vcpu.0.nested_run.sum=7"

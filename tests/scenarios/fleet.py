@@ -24,6 +24,12 @@ from tests.scenarios.scenario import RECORDED, DomainCase, Inside, Scenario, sce
 ROOT = Path(__file__).parents[2]
 URI = "qemu:///system"
 _VIRSH = f"virsh -r -c {URI}"
+UNREADABLE = "unreadable"
+_CAPABILITIES = (
+    "<capabilities><host><cpu><arch>x86_64</arch></cpu></host><guest><os_type>hvm</os_type><arch name='x86_64'>"
+    "<emulator>/usr/bin/qemu-system-x86_64</emulator><domain type='qemu'/><domain type='kvm'/></arch></guest>"
+    "</capabilities>"
+)
 _OBSERVED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -135,14 +141,39 @@ def bundle(target: Target, scenario: Scenario) -> Bundle:
 
 def _domains(scenario: Scenario) -> dict[str, Reading]:
     uuids = {name: _uuid(name, domain) for name, domain in scenario.domains.items()}
-    texts = {f"{_VIRSH} list --all --uuid": "\n".join(uuids.values())}
+    texts = {
+        f"{_VIRSH} list --all --uuid": "\n".join(uuids.values()),
+        f"{_VIRSH} version --daemon": "Running hypervisor: QEMU 7.2.22\nRunning against daemon: 9.0.0",
+        f"{_VIRSH} capabilities": _CAPABILITIES,
+    }
     for name, domain in scenario.domains.items():
         uuid = uuids[name]
         texts[f"{_VIRSH} dominfo {uuid}"] = _dominfo(name, domain)
         texts[f"{_VIRSH} dumpxml --inactive {uuid}"] = _xml(name, uuid, domain, domain.inactive, domain_id=None)
         shown = (domain.inactive, None) if domain.live is None else (domain.live, 7)
         texts[f"{_VIRSH} dumpxml {uuid}"] = _xml(name, uuid, domain, shown[0], domain_id=shown[1])
-    return {source: Reading(source, Status.OK, text, 0) for source, text in texts.items()}
+        texts |= _saved(name, uuid, domain)
+    with_snapshot = [uuids[name] for name, domain in scenario.domains.items() if domain.snapshots]
+    texts[f"{_VIRSH} list --all --uuid --with-snapshot"] = "\n".join(with_snapshot)
+    return {source: _answered(source, text) for source, text in texts.items()}
+
+
+def _saved(name: str, uuid: str, domain: DomainCase) -> dict[str, str]:
+    found = {f"{_VIRSH} snapshot-list --active --name {uuid}": "\n".join(domain.snapshots)}
+    if domain.managed_save is not None:
+        found[f"{_VIRSH} managedsave-dumpxml {uuid}"] = _xml(name, uuid, domain, domain.managed_save, domain_id=None)
+    for snapshot, given in domain.snapshots.items():
+        xml = _xml(name, uuid, domain, given, domain_id=None)
+        if xml.startswith("<domain "):
+            xml = f"<domainsnapshot><state>running</state><memory snapshot='internal'/>{xml}</domainsnapshot>"
+        found[f"{_VIRSH} snapshot-dumpxml {uuid} --snapshotname={snapshot}"] = xml
+    return found
+
+
+def _answered(source: str, text: str) -> Reading:
+    if text == UNREADABLE:
+        return Reading(source, Status.FAILED, "error: operation forbidden: read only access prevents it", 1)
+    return Reading(source, Status.OK, text, 0)
 
 
 def _uuid(name: str, domain: DomainCase) -> str:
@@ -152,11 +183,12 @@ def _uuid(name: str, domain: DomainCase) -> str:
 def _dominfo(name: str, domain: DomainCase) -> str:
     state = domain.state or ("shut off" if domain.live is None else "running")
     persistent = "yes" if domain.persistent else "no"
-    return f"Name:           {name}\nState:          {state}\nPersistent:     {persistent}\nManaged save:   no"
+    saved = "no" if domain.managed_save is None else "yes"
+    return f"Name:           {name}\nState:          {state}\nPersistent:     {persistent}\nManaged save:   {saved}"
 
 
 def _xml(name: str, uuid: str, domain: DomainCase, given: str, *, domain_id: int | None) -> str:
-    if given.startswith(("<domain", "<!DOCTYPE", "<?xml")):
+    if given == UNREADABLE or given.startswith(("<domain", "<!DOCTYPE", "<?xml")):
         return given
     if given.endswith(".xml"):
         text = (RECORDED / given).read_text()

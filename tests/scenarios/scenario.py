@@ -76,8 +76,14 @@ class DomainCase(_Part):
     live: str | None = None
     state: str | None = None
     persistent: bool = True
+    managed_save: str | None = None
+    """What it holds, as `inactive` has it; `unreadable`: what libvirt refuses."""
+    snapshots: dict[str, str] = Field(default_factory=dict)
+    """Likewise, by name; a whole `<domainsnapshot>` is taken as it is."""
     expect: list[str] = Field(min_length=3, max_length=len(DOMAIN_CONTROLS))
     """The outcomes of DOM-CPU-01, -02, -03 and -05; the last is a pass where it is left out."""
+    saved: str | None = None
+    """The outcome of DOM-CPU-04; left out it is a pass, or why DOM-CPU-01 or -02 do not judge either."""
     says: dict[str, str] = Field(default_factory=dict)
     uuid: str | None = None
     inside: Inside | None = None
@@ -85,7 +91,10 @@ class DomainCase(_Part):
 
     def expected(self) -> dict[str, str]:
         outcomes = [*self.expect, "pass"][: len(DOMAIN_CONTROLS)]
-        return dict(zip(DOMAIN_CONTROLS, outcomes, strict=True)) | (self.inside.expected() if self.inside else {})
+        unjudged = [word for word in self.expect[:2] if word in {"notapplicable", "error", "informational"}]
+        own = dict(zip(DOMAIN_CONTROLS, outcomes, strict=True))
+        own["DOM-CPU-04"] = self.saved or next(iter(unjudged), "pass")
+        return own | (self.inside.expected() if self.inside else {})
 
     def messages(self) -> dict[str, str]:
         return self.says | (self.inside.says if self.inside else {})
@@ -180,7 +189,8 @@ def base(name: str) -> Base:
 @cache
 def scenarios() -> dict[str, Scenario]:
     """Every scenario by its name, which is its file's."""
-    files = sorted(path for folder in ("l0", "domains", "l1", "pairs") for path in (HERE / folder).glob("*.yaml"))
+    folders = ("l0", "domains", "l1", "pairs", "groups")
+    files = sorted(path for folder in folders for path in (HERE / folder).glob("*.yaml"))
     return {path.stem: Scenario.model_validate(read_yaml(path)) for path in files}
 
 

@@ -2,12 +2,13 @@
 # The probe: prints every raw reading of one machine in one framed answer. Read-only: it writes no file,
 # starts nothing that stays, asks nothing. POSIX sh only; runs in dash, bash, ksh and busybox.
 #
-#   python -m nested_kvm.evidence.probe | sh -s -- [NONCE [SECONDS [VIRSH [URI]]]]
+#   python -m nested_kvm.evidence.probe | sh -s -- [NONCE [SECONDS [VIRSH [URI [ACCOUNT]]]]]
 #
 #   NONCE    marks the frames, so that no file's content can pass for one (default: a random one)
 #   SECONDS  after which a single command is killed (default 10)
 #   VIRSH    always | fallback | never: ask virsh too; fallback: only where libvirt's RPC has no way in
 #   URI      libvirt's, for virsh (default qemu:///system)
+#   ACCOUNT  that will run VMs here, where the inventory names one
 
 export LC_ALL=C
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin

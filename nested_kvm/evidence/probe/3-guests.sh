@@ -88,22 +88,60 @@ twice() {
     esac
 }
 
+# Prints what virsh lists, and keeps the uuids in it.
+list_domains() {
+    uuids=
+    begin "virsh -r -c $uri list --all --uuid${1:+ $1}"
+    if ! found virsh; then end missing; return 1; fi
+    answer=$(limited virsh -r -c "$uri" list --all --uuid "$@" </dev/null 2>&1)
+    status=$?
+    printf '%s\n' "$answer"
+    end "exit $status"
+    for uuid in $answer; do
+        case $uuid in *[!0-9a-fA-F-]*) ;; ????????-????-????-????-????????????) uuids="$uuids $uuid" ;; esac
+    done
+    return "$status"
+}
+
 domains() {
     uri=$1
-    begin "virsh -r -c $uri list --all --uuid"
-    if ! found virsh; then end missing; return; fi
-    uuids=$(limited virsh -r -c "$uri" list --all --uuid </dev/null 2>&1)
-    status=$?
-    printf '%s\n' "$uuids"
-    end "exit $status"
-    if [ "$status" -ne 0 ]; then return; fi
+    if ! list_domains; then return; fi
     for uuid in $uuids; do
-        case $uuid in *[!0-9a-fA-F-]*) continue ;; ????????-????-????-????-????????????) ;; *) continue ;; esac
         run virsh -r -c "$uri" dominfo "$uuid"
         run virsh -r -c "$uri" dumpxml --inactive "$uuid"
         run virsh -r -c "$uri" dumpxml "$uuid"
     done
     twice domain_statistics
+    run virsh -r -c "$uri" version --daemon
+    run virsh -r -c "$uri" capabilities
+    managed_saves
+    snapshots
+}
+
+managed_saves() {
+    if ! list_domains --with-managed-save; then return; fi
+    for uuid in $uuids; do run virsh -r -c "$uri" managedsave-dumpxml "$uuid"; done
+}
+
+# The snapshots with memory, of one domain 50 and of all 100.
+snapshots() {
+    left=100
+    if ! list_domains --with-snapshot; then return; fi
+    for uuid in $uuids; do
+        begin "virsh -r -c $uri snapshot-list --active --name $uuid"
+        listed=$(limited virsh -r -c "$uri" snapshot-list --active --name "$uuid" </dev/null 2>&1)
+        status=$?
+        printf '%s\n' "$listed"
+        end "exit $status"
+        if [ "$status" -ne 0 ] || [ "$left" -eq 0 ]; then continue; fi
+        if [ "$left" -lt 50 ]; then chosen=$(printf '%s\n' "$listed" | head -n "$left")
+        else chosen=$(printf '%s\n' "$listed" | head -n 50)
+        fi
+        printf '%s\n' "$chosen" | while IFS= read -r name; do
+            if [ -n "$name" ]; then run virsh -r -c "$uri" snapshot-dumpxml "$uuid" "--snapshotname=$name"; fi
+        done
+        left=$((left - $(printf '%s\n' "$chosen" | grep -c .)))
+    done
 }
 
 libvirt() {

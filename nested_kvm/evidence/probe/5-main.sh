@@ -5,7 +5,7 @@ main() {
     choose_limiter
     run uname -m
     run id -u
-    file /proc/sys/kernel/osrelease /proc/cmdline /etc/os-release
+    file /proc/sys/kernel/osrelease /proc/sys/kernel/version /proc/cmdline /etc/os-release
     cpu
     modules
     node /dev/kvm
@@ -15,6 +15,8 @@ main() {
     boot
     monitors
     shutdown
+    libvirts_memory
+    accounts "${5:-}"
     matching 'kvm|svm|vmx|vboxdrv|vmmon' dmesg
     vmms
     vm_holders

@@ -1,0 +1,38 @@
+"""What libvirt's capabilities offer, as far as a read-only connection may ask: the types of domain."""
+
+import re
+from typing import Final
+from xml.etree.ElementTree import ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+SECONDS: Final = 10.0
+"""How long libvirt may take: where what it remembers of QEMU is outdated, it asks each QEMU anew."""
+_DAEMON: Final = re.compile(r"daemon: (\d+)\.(\d+)\.(\d+)")
+
+
+def domain_types_of(capabilities: str) -> dict[str, tuple[str, ...]] | None:
+    """The types of domain for full virtualization by architecture; None where it is not libvirt's XML."""
+    try:
+        root = fromstring(capabilities, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError):
+        return None
+    if root.tag != "capabilities":
+        return None
+    found: dict[str, tuple[str, ...]] = {}
+    for guest in root.findall("guest"):
+        architecture = guest.find("arch")
+        if guest.findtext("os_type") == "hvm" and architecture is not None:
+            name, types = (
+                architecture.get("name", ""),
+                (each.get("type", "") for each in architecture.findall("domain")),
+            )
+            found[name] = (*found.get(name, ()), *types)
+    return found
+
+
+def version_of_virsh(text: str) -> int | None:
+    """The daemon's version in what `virsh version --daemon` prints, as libvirt counts."""
+    numbers = _DAEMON.search(text)
+    return None if numbers is None else int(numbers[1]) * 1_000_000 + int(numbers[2]) * 1_000 + int(numbers[3])

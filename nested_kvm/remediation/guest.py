@@ -1,0 +1,35 @@
+"""What mends a guest seen from inside."""
+
+import shlex
+
+from nested_kvm.errors import ObservationError
+from nested_kvm.remediation import host
+from nested_kvm.subject import Subject
+from nested_kvm.verdict import Finding
+
+
+def _account(subject: Subject) -> str:
+    try:
+        account = subject.machine.kvm_access.account
+    except ObservationError:
+        account = None
+    return "ACCOUNT" if account is None else account.name
+
+
+def _is_roots_group(subject: Subject) -> bool:
+    try:
+        return subject.machine.kvm_device.group == 0
+    except ObservationError:
+        return False
+
+
+def let_account_in(subject: Subject, finding: Finding) -> list[str]:
+    """Add the account to the device's group; where that is root's, give the device the group of udev's own rule."""
+    name = shlex.quote(_account(subject))
+    regroup = host.close_device(subject, finding) if _is_roots_group(subject) else []
+    return [
+        *regroup,
+        f'usermod -aG "$(stat -c %G /dev/kvm)" {name}',
+        f"# its running programs keep their groups: log {name} in anew, restart its services",
+        f"su -s /bin/sh -c 'test -r /dev/kvm && test -w /dev/kvm && echo may' {name}",
+    ]
