@@ -19,7 +19,7 @@ LAYERS = (
     {"options", "catalogue", "reporting"},
     {"audit", "items"},
     {"session"},
-    {"fixtures", "plugin"},
+    {"fixtures", "plugin", "html_hooks"},
 )
 LINES = 250
 
