@@ -77,6 +77,8 @@ addEventListener("DOMContentLoaded", () => {
     const link = event.target.closest?.("#results-table tbody a");
     if (link) setTimeout(openTarget);
   }, true);
+  for (const empty of all("#environment ul:empty")) empty.remove(); // pytest-html closes its lists by opening another
+
   const sayOrder = () => {
     for (const head of all("#results-table .sortable")) {
       const order = head.classList.contains("asc") ? "ascending" : head.classList.contains("desc") ? "descending" : "none";
