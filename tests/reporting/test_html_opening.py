@@ -5,65 +5,37 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from nested_kvm.cause import Cause
 from nested_kvm.control import Severity
-from nested_kvm.drift import Drift, DriftSummary, PastFinding
+from nested_kvm.drift import DriftSummary, PastFinding
 from nested_kvm.html_hooks import HtmlReport
-from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.policy import Nested, Policy
 from nested_kvm.reporting.html.fleet_map import fleet_maps
 from nested_kvm.reporting.html.opening import opening
 from nested_kvm.reporting.html.page import completed
-from nested_kvm.reporting.html.summary import Scope, policies_of, score
+from nested_kvm.reporting.html.summary import score
 from nested_kvm.reporting.html.table import ROWS
 from nested_kvm.reporting.html.trend import RUNS, trend
 from nested_kvm.reporting.json_results import results_json
 from nested_kvm.reporting.pytest_report import RESULT
-from nested_kvm.results import Result, Run, TargetResult
+from nested_kvm.results import Result, Run
 from nested_kvm.session import AuditSession
-from nested_kvm.verdict import Evidence, Outcome
+from nested_kvm.verdict import Outcome
 from nested_kvm.waiver import Waiver, WaiverState, WaiverUse
 from tests.support.html_report import elements
+from tests.support.made_runs import ERROR, FAIL, PASS, STARTED, WAIVER, run_of, run_with_everything, scope
 
 MARKUP = "<img src=x onerror=alert(1)>"
-STARTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
-FAIL = Result(
-    "L0-KVM-04",
-    "kvm-a",
-    "kvm-a",
-    Outcome.FAIL,
-    Severity.HIGH,
-    "The running KVM module offers nested virtualization.",
-    "kvm_amd runs with nested=0",
-    Cause.NESTED_OFF,
-    (Evidence("/sys/module/kvm_amd/parameters/nested", "0"),),
-    ("modprobe -r kvm_amd && modprobe kvm_amd",),
-)
-PASS = replace(FAIL, control="L0-KVM-01", outcome=Outcome.PASS, cause=None, evidence=(), remediation=())
-ERROR = replace(PASS, control="L0-KVM-02", outcome=Outcome.ERROR, message="permission denied")
-WAIVER = Waiver("L0-*", "kvm-*", None, "mended in the next window", "Grace", date(2026, 4, 30), "waivers.yaml:3")
-TARGETS = [
-    TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None),
-    TargetResult("ci-1", TargetLevel.L1, "kvm-a", "ssh://ci-1", observed=True, error=None),
-]
-
-
-def run_of(*results: Result, status: int = 0, started: datetime = STARTED, **more: Any) -> Run:
-    made = Run("an id", started, "1.2.3", "fleet.yaml", results=list(results), targets=TARGETS, **more)
-    made.finished, made.exit_status = started + timedelta(seconds=75), status
-    return made
 
 
 def text_of(run: Run, folder: Path | None = None, *policies: Policy, gate: bool = False) -> str:
-    scope = Scope(policies_of(policies or [Policy()]), Severity.LOW, gate)
-    return " ".join(" ".join(elements(opening(run, scope, folder)).texts).split())
+    return " ".join(" ".join(elements(opening(run, scope(*policies, gate=gate), folder)).texts).split())
 
 
 @pytest.mark.parametrize(
@@ -111,26 +83,24 @@ def test_what_could_not_be_looked_at_is_no_finding() -> None:
 
 
 def test_a_waived_finding_is_told_apart_with_its_end() -> None:
-    waived = replace(FAIL, waiver=WAIVER)
-    uses = [
-        WaiverUse(WAIVER, WaiverState.USED, 1),
-        WaiverUse(replace(WAIVER, expires=None), WaiverState.MATCHES_NOTHING),
-    ]
-    said = text_of(run_of(PASS, waived, waivers=uses))
+    said = text_of(run_of(PASS, replace(FAIL, waiver=WAIVER)))
     assert "Findings None that nobody answers for." in said
     assert "1 waived" in said
-    assert "L0-* kvm-* 2026-04-30 used 1 mended in the next window Grace waivers.yaml:3" in said
-    assert "permanent stale matches nothing 0" in said
     assert said.index("kvm_amd runs with nested=0") > said.index("What they cover")
-    assert "waived until 2026-04-30" in said
+    assert "L0-KVM-04 kvm-a waived until 2026-04-30" in said
+
+
+def test_every_waiver_is_listed_with_what_came_of_it() -> None:
+    said = text_of(run_with_everything())
+    assert "L0-* kvm-* 2026-04-30 used 1 mended in the next window Grace waivers.yaml:3" in said
+    assert "DOM-CPU-02 kvm-* permanent stale matches nothing 0" in said
+    assert "L0-* kvm-* 2026-01-31 expired 2" in said
 
 
 def test_drift_is_shown_with_what_vanished() -> None:
-    past = PastFinding("L0-PER-01", "kvm-b", "kvm-b", Severity.CRITICAL, "a title", "nested=y is invalid")
-    drift = DriftSummary("old.json", "id", STARTED, new=1, fixed=[past], vanished=["kvm-z"])
-    said = text_of(run_of(PASS, replace(FAIL, drift=Drift.NEW), status=1, drift=drift))
+    said = text_of(run_with_everything())
     assert "old.json, 2026-03-01 12:00 UTC" in said
-    assert "1 new" in said
+    assert "1 new 1 persisting 1 fixed 1 gone" in said
     assert "1 target vanished" in said
     assert "critical L0-PER-01 kvm-b nested=y is invalid" in said
     assert "kvm-z" in said
@@ -203,7 +173,7 @@ def test_no_text_of_waivers_or_drift_is_markup() -> None:
     waived = replace(FAIL, target=MARKUP, subject=MARKUP, message=MARKUP, remediation=(MARKUP,), waiver=waiver)
     run = run_of(waived, waivers=[WaiverUse(waiver, WaiverState.USED, 1)], drift=drift)
     run.inventory = run.version = MARKUP
-    page = elements(opening(run, Scope(policies_of([]), Severity.LOW, gate=False), None))
+    page = elements(opening(run, scope(), None))
     assert "img" not in {tag for tag, _ in page.tags}
     assert "".join(page.texts).count(MARKUP) > 15
 
