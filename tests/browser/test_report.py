@@ -11,7 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from nested_kvm.reporting.html.opening import opening
 from tests.browser.conftest import HOSTS
 from tests.support.browser import Browser
-from tests.support.made_runs import run_with_everything, scope
+from tests.support.made_runs import PASS, run_of, run_with_everything, scope
 from tests.support.suite import SuiteRun
 
 pytestmark = pytest.mark.needs("chromium")
@@ -188,6 +188,15 @@ def test_new_findings_can_be_had_alone(browser: Browser, compared: Path) -> None
     browser.one(".search [name=new]").click()
     assert [element.text for element in browser.shown(".finding > summary .name")] == ["kvm-a"]
     assert browser.one("#shown").text == "1 of 3 findings"
+
+
+def test_without_findings_there_is_no_table(browser: Browser, compared: Path, tmp_path: Path) -> None:
+    before, _, rest = compared.read_text().partition("<main")
+    page = tmp_path / "report.html"
+    page.write_text(before + opening(run_of(PASS), scope(), None) + rest.partition("</main>")[2])
+    browser.open(page)
+    assert browser.one("#verdict").text == "Compliant"
+    assert not browser.shown("#results-table, .search fieldset")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -31,6 +31,7 @@ from nested_kvm.waiver import Waiver, WaiverState, WaiverUse
 from tests.support.html_report import elements
 from tests.support.made_runs import ERROR, FAIL, PASS, STARTED, WAIVER, run_of, run_with_everything, scope
 
+UNKNOWN = replace(PASS, outcome=Outcome.UNKNOWN)
 MARKUP = "<img src=x onerror=alert(1)>"
 
 
@@ -42,6 +43,7 @@ def text_of(run: Run, folder: Path | None = None, *policies: Policy, gate: bool 
     ("results", "status", "verdict"),
     [
         ([PASS], 0, "Compliant Every requirement that could be judged holds."),
+        ([PASS, UNKNOWN], 0, "Compliant Every requirement that could be judged holds; 1 could not be decided."),
         ([PASS, replace(FAIL, severity=Severity.LOW)], 0, "Compliant There are findings, but none is low or severer."),
         ([PASS, replace(FAIL, waiver=WAIVER)], 0, "Compliant Somebody answers for every finding."),
         ([PASS, FAIL], 1, "Not compliant 1 finding on 1 of 2 targets."),
@@ -69,6 +71,14 @@ def test_it_says_who_was_held_against_what_when_and_by_which_version() -> None:
     assert "nested-kvm-compliance 1.2.3, run an id" in said
     assert "fleet.yaml" in said
     assert "--gate" not in said
+
+
+def test_what_was_not_looked_at_is_counted_apart() -> None:
+    run = run_of(PASS)
+    host, guest = run.targets
+    refused = replace(host, name="kvm-b", observed=False, error="connection refused")
+    run.targets = [host, refused, replace(guest, address=None, observed=False)]
+    assert "2 hosts, 1 guest; 1 could not be looked at; 1 guest only from outside" in text_of(run)
 
 
 def test_a_gate_is_said() -> None:

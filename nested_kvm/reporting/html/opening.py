@@ -42,6 +42,7 @@ def _context(run: Run, scope: Scope, reports: Path | None) -> dict[str, Any]:
         "verdict": summary.verdict(run, scope),
         "score": summary.score(run),
         "severities": summary.severities(run),
+        "shown_severities": sorted({finding.severity for finding in run.ended(Outcome.FAIL)}, reverse=True),
         "outcomes": summary.outcomes(run),
         "looked_at": summary.targets(run),
         "policies": summary.policies(scope),

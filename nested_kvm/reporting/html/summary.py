@@ -42,7 +42,9 @@ def verdict(run: Run, scope: Scope) -> Verdict:
     if run.exit_status == ExitStatus.COMPLIANT and run.waived():
         return Verdict("Compliant", "Somebody answers for every finding.", "good")
     if run.exit_status == ExitStatus.COMPLIANT:
-        return Verdict("Compliant", "Every requirement that could be judged holds.", "good")
+        undecided = run.count(Outcome.UNKNOWN)
+        rest = f"; {undecided:,} could not be decided" if undecided else ""
+        return Verdict("Compliant", f"Every requirement that could be judged holds{rest}.", "good")
     if run.exit_status == ExitStatus.FINDING and run.findings():
         return Verdict("Not compliant", f"{_found(run)}.", "bad")
     if run.exit_status in {ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
@@ -81,8 +83,11 @@ def targets(run: Run) -> str:
     levels = Counter(target.level for target in run.targets)
     words = {TargetLevel.L0: "host", TargetLevel.L1: "guest", TargetLevel.AUTO: "machine of unknown level"}
     parts = [counted(levels[level], word) for level, word in words.items() if levels[level]]
-    unobserved = sum(target.error is not None for target in run.targets)
-    return ", ".join(parts) + (f"; {unobserved} could not be looked at" if unobserved else "")
+    failed = sum(target.error is not None for target in run.targets)
+    unasked = sum(target.error is None and not target.observed for target in run.targets)
+    rest = f"; {failed:,} could not be looked at" if failed else ""
+    rest += f"; {counted(unasked, 'guest')} only from outside" if unasked else ""
+    return ", ".join(parts) + rest
 
 
 def policies(scope: Scope) -> list[str]:
