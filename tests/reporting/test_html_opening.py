@@ -56,6 +56,13 @@ def test_the_verdict_is_what_the_exit_status_says(results: Sequence[Result], sta
     assert text_of(run_of(*results, status=status)).startswith(verdict)
 
 
+def test_a_run_that_fails_only_on_what_is_new_says_so() -> None:
+    asked = replace(scope(), only_new=True)
+    said = " ".join(" ".join(elements(opening(run_of(FAIL), asked, None)).texts).split())
+    assert said.startswith("Compliant There are findings, but none is new since the baseline and low or severer.")
+    assert "Fails at new findings of severity low or higher" in said
+
+
 def test_the_score_counts_what_could_not_be_seen_and_is_never_rounded_up() -> None:
     assert score(run_of(PASS, FAIL, ERROR, replace(PASS, outcome=Outcome.NOTAPPLICABLE))) == pytest.approx(33.3)
     assert score(run_of(*[PASS] * 2999, FAIL)) == pytest.approx(99.9)

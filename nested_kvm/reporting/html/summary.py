@@ -32,13 +32,16 @@ class Scope:
     """How many targets each policy speaks of."""
     fail_on: Severity
     gate: bool
+    only_new: bool = False
+    """Whether only what is new since the baseline makes the run fail."""
 
 
 def verdict(run: Run, scope: Scope) -> Verdict:
     """Say what the exit status says."""
     blocks = "With --gate that blocks as a finding does." if scope.gate else ""
     if run.exit_status == ExitStatus.COMPLIANT and run.findings():
-        return Verdict("Compliant", f"There are findings, but none is {scope.fail_on} or severer.", "good")
+        counted_one = f"new since the baseline and {scope.fail_on}" if scope.only_new else str(scope.fail_on)
+        return Verdict("Compliant", f"There are findings, but none is {counted_one} or severer.", "good")
     if run.exit_status == ExitStatus.COMPLIANT and run.waived():
         return Verdict("Compliant", "Somebody answers for every finding.", "good")
     if run.exit_status == ExitStatus.COMPLIANT:
