@@ -35,6 +35,11 @@ def test_it_asks_nobody_else(page: Browser) -> None:
     assert page.evaluate("performance.getEntriesByType('resource').map(each => each.name)") == []
 
 
+def test_it_stays_small(report: Path, fleet: SuiteRun) -> None:
+    """At this rate 1,000 hosts with 25 results each stay below 8 MB."""
+    assert report.stat().st_size < 150_000 + 300 * len(fleet.document["results"])
+
+
 def test_the_map_has_a_row_for_each_machine_and_a_sign_for_each_result(page: Browser, fleet: SuiteRun) -> None:
     assert page.evaluate("document.querySelectorAll('.map tbody th').length") == 2 * HOSTS
     signs = {"p": "pass", "f": "fail", "e": "error", "u": "unknown", "n": "notapplicable"}
