@@ -4,7 +4,6 @@ Options in; every target observed before collection; one item for each control a
 """
 
 from collections.abc import Generator
-from typing import Any
 
 import pytest
 
@@ -13,14 +12,10 @@ from nested_kvm.errors import UsageError
 from nested_kvm.items import control_of_item, parametrize, subject_of
 from nested_kvm.judgement import judge
 from nested_kvm.options import add_options
-from nested_kvm.reporting import html
-from nested_kvm.reporting.pytest_report import show_as
+from nested_kvm.reporting.pytest_report import RESULT, show_as
 from nested_kvm.reporting.terminal import write_summary
-from nested_kvm.results import Result
 from nested_kvm.session import SESSION, AuditSession
 from nested_kvm.text import printable
-
-_RESULT = "nested_kvm_result"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -95,7 +90,7 @@ def pytest_runtest_makereport(
     result = judge(control, subject, raised, getattr(item, "funcargs", {}))
     item.config.stash[SESSION].record(item.nodeid, result)
     show_as(report, result)
-    setattr(report, _RESULT, (result, subject.machine.target.level.value))
+    setattr(report, RESULT, (result, subject.machine.target.level.value))
     return report
 
 
@@ -122,28 +117,3 @@ def _leave_the_summary_to_us(config: pytest.Config) -> None:
         config.option.tbstyle = "no"
     if terminal is not None and config.option.reportchars == "fE":
         terminal.reportchars = ""
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_html_report_title(report: Any) -> None:
-    """Name the report."""
-    report.title = "Nested KVM compliance"
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_html_results_table_header(cells: list[str]) -> None:
-    """Put the suite's columns in place of pytest-html's."""
-    cells[:] = html.header_cells()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_html_results_table_row(report: Any, cells: list[str]) -> None:
-    """One row for each result; none for a setup or teardown that says nothing."""
-    found: tuple[Result, str] | None = getattr(report, _RESULT, None)
-    cells[:] = [] if found is None else html.row_cells(*found, shown=cells[0])
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> None:
-    """Open the report with the verdict and the findings."""
-    prefix.extend(html.opening(session.config.stash[SESSION].run))

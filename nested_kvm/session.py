@@ -4,6 +4,7 @@ import sys
 import uuid
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -46,6 +47,11 @@ class AuditSession:
     def report(self) -> str | None:
         """Where the HTML report is."""
         return None if self._directory is None else str(self._directory.parent / "latest" / "report.html")
+
+    @property
+    def reports(self) -> Path | None:
+        """Where this run and earlier ones keep their reports."""
+        return None if self._directory is None else self._directory.parent
 
     def prepare_reports(self) -> None:
         """Make the run's directory, and tell pytest-html and pytest's JUnit writer of it.

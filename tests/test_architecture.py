@@ -15,11 +15,11 @@ LAYERS = (
     {"evidence"},
     {"facts"},
     {"subject", "remediation", "chain", "diagnosis"},
-    {"results", "judgement"},
+    {"waiver", "drift", "results", "judgement"},
     {"options", "catalogue", "example", "reporting"},
     {"audit", "items"},
     {"session"},
-    {"fixtures", "plugin"},
+    {"fixtures", "plugin", "html_hooks"},
 )
 LINES = 250
 

@@ -68,6 +68,7 @@ package() {
         *:libvirtd) echo libvirt-daemon ;;
         apt-get:virsh) echo libvirt-clients ;;
         *:virsh) echo libvirt-client ;;
+        apt-get:chromedriver) echo chromium-driver ;;
         dnf:shellcheck | zypper:shellcheck) echo ShellCheck ;;
         *) echo "$2" ;;
     esac

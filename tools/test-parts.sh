@@ -17,7 +17,19 @@ missing() {
     [ -e /etc/libvirt/libvirtd.conf ] || echo libvirtd # Debian's bare libvirt-daemon lacks this, and the user it runs as
 }
 
+missing_of_browser() {
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+        echo chromium
+    command -v chromedriver >/dev/null || echo chromedriver
+}
+
+bring_missing() {
+    [ $# -eq 0 ] || bring "the tests run real programs that are missing here" "$@" ||
+        say "going on: the tests that need them will say so"
+}
+
 # shellcheck disable=SC2046  # parts are words
-set -- $(missing)
-[ $# -eq 0 ] || bring "the tests run real programs that are missing here" "$@" ||
-    say "going on: the tests that need them will say so"
+bring_missing $(missing)
+# By itself: not every distribution has the browser as a package, which must not keep the others away.
+# shellcheck disable=SC2046  # as above
+bring_missing $(missing_of_browser)

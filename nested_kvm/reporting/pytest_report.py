@@ -1,11 +1,16 @@
 """A result in pytest's terms: fail is failed, error an error, informational passed, the rest skipped."""
 
+from typing import Final
+
 import pytest
 
-from nested_kvm.reporting.html import log_of
+from nested_kvm.reporting.log import log_of
 from nested_kvm.results import Result
 from nested_kvm.text import printable
 from nested_kvm.verdict import Outcome
+
+RESULT: Final = "nested_kvm_result"
+"""Where pytest's report of an item keeps its result, and the level of its target."""
 
 
 def show_as(report: pytest.TestReport, result: Result) -> None:

@@ -20,6 +20,11 @@ def missing(part: str) -> str | None:
     return _PARTS.get(part, lambda: _lacks(part))()
 
 
+def browser() -> str | None:
+    """Find Chromium, by whatever name the distribution gives it."""
+    return next(filter(None, map(program, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 def _lacks(*names: str) -> str | None:
     absent = [name for name in names if program(name) is None]
     return f"not installed: {', '.join(absent)}" if absent else None
@@ -38,6 +43,7 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "sshd": lambda: _lacks("sshd", "ssh-keygen", "setpriv"),
     "ssh-agent": lambda: _lacks("ssh-agent", "ssh-add"),
     "libvirt-python": lambda: None if find_spec("libvirt") else "not installed: libvirt-python",
+    "chromium": lambda: _lacks("chromium") if browser() is None else _lacks("chromedriver"),
     "accounts": _lacks_namespaces,
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
     "libvirtd": lambda: _lacks("libvirtd", "virt-ssh-helper", "nc") or _lacks_namespaces(),

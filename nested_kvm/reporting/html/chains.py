@@ -1,0 +1,57 @@
+"""Each guest's chain as a picture: four stages, from its host's CPU to an L2, and the links of each."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from nested_kvm.chain import SeenLink
+from nested_kvm.diagnosis import CanNest, Diagnosis
+
+_STAGES: Final = {"l0": "Host", "domain": "Domain", "l1": "Guest", "l2": "L2"}
+_ANSWERS: Final = (CanNest.NO, CanNest.UNKNOWN, CanNest.YES)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One link: its name, and the short one within its stage."""
+
+    whole: str
+    name: str
+    state: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The links of one machine."""
+
+    name: str
+    links: tuple[Link, ...]
+
+
+def stages(diagnosis: Diagnosis) -> list[Stage]:
+    """The links in their order, by the machine that they are of."""
+    return [
+        Stage(_STAGES[prefix], tuple(_link(link) for link in links))
+        for prefix, links in groupby(diagnosis.links, key=_prefix)
+    ]
+
+
+def in_order(diagnoses: Iterable[Diagnosis]) -> list[Diagnosis]:
+    """Those that cannot nest first, then those of which it is not known, then those that will not for long."""
+    return sorted(diagnoses, key=lambda each: (_ANSWERS.index(each.can_nest), not each.warnings, each.target))
+
+
+def answers(diagnoses: Iterable[Diagnosis]) -> Iterator[tuple[CanNest, int]]:
+    """How many guests there are of each answer."""
+    given = [each.can_nest for each in diagnoses]
+    yield from ((answer, given.count(answer)) for answer in _ANSWERS if answer in given)
+
+
+def _prefix(link: SeenLink) -> str:
+    return link.name.value.partition("-")[0]
+
+
+def _link(link: SeenLink) -> Link:
+    return Link(link.name.value, link.name.value.partition("-")[2], link.state.value, link.text)

@@ -1,0 +1,97 @@
+"""The map of the fleet: a row for each machine and domain, a column for each control, one sign a cell."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from nested_kvm.control import Level
+from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.results import Result, Run, TargetResult
+from nested_kvm.verdict import Outcome
+
+_WORST_FIRST: Final = (Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN)
+_LEVELS: Final = tuple(level.value for level in Level)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A control, and how often it was violated in this map."""
+
+    control: str
+    title: str
+    findings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A machine or domain. `place` is the host it is on."""
+
+    name: str
+    place: str | None
+    cells: tuple[Result | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetMap:
+    """Hosts, or what runs on them."""
+
+    heading: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+Key = tuple[str, str | None]
+
+
+def fleet_maps(run: Run) -> list[FleetMap]:
+    """One map of the hosts and one of what runs on them: they are asked different things."""
+    targets = {target.name: target for target in run.targets}
+    of_hosts: dict[Key, dict[str, Result]] = {}
+    of_guests: dict[Key, dict[str, Result]] = {}
+    for result in run.results:
+        key = _key(result, targets)
+        rows = of_hosts if key[1] is None and _is_host(targets.get(key[0])) else of_guests
+        rows.setdefault(key, {})[result.control] = result
+    maps = (_map("Hosts", of_hosts), _map("Guests and other domains", of_guests))
+    return [each for each in maps if each.rows]
+
+
+def _key(result: Result, targets: Mapping[str, TargetResult]) -> Key:
+    """A guest that was looked at from inside is the domain that its host shows."""
+    if result.subject == result.target:
+        found = targets.get(result.target)
+        return result.subject, None if found is None else found.host
+    return result.subject, result.target
+
+
+def _is_host(target: TargetResult | None) -> bool:
+    return target is not None and target.level is not TargetLevel.L1
+
+
+def _map(heading: str, rows: Mapping[Key, Mapping[str, Result]]) -> FleetMap:
+    columns = tuple(_columns(list(rows.values())))
+    made = (
+        Row(name, place, tuple(results.get(column.control) for column in columns))
+        for (name, place), results in rows.items()
+    )
+    return FleetMap(heading, columns, tuple(sorted(made, key=_rank)))
+
+
+def _columns(rows: list[Mapping[str, Result]]) -> Iterator[Column]:
+    titles = {result.control: result.title for results in rows for result in results.values()}
+    for control in sorted(titles, key=_column_rank):
+        found = (results[control] for results in rows if control in results)
+        yield Column(control, titles[control], sum(result.counts for result in found))
+
+
+def _column_rank(control: str) -> tuple[int, str]:
+    return _LEVELS.index(control.partition("-")[0]), control
+
+
+def _rank(row: Row) -> tuple[list[int], str, str]:
+    """The worst first, then by name."""
+    return [-_count(row.cells, outcome) for outcome in _WORST_FIRST], row.place or "", row.name
+
+
+def _count(cells: Iterable[Result | None], outcome: Outcome) -> int:
+    return sum(cell is not None and cell.outcome is outcome for cell in cells)

@@ -1,0 +1,80 @@
+"""The report's opening, from its templates; they escape whatever they are given."""
+
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from nested_kvm.reporting.html import summary
+from nested_kvm.reporting.html.chains import answers, in_order, stages
+from nested_kvm.reporting.html.findings import anchor, chapters
+from nested_kvm.reporting.html.fleet_map import fleet_maps
+from nested_kvm.reporting.html.summary import Scope
+from nested_kvm.reporting.html.table import ROWS
+from nested_kvm.reporting.html.trend import trend
+from nested_kvm.results import Run
+from nested_kvm.text import printable, visible
+from nested_kvm.verdict import Outcome
+
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+_FEW: Final = 20
+"""Findings that are shown open; more are a list to open one by one."""
+_LISTED: Final = 12
+_MAPPED: Final = 60
+"""Items of a list, and rows of a map, that are drawn at once; the rest unfolds, which a browser draws only then."""
+_UNSEEN: Final = (
+    (Outcome.ERROR, "Could not be looked at", "Neither a pass nor a finding: nobody knows how it is there."),
+    (Outcome.UNKNOWN, "Not decided by the evidence", "Looked at, and what was seen does not decide."),
+    (Outcome.INFORMATIONAL, "Only reported", "Looked at; nothing is required there."),
+)
+
+
+def opening(run: Run, scope: Scope, reports: Path | None) -> str:
+    """Everything that the run found, as HTML. `reports` is where earlier runs are."""
+    return _environment().get_template("opening.jinja2").render(_context(run, scope, reports))
+
+
+def _context(run: Run, scope: Scope, reports: Path | None) -> dict[str, Any]:
+    return {
+        "run": run,
+        "scope": scope,
+        "verdict": summary.verdict(run, scope),
+        "score": summary.score(run),
+        "severities": summary.severities(run),
+        "shown_severities": sorted({finding.severity for finding in run.ended(Outcome.FAIL)}, reverse=True),
+        "outcomes": summary.outcomes(run),
+        "looked_at": summary.targets(run),
+        "policies": summary.policies(scope),
+        "when": summary.when(run),
+        "trend": trend(run, reports),
+        "maps": fleet_maps(run),
+        "chapters": chapters(run.findings()),
+        "unseen": [(outcome.value, *words, run.reasons(outcome)) for outcome, *words in _UNSEEN],
+        "diagnoses": in_order(run.diagnoses),
+        "answers": list(answers(run.diagnoses)),
+        "few": run.count(Outcome.FAIL) <= _FEW,
+        "rows": ROWS,
+        "listed": _LISTED,
+        "mapped": _MAPPED,
+    }
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "line": partial(printable, limit=1000),
+        "command": visible,
+        "moment": summary.moment,
+        "anchor": anchor,
+        "stages": stages,
+    }
+    environment.globals["parts"] = environment.get_template("parts.jinja2").module
+    return environment

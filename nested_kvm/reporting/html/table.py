@@ -1,0 +1,59 @@
+"""pytest-html's table: an index of the findings, each with a link to what the opening says of it.
+
+pytest-html puts cells into the page as they are, so everything that comes from outside is escaped here.
+"""
+
+from html import escape
+from typing import Final
+
+from nested_kvm.control import Severity
+from nested_kvm.reporting.html.findings import anchor
+from nested_kvm.results import Result
+from nested_kvm.text import printable
+
+HEADER: Final = ("Result", "Target", "Subject", "Level", "Control", "Severity", "Cause", "Order")
+HIDDEN: Final = frozenset({"Result", "Order"})
+"""Not shown: what pytest-html filters by, and what it sorts by at first (`initial_sort` in pytest.ini)."""
+ROWS: Final = 300
+"""Rows that a browser draws in a moment; the opening has every finding, however many there are."""
+
+
+def header_cells() -> list[str]:
+    """The table's head."""
+    return [_head(name, name.lower()) for name in HEADER]
+
+
+def has_row(result: Result) -> bool:
+    """Whether a result is a finding that nobody answers for; everything else has a chapter of its own."""
+    return result.counts
+
+
+def row_cells(result: Result, level: str, shown: str) -> list[str]:
+    """One finding's row. `shown` is pytest-html's own first cell, by whose word it filters."""
+    cause = "" if result.cause is None else result.cause.code
+    control = f'<a href="#{anchor(result)}">{escape(result.control)}</a>'
+    order = f"{Severity.CRITICAL - result.severity}{_safe(result.target)}"
+    return [
+        shown.replace("<td", "<td hidden", 1),
+        _cell("target", _safe(result.target)),
+        _cell("subject", _safe(result.subject)),
+        _cell("level", escape(level)),
+        _cell("control", control),
+        _cell("severity", str(result.severity)),
+        _cell("cause", escape(cause)),
+        f'<td class="col-order" hidden>{order}</td>',
+    ]
+
+
+def _head(name: str, column: str) -> str:
+    """A button in it, so that the keyboard can sort too."""
+    button = f'<button type="button" data-column-type="{column}">{name}</button>'
+    return f'<th class="sortable" data-column-type="{column}"{" hidden" if name in HIDDEN else ""}>{button}</th>'
+
+
+def _cell(column: str, content: str) -> str:
+    return f'<td class="col-{column}">{content}</td>'
+
+
+def _safe(text: str) -> str:
+    return escape(printable(text, 1000))
