@@ -9,8 +9,10 @@ from typing import Final
 from nested_kvm.cause import Cause
 from nested_kvm.control import Severity
 from nested_kvm.diagnosis import Diagnosis
+from nested_kvm.drift import Drift, DriftSummary
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.verdict import Evidence, Outcome
+from nested_kvm.waiver import Waiver, WaiverUse
 
 
 class ExitStatus(IntEnum):
@@ -39,6 +41,15 @@ class Result:
     cause: Cause | None = None
     evidence: Sequence[Evidence] = ()
     remediation: Sequence[str] = ()
+    waiver: Waiver | None = None
+    """Who answers for this finding; None also where that waiver's last day is over."""
+    drift: Drift | None = None
+    """None: nothing to compare with, or no finding, neither then nor now."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a finding that nobody answers for."""
+        return self.outcome is Outcome.FAIL and self.waiver is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,10 @@ class Run:
     targets: list[TargetResult] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     diagnoses: list[Diagnosis] = field(default_factory=list)
+    waivers: list[WaiverUse] = field(default_factory=list)
+    """Every waiver of the file, in its order."""
+    drift: DriftSummary | None = None
+    """None: there was nothing to compare with."""
 
     def count(self, outcome: Outcome) -> int:
         """How many results ended so."""
@@ -75,6 +90,14 @@ class Run:
         """The results that ended so, the severest first, then by target."""
         chosen = (result for result in self.results if result.outcome is outcome)
         return sorted(chosen, key=lambda result: (-result.severity, result.target, result.control, result.subject))
+
+    def findings(self) -> list[Result]:
+        """The findings that nobody answers for, the severest first, then by target."""
+        return [result for result in self.ended(Outcome.FAIL) if result.counts]
+
+    def waived(self) -> list[Result]:
+        """The findings that a waiver covers, in the same order."""
+        return [result for result in self.ended(Outcome.FAIL) if not result.counts]
 
     def reasons(self, outcome: Outcome) -> list["Reason"]:
         """The results that ended so, brought together: one reason, however many controls it kept from judging."""
@@ -105,7 +128,7 @@ def exit_status(results: Iterable[Result], pytest_status: int, fail_on: Severity
         return pytest_status
     outcomes = list(results)
     blocking = {Outcome.ERROR, Outcome.UNKNOWN} if gate else set()
-    if any(each.outcome is Outcome.FAIL and each.severity >= fail_on for each in outcomes):
+    if any(each.counts and each.severity >= fail_on for each in outcomes):
         return ExitStatus.FINDING
     if any(each.outcome in blocking for each in outcomes):
         return ExitStatus.FINDING

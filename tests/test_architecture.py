@@ -15,7 +15,7 @@ LAYERS = (
     {"evidence"},
     {"facts"},
     {"subject", "remediation", "chain", "diagnosis"},
-    {"results", "judgement"},
+    {"waiver", "drift", "results", "judgement"},
     {"options", "catalogue", "reporting"},
     {"audit", "items"},
     {"session"},

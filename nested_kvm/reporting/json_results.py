@@ -7,7 +7,9 @@ from operator import attrgetter
 from typing import Any
 
 from nested_kvm.diagnosis import Diagnosis
+from nested_kvm.drift import DriftSummary, PastFinding
 from nested_kvm.results import Result, Run, TargetResult
+from nested_kvm.waiver import Waiver, WaiverUse
 
 SCHEMA = "nested-kvm-compliance/results/1"
 
@@ -30,6 +32,8 @@ def results_json(run: Run) -> str:
         "targets": [_target(each) for each in sorted(run.targets, key=_place)],
         "results": [_result(each) for each in sorted(run.results, key=attrgetter("target", "subject", "control"))],
         "diagnoses": [_diagnosis(each) for each in sorted(run.diagnoses, key=attrgetter("target"))],
+        "waivers": [_use(each) for each in run.waivers],
+        "drift": None if run.drift is None else _drift(run.drift),
     }
     return json.dumps(document, indent=1) + "\n"
 
@@ -59,9 +63,33 @@ def _result(result: Result) -> dict[str, Any]:
         "cause": None if result.cause is None else result.cause.code,
         "evidence": [asdict(item) for item in result.evidence],
         "remediation": list(result.remediation),
-        "waiver": None,
-        "drift": None,
+        "waiver": None if result.waiver is None else _waiver(result.waiver),
+        "drift": result.drift,
     }
+
+
+def _waiver(waiver: Waiver) -> dict[str, Any]:
+    return {**asdict(waiver), "expires": None if waiver.expires is None else waiver.expires.isoformat()}
+
+
+def _use(use: WaiverUse) -> dict[str, Any]:
+    return {"waiver": _waiver(use.waiver), "state": use.state.value, "findings": use.findings}
+
+
+def _drift(drift: DriftSummary) -> dict[str, Any]:
+    return {
+        "baseline": {"file": drift.baseline, "id": drift.baseline_id, "started": _time(drift.baseline_started)},
+        "new": drift.new,
+        "persisting": drift.persisting,
+        "fixed": [_past(each) for each in drift.fixed],
+        "gone": [_past(each) for each in drift.gone],
+        "unjudged": [_past(each) for each in drift.unjudged],
+        "vanished": list(drift.vanished),
+    }
+
+
+def _past(finding: PastFinding) -> dict[str, Any]:
+    return {**asdict(finding), "severity": str(finding.severity)}
 
 
 def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -14,9 +14,20 @@ from nested_kvm.evidence.reading import Status
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.policy import Nested, Persistence, Undeclared
 from nested_kvm.verdict import Outcome
+from nested_kvm.waiver import WaiverState
 from tests.support.recorded import record
 from tests.support.schema import assert_valid, problems, validator
 from tests.support.suite import SuiteRun, run_suite
+
+WAIVER = {
+    "control": "L0-*",
+    "target": "*",
+    "subject": None,
+    "reason": "known",
+    "approver": "ops",
+    "expires": "2026-12-31",
+    "source": "waivers.yaml:1",
+}
 
 
 def enumerations(schema: Any) -> list[list[Any]]:
@@ -38,6 +49,7 @@ def enumerations(schema: Any) -> list[list[Any]]:
         ("results", list(CanNest)),
         ("results", list(LinkName)),
         ("results", list(LinkState)),
+        ("results", list(WaiverState)),
         ("evidence", list(Status)),
         ("evidence", list(TargetLevel)),
         ("evidence", list(Nested)),
@@ -102,7 +114,7 @@ def test_the_schema_of_results_is_strict(run: SuiteRun, path: tuple[str | int, .
 def test_only_a_finding_has_commands_and_may_be_waived(run: SuiteRun, outcome: str, *, is_allowed: bool) -> None:
     document: Any = deepcopy(run.document)
     result = document["results"][0]
-    result.update(outcome=outcome, cause=None, remediation=["true"], waiver={"reason": "known"})
+    result.update(outcome=outcome, cause=None, remediation=["true"], waiver=WAIVER)
     assert (problems("results", document) == []) is is_allowed
 
 

@@ -1,0 +1,61 @@
+"""A waiver: a finding that somebody answers for, until a day."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """One entry of the waiver file. `control`, `target` and `subject` are glob patterns."""
+
+    control: str
+    target: str
+    subject: str | None
+    """None: every subject of the target."""
+    reason: str
+    approver: str
+    expires: date | None
+    """It holds to the end of that day, UTC; None: it is permanent."""
+    source: str
+    """Where it stands: file and line."""
+
+    def covers(self, control: str, target: str, subject: str) -> bool:
+        """Whether it speaks of that control, there."""
+        return (
+            fnmatchcase(control, self.control)
+            and fnmatchcase(target, self.target)
+            and (self.subject is None or fnmatchcase(subject, self.subject))
+        )
+
+    def holds_on(self, day: date) -> bool:
+        """Whether it still counts on that day, UTC."""
+        return self.expires is None or day <= self.expires
+
+
+class WaiverState(StrEnum):
+    """What came of a waiver in a run."""
+
+    USED = "used"
+    EXPIRED = "expired"
+    """It matches a finding, which counts: its last day is over."""
+    MATCHES_NOTHING = "stale-matches-nothing"
+    CONTROL_PASSES = "stale-control-passes"
+    UNJUDGED = "unjudged"
+    """What it speaks of was not judged in this run: an error, unknown, or not asked."""
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it may be taken out of the file."""
+        return self in {WaiverState.MATCHES_NOTHING, WaiverState.CONTROL_PASSES}
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverUse:
+    """A waiver, and what came of it."""
+
+    waiver: Waiver
+    state: WaiverState
+    findings: int = 0
+    """Findings that it matches, whether it still holds or not."""
