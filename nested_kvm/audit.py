@@ -62,6 +62,11 @@ class Audit:
             raise NotObserved("saved evidence is judged: there is no connection to the target")
         return self.connections.to(target).host
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Every target of the inventory, also those that `--hosts` leaves out."""
+        return frozenset(target.name for target in self._whole)
+
     def targets(self) -> list[TargetResult]:
         """What came of looking at each target."""
         return [_target_result(bundle) for bundle in self.bundles()]

@@ -10,6 +10,7 @@ from nested_kvm.control import Severity
 from nested_kvm.errors import UsageError
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.policy import Nested, Policy, Undeclared
+from nested_kvm.results import Threshold
 
 DEFAULT_INVENTORY = "inventories/local.yaml"
 
@@ -67,6 +68,21 @@ def _add_what_counts(group: pytest.OptionGroup) -> None:
         default=str(Severity.LOW),
         help="the lowest severity that makes the run fail (default: low)",
     )
+    group.addoption(
+        "--waivers",
+        type=Path,
+        metavar="FILE",
+        help="accepted findings, in YAML: each with control, target, reason, approver, and `expires` or `permanent`",
+    )
+    group.addoption(
+        "--baseline",
+        type=Path,
+        metavar="RESULTS.json",
+        help="an earlier run to compare with: what is new, fixed, persisting, gone",
+    )
+    group.addoption(
+        "--fail-on-drift", action="store_true", help="with --baseline: of findings, only new ones make the run fail"
+    )
 
 
 def _add_how_it_is_reached(group: pytest.OptionGroup) -> None:
@@ -98,8 +114,9 @@ class Options:
     policy: Policy
     report_dir: Path
     evidence: Path | None
-    gate: bool
-    fail_on: Severity
+    threshold: Threshold
+    waivers: Path | None
+    baseline: Path | None
     forks: int
     settings: Settings
 
@@ -123,8 +140,9 @@ class Options:
             ),
             report_dir=given.report_dir,
             evidence=given.evidence,
-            gate=given.gate,
-            fail_on=Severity[given.fail_on.upper()],
+            threshold=Threshold(Severity[given.fail_on.upper()], given.gate, given.fail_on_drift),
+            waivers=given.waivers,
+            baseline=given.baseline,
             forks=given.forks,
             settings=_settings(given),
         )
@@ -154,6 +172,8 @@ def _refuse_contradictions(config: pytest.Config) -> None:
             raise UsageError(f"--{name.replace('_', '-')} is not supported by this version: {instead}")
     if given.hosts is not None and not given.hosts.strip(", "):
         raise UsageError("--hosts names nothing: nothing to audit")
+    if given.fail_on_drift and not given.baseline:
+        raise UsageError("--fail-on-drift needs a --baseline to compare with")
     if given.forks < 1:
         raise UsageError(f"--forks={given.forks}: at least one target is observed at once")
     for name in ("connect_timeout", "probe_timeout"):

@@ -3,7 +3,7 @@
 Options in; every target observed before collection; one item for each control and subject; reports out.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -66,7 +66,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     asked = "maintenance" in config.option.markexpr
     kept = [item for item in items if asked or item.get_closest_marker("maintenance") is None]
+    _note_left_out(config, set(items) - set(kept))
     items[:] = [item for item in kept if subject_of(item) is not None]
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Remember what `-k` and `-m` leave out: nothing can be said of it."""
+    if items:
+        _note_left_out(items[0].config, items)
+
+
+def _note_left_out(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    names = {control_of_item(getattr(item, "function", None), item.name.partition("[")[0]).id for item in items}
+    config.stash[SESSION].ledger.scope.unasked |= names
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -92,9 +104,11 @@ def pytest_runtest_makereport(
         return report
     raised = None if call.excinfo is None else call.excinfo.value
     control = control_of_item(getattr(item, "function", None), item.name.partition("[")[0])
-    result = judge(control, subject, raised, getattr(item, "funcargs", {}))
-    item.config.stash[SESSION].record(item.nodeid, result)
+    judged = judge(control, subject, raised, getattr(item, "funcargs", {}))
+    result = item.config.stash[SESSION].ledger.record(item.nodeid, judged)
     show_as(report, result)
+    # JUnit's writer takes them from the report of the teardown, and that one from the item.
+    item.user_properties[:] = report.user_properties
     setattr(report, _RESULT, (result, subject.machine.target.level.value))
     return report
 
@@ -104,7 +118,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Write the results, and set the exit status that follows from them."""
     audit_session = session.config.stash.get(SESSION, None)
     if audit_session is not None and not audit_session.only_collects:
-        session.exitstatus = audit_session.finish(int(exitstatus))
+        stopped = bool(session.shouldstop or session.shouldfail)
+        session.exitstatus = audit_session.finish(int(exitstatus), stopped=stopped)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -112,7 +127,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     session = config.stash.get(SESSION, None)
     if session is not None and session.run.finished is not None:
         terminalreporter.section("nested KVM compliance")
-        write_summary(session.run, terminalreporter.write_line, gate=session.options.gate, report=session.report)
+        write_summary(
+            session.run, terminalreporter.write_line, threshold=session.options.threshold, report=session.report
+        )
 
 
 def _leave_the_summary_to_us(config: pytest.Config) -> None:

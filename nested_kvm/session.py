@@ -9,17 +9,22 @@ from typing import cast
 import pytest
 
 from nested_kvm.audit import Audit
+from nested_kvm.baseline import load_baseline
 from nested_kvm.connection import check_settings
 from nested_kvm.diagnosis import diagnose
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.file import write_bundle
 from nested_kvm.files import write_atomically
+from nested_kvm.ledger import Ledger
 from nested_kvm.options import Options
 from nested_kvm.reporting.json_results import results_json
 from nested_kvm.reporting.progress import ObservationProgress
 from nested_kvm.reporting.run_directory import RunDirectory
-from nested_kvm.results import Result, Run, exit_status
+from nested_kvm.results import ExitStatus, Run, exit_status
+from nested_kvm.scope import Scope
 from nested_kvm.version import VERSION
+from nested_kvm.waiver_file import load_waivers
+from nested_kvm.waiving import Waivers
 
 
 class AuditSession:
@@ -31,8 +36,8 @@ class AuditSession:
             check_settings(self.options.settings)
         self.audit = Audit(self.options, config.rootpath)
         self.run = Run(str(uuid.uuid4()), datetime.now(UTC), VERSION, self.audit.inventory.source)
+        self.ledger = self._open_ledger()
         self._config = config
-        self._results: dict[str, Result] = {}
         self._directory: RunDirectory | None = None
 
     @property
@@ -78,23 +83,35 @@ class AuditSession:
 
             self.audit.observe(keep)
 
-    def record(self, item: str, result: Result) -> None:
-        """Keep an item's result; a later one, of its teardown, takes its place."""
-        self._results[item] = result
+    def finish(self, pytest_status: int, *, stopped: bool) -> int:
+        """Close every connection, write `results.json`, and return the exit status.
 
-    def finish(self, pytest_status: int) -> int:
-        """Close every connection, write `results.json`, and return the exit status."""
+        A run that was `stopped` (`-x`, `--maxfail`) did not judge everything: it is never compliant.
+        """
         self.audit.connections.close()
         self.run.targets = self.audit.targets()
-        self.run.results = list(self._results.values())
+        in_full = self._config.args_source is not pytest.Config.ArgsSource.ARGS
+        self.ledger.scope.is_whole = in_full and not stopped and pytest_status in {0, 1}
+        self.ledger.close(self.run)
         self.run.diagnoses = list(diagnose(self.audit.fleet))
         self.run.finished = datetime.now(UTC)
-        status = exit_status(self.run.results, pytest_status, self.options.fail_on, gate=self.options.gate)
+        limit = self.options.threshold
+        status = exit_status(self.run.results, pytest_status, limit.fail_on, gate=limit.gate, only_new=limit.only_new)
+        if stopped and status == ExitStatus.COMPLIANT:
+            status = int(pytest.ExitCode.INTERRUPTED)
         self.run.exit_status = status
         if self._directory is not None:
             write_atomically(self._directory.path / "results.json", results_json(self.run))
             self._directory.point_latest_here()
         return status
+
+    def _open_ledger(self) -> Ledger:
+        """Read waivers and baseline: what is wrong with them is told before anything is looked at."""
+        fleet = self.audit.names
+        scope = Scope(fleet, frozenset(target.name for target in self.audit.inventory))
+        given = self.options
+        waivers = Waivers([] if given.waivers is None else load_waivers(given.waivers), self.run.started.date())
+        return Ledger(scope, waivers, None if given.baseline is None else load_baseline(given.baseline, fleet))
 
     def _uncaptured(self) -> nullcontext[None]:
         capture = self._config.pluginmanager.getplugin("capturemanager")

@@ -8,14 +8,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    {"early", "version", "errors", "text", "files", "cause", "policy"},
+    {"early", "version", "errors", "text", "files", "yaml_file", "cause", "policy"},
     {"verdict", "control"},
     {"inventory"},
     {"connection"},
     {"evidence"},
     {"facts"},
     {"subject", "remediation", "chain", "diagnosis"},
-    {"waiver", "drift", "results", "judgement"},
+    {"waiver", "drift", "scope", "results", "judgement"},
+    {"waiver_file", "waiving", "baseline"},
+    {"ledger"},
     {"options", "catalogue", "reporting"},
     {"audit", "items"},
     {"session"},
