@@ -19,7 +19,7 @@ WAIVERS = {
     "no UTF-8": ("waivers:\n  - control: \udcff\n", ":2: is not UTF-8 text"),
     "an unknown key of the file": ("waiver: []\nwaivers: []\n", ":1: waiver: unknown key"),
     "an unknown key": (
-        f"waivers:\n  - {{control: A, {SIGNED}, permanent: true}}\n  - {{control: A,\n     expire: 2999-01-01, {SIGNED}}}",
+        f"waivers:\n  - {{control: A, {SIGNED}, permanent: true}}\n  - {{control: A,\n     expire: x, {SIGNED}}}",
         ":4: waivers.1.expire: unknown key",
     ),
     "a key twice": ("waivers:\n  - control: A\n    control: B\n", ':3: found duplicate key "control"'),

@@ -14,7 +14,7 @@ from tests.support.suite import SuiteRun, run_many, run_suite
 OVER = "2020-02-29"
 AHEAD = "2999-12-31"
 
-FILES = {
+FILES: Mapping[str, list[dict[str, object]]] = {
     "the finding": [{"control": "L0-LIB-*", "target": "kvm-?", "expires": AHEAD}],
     "for ever": [{"control": "L0-LIB-01", "target": "kvm-a", "permanent": True}],
     "over": [{"control": "L0-LIB-01", "target": "kvm-a", "expires": OVER}],
