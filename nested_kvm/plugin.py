@@ -3,17 +3,23 @@
 Options in; every target observed before collection; one item for each control and subject; reports out.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nested_kvm.catalogue import write_catalogue
+from nested_kvm.control import Control
 from nested_kvm.errors import UsageError
 from nested_kvm.items import control_of_item, parametrize, subject_of
 from nested_kvm.judgement import judge
+from nested_kvm.nagios_guard import GUARD
 from nested_kvm.options import add_options
 from nested_kvm.reporting import html
+from nested_kvm.reporting.nagios import State, nagios_answer, refusal
 from nested_kvm.reporting.pytest_report import show_as
 from nested_kvm.reporting.terminal import write_summary
 from nested_kvm.results import Result
@@ -37,13 +43,35 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return 0
     if option.help or option.version or option.markers:
         return None
-    try:
+    with _refusing(config):
         session = config.stash[SESSION] = AuditSession(config)
         if not session.only_collects:
             session.prepare_reports()
-    except UsageError as error:
-        raise pytest.UsageError("\n".join(printable(line, 2000) for line in str(error).splitlines())) from None
+        # Testinfra's own would answer as well.
+        option.nagios = False
     return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep everything but the answer from a plugin's standard output."""
+    session = config.stash.get(SESSION, None)
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if session is not None and session.options.nagios and terminal is not None:
+        config.pluginmanager.unregister(terminal)
+        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
+        config.pluginmanager.register(pytest.TerminalReporter(config, nowhere), "terminalreporter")
+        config.add_cleanup(nowhere.close)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> Generator[None]:
+    """pytest-html writes its page for the first time: the directory may be full."""
+    with _refusing(session.config):
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(f"--report-dir: {error.filename}: {error.strerror}") from None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -51,7 +79,22 @@ def pytest_collection(session: pytest.Session) -> None:
     """Observe every target: only then is it known which domains there are to judge."""
     audit_session = session.config.stash.get(SESSION, None)
     if audit_session is not None:
-        audit_session.observe()
+        with _refusing(session.config):
+            audit_session.observe()
+
+
+@contextmanager
+def _refusing(config: pytest.Config) -> Iterator[None]:
+    """Tell of what the run cannot go on with, in lines that nothing hostile can break."""
+    try:
+        yield
+    except UsageError as error:
+        lines = [printable(line, 2000) for line in str(error).splitlines()]
+        session = config.stash.get(SESSION, None)
+        if config.option.nagios or (session is not None and session.options.nagios):
+            with nullcontext() if session is None else session.uncaptured():
+                GUARD.answer(State.UNKNOWN, refusal(lines[0]))
+        raise pytest.UsageError("\n".join(lines)) from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -67,6 +110,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     asked = "maintenance" in config.option.markexpr
     kept = [item for item in items if asked or item.get_closest_marker("maintenance") is None]
     _note_left_out(config, set(items) - set(kept))
+    candidate = config.stash[SESSION].audit.candidate
+    if candidate is not None:
+        kept = [item for item in kept if candidate.is_decided_by(_control(item))]
     items[:] = [item for item in kept if subject_of(item) is not None]
 
 
@@ -77,8 +123,11 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 
 def _note_left_out(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
-    names = {control_of_item(getattr(item, "function", None), item.name.partition("[")[0]).id for item in items}
-    config.stash[SESSION].ledger.scope.unasked |= names
+    config.stash[SESSION].ledger.scope.unasked |= {_control(item).id for item in items}
+
+
+def _control(item: pytest.Item) -> Control:
+    return control_of_item(getattr(item, "function", None), item.name.partition("[")[0])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -103,8 +152,7 @@ def pytest_runtest_makereport(
     if subject is None or (call.when != "call" and call.excinfo is None):
         return report
     raised = None if call.excinfo is None else call.excinfo.value
-    control = control_of_item(getattr(item, "function", None), item.name.partition("[")[0])
-    judged = judge(control, subject, raised, getattr(item, "funcargs", {}))
+    judged = judge(_control(item), subject, raised, getattr(item, "funcargs", {}))
     result = item.config.stash[SESSION].ledger.record(item.nodeid, judged)
     show_as(report, result)
     # JUnit's writer takes them from the report of the teardown, and that one from the item.
@@ -113,13 +161,26 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Write the results, and set the exit status that follows from them."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
+    """Write the results around every other report, and set the exit status that follows from them."""
     audit_session = session.config.stash.get(SESSION, None)
-    if audit_session is not None and not audit_session.only_collects:
-        stopped = bool(session.shouldstop or session.shouldfail)
-        session.exitstatus = audit_session.finish(int(exitstatus), stopped=stopped)
+    if audit_session is None or audit_session.only_collects:
+        return (yield)
+    stopped = bool(session.shouldstop or session.shouldfail)
+    with _refusing(session.config), audit_session.finish(int(exitstatus), stopped=stopped) as status:
+        session.exitstatus = status
+        yield
+    if audit_session.options.nagios:
+        session.exitstatus = _answer(audit_session)
+    return None
+
+
+def _answer(session: AuditSession) -> int:
+    state, text = nagios_answer(session.run, session.options.threshold)
+    with session.uncaptured():
+        GUARD.answer(state, text)
+    return state
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -8,12 +8,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    {"early", "version", "errors", "text", "files", "yaml_file", "cause", "policy"},
+    {"early", "version", "errors", "text", "files", "yaml_file", "nagios_guard", "cause", "policy"},
     {"verdict", "control"},
     {"inventory"},
     {"connection"},
     {"evidence"},
     {"facts"},
+    {"candidate"},
     {"subject", "remediation", "chain", "diagnosis"},
     {"waiver", "drift", "scope", "results", "judgement"},
     {"waiver_file", "waiving", "baseline"},

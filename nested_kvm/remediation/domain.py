@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable
 
-from nested_kvm.remediation.places import domain_name, flag_of
+from nested_kvm.remediation.places import candidate_file, domain_name, flag_of
 from nested_kvm.subject import Subject
 from nested_kvm.verdict import Finding
 
@@ -14,10 +14,14 @@ def edit_domain(arguments: str) -> Remedy:
     """Change the CPU definition by virt-xml(1); `{flag}` in the arguments is the vendor's flag."""
 
     def remedy(subject: Subject, _finding: Finding) -> list[str]:
+        file = candidate_file(subject)
+        if file is not None:
+            options = arguments.format(flag=flag_of(subject))
+            return [f"virt-xml --edit --cpu {options} <{shlex.quote(file)}  # prints the mended definition"]
         if subject.machine.target.libvirt is None:
             return _start_anew(subject)
-        domain = shlex.quote(domain_name(subject))
         flag = flag_of(subject)
+        domain = shlex.quote(domain_name(subject))
         return [
             f"virsh shutdown {domain}  # a reboot is not enough",
             f"virt-xml {domain} --edit --cpu {arguments.format(flag=flag)}  # or: virsh edit {domain}",
@@ -36,6 +40,9 @@ def power_cycle(subject: Subject, _finding: Finding) -> list[str]:
 
 def run_under_kvm(subject: Subject, _finding: Finding) -> list[str]:
     """Change the domain's type."""
+    file = candidate_file(subject)
+    if file is not None:
+        return [f"# write <domain type='kvm'> in {file}"]
     if subject.machine.target.libvirt is None:
         return _start_anew(subject)
     domain = shlex.quote(domain_name(subject))
