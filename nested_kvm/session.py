@@ -19,7 +19,7 @@ from nested_kvm.errors import UsageError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.ledger import Ledger
 from nested_kvm.options import Options
-from nested_kvm.reporting.machine import machine_reports
+from nested_kvm.reporting.machine import append_step_summary, machine_reports
 from nested_kvm.reporting.progress import ObservationProgress
 from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.results import ExitStatus, Run, exit_status
@@ -111,9 +111,10 @@ class AuditSession:
             if self._broken is not None:
                 raise self._broken
             self._conclude(pytest_status, stopped=stopped)
-            for name, text in machine_reports(self.run, self.options.threshold):
+            for name, text in machine_reports(self.run):
                 directory.write(name, text)
             yield self.run.exit_status or 0
+        append_step_summary(self.run)
 
     def _conclude(self, pytest_status: int, *, stopped: bool) -> None:
         """Bring together all that came of the run."""

@@ -16,7 +16,17 @@ missing() {
     [ -e /etc/libvirt/libvirtd.conf ] || echo libvirtd # Debian's bare libvirt-daemon lacks this, and the user it runs as
 }
 
+# Heimdall's own reader of its format: one package of JavaScript, which needs no other.
+bring_inspecjs() {
+    [ ! -e build/npm/node_modules/inspecjs/package.json ] || return 0
+    command -v npm >/dev/null || bring "the tests read a report with Heimdall's own library" npm || return
+    say "installing inspecjs below build/"
+    quietly npm install --silent --no-audit --no-fund --prefix build/npm inspecjs@2.12.6
+}
+
 # shellcheck disable=SC2046  # parts are words
 set -- $(missing)
 [ $# -eq 0 ] || bring "the tests run real programs that are missing here" "$@" ||
     say "going on: the tests that need them will say so"
+
+bring_inspecjs || say "going on without inspecjs: the test that needs it will say so"

@@ -38,7 +38,7 @@ def write_summary(run: Run, write: Write, *, threshold: Threshold, report: str |
         for line, passes in gate_lines(run, threshold):
             write(line, green=passes, red=not passes)
     write(counts_line(run))
-    text, markup = _verdict(run)
+    text, markup = verdict(run)
     write(text, **markup)
     if report is not None:
         write(f"report: {report}")
@@ -112,7 +112,8 @@ def _drift(drift: DriftSummary, write: Write) -> None:
     write(drift_line(drift))
 
 
-def _verdict(run: Run) -> tuple[str, dict[str, bool]]:
+def verdict(run: Run) -> tuple[str, dict[str, bool]]:
+    """The verdict in words, and how pytest marks it up."""
     if run.exit_status == ExitStatus.COMPLIANT:
         return f"COMPLIANT{_but(run)}", {"green": True, "bold": not _but(run)}
     if run.exit_status == ExitStatus.FINDING and run.findings():
