@@ -69,7 +69,8 @@ def _add_what_counts(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--gate",
         action="store_true",
-        help="fail closed: what could not be looked at or decided blocks too; one verdict line per target",
+        help="fail closed: what could not be looked at or decided blocks too; one verdict line per target "
+        "(--nagios: the same, as a plugin of Nagios or Icinga answers)",
     )
     group.addoption(
         "--fail-on",

@@ -137,20 +137,27 @@ class Threshold:
 
 
 def exit_status(
-    results: Iterable[Result], pytest_status: int, fail_on: Severity, *, gate: bool, only_new: bool = False
+    results: Iterable[Result],
+    pytest_status: int,
+    fail_on: Severity,
+    *,
+    gate: bool,
+    only_new: bool = False,
+    all_observed: bool = True,
 ) -> int:
     """The exit status of a run whose pytest ended with `pytest_status`.
 
     pytest's own verdict is kept where it did not get to judge: interrupted, broken, misused, or nothing
     collected. With `gate`, what could not be looked at or decided blocks as a finding does. A run in which no
-    control applied to anything has audited nothing, and is not compliant.
+    control applied to anything has audited nothing, and is not compliant; nor is one with a target that could not be
+    observed, even where nothing was asked of that one.
     """
     if pytest_status not in {0, 1}:
         return pytest_status
     outcomes, threshold = list(results), Threshold(fail_on, gate, only_new)
-    if any(threshold.blocks(each) for each in outcomes):
+    if any(threshold.blocks(each) for each in outcomes) or (gate and not all_observed):
         return ExitStatus.FINDING
-    if any(each.outcome is Outcome.ERROR for each in outcomes):
+    if not all_observed or any(each.outcome is Outcome.ERROR for each in outcomes):
         return ExitStatus.NOT_OBSERVED
     if all(each.outcome in _NOTHING_AUDITED for each in outcomes):
         return ExitStatus.USAGE

@@ -125,7 +125,14 @@ class AuditSession:
         self.run.diagnoses = list(diagnose(self.audit.fleet))
         self.run.finished = datetime.now(UTC)
         limit = self.options.threshold
-        status = exit_status(self.run.results, pytest_status, limit.fail_on, gate=limit.gate, only_new=limit.only_new)
+        status = exit_status(
+            self.run.results,
+            pytest_status,
+            limit.fail_on,
+            gate=limit.gate,
+            only_new=limit.only_new,
+            all_observed=all(target.error is None for target in self.run.targets),
+        )
         is_cut = stopped and status == ExitStatus.COMPLIANT
         self.run.exit_status = int(pytest.ExitCode.INTERRUPTED) if is_cut else status
 

@@ -40,7 +40,7 @@ def waivers_to_mend(uses: Sequence[WaiverUse]) -> Iterator[str]:
             waiver = use.waiver
             subject = "" if waiver.subject is None else f" / {waiver.subject}"
             what = f"the waiver of {waiver.control} for {waiver.target}{subject}"
-            yield printable(f"{waiver.source}: {what} ({end_of(waiver)}) {_STATES[use.state]}")
+            yield printable(f"{waiver.source}: {what} ({end_of(waiver)}) {_STATES[use.state]}", 1000)
 
 
 def drift_line(drift: DriftSummary) -> str:

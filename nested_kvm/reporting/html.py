@@ -53,7 +53,7 @@ def opening(run: Run) -> list[str]:
     """What the report says first: the verdict, the findings, and what could not be looked at."""
     counts = ", ".join(f"{run.count(outcome)} {outcome.value}" for outcome in Outcome if run.count(outcome))
     parts = [f"<p><b>{_verdict(run)}</b> {escape(counts)}.</p>"]
-    parts += _findings(run.ended(Outcome.FAIL))
+    parts += _findings(run.findings())
     parts += _reasons("Could not be looked at", run.reasons(Outcome.ERROR))
     parts += _reasons("Not decided by the evidence", run.reasons(Outcome.UNKNOWN))
     parts += _diagnoses(run.diagnoses)
@@ -71,7 +71,7 @@ def log_of(result: Result) -> str:
 
 
 def _verdict(run: Run) -> str:
-    if run.count(Outcome.FAIL):
+    if run.findings():
         return "Not compliant."
     return "Not fully looked at." if run.count(Outcome.ERROR) or run.exit_status else "Compliant."
 

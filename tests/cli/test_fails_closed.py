@@ -100,6 +100,16 @@ def test_an_unreachable_host_passes_in_no_report(modes: Mapping[str, SuiteRun], 
     assert any(case.find("error") is not None for case in run.junit.iter("testcase"))
 
 
+@pytest.mark.parametrize(("mode", "status"), [("", 6), ("--gate", 1), ("--nagios", 3)])
+def test_an_unreachable_host_does_not_pass_because_nothing_is_asked_of_it(
+    places: Mapping[str, Path], unreachable: Path, mode: str, status: int
+) -> None:
+    words = [f"--evidence={unreachable}", "-k", "kvm-a", *mode.split()]
+    (run,) = run_many([words], report_dir=places["folder"] / f"narrow{mode}")
+    assert run.status == status
+    assert {each["target"] for each in run.document["results"]} == {"kvm-a"}
+
+
 @pytest.mark.parametrize("mode", NO_HOST)
 def test_a_run_of_no_host_passes_in_no_mode(places: Mapping[str, Path], mode: str) -> None:
     lines = [[word.format(**places) for word in [source, *mode.split()]] for source in EMPTY]
