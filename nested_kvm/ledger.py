@@ -26,6 +26,11 @@ class Ledger:
         self._results[item] = result
         return result
 
+    @property
+    def failures(self) -> int:
+        """Results that pytest counts as failed."""
+        return sum(each.counts or each.outcome is Outcome.ERROR for each in self._results.values())
+
     def close(self, run: Run) -> None:
         """Write into `run` what came in; its targets are known already."""
         run.results = list(self._results.values())

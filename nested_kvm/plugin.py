@@ -167,7 +167,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     audit_session = session.config.stash.get(SESSION, None)
     if audit_session is None or audit_session.only_collects:
         return (yield)
-    stopped = bool(session.shouldstop or session.shouldfail)
+    # What failed beside the results is a check that could not be read: pytest may be told to go on without it.
+    unread = session.testsfailed > audit_session.ledger.failures
+    stopped = bool(session.shouldstop or session.shouldfail or unread)
     with _refusing(session.config), audit_session.finish(int(exitstatus), stopped=stopped) as status:
         session.exitstatus = status
         yield

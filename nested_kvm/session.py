@@ -97,7 +97,8 @@ class AuditSession:
     def finish(self, pytest_status: int, *, stopped: bool) -> Iterator[int]:
         """Close every connection, and give the exit status to those that write reports.
 
-        A run that was `stopped` (`-x`, `--maxfail`) did not judge everything: it is never compliant.
+        A run that was `stopped` (`-x`, `--maxfail`, a check that cannot be read) did not judge everything: it is never
+        compliant.
 
         Raises:
             UsageError: a report cannot be written; then there is none.
