@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from nested_kvm.candidate import Candidate, read_candidate
 from nested_kvm.connection import Host
-from nested_kvm.errors import EvidenceUnusable, NotObserved
+from nested_kvm.errors import EvidenceUnusable, NotObserved, UsageError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.collector import Connections, WhenObserved, collect
 from nested_kvm.evidence.file import read_bundles, unusable_bundle
 from nested_kvm.facts.machine import Machine
 from nested_kvm.inventory.ad_hoc import ad_hoc_inventory
 from nested_kvm.inventory.load import load_inventory
-from nested_kvm.inventory.target import Inventory, Target
+from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.options import DEFAULT_INVENTORY, Options
 from nested_kvm.results import TargetResult
 from nested_kvm.subject import Fleet
@@ -23,7 +24,13 @@ class Audit:
 
     def __init__(self, options: Options, root: Path) -> None:
         self.options = options
+        self.candidate: Candidate | None = None
         self.inventory, self._whole, self._saved = _choose(options, root)
+        if options.domain_xml is not None:
+            candidate = read_candidate(options.domain_xml, options.nested)
+            named = (each for each in self._whole if each.host and each.domain == candidate.name)
+            self.candidate = replace(candidate, declared={str(each.host): each.policy for each in named})
+            self.inventory = _hosts_of(self.inventory)
         self.connections = Connections(self._whole, options.settings)
         self._bundles: dict[str, Bundle] = {}
         self.fleet = self._fleet()
@@ -63,12 +70,18 @@ class Audit:
             raise NotObserved("saved evidence is judged: there is no connection to the target")
         return self.connections.to(target).host
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Every target of the inventory, also those that `--hosts` leaves out."""
+        return frozenset(target.name for target in self._whole)
+
     def targets(self) -> list[TargetResult]:
         """What came of looking at each target."""
         return [_target_result(bundle) for bundle in self.bundles()]
 
     def _fleet(self) -> Fleet:
-        return Fleet((Machine(bundle) for bundle in self.bundles()), self._whole)
+        domain = None if self.candidate is None else self.candidate.domain
+        return Fleet((Machine(bundle, domain) for bundle in self.bundles()), self._whole, self.candidate)
 
     def _judged_again(self, saved: dict[str, Bundle]) -> Iterator[Bundle]:
         for target in self.inventory:
@@ -95,6 +108,13 @@ def _choose(options: Options, root: Path) -> tuple[Inventory, Inventory, dict[st
     else:
         whole = replace(load_inventory(root / DEFAULT_INVENTORY), source=DEFAULT_INVENTORY)
     return (whole.select(options.hosts) if options.hosts else whole), whole, saved
+
+
+def _hosts_of(inventory: Inventory) -> Inventory:
+    targets = tuple(each for each in inventory if each.host is None and each.level is not TargetLevel.L1)
+    if not targets:
+        raise UsageError("--domain-xml: none of these targets is an L0")
+    return replace(inventory, targets=targets)
 
 
 def _hosts_first(targets: list[Target]) -> tuple[Target, ...]:

@@ -4,9 +4,19 @@ pytest takes the word behind a space for a path of tests, and looks for its pyte
 `--inventory /etc/fleet.yaml` it would never find ours, and call `--inventory` unknown.
 """
 
+import sys
+
 import pytest
 
-_WITH_A_PATH = ("--inventory", "--evidence", "--report-dir")
+from nested_kvm.nagios_guard import GUARD
+
+_WITH_A_PATH = ("--inventory", "--evidence", "--report-dir", "--waivers", "--baseline", "--domain-xml")
+
+
+def pytest_addoption() -> None:
+    """Arm the guard before the command line is read: what is wrong with it must not pass for an answer."""
+    if "--nagios" in sys.argv:
+        GUARD.arm()
 
 
 @pytest.hookimpl(tryfirst=True)

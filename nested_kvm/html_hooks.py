@@ -56,9 +56,9 @@ class HtmlReport:
 
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         """Open the report with everything that was found."""
-        options = self._session.options
+        limit = self._session.options.threshold
         policies = policies_of(target.policy for target in self._session.audit.inventory)
-        scope = Scope(policies, options.fail_on, options.gate)
+        scope = Scope(policies, limit.fail_on, limit.gate, limit.only_new)
         prefix.append(opening(self._session.run, scope, self._session.reports))
 
     @pytest.hookimpl(wrapper=True, trylast=True)

@@ -1,5 +1,6 @@
 """The command line: what it offers, and the settings it comes to."""
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from nested_kvm.control import Severity
 from nested_kvm.errors import UsageError
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.policy import Nested, Policy, Undeclared
+from nested_kvm.results import Threshold
 
 DEFAULT_INVENTORY = "inventories/local.yaml"
 
@@ -17,9 +19,8 @@ _UNSUPPORTED = {
     "ansible_inventory": "write --inventory=FILE",
     "force_ansible": "write --inventory=FILE",
     "ssh_extra_args": "SSH runs in-process; say it in --ssh-config",
-    "nagios": "use the exit status, with --gate to fail closed",
 }
-"""Testinfra's options that would be ignored, or would not fail closed."""
+"""Testinfra's options that would be ignored."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -43,7 +44,9 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         choices=list(TargetLevel),
         help="with --hosts alone: what each is. auto: an L1 where its CPUs carry the `hypervisor` flag, else an L0",
     )
-    group.addoption("--nested", choices=list(Nested), help="with --hosts alone: the policy (default: required)")
+    group.addoption(
+        "--nested", choices=list(Nested), help="with --hosts alone, or --domain-xml: the policy (default: required)"
+    )
     group.addoption(
         "--undeclared",
         choices=list(Undeclared),
@@ -58,19 +61,42 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         help="start something as well: an L2 of a few bytes in each guest that must nest; without it nothing is",
     )
 
+    group.addoption(
+        "--domain-xml",
+        type=Path,
+        metavar="FILE",
+        help="judge this domain only, as if it were defined on each L0: would it get the flag there?",
+    )
+
 
 def _add_what_counts(group: pytest.OptionGroup) -> None:
     group.addoption("--report-dir", type=Path, default=Path("reports"), metavar="DIR", help="default: reports/")
     group.addoption(
         "--gate",
         action="store_true",
-        help="fail closed: what could not be looked at or decided blocks too; one verdict line per target",
+        help="fail closed: what could not be looked at or decided blocks too; one verdict line per target "
+        "(--nagios: the same, as a plugin of Nagios or Icinga answers)",
     )
     group.addoption(
         "--fail-on",
         choices=[str(severity) for severity in Severity],
         default=str(Severity.LOW),
         help="the lowest severity that makes the run fail (default: low)",
+    )
+    group.addoption(
+        "--waivers",
+        type=Path,
+        metavar="FILE",
+        help="accepted findings, in YAML: each with control, target, reason, approver, and `expires` or `permanent`",
+    )
+    group.addoption(
+        "--baseline",
+        type=Path,
+        metavar="RESULTS.json",
+        help="an earlier run to compare with: what is new, fixed, persisting, gone",
+    )
+    group.addoption(
+        "--fail-on-drift", action="store_true", help="with --baseline: of findings, only new ones make the run fail"
     )
 
 
@@ -96,6 +122,9 @@ class Options:
     """The command line, checked."""
 
     inventory: Path | None
+    domain_xml: Path | None
+    nested: Nested | None
+    """As given on the command line."""
     hosts: list[str]
     """Glob patterns with an inventory, host specs without."""
     default_scheme: str
@@ -104,8 +133,11 @@ class Options:
     report_dir: Path
     evidence: Path | None
     active: bool
-    gate: bool
-    fail_on: Severity
+    threshold: Threshold
+    nagios: bool
+    """Answer as a plugin of Nagios; a gate's threshold comes with it."""
+    waivers: Path | None
+    baseline: Path | None
     forks: int
     settings: Settings
 
@@ -120,6 +152,8 @@ class Options:
         _refuse_contradictions(config)
         return cls(
             inventory=given.inventory,
+            domain_xml=given.domain_xml,
+            nested=Nested(given.nested) if given.nested else None,
             hosts=[part for part in (given.hosts or "").split(",") if part],
             default_scheme=given.connection or "ssh",
             level=TargetLevel(given.level or TargetLevel.AUTO),
@@ -130,8 +164,10 @@ class Options:
             report_dir=given.report_dir,
             evidence=given.evidence,
             active=given.active,
-            gate=given.gate,
-            fail_on=Severity[given.fail_on.upper()],
+            threshold=Threshold(Severity[given.fail_on.upper()], given.gate or given.nagios, given.fail_on_drift),
+            nagios=given.nagios,
+            waivers=given.waivers,
+            baseline=given.baseline,
             forks=given.forks,
             settings=_settings(given),
         )
@@ -154,6 +190,8 @@ def _refuse_contradictions(config: pytest.Config) -> None:
     if config.inipath is None:
         raise UsageError("pytest.ini was not found: start in the suite's folder, and write options as --name=value")
     ad_hoc = [name for name in ("level", "nested", "undeclared") if getattr(given, name)]
+    if given.domain_xml and "nested" in ad_hoc:
+        ad_hoc.remove("nested")  # of that domain, whatever the inventory says
     if ad_hoc and (given.inventory or given.evidence or not given.hosts):
         raise UsageError(f"--{ad_hoc[0]} goes with --hosts alone: an inventory says it for each target itself")
     if given.active and (given.evidence or "maintenance" in given.markexpr):
@@ -162,8 +200,16 @@ def _refuse_contradictions(config: pytest.Config) -> None:
     for name, instead in _UNSUPPORTED.items():
         if getattr(given, name):
             raise UsageError(f"--{name.replace('_', '-')} is not supported by this version: {instead}")
+    _refuse_nothing(given)
+
+
+def _refuse_nothing(given: argparse.Namespace) -> None:
     if given.hosts is not None and not given.hosts.strip(", "):
         raise UsageError("--hosts names nothing: nothing to audit")
+    if given.fail_on_drift and not given.baseline:
+        raise UsageError("--fail-on-drift needs a --baseline to compare with")
+    if given.nagios and (given.collectonly or given.showfixtures or given.show_fixtures_per_test):
+        raise UsageError("--nagios answers for a run: nothing is audited where items are only listed")
     if given.forks < 1:
         raise UsageError(f"--forks={given.forks}: at least one target is observed at once")
     for name in ("connect_timeout", "probe_timeout"):

@@ -3,15 +3,21 @@
 Options in; every target observed before collection; one item for each control and subject; reports out.
 """
 
-from collections.abc import Generator
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import pytest
 
 from nested_kvm.catalogue import write_catalogue
+from nested_kvm.control import Control
 from nested_kvm.errors import UsageError
 from nested_kvm.items import control_of_item, parametrize, subject_of
 from nested_kvm.judgement import judge
+from nested_kvm.nagios_guard import GUARD
 from nested_kvm.options import add_options
+from nested_kvm.reporting.nagios import State, nagios_answer, refusal
 from nested_kvm.reporting.pytest_report import RESULT, show_as
 from nested_kvm.reporting.terminal import write_summary
 from nested_kvm.session import SESSION, AuditSession
@@ -32,13 +38,35 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return 0
     if option.help or option.version or option.markers:
         return None
-    try:
+    with _refusing(config):
         session = config.stash[SESSION] = AuditSession(config)
         if not session.only_collects:
             session.prepare_reports()
-    except UsageError as error:
-        raise pytest.UsageError("\n".join(printable(line, 2000) for line in str(error).splitlines())) from None
+        # Testinfra's own would answer as well.
+        option.nagios = False
     return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep everything but the answer from a plugin's standard output."""
+    session = config.stash.get(SESSION, None)
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if session is not None and session.options.nagios and terminal is not None:
+        config.pluginmanager.unregister(terminal)
+        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
+        config.pluginmanager.register(pytest.TerminalReporter(config, nowhere), "terminalreporter")
+        config.add_cleanup(nowhere.close)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> Generator[None]:
+    """pytest-html writes its page for the first time: the directory may be full."""
+    with _refusing(session.config):
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(f"--report-dir: {error.filename}: {error.strerror}") from None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -46,7 +74,22 @@ def pytest_collection(session: pytest.Session) -> None:
     """Observe every target: only then is it known which domains there are to judge."""
     audit_session = session.config.stash.get(SESSION, None)
     if audit_session is not None:
-        audit_session.observe()
+        with _refusing(session.config):
+            audit_session.observe()
+
+
+@contextmanager
+def _refusing(config: pytest.Config) -> Iterator[None]:
+    """Tell of what the run cannot go on with, in lines that nothing hostile can break."""
+    try:
+        yield
+    except UsageError as error:
+        lines = [printable(line, 2000) for line in str(error).splitlines()]
+        session = config.stash.get(SESSION, None)
+        if config.option.nagios or (session is not None and session.options.nagios):
+            with nullcontext() if session is None else session.uncaptured():
+                GUARD.answer(State.UNKNOWN, refusal(lines[0]))
+        raise pytest.UsageError("\n".join(lines)) from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -61,7 +104,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     asked = "maintenance" in config.option.markexpr
     kept = [item for item in items if asked or item.get_closest_marker("maintenance") is None]
+    _note_left_out(config, set(items) - set(kept))
+    candidate = config.stash[SESSION].audit.candidate
+    if candidate is not None:
+        kept = [item for item in kept if candidate.is_decided_by(_control(item))]
     items[:] = [item for item in kept if subject_of(item) is not None]
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Remember what `-k` and `-m` leave out: nothing can be said of it."""
+    if items:
+        _note_left_out(items[0].config, items)
+
+
+def _note_left_out(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    config.stash[SESSION].ledger.scope.unasked |= {_control(item).id for item in items}
+
+
+def _control(item: pytest.Item) -> Control:
+    return control_of_item(getattr(item, "function", None), item.name.partition("[")[0])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -86,20 +147,37 @@ def pytest_runtest_makereport(
     if subject is None or (call.when != "call" and call.excinfo is None):
         return report
     raised = None if call.excinfo is None else call.excinfo.value
-    control = control_of_item(getattr(item, "function", None), item.name.partition("[")[0])
-    result = judge(control, subject, raised, getattr(item, "funcargs", {}))
-    item.config.stash[SESSION].record(item.nodeid, result)
+    judged = judge(_control(item), subject, raised, getattr(item, "funcargs", {}))
+    result = item.config.stash[SESSION].ledger.record(item.nodeid, judged)
     show_as(report, result)
+    # JUnit's writer takes them from the report of the teardown, and that one from the item.
+    item.user_properties[:] = report.user_properties
     setattr(report, RESULT, (result, subject.machine.target.level.value))
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Write the results, and set the exit status that follows from them."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
+    """Write the results around every other report, and set the exit status that follows from them."""
     audit_session = session.config.stash.get(SESSION, None)
-    if audit_session is not None and not audit_session.only_collects:
-        session.exitstatus = audit_session.finish(int(exitstatus))
+    if audit_session is None or audit_session.only_collects:
+        return (yield)
+    # What failed beside the results is a check that could not be read: pytest may be told to go on without it.
+    unread = session.testsfailed > audit_session.ledger.failures
+    stopped = bool(session.shouldstop or session.shouldfail or unread)
+    with _refusing(session.config), audit_session.finish(int(exitstatus), stopped=stopped) as status:
+        session.exitstatus = status
+        yield
+    if audit_session.options.nagios:
+        session.exitstatus = _answer(audit_session)
+    return None
+
+
+def _answer(session: AuditSession) -> int:
+    state, text = nagios_answer(session.run, session.options.threshold)
+    with session.uncaptured():
+        GUARD.answer(state, text)
+    return state
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -107,7 +185,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     session = config.stash.get(SESSION, None)
     if session is not None and session.run.finished is not None:
         terminalreporter.section("nested KVM compliance")
-        write_summary(session.run, terminalreporter.write_line, gate=session.options.gate, report=session.report)
+        write_summary(
+            session.run, terminalreporter.write_line, threshold=session.options.threshold, report=session.report
+        )
 
 
 def _leave_the_summary_to_us(config: pytest.Config) -> None:

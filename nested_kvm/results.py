@@ -25,6 +25,8 @@ class ExitStatus(IntEnum):
     NOT_OBSERVED = 6
 
 
+RESULTS_SCHEMA: Final = "nested-kvm-compliance/results/1"
+"""What `results.json` says it is."""
 _NOTHING_AUDITED: Final = frozenset({Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED})
 
 
@@ -120,22 +122,45 @@ class Reason:
     controls: tuple[str, ...]
 
 
-def exit_status(results: Iterable[Result], pytest_status: int, fail_on: Severity, *, gate: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """What makes a run fail."""
+
+    fail_on: Severity = Severity.LOW
+    gate: bool = False
+    """What could not be looked at or decided blocks as a finding does."""
+    only_new: bool = False
+    """Findings that the baseline has as well do not block."""
+
+    def blocks(self, result: Result) -> bool:
+        """Whether this result alone makes the run fail."""
+        if result.counts:
+            return result.severity >= self.fail_on and not (self.only_new and result.drift is Drift.PERSISTING)
+        return self.gate and result.outcome in {Outcome.ERROR, Outcome.UNKNOWN}
+
+
+def exit_status(
+    results: Iterable[Result],
+    pytest_status: int,
+    fail_on: Severity,
+    *,
+    gate: bool,
+    only_new: bool = False,
+    all_observed: bool = True,
+) -> int:
     """The exit status of a run whose pytest ended with `pytest_status`.
 
     pytest's own verdict is kept where it did not get to judge: interrupted, broken, misused, or nothing
     collected. With `gate`, what could not be looked at or decided blocks as a finding does. A run in which no
-    control applied to anything has audited nothing, and is not compliant.
+    control applied to anything has audited nothing, and is not compliant; nor is one with a target that could not be
+    observed, even where nothing was asked of that one.
     """
     if pytest_status not in {0, 1}:
         return pytest_status
-    outcomes = list(results)
-    blocking = {Outcome.ERROR, Outcome.UNKNOWN} if gate else set()
-    if any(each.counts and each.severity >= fail_on for each in outcomes):
+    outcomes, threshold = list(results), Threshold(fail_on, gate, only_new)
+    if any(threshold.blocks(each) for each in outcomes) or (gate and not all_observed):
         return ExitStatus.FINDING
-    if any(each.outcome in blocking for each in outcomes):
-        return ExitStatus.FINDING
-    if any(each.outcome is Outcome.ERROR for each in outcomes):
+    if not all_observed or any(each.outcome is Outcome.ERROR for each in outcomes):
         return ExitStatus.NOT_OBSERVED
     if all(each.outcome in _NOTHING_AUDITED for each in outcomes):
         return ExitStatus.USAGE

@@ -1,27 +1,33 @@
 """One run from its options to its reports."""
 
+import os
 import sys
 import uuid
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 import pytest
 
 from nested_kvm.audit import Audit
+from nested_kvm.baseline import load_baseline
 from nested_kvm.connection import check_settings
 from nested_kvm.diagnosis import diagnose
+from nested_kvm.errors import UsageError
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.file import write_bundle
-from nested_kvm.files import write_atomically
+from nested_kvm.ledger import Ledger
 from nested_kvm.options import Options
-from nested_kvm.reporting.json_results import results_json
+from nested_kvm.reporting.machine import append_step_summary, machine_reports
 from nested_kvm.reporting.progress import ObservationProgress
 from nested_kvm.reporting.remediation_files import write_remediation
 from nested_kvm.reporting.run_directory import RunDirectory
-from nested_kvm.results import Result, Run, exit_status
+from nested_kvm.results import ExitStatus, Run, exit_status
+from nested_kvm.scope import Scope
 from nested_kvm.version import VERSION
+from nested_kvm.waiver_file import load_waivers
+from nested_kvm.waiving import Waivers
 
 
 class AuditSession:
@@ -33,9 +39,10 @@ class AuditSession:
             check_settings(self.options.settings)
         self.audit = Audit(self.options, config.rootpath)
         self.run = Run(str(uuid.uuid4()), datetime.now(UTC), VERSION, self.audit.inventory.source)
+        self.ledger = self._open_ledger()
         self._config = config
-        self._results: dict[str, Result] = {}
         self._directory: RunDirectory | None = None
+        self._broken: UsageError | None = None
 
     @property
     def only_collects(self) -> bool:
@@ -71,40 +78,91 @@ class AuditSession:
         """Look at every target, tell how far it has come, and keep the evidence of each at once.
 
         Where items are only listed nothing is connected to: they are those of the targets that the inventory names.
+
+        Raises:
+            UsageError: evidence cannot be written.
         """
         if self.only_collects and self.options.evidence is None:
             return
         targets = sum(target.address is not None for target in self.audit.inventory)
-        with self._uncaptured(), ObservationProgress(targets, sys.stdout) as progress:
+        with self.uncaptured(), self._told() as told, ObservationProgress(targets, told) as progress:
 
             def keep(bundle: Bundle) -> None:
                 if self._directory is not None:
-                    write_bundle(self._directory.evidence, bundle)
+                    self._directory.keep(bundle)
                 if bundle.target.address is not None:
                     progress.advance(bundle)
 
-            self.audit.observe(keep)
+            try:
+                self.audit.observe(keep)
+            except UsageError as error:
+                self._broken = error
+                raise
 
-    def record(self, item: str, result: Result) -> None:
-        """Keep an item's result; a later one, of its teardown, takes its place."""
-        self._results[item] = result
+    @contextmanager
+    def finish(self, pytest_status: int, *, stopped: bool) -> Iterator[int]:
+        """Close every connection, and give the exit status to those that write reports.
 
-    def finish(self, pytest_status: int) -> int:
-        """Close every connection, write `results.json`, and return the exit status."""
+        A run that was `stopped` (`-x`, `--maxfail`, a check that cannot be read) did not judge everything: it is never
+        compliant.
+
+        Raises:
+            UsageError: a report cannot be written; then there is none.
+        """
         self.audit.connections.close()
+        directory = self._directory
+        if directory is None:
+            yield pytest_status
+            return
+        with directory.complete():
+            if self._broken is not None:
+                raise self._broken
+            self._conclude(pytest_status, stopped=stopped)
+            for name, text in machine_reports(self.run):
+                directory.write(name, text)
+            write_remediation(directory.path / "remediation", self.run)
+            yield self.run.exit_status or 0
+        append_step_summary(self.run)
+
+    def _conclude(self, pytest_status: int, *, stopped: bool) -> None:
+        """Bring together all that came of the run."""
+        in_full = self._config.args_source is not pytest.Config.ArgsSource.ARGS and self.audit.candidate is None
+        self.ledger.scope.is_whole = in_full and not stopped and pytest_status in {0, 1}
         self.run.targets = self.audit.targets()
-        self.run.results = list(self._results.values())
+        self.ledger.close(self.run)
         self.run.diagnoses = list(diagnose(self.audit.fleet))
         self.run.finished = datetime.now(UTC)
-        status = exit_status(self.run.results, pytest_status, self.options.fail_on, gate=self.options.gate)
-        self.run.exit_status = status
-        if self._directory is not None:
-            write_atomically(self._directory.path / "results.json", results_json(self.run))
-            write_remediation(self._directory.path / "remediation", self.run)
-            self._directory.point_latest_here()
-        return status
+        limit = self.options.threshold
+        status = exit_status(
+            self.run.results,
+            pytest_status,
+            limit.fail_on,
+            gate=limit.gate,
+            only_new=limit.only_new,
+            all_observed=all(target.error is None for target in self.run.targets),
+        )
+        is_cut = stopped and status == ExitStatus.COMPLIANT
+        self.run.exit_status = int(pytest.ExitCode.INTERRUPTED) if is_cut else status
 
-    def _uncaptured(self) -> nullcontext[None]:
+    def _open_ledger(self) -> Ledger:
+        """Read waivers and baseline: what is wrong with them is told before anything is looked at."""
+        fleet = self.audit.names
+        scope = Scope(fleet, frozenset(target.name for target in self.audit.inventory))
+        given = self.options
+        waivers = Waivers([] if given.waivers is None else load_waivers(given.waivers), self.run.started.date())
+        return Ledger(scope, waivers, None if given.baseline is None else load_baseline(given.baseline, fleet))
+
+    @contextmanager
+    def _told(self) -> Iterator[TextIO]:
+        """Where progress is told: a plugin of Nagios says one thing only."""
+        if not self.options.nagios:
+            yield sys.stdout
+            return
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            yield nowhere
+
+    def uncaptured(self) -> nullcontext[None]:
+        """What is printed inside is seen."""
         capture = self._config.pluginmanager.getplugin("capturemanager")
         return nullcontext() if capture is None else cast("nullcontext[None]", capture.global_and_fixture_disabled())
 

@@ -1,8 +1,9 @@
 """What a control speaks of: a machine, or a domain on one."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from nested_kvm.candidate import Candidate
 from nested_kvm.control import Level
 from nested_kvm.errors import ObservationError
 from nested_kvm.facts.host_group import HostGroup, host_groups
@@ -31,19 +32,33 @@ class Subject:
 class Fleet:
     """The machines that were looked at, and the subjects that controls of each level speak of.
 
-    `declared` is the whole inventory, of which a run may look at a part.
+    `declared` is the whole inventory, of which a run may look at a part. With a `candidate` only that domain is judged.
     """
 
-    def __init__(self, machines: Iterable[Machine], declared: Iterable[Target] = ()) -> None:
+    def __init__(
+        self, machines: Iterable[Machine], declared: Iterable[Target] = (), candidate: Candidate | None = None
+    ) -> None:
         self.machines: Mapping[str, Machine] = {machine.target.name: machine for machine in machines}
         self._groups = host_groups(self.machines.values(), declared)
-        self._subjects = {
+        self._subjects = self._all() if candidate is None else self._of_candidate(candidate)
+
+    def _all(self) -> dict[Level, list[Subject]]:
+        return {
             Level.L0: [_itself(machine) for machine in self.machines.values() if machine.is_l0],
             Level.L1: [_itself(machine) for machine in self.machines.values() if not machine.is_l0],
             Level.PAIR: [_itself(machine) for machine in self.machines.values() if _is_half_of_a_pair(machine.target)],
             Level.SITE: [_itself(machine) for machine in self.machines.values() if machine.target.address],
             Level.DOMAIN: [subject for machine in self.machines.values() for subject in self._domains(machine)],
         }
+
+    def _of_candidate(self, candidate: Candidate) -> dict[Level, list[Subject]]:
+        """The candidate on each host; and each host where it has to give the flag, whatever its own policy."""
+        on_hosts = [
+            Subject(machine, candidate.name, candidate.policy(machine.target.name), candidate.name)
+            for machine in self.machines.values()
+        ]
+        hosts = [replace(each, name=each.machine.target.name, domain=None) for each in on_hosts]
+        return {Level.L0: [each for each in hosts if each.policy.is_required], Level.DOMAIN: on_hosts}
 
     def subjects(self, level: Level) -> list[Subject]:
         """The subjects that a control of that level speaks of."""

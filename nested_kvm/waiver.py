@@ -1,7 +1,7 @@
 """A waiver: a finding that somebody answers for, until a day."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -32,6 +32,13 @@ class Waiver:
     def holds_on(self, day: date) -> bool:
         """Whether it still counts on that day, UTC."""
         return self.expires is None or day <= self.expires
+
+    @property
+    def end_timestamp(self) -> float:
+        """The first second after it; infinity where it is permanent."""
+        if self.expires is None:
+            return float("inf")
+        return datetime.combine(self.expires, time(), UTC).timestamp() + timedelta(days=1).total_seconds()
 
 
 class WaiverState(StrEnum):

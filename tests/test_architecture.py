@@ -8,14 +8,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    {"architecture", "early", "version", "errors", "text", "files", "cause", "policy"},
+    {"architecture", "early", "version", "errors", "text", "files", "yaml_file", "nagios_guard", "cause", "policy"},
     {"verdict", "control"},
     {"inventory"},
     {"connection"},
     {"evidence"},
     {"facts"},
+    {"candidate"},
     {"subject", "remediation", "chain", "diagnosis"},
-    {"waiver", "drift", "results", "judgement"},
+    {"waiver", "drift", "scope", "results", "judgement"},
+    {"waiver_file", "waiving", "baseline"},
+    {"ledger"},
     {"options", "catalogue", "example", "reporting"},
     {"audit", "items"},
     {"session"},

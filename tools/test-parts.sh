@@ -28,8 +28,17 @@ bring_missing() {
         say "going on: the tests that need them will say so"
 }
 
+# Heimdall's own reader of its format: one package of JavaScript, which needs no other.
+bring_inspecjs() {
+    [ ! -e build/npm/node_modules/inspecjs/package.json ] || return 0
+    command -v npm >/dev/null || bring "the tests read a report with Heimdall's own library" npm || return
+    say "installing inspecjs below build/"
+    quietly npm install --silent --no-audit --no-fund --prefix build/npm inspecjs@2.12.6
+}
+
 # shellcheck disable=SC2046  # parts are words
 bring_missing $(missing)
 # By itself: not every distribution has the browser as a package, which must not keep the others away.
 # shellcheck disable=SC2046  # as above
 bring_missing $(missing_of_browser)
+bring_inspecjs || say "going on without inspecjs: the test that needs it will say so"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
+from typing import Final
 
 from nested_kvm.connection import AnyConnection, Settings, connect
 from nested_kvm.errors import ConnectionFailed, NestedKvmError, NotObserved, ObservationError
@@ -14,6 +15,8 @@ from nested_kvm.inventory.address import AGENT
 from nested_kvm.inventory.target import Inventory, Target
 
 WhenObserved = Callable[[Bundle], None]
+_TURN: Final = 0.2
+"""Seconds."""
 
 
 class Connections:
@@ -102,11 +105,18 @@ def collect(
         Thread(target=work, name=f"observe-{number}", daemon=True).start()
     try:
         for _ in targets:
-            when_observed(seen.get())
+            when_observed(_next(seen))
     except BaseException:
         _drain(waiting)
         connections.close()
         raise
+
+
+def _next(seen: SimpleQueue[Bundle]) -> Bundle:
+    """Wait in short turns: an interrupt that comes just before a wait without an end would not be seen in it."""
+    while True:
+        with suppress(Empty):
+            return seen.get(timeout=_TURN)
 
 
 def _drain(waiting: SimpleQueue[Target]) -> None:

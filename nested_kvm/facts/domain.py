@@ -30,6 +30,8 @@ class Domain:
     live_cpu: CpuDefinition | None
     process: str | None = None
     """Where a person finds its QEMU process, on a host without libvirt; None: libvirt knows it."""
+    file: str | None = None
+    """Where its definition is, where that is all there is of it yet."""
 
     @property
     def runs_under_kvm(self) -> bool:
@@ -44,7 +46,7 @@ class Domain:
     @property
     def inactive_source(self) -> str:
         """Where a person finds its persistent definition."""
-        return self.process or f"virsh dumpxml {'' if self.is_transient else '--inactive '}{self.name}"
+        return self.process or self.file or f"virsh dumpxml {'' if self.is_transient else '--inactive '}{self.name}"
 
     @property
     def live_source(self) -> str:
@@ -55,7 +57,7 @@ class Domain:
     def evidence(self) -> tuple[Evidence, ...]:
         """Type, definition, and what it runs with."""
         defined = Evidence(self.inactive_source, f"type={self.type}, cpu: {self.cpu.text}")
-        if self.process is not None:
+        if self.process is not None or self.file is not None:
             return (defined,)
         if self.live_cpu is None:
             return (defined, Evidence("virsh domstate", self.state))

@@ -37,8 +37,9 @@ from nested_kvm.inventory.target import TargetLevel
 class Machine:
     """One target and the facts that its bundle gives. Each property may raise `ObservationError`."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, candidate: Domain | None = None) -> None:
         self.bundle = bundle
+        self._candidate = candidate
         self.target = bundle.target
 
     @property
@@ -183,7 +184,9 @@ class Machine:
             return None
 
     def domain(self, name: str) -> Domain:
-        """The domain of that name or uuid: libvirt's, or where there is none a QEMU process."""
+        """The domain of that name or uuid: libvirt's, or where there is none a QEMU process; or the only candidate."""
+        if self._candidate is not None:
+            return self._candidate
         if self.target.libvirt is None:
             return domain_of_process(self.vmm_processes.named(name), self._vm_holders)
         return domain_of(self.libvirt.record(name))

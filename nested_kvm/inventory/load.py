@@ -2,12 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedBase
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from nested_kvm.errors import InventoryError
 from nested_kvm.inventory.address import Address
@@ -20,9 +16,7 @@ from nested_kvm.inventory.schema import (
 )
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.policy import Policy
-
-SIZE_LIMIT = 16 * 1024 * 1024
-"""Bytes: ten thousand hosts take about one."""
+from nested_kvm.yaml_file import YamlFile, read_yaml
 
 
 def load_inventory(path: Path) -> Inventory:
@@ -31,78 +25,14 @@ def load_inventory(path: Path) -> Inventory:
     Raises:
         InventoryError: it cannot be read or used; the message names file, line and key.
     """
-    document = _parse(path)
+    yaml = read_yaml(path, "inventory", InventoryError)
     try:
-        file = InventoryFile.model_validate(document)
+        file = InventoryFile.model_validate(yaml.document)
     except ValidationError as error:
-        raise InventoryError(_explain(path, document, error)) from None
+        raise InventoryError(yaml.explain(error, "nothing to audit")) from None
     targets = tuple(_targets(file))
-    _refuse_duplicates(path, document, targets)
+    _refuse_duplicates(yaml, targets)
     return Inventory(str(path), targets)
-
-
-def _parse(path: Path) -> Any:
-    try:
-        with path.open("rb") as file:
-            data = file.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise InventoryError(f"{path}: {error.strerror}") from None
-    if len(data) > SIZE_LIMIT:
-        raise InventoryError(f"{path}: is larger than {SIZE_LIMIT // 1024 // 1024} MiB: no inventory is")
-    try:
-        return YAML(typ="rt").load(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InventoryError(f"{path}:{line}: is not UTF-8 text") from None
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}" if mark else f"{path}"
-        raise InventoryError(f"{place}: {error.problem or error.context}") from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
-        raise InventoryError(f"{path}: {reason}") from None
-
-
-def _explain(path: Path, document: Any, error: ValidationError) -> str:
-    return "\n".join(
-        f"{path}:{_line(document, place)}: {_key(place)}: {_reason(kind, message)}"
-        for place, kind, message in (
-            (problem["loc"], problem["type"], problem["msg"])
-            for problem in error.errors(include_url=False, include_input=False)
-        )
-    )
-
-
-def _key(location: Sequence[int | str]) -> str:
-    return ".".join(str(part) for part in location if part != "[key]") or "the file"
-
-
-def _reason(kind: str, message: str) -> str:
-    known = {
-        "extra_forbidden": "unknown key",
-        "missing": "is missing",
-        "too_short": "is empty: nothing to audit",
-        "dict_type": "must be a mapping (`name: value` lines)",
-        "model_type": "must be a mapping (`name: value` lines)",
-        "string_type": "must be text",
-    }
-    return known.get(kind, message.removeprefix("Value error, "))
-
-
-def _line(document: Any, location: Sequence[int | str]) -> int:
-    """The line of the deepest part of `location` that the document has; lines start at 1."""
-    line, node = 1, document
-    for part in location:
-        if not isinstance(node, CommentedBase) or not hasattr(node, "__getitem__"):
-            break
-        position = node.lc.data or {}
-        if part in position:
-            line = position[part][0] + 1
-        try:
-            node = node[part]
-        except (KeyError, IndexError, TypeError):
-            break
-    return line
 
 
 def _targets(file: InventoryFile) -> Iterator[Target]:
@@ -141,11 +71,13 @@ def _override(policy: Policy, section: PolicySection) -> Policy:
     )
 
 
-def _refuse_duplicates(path: Path, document: Any, targets: Sequence[Target]) -> None:
+def _refuse_duplicates(yaml: YamlFile, targets: Sequence[Target]) -> None:
     seen: set[str] = set()
     for target in targets:
         if target.name in seen:
             location = ["hosts", target.host, "guests", target.name] if target.host else ["hosts", target.name]
-            line = _line(document, [str(part) for part in location])
-            raise InventoryError(f"{path}:{line}: {target.name}: duplicate name: every target needs one of its own")
+            line = yaml.line([str(part) for part in location])
+            raise InventoryError(
+                f"{yaml.path}:{line}: {target.name}: duplicate name: every target needs one of its own"
+            )
         seen.add(target.name)

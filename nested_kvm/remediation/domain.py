@@ -6,7 +6,7 @@ from typing import Final
 
 from nested_kvm.cause import Cause
 from nested_kvm.errors import ObservationError
-from nested_kvm.remediation.places import domain_name, flag_of
+from nested_kvm.remediation.places import candidate_file, domain_name, flag_of
 from nested_kvm.subject import Subject
 from nested_kvm.verdict import Finding
 
@@ -30,10 +30,14 @@ def cpu_arguments(cause: Cause) -> str | None:
 
 def edit_domain(subject: Subject, finding: Finding) -> list[str]:
     """Change the CPU definition."""
+    flag = flag_of(subject)
+    arguments = _CPU_ARGUMENTS[finding.cause].format(flag=flag)
+    file = candidate_file(subject)
+    if file is not None:
+        return [f"virt-xml --edit --cpu {arguments} <{shlex.quote(file)}  # prints the mended definition"]
     if subject.machine.target.libvirt is None:
         return _start_anew(subject)
-    domain, flag = shlex.quote(domain_name(subject)), flag_of(subject)
-    arguments = _CPU_ARGUMENTS[finding.cause].format(flag=flag)
+    domain = shlex.quote(domain_name(subject))
     return [
         f"virsh shutdown {domain}  # a reboot is not enough",
         f"virt-xml {domain} --edit --cpu {arguments}  # or: virsh edit {domain}",
@@ -77,6 +81,9 @@ def _old_snapshots(subject: Subject) -> list[str]:
 
 def run_under_kvm(subject: Subject, _finding: Finding) -> list[str]:
     """Change the domain's type."""
+    file = candidate_file(subject)
+    if file is not None:
+        return [f"# write <domain type='kvm'> in {file}"]
     if subject.machine.target.libvirt is None:
         return _start_anew(subject)
     domain = shlex.quote(domain_name(subject))

@@ -37,6 +37,14 @@ def domain_name(subject: Subject) -> str:
     return domain.uuid if domain.name.startswith("-") or not domain.name.isprintable() else domain.name
 
 
+def candidate_file(subject: Subject) -> str | None:
+    """The file that is all there is of the domain yet."""
+    try:
+        return subject.machine.domain(subject.domain or subject.name).file
+    except ObservationError:
+        return None
+
+
 def is_built_in(subject: Subject) -> bool:
     """Whether the machine's KVM module is part of its kernel."""
     try:

@@ -8,10 +8,8 @@ from typing import Any
 
 from nested_kvm.diagnosis import Diagnosis
 from nested_kvm.drift import DriftSummary, PastFinding
-from nested_kvm.results import Result, Run, TargetResult
+from nested_kvm.results import RESULTS_SCHEMA, Result, Run, TargetResult
 from nested_kvm.waiver import Waiver, WaiverUse
-
-SCHEMA = "nested-kvm-compliance/results/1"
 
 
 def results_json(run: Run) -> str:
@@ -20,7 +18,7 @@ def results_json(run: Run) -> str:
     Sorted, so that two runs can be compared, whatever order they looked in.
     """
     document = {
-        "schema": SCHEMA,
+        "schema": RESULTS_SCHEMA,
         "run": {
             "id": run.id,
             "started": _time(run.started),

@@ -1,9 +1,14 @@
-"""A result in pytest's terms: fail is failed, error an error, informational passed, the rest skipped."""
+"""A result in pytest's terms.
 
-from typing import Final
+Fail is failed, a waived one xfailed; error is an error, informational passed, and the rest skipped.
+"""
+
+from types import SimpleNamespace
+from typing import Final, Self
 
 import pytest
 
+from nested_kvm.reporting.accounts import end_of
 from nested_kvm.reporting.log import log_of
 from nested_kvm.results import Result
 from nested_kvm.text import printable
@@ -13,22 +18,49 @@ RESULT: Final = "nested_kvm_result"
 """Where pytest's report of an item keeps its result, and the level of its target."""
 
 
+class _Log(str):
+    """A result's whole log, whose first words are its message: where pytest looks for them, and JUnit's readers."""
+
+    __slots__ = ("reprcrash",)
+    reprcrash: SimpleNamespace
+
+    def __new__(cls, result: Result) -> Self:
+        log = super().__new__(cls, log_of(result))
+        message = f"{result.control} {printable(result.subject)}: {printable(result.message, 1000)}"
+        log.reprcrash = SimpleNamespace(message=message)
+        return log
+
+
 def show_as(report: pytest.TestReport, result: Result) -> None:
     """Make pytest's report of an item say what its result says, for the terminal, JUnit and HTML alike."""
-    report.user_properties = [
-        ("control", result.control),
-        ("outcome", result.outcome.value),
-        ("severity", str(result.severity)),
-        *([] if result.cause is None else [("cause", result.cause.code)]),
-    ]
-    if result.outcome in {Outcome.PASS, Outcome.INFORMATIONAL}:
+    report.user_properties = list(_properties(result).items())
+    if result.waiver is not None:
+        report.outcome, report.longrepr = "skipped", _Log(result)
+        report.wasxfail = f"waived {end_of(result.waiver)} by {result.waiver.approver}: {result.waiver.reason}"
+        report.when = "call"
+    elif result.outcome in {Outcome.PASS, Outcome.INFORMATIONAL}:
         report.outcome, report.longrepr = "passed", None
         report.sections = [("result", log_of(result))]
     elif result.outcome in {Outcome.FAIL, Outcome.ERROR}:
-        report.outcome, report.longrepr = "failed", log_of(result)
+        report.outcome, report.longrepr = "failed", _Log(result)
         # pytest calls a failure outside the call phase an error, and so do JUnit's readers.
         report.when = "call" if result.outcome is Outcome.FAIL else "setup"
     else:
         path, line, _ = report.location
         report.outcome = "skipped"
         report.longrepr = (path, line or 0, f"{result.outcome.value}: {printable(result.message)}")
+
+
+def _properties(result: Result) -> dict[str, str]:
+    """What a reader of JUnit may group and filter by."""
+    found = {
+        "control": result.control,
+        "target": printable(result.target),
+        "subject": printable(result.subject),
+        "outcome": result.outcome.value,
+        "severity": str(result.severity),
+        "cause": "" if result.cause is None else result.cause.code,
+        "drift": result.drift or "",
+        "waiver": "" if result.waiver is None else result.waiver.source,
+    }
+    return {name: str(value) for name, value in found.items() if value}

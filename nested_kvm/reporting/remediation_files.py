@@ -16,7 +16,6 @@ from ruamel.yaml import YAML
 from nested_kvm.files import file_stem, write_atomically
 from nested_kvm.results import Result, Run
 from nested_kvm.text import printable, visible
-from nested_kvm.verdict import Outcome
 
 PLAYBOOK: Final = "playbook.yaml"
 _PROLOGUE: Final = r"""
@@ -42,7 +41,7 @@ guests=$(ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:kvm-vm$' || :)
 
 def write_remediation(directory: Path, run: Run) -> bool:
     """Write the scripts and the playbook; whether there was anything to write."""
-    findings = sorted(run.ended(Outcome.FAIL), key=attrgetter("target"))
+    findings = sorted(run.findings(), key=attrgetter("target"))
     by_target = {name: list(results) for name, results in groupby(findings, attrgetter("target"))}
     if not by_target:
         return False

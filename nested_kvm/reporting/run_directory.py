@@ -1,10 +1,16 @@
 """Where a run leaves its reports: a directory of its own, and `latest` pointing to it."""
 
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from nested_kvm.errors import UsageError
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.file import write_bundle
+from nested_kvm.files import write_atomically
 
 
 class RunDirectory:
@@ -12,26 +18,54 @@ class RunDirectory:
 
     def __init__(self, parent: Path, started: datetime) -> None:
         self.parent = parent
-        self.path = self._make(started.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
-        self.evidence = self.path / "evidence"
-        self.evidence.mkdir()
+        with self._or_why():
+            self.path = self._make(started.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
+            self._evidence = self.path / "evidence"
+            self._evidence.mkdir()
+
+    def keep(self, bundle: Bundle) -> None:
+        """Write a target's evidence.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        with self._or_why():
+            write_bundle(self._evidence, bundle)
+
+    @contextmanager
+    def complete(self) -> Iterator[None]:
+        """Around everything that writes a report: all of them are there, and `latest` points to them; or none is.
+
+        The evidence stays, so that the run can be judged again.
+
+        Raises:
+            UsageError: one cannot be written.
+        """
+        try:
+            with self._or_why():
+                yield
+                self._point_latest_here()
+        except BaseException:
+            self._discard_reports()
+            raise
+
+    def write(self, name: str, text: str) -> None:
+        """Write one report, whole."""
+        write_atomically(self.path / name, text)
 
     def _make(self, name: str) -> Path:
         """Make the directory; a second run in the same second gets a number behind its time."""
-        try:
-            self.parent.mkdir(parents=True, exist_ok=True)
-            for candidate in (name, *(f"{name}.{number}" for number in range(2, 1000))):
-                path = self.parent / candidate
-                try:
-                    path.mkdir()
-                except FileExistsError:
-                    continue
-                return path
-        except OSError as error:
-            raise UsageError(f"--report-dir: {error.filename or self.parent}: {error.strerror}") from None
+        self.parent.mkdir(parents=True, exist_ok=True)
+        for candidate in (name, *(f"{name}.{number}" for number in range(2, 1000))):
+            path = self.parent / candidate
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return path
         raise UsageError(f"--report-dir: {self.parent / name} is there a thousand times")
 
-    def point_latest_here(self) -> None:
+    def _point_latest_here(self) -> None:
         """Move `latest` in one step. A directory of that name, which is not ours, stays."""
         latest = self.parent / "latest"
         if latest.is_dir() and not latest.is_symlink():
@@ -39,3 +73,18 @@ class RunDirectory:
         beside = self.parent / f".latest.{secrets.token_hex(8)}"
         beside.symlink_to(self.path.name)
         beside.replace(latest)
+
+    def _discard_reports(self) -> None:
+        with suppress(OSError):
+            for path in self.path.iterdir():
+                if path.is_dir() and path != self._evidence:
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path.is_file():
+                    path.unlink()
+
+    @contextmanager
+    def _or_why(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(f"--report-dir: {error.filename or self.parent}: {error.strerror or error}") from None

@@ -5,7 +5,10 @@ from typing import Final
 
 from nested_kvm.chain import LinkState, SeenLink
 from nested_kvm.diagnosis import CanNest, Diagnosis
-from nested_kvm.results import ExitStatus, Reason, Result, Run
+from nested_kvm.drift import Drift, DriftSummary
+from nested_kvm.reporting.accounts import drift_line, ended_lines, place, waived_line, waivers_to_mend
+from nested_kvm.reporting.gate import counts_line, gate_lines, without
+from nested_kvm.results import ExitStatus, Reason, Result, Run, Threshold
 from nested_kvm.text import printable, visible
 from nested_kvm.verdict import Outcome
 
@@ -15,24 +18,27 @@ _SHOWN: Final = 50
 _COLOURS: Final = {"critical": {"red": True, "bold": True}, "high": {"red": True}, "medium": {"yellow": True}}
 
 
-def write_summary(run: Run, write: Write, *, gate: bool, report: str | None) -> None:
-    """Print findings, what could not be looked at, the counts and the verdict.
+def write_summary(run: Run, write: Write, *, threshold: Threshold, report: str | None) -> None:
+    """Print findings, what could not be looked at, waivers, drift, the counts and the verdict.
 
     Args:
         run: all that came of the run.
         write: prints one line; takes pytest's markup words (`red=True`).
-        gate: print one verdict line per target.
+        threshold: what makes the run fail; a gate prints one verdict line per target.
         report: where the report is.
     """
-    _findings(run.ended(Outcome.FAIL), write)
+    _findings(run.findings(), write)
     _reasons("could not be looked at", run.reasons(Outcome.ERROR), write)
     _reasons("not decided by the evidence", run.reasons(Outcome.UNKNOWN), write)
     _diagnoses(run.diagnoses, write)
-    if gate:
-        _gate_lines(run, write)
-    counts = ", ".join(f"{run.count(outcome)} {outcome.value}" for outcome in Outcome if run.count(outcome))
-    write(f"{len(run.targets)} targets, {len(run.results)} results: {counts or 'nothing was judged'}")
-    text, markup = _verdict(run)
+    _waivers(run, write)
+    if run.drift is not None:
+        _drift(run.drift, write)
+    if threshold.gate:
+        for line, passes in gate_lines(run, threshold):
+            write(line, green=passes, red=not passes)
+    write(counts_line(run))
+    text, markup = verdict(run)
     write(text, **markup)
     if report is not None:
         write(f"report: {report}")
@@ -42,7 +48,8 @@ def _findings(findings: list[Result], write: Write) -> None:
     for result in findings[:_SHOWN]:
         severity = str(result.severity)
         write("")
-        write(f"{_where(result)}  {result.control}  {severity}", **_COLOURS.get(severity, {}))
+        drift = "" if result.drift is None else f"  {result.drift}"
+        write(f"{place(result)}  {result.control}  {severity}{drift}", **_COLOURS.get(severity, {}))
         write(f"  {printable(result.message)}")
         if result.cause is not None:
             write(f"  {result.cause.code}: {result.cause.explanation}")
@@ -58,8 +65,8 @@ def _findings(findings: list[Result], write: Write) -> None:
 
 def _reasons(heading: str, reasons: list[Reason], write: Write) -> None:
     for reason in reasons[:_SHOWN]:
-        where = _where(reason)
-        message = _without(where, printable(reason.message))
+        where = place(reason)
+        message = without(where, printable(reason.message))
         write(f"{where}  {heading}: {message}  [{', '.join(reason.controls)}]", yellow=True)
     if len(reasons) > _SHOWN:
         write(f"… and {len(reasons) - _SHOWN} more, in the report")
@@ -86,37 +93,41 @@ def _link(link: SeenLink) -> str:
     return f"{marks[link.state]} {link.name.value}"
 
 
-def _gate_lines(run: Run, write: Write) -> None:
-    blocking = {Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN}
-    worst = {outcome: rank for rank, outcome in enumerate((Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN))}
-    for target in run.targets:
-        blocks = [each for each in run.results if each.target == target.name and each.outcome in blocking]
-        name = printable(target.name)
-        if not blocks:
-            write(f"{name}  PASS", green=True)
-            continue
-        first = min(blocks, key=lambda each: (worst[each.outcome], -each.severity, each.control))
-        source = f" ({printable(first.evidence[0].source)})" if first.evidence else ""
-        write(f"{name}  BLOCK  {first.control} {_without(name, printable(first.message))}{source}", red=True)
+def _waivers(run: Run, write: Write) -> None:
+    waived = run.waived()
+    for result in waived[:_SHOWN]:
+        write(waived_line(result))
+    if len(waived) > _SHOWN:
+        write(f"… and {len(waived) - _SHOWN} more waived findings, in the report")
+    for line in waivers_to_mend(run.waivers):
+        write(line, yellow=True)
 
 
-def _verdict(run: Run) -> tuple[str, dict[str, bool]]:
-    if run.exit_status == ExitStatus.COMPLIANT and run.count(Outcome.FAIL):
-        return "COMPLIANT at this --fail-on: every finding is of a lower severity", {"green": True}
+def _drift(drift: DriftSummary, write: Write) -> None:
+    ended = list(ended_lines(drift))
+    for line in ended[:_SHOWN]:
+        write(line)
+    if len(ended) > _SHOWN:
+        write(f"… and {len(ended) - _SHOWN} more, in the report")
+    write(drift_line(drift))
+
+
+def verdict(run: Run) -> tuple[str, dict[str, bool]]:
+    """The verdict in words, and how pytest marks it up."""
     if run.exit_status == ExitStatus.COMPLIANT:
-        return "COMPLIANT", {"green": True, "bold": True}
-    if run.exit_status == ExitStatus.FINDING and run.count(Outcome.FAIL):
+        return f"COMPLIANT{_but(run)}", {"green": True, "bold": not _but(run)}
+    if run.exit_status == ExitStatus.FINDING and run.findings():
         return "NOT COMPLIANT", {"red": True, "bold": True}
     if run.exit_status in {ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
         return "NOT DECIDED: something could not be looked at", {"yellow": True, "bold": True}
     return f"NO VERDICT: the run ended with exit status {run.exit_status}", {"red": True, "bold": True}
 
 
-def _without(name: str, message: str) -> str:
-    """What a connection says starts with its target's name, which stands there already."""
-    return message.removeprefix(f"{name}: ").removeprefix(f"{name} ")
-
-
-def _where(result: Result | Reason) -> str:
-    target, subject = printable(result.target), printable(result.subject)
-    return target if target == subject else f"{target} / {subject}"
+def _but(run: Run) -> str:
+    """What a compliant run has findings for."""
+    findings = run.findings()
+    if any(each.drift is Drift.PERSISTING for each in findings):
+        return " but for what the baseline has as well, or what is of a lower severity than --fail-on"
+    if findings:
+        return " at this --fail-on: every finding is of a lower severity"
+    return " but for what is waived" if run.waived() else ""

@@ -9,7 +9,7 @@ from nested_kvm.inventory.load import load_inventory
 from tests.support.html_report import HtmlReport
 from tests.support.libvirt_node import NAMED_MODEL, Definition, write_node
 from tests.support.schema import assert_valid
-from tests.support.suite import SuiteRun, run_suite
+from tests.support.suite import REPORTS, SuiteRun, run_suite
 
 pytestmark = pytest.mark.needs("libvirt-python")
 
@@ -127,9 +127,7 @@ def test_each_target_has_a_file_of_its_own_and_none_outside(run: SuiteRun, folde
     assert {path.name for path in files if path.parent != evidence.resolve()} == {
         "node.xml",
         "fleet.yaml",
-        "results.json",
-        "report.html",
-        "junit.xml",
+        *REPORTS,
     }
     found = {json.loads(path.read_text())["target"]["name"] for path in evidence.iterdir()}
     assert found == {target.name for target in load_inventory(inventory)}

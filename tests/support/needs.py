@@ -6,7 +6,10 @@ import subprocess
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
+INSPECJS = Path(__file__).parents[2] / "build" / "npm" / "node_modules" / "inspecjs"
+"""Heimdall's own library, where `make test-parts` leaves it."""
 SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
@@ -46,5 +49,6 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "chromium": lambda: _lacks("chromium") if browser() is None else _lacks("chromedriver"),
     "accounts": _lacks_namespaces,
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
+    "inspecjs": lambda: _lacks("node") or (None if INSPECJS.is_dir() else "not installed: inspecjs (make test-parts)"),
     "libvirtd": lambda: _lacks("libvirtd", "virt-ssh-helper", "nc") or _lacks_namespaces(),
 }

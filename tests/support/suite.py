@@ -14,6 +14,8 @@ from xml.etree.ElementTree import Element
 from defusedxml.ElementTree import parse
 
 ROOT = Path(__file__).parents[2]
+REPORTS = {"results.json", "report.html", "junit.xml", "sarif.json", "hdf.json", "metrics.prom", "summary.md"}
+"""What each run leaves beside its evidence."""
 SECONDS = 60
 """After which a run is taken to hang."""
 

@@ -1,0 +1,55 @@
+"""The gate's answer: one line for each target, and the counts."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from nested_kvm.results import Result, Run, TargetResult, Threshold
+from nested_kvm.text import printable
+from nested_kvm.verdict import Outcome
+
+_WORST: Final = {outcome: rank for rank, outcome in enumerate((Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN))}
+
+
+def gate_lines(run: Run, threshold: Threshold) -> Iterator[tuple[str, bool]]:
+    """The verdict on each target, and whether it passes. A guest's is also what its host says of its domain."""
+    results: dict[str, list[Result]] = {}
+    hosts = {target.name: target.host for target in run.targets}
+    for result in run.results:
+        results.setdefault(result.target, []).append(result)
+        if result.subject != result.target and hosts.get(result.subject) == result.target:
+            results.setdefault(result.subject, []).append(result)
+    for target in run.targets:
+        yield _verdict(target, results.get(target.name, ()), threshold)
+
+
+def counts_line(run: Run) -> str:
+    """How many results ended how."""
+    words = {outcome: outcome.value for outcome in Outcome}
+    counts = [f"{run.count(outcome)} {word}" for outcome, word in words.items() if run.count(outcome)]
+    waived = len(run.waived())
+    shown = ", ".join(counts) + (f" ({waived} waived)" if waived else "")
+    return f"{len(run.targets)} targets, {len(run.results)} results: {shown or 'nothing was judged'}"
+
+
+def without(name: str, message: str) -> str:
+    """What a connection says starts with its target's name, which stands there already."""
+    return message.removeprefix(f"{name}: ").removeprefix(f"{name} ")
+
+
+def _verdict(target: TargetResult, results: Sequence[Result], threshold: Threshold) -> tuple[str, bool]:
+    name = printable(target.name)
+    blocks = [each for each in results if threshold.blocks(each)]
+    if blocks:
+        return f"{name}  BLOCK  {_reason(name, min(blocks, key=_rank))}", False
+    if target.error is not None:
+        return f"{name}  BLOCK  {without(name, printable(target.error))}", False
+    return f"{name}  PASS", True
+
+
+def _reason(name: str, block: Result) -> str:
+    source = f" ({printable(block.evidence[0].source)})" if block.evidence else ""
+    return f"{block.control} {without(name, printable(block.message))}{source}"
+
+
+def _rank(result: Result) -> tuple[int, int, str]:
+    return _WORST[result.outcome], -result.severity, result.control

@@ -1,0 +1,98 @@
+"""`hdf.json`: the run in the Heimdall Data Format, as InSpec's exec-json."""
+
+import json
+from datetime import UTC
+from hashlib import sha256
+from typing import Any, Final
+
+from nested_kvm.control import Severity
+from nested_kvm.reporting.accounts import end_of, place
+from nested_kvm.results import Result, Run
+from nested_kvm.text import printable, visible
+from nested_kvm.verdict import Outcome
+
+_IMPACT: Final = {Severity.CRITICAL: 1.0, Severity.HIGH: 0.7, Severity.MEDIUM: 0.5, Severity.LOW: 0.3}
+_STATUS: Final = {
+    Outcome.PASS: "passed",
+    Outcome.INFORMATIONAL: "passed",
+    Outcome.FAIL: "failed",
+    Outcome.ERROR: "error",
+}
+"""Everything else was skipped, and its message says which and why."""
+_NIST: Final = ["CM-6"]
+"""Configuration settings: by what Heimdall groups controls."""
+
+
+def hdf_json(run: Run) -> str:
+    """Every control with the result of each subject."""
+    by_control: dict[str, list[Result]] = {}
+    for result in sorted(run.results, key=lambda each: (each.control, each.target, each.subject)):
+        by_control.setdefault(result.control, []).append(result)
+    started = run.started.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    controls = [_control(results, started) for results in by_control.values()]
+    digest = sha256(json.dumps([[each["id"], each["title"]] for each in controls]).encode()).hexdigest()
+    duration = 0.0 if run.finished is None else (run.finished - run.started).total_seconds()
+    document = {
+        "platform": {"name": "nested-kvm-compliance", "release": run.version, "target_id": printable(run.inventory)},
+        "version": run.version,
+        "statistics": {"duration": duration},
+        "profiles": [
+            {
+                "name": "nested-kvm-compliance",
+                "version": run.version,
+                "title": "Nested virtualization under KVM",
+                "summary": "Can every guest that must run virtual machines do so, and none that must not?",
+                "sha256": digest,
+                "status": "loaded",
+                "supports": [],
+                "attributes": [],
+                "groups": [],
+                "controls": controls,
+            }
+        ],
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _control(results: list[Result], started: str) -> dict[str, Any]:
+    first = results[0]
+    title = printable(first.title, 1000)
+    fixes = dict.fromkeys(visible(line) for result in results for line in result.remediation)
+    return {
+        "id": first.control,
+        "title": title,
+        "desc": title,
+        "descriptions": [{"label": "fix", "data": "\n".join(fixes)}] if fixes else [],
+        "impact": _IMPACT[first.severity],
+        "tags": {"severity": str(first.severity), "nist": _NIST},
+        "refs": [],
+        "source_location": {},
+        "code": "",
+        "results": [_result(each, started) for each in results],
+    }
+
+
+def _result(result: Result, started: str) -> dict[str, Any]:
+    status = "skipped" if result.waiver is not None else _STATUS.get(result.outcome, "skipped")
+    found: dict[str, Any] = {
+        "status": status,
+        "code_desc": f"{place(result)}: {printable(result.title, 1000)}",
+        "start_time": started,
+    }
+    if status == "skipped":
+        found["skip_message"] = _why_skipped(result)
+    elif status != "passed" or result.outcome is Outcome.INFORMATIONAL:
+        found["message"] = _message(result)
+    return found
+
+
+def _why_skipped(result: Result) -> str:
+    waiver = result.waiver
+    if waiver is None:
+        return f"{result.outcome.value}: {_message(result)}"
+    return f"waived {end_of(waiver)} by {waiver.approver}: {waiver.reason}\n{_message(result)}"
+
+
+def _message(result: Result) -> str:
+    evidence = [f"{printable(item.source)}: {printable(item.text, 500)}" for item in result.evidence]
+    return "\n".join([printable(result.message, 2000), *evidence])

@@ -1,0 +1,31 @@
+"""What a run was asked to judge: what it was not asked, it says nothing of."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+
+@dataclass(slots=True)
+class Scope:
+    """Filled while pytest chooses what to run."""
+
+    fleet: frozenset[str] = frozenset()
+    """Every target of the inventory, audited in this run or not."""
+    audited: frozenset[str] = frozenset()
+    unasked: set[str] = field(default_factory=set)
+    """Controls of which something was left out: `-k`, `-m`, or a question of maintenance only."""
+    is_whole: bool = False
+    """False: only some checks were asked for, or the run ended before its time."""
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Targets of the inventory that this run does not look at."""
+        return self.fleet - self.audited
+
+    def may_leave_out(self, control: str, target: str) -> bool:
+        """Whether a result of these glob patterns may be missing because this run did not ask for it."""
+        return not self.is_whole or _any(self.unasked, control) or _any(self.left_out, target)
+
+
+def _any(names: Iterable[str], pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names)

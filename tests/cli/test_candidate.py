@@ -1,0 +1,165 @@
+"""Would this domain, on these hosts, get the flag? Asked before anything is deployed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from nested_kvm.policy import Nested, Policy
+from tests.support.recorded import record
+from tests.support.schema import assert_valid
+from tests.support.suite import SuiteRun, run_many, run_suite
+
+INTEL = {
+    "/proc/cpuinfo": "processor : 0\nvendor_id : GenuineIntel\nflags : fpu lm vmx ept",
+    "/sys/module": "kvm\nkvm_intel",
+    "/sys/module/kvm_intel": "initstate=live\nrefcnt=0",
+    "/sys/module/kvm_intel/parameters": "nested=Y\nept=Y",
+    "/etc/modprobe.d/kvm.conf": "options kvm_intel nested=1",
+    "modprobe --show-depends kvm_intel": "insmod /lib/modules/6/kvm-intel.ko nested=1",
+    "modinfo --parameters kvm_intel": "nested:(bool)",
+}
+NESTED_OFF = {"/sys/module/kvm_amd/parameters": "nested=0\nnpt=Y"}
+
+
+def domain(cpu: str, kind: str = "kvm", name: str = "ci-new") -> str:
+    return f"<domain type='{kind}'><name>{name}</name><os><type>hvm</type></os>{cpu}</domain>"
+
+
+PASSTHROUGH = domain("<cpu mode='host-passthrough'/>")
+HOST_MODEL = domain("<cpu mode='host-model'/>")
+NAMED = domain("<cpu mode='custom'><model>EPYC</model></cpu>")
+EMULATED = domain("<cpu mode='host-passthrough'/>", "qemu")
+OPEN = domain("<cpu mode='host-model'><feature policy='optional' name='svm'/></cpu>")
+
+CASES = {
+    "passthrough": (PASSTHROUGH, "--hosts=amd", 0, {}),
+    "host-model on AMD": (HOST_MODEL, "--hosts=amd", 1, {"DOM-CPU-02": "fail"}),
+    "host-model on Intel": (HOST_MODEL, "--hosts=intel", 0, {}),
+    "a named model": (NAMED, "--hosts=amd", 1, {"DOM-CPU-02": "fail"}),
+    "emulated": (EMULATED, "--hosts=amd", 1, {"DOM-CPU-01": "fail", "DOM-CPU-02": "notapplicable"}),
+    "may be dropped": (OPEN, "--hosts=amd", 1, {"DOM-CPU-02": "unknown", "DOM-CPU-05": "fail"}),
+    "nested off on the host": (PASSTHROUGH, "--hosts=off", 1, {"L0-KVM-04": "fail", "DOM-CPU-02": "pass"}),
+    "forbidden, and given": (PASSTHROUGH, "--hosts=amd --nested=forbidden", 1, {"DOM-CPU-02": "fail"}),
+    "forbidden, and not given": (NAMED, "--hosts=amd --nested=forbidden", 0, {"DOM-CPU-02": "pass"}),
+    "on a host of another policy": (PASSTHROUGH, "--hosts=forbids", 0, {"DOM-CPU-02": "pass", "L0-KVM-04": "pass"}),
+    "several hosts": (HOST_MODEL, "--hosts=amd,intel", 1, {}),
+}
+"""A domain, the hosts, the exit status, and outcomes that it has to have on one of them."""
+
+REFUSED = {
+    "no file": (None, "No such file or directory"),
+    "an empty file": ("", "the domain's XML is not well-formed"),
+    "cut": (PASSTHROUGH[:-5], "the domain's XML is not well-formed"),
+    "another root": ("<network/>", "the domain's XML starts with <network>, not <domain>"),
+    "an entity": (
+        "<!DOCTYPE d [<!ENTITY a 'b'>]><domain type='kvm'><name>&a;</name></domain>",
+        "the domain's XML is refused: DTDForbidden",
+    ),
+    "a file of the machine": (
+        "<!DOCTYPE d [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><domain><name>&a;</name></domain>",
+        "the domain's XML is refused: DTDForbidden",
+    ),
+    "no name": ("<domain type='kvm'/>", "it has no <name> of 1 to 250 visible bytes"),
+    "a name of commands": (domain("", name="ci&#x9b;31m"), "it has no <name> of 1 to 250 visible bytes"),
+    "a long name": (domain("", name="x" * 251), "it has no <name> of 1 to 250 visible bytes"),
+    "nested deeply": ("<domain><name>x</name><cpu>" + "<a>" * 50_000 + "</a>" * 50_000 + "</cpu></domain>", ""),
+    "no UTF-8": ("<domain>\udcff</domain>", "is not UTF-8 text"),
+    "huge": ("<domain>" + " " * 5_000_000 + "</domain>", "is larger than 4 MiB"),
+}
+"""A file, and a part of the message."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("domain-xml")
+    record(folder / "evidence", "amd")
+    record(folder / "evidence", "intel", readings=INTEL)
+    record(folder / "evidence", "off", readings=NESTED_OFF)
+    record(folder / "evidence", "forbids", policy=Policy(Nested.FORBIDDEN))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path) -> Mapping[str, SuiteRun]:
+    lines = []
+    for number, (text, options, _, _) in enumerate(CASES.values()):
+        path = folder / f"{number}.xml"
+        path.write_text(text)
+        words = [f"--evidence={folder}/evidence", f"--domain-xml={path}", "--gate", *options.split()]
+        lines.append([*words, f"--report-dir={folder}/{number}"])
+    ended = run_many(lines, report_dir=folder / "reports")
+    return {
+        name: SuiteRun(run.status, run.output, run.errors, folder / str(number))
+        for number, (name, run) in enumerate(zip(CASES, ended, strict=True))
+    }
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_is_judged_as_if_it_were_defined_there(runs: Mapping[str, SuiteRun], name: str) -> None:
+    run = runs[name]
+    _, _, status, outcomes = CASES[name]
+    assert run.status == status
+    found = {each["control"]: each["outcome"] for each in run.document["results"]}
+    assert found.items() >= outcomes.items()
+    assert_valid(run)
+
+
+def test_nothing_else_is_judged(runs: Mapping[str, SuiteRun]) -> None:
+    results = runs["passthrough"].document["results"]
+    assert {each["subject"] for each in results} == {"ci-new", "amd"}
+    assert {each["control"].partition("-")[0] for each in results} == {"DOM", "L0"}
+    assert "L0-LIB-01" not in {each["control"] for each in results}
+
+
+def test_each_host_has_its_verdict(runs: Mapping[str, SuiteRun]) -> None:
+    lines = runs["several hosts"].output.splitlines()
+    (block,) = [line for line in lines if line.startswith("amd  BLOCK  DOM-CPU-02 its definition gives no svm")]
+    assert block.endswith(".xml)")
+    assert "intel  PASS" in lines
+
+
+def test_the_remedy_is_for_the_file(runs: Mapping[str, SuiteRun], folder: Path) -> None:
+    (finding,) = [each for each in runs["host-model on AMD"].document["results"] if each["outcome"] == "fail"]
+    (command,) = finding["remediation"]
+    assert command.startswith(f"virt-xml --edit --cpu host-model,require=svm <{folder}/")
+
+
+@pytest.mark.parametrize(("nested", "status"), [("required", 0), ("forbidden", 1)])
+def test_the_inventorys_guest_of_that_name_says_what_is_required(folder: Path, nested: str, status: int) -> None:
+    inventory = folder / f"{nested}.yaml"
+    guests = f"guests: {{renamed: {{domain: ci-new, nested: {nested}}}}}"
+    inventory.write_text(f"hosts: {{amd: {{nested: required, {guests}}}}}\n")
+    words = [f"--inventory={inventory}", f"--evidence={folder}/evidence", f"--domain-xml={folder}/0.xml"]
+    run = run_suite(*words, report_dir=folder / nested)
+    assert (run.status, [each["name"] for each in run.document["targets"]]) == (status, ["amd"])
+
+
+def test_a_guest_is_no_host(folder: Path) -> None:
+    inventory = folder / "guest.yaml"
+    inventory.write_text("hosts: {amd: {guests: {ci-1: {address: 'ssh://ci-1'}}}}\n")
+    words = [f"--inventory={inventory}", "--hosts=ci-1", f"--domain-xml={folder}/0.xml"]
+    run = run_suite(*words, report_dir=folder / "guest")
+    assert run.status == 4
+    assert "--domain-xml: none of these targets is an L0" in run.errors
+
+
+@pytest.fixture(scope="module")
+def refusals(folder: Path) -> Mapping[str, SuiteRun]:
+    lines = []
+    for number, (text, _) in enumerate(REFUSED.values()):
+        path = folder / f"refused-{number}.xml"
+        if text is not None:
+            path.write_bytes(text.encode(errors="surrogateescape"))
+        lines.append([f"--evidence={folder}/evidence", f"--domain-xml={path}"])
+    return dict(zip(REFUSED, run_many(lines, report_dir=folder / "refused"), strict=True))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_domain_ends_with_4_and_names_the_file(refusals: Mapping[str, SuiteRun], name: str) -> None:
+    run = refusals[name]
+    assert (run.status, run.output) == (4, "")
+    assert f"--domain-xml: {run.report_dir.parent}/refused-{list(REFUSED).index(name)}.xml: " in run.errors
+    assert REFUSED[name][1] in run.errors
+    assert len(run.errors.strip().splitlines()) == 1
+    assert not run.report_dir.exists()

@@ -1,0 +1,119 @@
+"""Results that share target, subject and control: a site's own tests may, and each is counted."""
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from nested_kvm.baseline import Baseline, load_baseline
+from nested_kvm.control import Severity
+from nested_kvm.drift import Drift
+from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.ledger import Ledger
+from nested_kvm.reporting.json_results import results_json
+from nested_kvm.results import Result, Run, TargetResult
+from nested_kvm.scope import Scope
+from nested_kvm.verdict import Outcome
+from nested_kvm.waiving import Waivers
+
+FLEET = frozenset({"kvm-a"})
+STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def result(outcome: Outcome, control: str = "SITE-test_a") -> Result:
+    return Result(control, "kvm-a", "kvm-a", outcome, Severity.MEDIUM, "A title.", "a message")
+
+
+def run_of(*outcomes: Outcome) -> Run:
+    target = TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None)
+    return Run("1", STARTED, "0", "--hosts", STARTED, 1, [target], [result(each) for each in outcomes])
+
+
+def baseline_of(folder: Path, *outcomes: Outcome) -> Baseline:
+    path = folder / "results.json"
+    path.write_text(results_json(run_of(*outcomes)))
+    return load_baseline(path, FLEET)
+
+
+PASS, FAIL, ERROR, UNKNOWN = Outcome.PASS, Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN
+NOTAPPLICABLE, NOTCHECKED = Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "drift", "counts"),
+    [
+        ([FAIL, PASS], [FAIL, PASS], [Drift.PERSISTING, None], (0, 1, 0, 0, 0)),
+        ([FAIL, PASS], [PASS, FAIL], [None, Drift.PERSISTING], (0, 1, 0, 0, 0)),
+        ([FAIL, PASS], [FAIL, FAIL], [Drift.PERSISTING, Drift.NEW], (1, 1, 0, 0, 0)),
+        ([FAIL, FAIL], [FAIL, PASS], [Drift.PERSISTING, Drift.FIXED], (0, 1, 1, 0, 0)),
+        ([FAIL, FAIL], [PASS, PASS], [Drift.FIXED, Drift.FIXED], (0, 0, 2, 0, 0)),
+        ([FAIL, FAIL], [FAIL, ERROR], [Drift.PERSISTING, None], (0, 1, 0, 0, 1)),
+        ([FAIL], [UNKNOWN], [None], (0, 0, 0, 0, 1)),
+        ([FAIL], [NOTCHECKED], [None], (0, 0, 0, 0, 1)),
+        ([FAIL], [NOTAPPLICABLE], [Drift.GONE], (0, 0, 0, 1, 0)),
+        ([FAIL], [], [], (0, 0, 0, 1, 0)),
+        ([PASS], [FAIL], [Drift.NEW], (1, 0, 0, 0, 0)),
+        ([ERROR], [FAIL], [Drift.NEW], (1, 0, 0, 0, 0)),
+        ([ERROR], [PASS], [None], (0, 0, 0, 0, 0)),
+        ([], [FAIL], [Drift.NEW], (1, 0, 0, 0, 0)),
+    ],
+    ids=str,
+)
+def test_each_finding_is_counted_once(
+    tmp_path: Path,
+    then: list[Outcome],
+    now: list[Outcome],
+    drift: list[Drift | None],
+    counts: tuple[int, ...],
+) -> None:
+    ledger = Ledger(Scope(FLEET, FLEET, is_whole=True), Waivers([], date.min), baseline_of(tmp_path, *then))
+    recorded = [ledger.record(str(number), result(outcome)) for number, outcome in enumerate(now)]
+    assert [each.drift for each in recorded] == drift
+    run = run_of()
+    ledger.close(run)
+    summary = run.drift
+    assert summary is not None
+    ended = (len(summary.fixed), len(summary.gone), len(summary.unjudged))
+    assert (summary.new, summary.persisting, *ended) == counts
+
+
+def test_the_teardown_of_an_item_is_no_second_finding(tmp_path: Path) -> None:
+    baseline = baseline_of(tmp_path, FAIL)
+    assert [baseline.drift_of("item", result(FAIL)) for _ in range(3)] == [Drift.PERSISTING] * 3
+    assert baseline.drift_of("another", result(FAIL)) is Drift.NEW
+
+
+@pytest.mark.parametrize(
+    ("scope", "end"),
+    [
+        (Scope(FLEET, FLEET, is_whole=True), "gone"),
+        (Scope(FLEET, FLEET, is_whole=False), "unjudged"),
+        (Scope(FLEET, FLEET, {"SITE-test_a"}, is_whole=True), "unjudged"),
+        (Scope(FLEET, frozenset({"kvm-b"}), is_whole=True), "unjudged"),
+        (Scope(frozenset({"kvm-b"}), frozenset({"kvm-b"}), is_whole=True), "gone"),
+    ],
+    ids=str,
+)
+def test_what_is_not_there_is_gone_only_where_it_was_looked_for(tmp_path: Path, scope: Scope, end: str) -> None:
+    summary = baseline_of(tmp_path, FAIL).summary([], frozenset(), scope)
+    assert len(getattr(summary, end)) == len([*summary.gone, *summary.unjudged]) == 1
+
+
+def test_nothing_is_gone_from_a_target_that_could_not_be_looked_at(tmp_path: Path) -> None:
+    """An unreachable host tells nothing of its domains."""
+    scope = Scope(FLEET, FLEET, is_whole=True)
+    ledger = Ledger(scope, Waivers([], date.min), baseline_of(tmp_path, FAIL))
+    ledger.record("1", result(ERROR, "L0-LIB-01"))
+    run = run_of()
+    ledger.close(run)
+    assert run.drift is not None
+    assert (len(run.drift.gone), len(run.drift.unjudged)) == (0, 1)
+
+
+def test_another_order_of_a_file_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    document = json.loads(results_json(run_of(FAIL, PASS)))
+    document["results"].reverse()
+    path.write_text(json.dumps({**document, "added": 1}))
+    assert load_baseline(path, FLEET).drift_of("1", result(FAIL)) is Drift.PERSISTING
