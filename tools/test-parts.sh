@@ -33,7 +33,7 @@ bring_inspecjs() {
     [ ! -e build/npm/node_modules/inspecjs/package.json ] || return 0
     command -v npm >/dev/null || bring "the tests read a report with Heimdall's own library" npm || return
     say "installing inspecjs below build/"
-    quietly npm install --silent --no-audit --no-fund --prefix build/npm inspecjs@2.12.6
+    quietly npm install --silent --no-audit --no-fund --fetch-retries=1 --prefix build/npm inspecjs@2.12.6
 }
 
 # shellcheck disable=SC2046  # parts are words

@@ -192,8 +192,8 @@ class Machine:
         return domain_of(self.libvirt.record(name))
 
     def saved_states(self, domain: str) -> SavedStates:
-        """What is saved of that domain; nothing where no libvirt saves it."""
-        if self.target.libvirt is None:
+        """What is saved of that domain; nothing where no libvirt saves it, or where it is only a file yet."""
+        if self.target.libvirt is None or self._candidate is not None:
             return SavedStates(())
         return saved_states_of(self.libvirt.record(domain))
 

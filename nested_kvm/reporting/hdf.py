@@ -95,4 +95,5 @@ def _why_skipped(result: Result) -> str:
 
 def _message(result: Result) -> str:
     evidence = [f"{printable(item.source)}: {printable(item.text, 500)}" for item in result.evidence]
-    return "\n".join([printable(result.message, 2000), *evidence])
+    drift = [] if result.drift is None else [f"since the baseline: {result.drift.value}"]
+    return "\n".join([printable(result.message, 2000), *drift, *evidence])

@@ -72,6 +72,8 @@ def _performance(run: Run, threshold: Threshold) -> Iterator[str]:
     yield f"waived={len(run.waived())};;;0"
     yield f"errors={run.count(Outcome.ERROR)};;;0"
     yield f"unknown={run.count(Outcome.UNKNOWN)};;;0"
+    if run.drift is not None:
+        yield f"new={run.drift.new};;;0"
     if run.finished is not None:
         yield f"time={(run.finished - run.started).total_seconds():.3f}s;;;0"
 

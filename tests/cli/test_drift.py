@@ -91,6 +91,13 @@ def test_the_terminal_tells_it(second: SuiteRun) -> None:
     assert "persists  L0-LIB-01  high  persisting" in lines
 
 
+def test_nagios_counts_what_is_new(folder: Path, first: SuiteRun, second: SuiteRun) -> None:
+    assert first.status == 1
+    answer = again(folder, "nagios", f"--evidence={folder}/second", "--nagios")
+    assert answer.status == 2
+    assert f" new={second.document['drift']['new']};;;0 " in answer.output
+
+
 def test_junit_has_it_as_a_property(second: SuiteRun) -> None:
     found = {
         (values["target"], values["control"]): values["drift"]

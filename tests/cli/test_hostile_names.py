@@ -127,6 +127,8 @@ def test_each_target_has_a_file_of_its_own_and_none_outside(run: SuiteRun, folde
     assert {path.name for path in files if path.parent != evidence.resolve()} == {
         "node.xml",
         "fleet.yaml",
+        "here.sh",
+        "playbook.yaml",
         *REPORTS,
     }
     found = {json.loads(path.read_text())["target"]["name"] for path in evidence.iterdir()}

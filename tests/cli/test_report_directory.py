@@ -95,7 +95,7 @@ def test_runs_at_the_same_time_have_a_whole_report_each(evidence: Path, tmp_path
     folders = [path for path in reports.iterdir() if not path.is_symlink()]
     assert len(folders) == 3
     for folder in folders:
-        assert {path.name for path in folder.iterdir()} == REPORTS | {"evidence"}
+        assert {path.name for path in folder.iterdir()} == REPORTS | {"evidence", "remediation"}
     documents = [json.loads((folder / "results.json").read_text()) for folder in folders]
     assert len({each["run"]["id"] for each in documents}) == 3
     assert (reports / "latest").resolve() in folders

@@ -145,6 +145,13 @@ def test_heimdall_counts_no_waived_finding(run: Run) -> None:
     assert heimdall(run) == {RULES[Outcome.FAIL]: ["Not Reviewed", "high"]}
 
 
+def test_hdf_tells_what_became_of_a_finding(run: Run) -> None:
+    (profile,) = json.loads(hdf_json(run))["profiles"]
+    (control,) = [each for each in profile["controls"] if each["id"] == RULES[Outcome.FAIL]]
+    texts = [each.get("message") or each["skip_message"] for each in control["results"]]
+    assert ["since the baseline: new" in text for text in texts] == [True, True]
+
+
 def samples(run: Run) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     families = text_string_to_metric_families(metrics_text(run))
     return {
