@@ -3,15 +3,23 @@
 from nested_kvm.connection.backends import BackendConnection, LocalConnection, connect_by_backend
 from nested_kvm.connection.connection import Settings
 from nested_kvm.connection.credentials import check_identity_file
-from nested_kvm.connection.ssh import SshConnection, connect_by_ssh
+from nested_kvm.connection.ssh import SshConnection
 from nested_kvm.connection.ssh_config import SshConfig
+from nested_kvm.connection.ssh_ways import SshWays
 from nested_kvm.errors import ConnectionFailed
 from nested_kvm.inventory.address import Address
 
 AnyConnection = SshConnection | BackendConnection
 
 
-def connect(address: Address, settings: Settings, *, name: str, via: AnyConnection | None = None) -> AnyConnection:
+def connect(
+    address: Address,
+    settings: Settings,
+    *,
+    name: str,
+    via: AnyConnection | None = None,
+    ways: SshWays | None = None,
+) -> AnyConnection:
     """Open a connection to a target. Safe to call from many threads.
 
     Args:
@@ -20,6 +28,7 @@ def connect(address: Address, settings: Settings, *, name: str, via: AnyConnecti
         name: the target's name in the inventory; it stands in every error and in pytest's ids.
         via: the L0's own connection: the guest is reached through it, without another login on the L0, and
             its key is looked up under `name` first, since many L0s have guests with the same address.
+        ways: keeps the connections to jump hosts; without it they serve this target alone, and end with it.
 
     Raises:
         ConnectionFailed: there is no way to the target.
@@ -29,11 +38,25 @@ def connect(address: Address, settings: Settings, *, name: str, via: AnyConnecti
     """
     if not address.is_ssh:
         return connect_by_backend(address, settings, name)
-    if via is None or isinstance(via, LocalConnection):
-        return connect_by_ssh(address, settings, name, via=None, behind_host=via is not None)
-    if isinstance(via, SshConnection):
-        return connect_by_ssh(address, settings, name, via=via, behind_host=True)
-    raise ConnectionFailed(f"{name}: there is no way through {via.name}, which is reached by {via.kind}://")
+    if via is not None and not isinstance(via, LocalConnection | SshConnection):
+        raise ConnectionFailed(f"{name}: there is no way through {via.name}, which is reached by {via.kind}://")
+    through = via if isinstance(via, SshConnection) else None
+    if ways is not None:
+        return ways.connect(address, name, via=through, behind_host=via is not None)
+    return _connect_alone(address, settings, name, through, behind_host=via is not None)
+
+
+def _connect_alone(
+    address: Address, settings: Settings, name: str, via: SshConnection | None, *, behind_host: bool
+) -> SshConnection:
+    ways = SshWays(settings)
+    try:
+        connection = ways.connect(address, name, via=via, behind_host=behind_host)
+    except BaseException:
+        ways.close()
+        raise
+    connection.when_closed = ways.close
+    return connection
 
 
 def check_settings(settings: Settings) -> None:

@@ -15,6 +15,11 @@ import paramiko
 from paramiko.message import Message
 from typing_extensions import override
 
+from nested_kvm.connection.proxy_command import ProxyCommand
+
+Carrier = socket.socket | paramiko.Channel | ProxyCommand
+"""What carries a connection's bytes."""
+
 TRANSPORT_ERRORS = (paramiko.SSHException, EOFError, OSError)
 """Everything that paramiko's calls raise when a connection breaks."""
 
@@ -55,8 +60,8 @@ class Channel(paramiko.Channel):
 class Transport(paramiko.Transport):
     """paramiko's, with errors of its own kind only, and nothing left over when it is closed."""
 
-    def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
-        super().__init__(sock)
+    def __init__(self, sock: Carrier) -> None:
+        super().__init__(sock)  # type: ignore[arg-type]  # it takes whatever has a socket's methods
         self._speaker = threading.local()
         self._order = threading.Lock()
 

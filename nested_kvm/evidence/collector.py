@@ -5,7 +5,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 
-from nested_kvm.connection import AnyConnection, Settings, connect
+from nested_kvm.connection import AnyConnection, Settings, SshWays, connect
 from nested_kvm.errors import ConnectionFailed, NestedKvmError, NotObserved, ObservationError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.file import unusable_bundle
@@ -22,6 +22,7 @@ class Connections:
     def __init__(self, inventory: Inventory, settings: Settings) -> None:
         self._targets = {target.name: target for target in inventory}
         self._settings = settings
+        self._ways = SshWays(settings)
         self._open: dict[str, AnyConnection | ObservationError] = {}
         self._is_closed = False
         self._locks = {name: Lock() for name in self._targets}
@@ -49,6 +50,8 @@ class Connections:
             connection = self._open.get(name)
             if connection is not None and not isinstance(connection, ObservationError):
                 connection.close()
+        if self._is_closed:
+            self._ways.close()
 
     def _try(self, target: Target) -> AnyConnection | ObservationError:
         try:
@@ -61,7 +64,7 @@ class Connections:
             raise NotObserved(f"{target.name} has no address")
         if target.address.scheme == AGENT:
             raise ConnectionFailed(f"{target.name}: address `agent` is not supported by this version")
-        return connect(target.address, self._settings, name=target.name, via=self._via(target))
+        return connect(target.address, self._settings, name=target.name, via=self._via(target), ways=self._ways)
 
     def _via(self, target: Target) -> AnyConnection | None:
         if not target.via_host or target.host is None:
