@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from nested_kvm.audit import Audit
-from nested_kvm.connection import check_settings
+from nested_kvm.connection import check_settings, unlock_keys
 from nested_kvm.diagnosis import diagnose
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.file import write_bundle
@@ -68,6 +68,8 @@ class AuditSession:
         if self.only_collects and self.options.evidence is None:
             return
         targets = sum(target.address is not None for target in self.audit.inventory)
+        with self._uncaptured():
+            self._unlock_keys()
         with self._uncaptured(), ObservationProgress(targets, sys.stdout) as progress:
 
             def keep(bundle: Bundle) -> None:
@@ -77,6 +79,10 @@ class AuditSession:
                     progress.advance(bundle)
 
             self.audit.observe(keep)
+
+    def _unlock_keys(self) -> None:
+        if self.options.evidence is None:
+            unlock_keys(self.audit.addresses(), self.options.settings)
 
     def record(self, item: str, result: Result) -> None:
         """Keep an item's result; a later one, of its teardown, takes its place."""

@@ -5,6 +5,7 @@ import testinfra.host
 from nested_kvm.connection.connection import Answer, Connection, Settings, Stream, StreamConnection
 from nested_kvm.connection.libvirt_tunnel import LibvirtTunnel, libvirt_tunnel
 from nested_kvm.connection.opening import AnyConnection, check_settings, connect
+from nested_kvm.connection.passphrases import unlock_keys
 from nested_kvm.connection.ssh_ways import SshWays
 
 Host = testinfra.host.Host
@@ -23,4 +24,5 @@ __all__ = [
     "check_settings",
     "connect",
     "libvirt_tunnel",
+    "unlock_keys",
 ]

@@ -2,7 +2,7 @@
 
 from nested_kvm.connection.backends import BackendConnection, LocalConnection, connect_by_backend
 from nested_kvm.connection.connection import Settings
-from nested_kvm.connection.credentials import check_identity_file
+from nested_kvm.connection.passphrases import check_identity_file
 from nested_kvm.connection.ssh import SshConnection
 from nested_kvm.connection.ssh_config import SshConfig
 from nested_kvm.connection.ssh_ways import SshWays

@@ -15,6 +15,7 @@ import paramiko
 from paramiko.message import Message
 from typing_extensions import override
 
+from nested_kvm.connection.certificate import SUFFIX
 from nested_kvm.connection.proxy_command import ProxyCommand
 
 Carrier = socket.socket | paramiko.Channel | ProxyCommand
@@ -62,8 +63,16 @@ class Transport(paramiko.Transport):
 
     def __init__(self, sock: Carrier) -> None:
         super().__init__(sock)  # type: ignore[arg-type]  # it takes whatever has a socket's methods
+        self.wants_certificate = False
+        """Whether somebody is known who could vouch for the host. Else its bare key is asked for."""
         self._speaker = threading.local()
         self._order = threading.Lock()
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """The algorithms by which the host may prove itself."""
+        bare: tuple[str, ...] = self._filter_algorithm("keys")  # type: ignore[attr-defined]  # the stubs leave it out
+        return (*(f"{name}{SUFFIX}" for name in bare), *bare) if self.wants_certificate else bare
 
     @contextmanager
     def speaking_for(self, channel: paramiko.Channel) -> Iterator[None]:

@@ -22,6 +22,7 @@ class SshOptions:
     port: int | None
     user: str | None
     identity_files: tuple[Path, ...]
+    certificate_files: tuple[Path, ...]
     identities_only: bool
     identity_agent: str | None
     """A socket's path, `none`, or `SSH_AUTH_SOCK`."""
@@ -47,6 +48,7 @@ class SshOptions:
             port=_port(text.get("port")),
             user=text.get("user"),
             identity_files=_identity_files(values.get("identityfile")),
+            certificate_files=_paths(text.get("certificatefile", "none"), text),
             identities_only=text.get("identitiesonly", "no").lower() == "yes",
             identity_agent=text.get("identityagent"),
             user_known_hosts=_paths(text.get("userknownhostsfile", _USER_KNOWN_HOSTS), text),

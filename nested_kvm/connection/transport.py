@@ -107,6 +107,7 @@ def _agree(transport: Transport, trust: Trust, deadline: Deadline, where: str) -
     transport.banner_timeout = transport.handshake_timeout = deadline.remaining + _MARGIN
     algorithms = transport.get_security_options()
     algorithms.key_types = trust.prefer_known_types(algorithms.key_types)
+    transport.wants_certificate = bool(trust.authorities)
     done = threading.Event()
     transport.start_client(event=done)
     _wait(done, transport, deadline, f"{where}: it does not complete SSH's key exchange")
@@ -131,6 +132,11 @@ def _wait(done: threading.Event, transport: Transport, deadline: Deadline, compl
             raise ConnectionFailed(f"{complaint} within {deadline.seconds:g} s (--connect-timeout)")
 
 
+def _describe(key: paramiko.PKey) -> str:
+    certificate = "the certificate of " if key.public_blob is not None else ""
+    return f"{certificate}{key.get_name()} {key.fingerprint}"
+
+
 @dataclass
 class _Login:
     transport: Transport
@@ -144,7 +150,7 @@ class _Login:
             for key in keys:
                 if self._is_accepted(key):
                     return
-                self.refused.append(f"{key.get_name()} {key.fingerprint}")
+                self.refused.append(_describe(key))
         raise LoginRejected(f"{self.where}: {self._refusal(credentials.problems)}")
 
     def _is_accepted(self, key: paramiko.PKey) -> bool:
