@@ -70,16 +70,19 @@ class Certificate:
             raise CertificateUnusableError("it is no certificate") from None
         return cls.from_blob(key_type, blob)
 
-    def check_host(self, names: Iterable[str]) -> None:
-        """Require that an authority made this for a host of one of these names, and for today.
+    def check_host(self, key: bytes, names: Iterable[str], *, is_authority_known: bool) -> None:
+        """Require that a known authority made this for `key`, for a host of one of these names, and for today.
 
-        A certificate that names no host would be one for every host: it is refused. Whether the authority is one
-        that counts is for the caller to say.
+        A certificate that names no host would be one for every host: it is refused.
 
         Raises:
             CertificateUnusableError: it did not.
         """
         signed = self._signed
+        if self.key != key:
+            raise CertificateUnusableError("it is for another key")
+        if not is_authority_known:
+            raise CertificateUnusableError("its authority is not known")
         self._check_signature()
         if signed.type is not SSHCertificateType.HOST:
             raise CertificateUnusableError("it is a user's and not a host's")

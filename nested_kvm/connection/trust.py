@@ -84,25 +84,22 @@ class Trust:
             return
         deciding = self._deciding()
         if deciding and not _contains(deciding, offered):
-            raise HostKeyRejected(self._changed(key, deciding, where) + problem)
+            raise HostKeyRejected(self._changed(key, deciding, where, problem))
         if not deciding and not _contains(self._confirming(), offered) and not self.accept_unknown:
-            raise HostKeyRejected(self._unknown(key, where) + problem)
+            raise HostKeyRejected(self._unknown(key, where, problem))
 
     def _certificate(self, key: paramiko.PKey) -> tuple[Certificate | None, str]:
         """Return the certificate that the machine showed, and what is wrong with it."""
         blob = key.public_blob
         if blob is None:
-            return None, " (It shows no certificate of the authority that is known for it.)" if self.authorities else ""
+            return None, "It shows no certificate of the authority that is known for it. " if self.authorities else ""
         certificate = None
         try:
             certificate = Certificate.from_blob(blob.key_type, blob.key_blob)
-            if certificate.key != key.asbytes():
-                raise CertificateUnusableError("it is for another key")
-            if not _contains(self.authorities, certificate.authority):
-                raise CertificateUnusableError("its authority is not known")
-            certificate.check_host(self.principals)
+            known = _contains(self.authorities, certificate.authority)
+            certificate.check_host(key.asbytes(), self.principals, is_authority_known=known)
         except CertificateUnusableError as error:
-            return certificate, f" (Its certificate does not vouch for it: {error}.)"
+            return certificate, f"Its certificate does not vouch for it: {error}. "
         return certificate, ""
 
     def _deciding(self) -> list[KnownKey]:
@@ -112,19 +109,19 @@ class Trust:
     def _confirming(self) -> list[KnownKey]:
         return [key for name in self.fallbacks for key in self.known.keys_of(name)]
 
-    def _changed(self, key: paramiko.PKey, deciding: list[KnownKey], where: str) -> str:
+    def _changed(self, key: paramiko.PKey, deciding: list[KnownKey], where: str, problem: str) -> str:
         known = deciding[0]
         name = next(name for name in self.names if self.known.keys_of(name))
         file = shlex.quote(known.source.rpartition(":")[0])
         return (
             f"{where}: its host key {_describe(key)} is not the one in {known.source}: "
-            "it may be another machine. If it was set up anew and the fingerprint is verified, replace the old key "
-            f"with: ssh-keygen -R {shlex.quote(name)} -f {file} && {_accept(name, key, file)}"
+            f"it may be another machine. {problem}If it was set up anew and the fingerprint is verified, "
+            f"replace the old key with: ssh-keygen -R {shlex.quote(name)} -f {file} && {_accept(name, key, file)}"
         )
 
-    def _unknown(self, key: paramiko.PKey, where: str) -> str:
+    def _unknown(self, key: paramiko.PKey, where: str, problem: str) -> str:
         return (
-            f"{where}: its host key {_describe(key)} is unknown. "
+            f"{where}: its host key {_describe(key)} is unknown. {problem}"
             f"Once the fingerprint is verified, accept it with: "
             f"{_accept(self.names[0], key, shlex.quote(str(self.file)))}"
         )
