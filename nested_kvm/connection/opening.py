@@ -1,12 +1,15 @@
 """From an address to a connection."""
 
+from contextlib import suppress
+
 from nested_kvm.connection.backends import BackendConnection, LocalConnection, connect_by_backend
-from nested_kvm.connection.connection import Settings
+from nested_kvm.connection.connection import DEFAULT_CONNECT_TIMEOUT, Settings
+from nested_kvm.connection.endpoint import Endpoint
 from nested_kvm.connection.passphrases import check_identity_file
 from nested_kvm.connection.ssh import SshConnection
 from nested_kvm.connection.ssh_config import SshConfig
 from nested_kvm.connection.ssh_ways import SshWays
-from nested_kvm.errors import ConnectionFailed
+from nested_kvm.errors import ConnectionFailed, NestedKvmError
 from nested_kvm.inventory.address import Address
 
 AnyConnection = SshConnection | BackendConnection
@@ -57,6 +60,15 @@ def _connect_alone(
         raise
     connection.when_closed = ways.close
     return connection
+
+
+def connect_limit(address: Address, settings: Settings) -> float:
+    """Return seconds within which `connect` has an answer, jump hosts included."""
+    if address.is_ssh:
+        with suppress(NestedKvmError):  # connecting says what is wrong, at once
+            end = Endpoint.of(address, settings, address.host)
+            return sum(each.connect_timeout for each in (end, *end.hops()))
+    return settings.connect_timeout or DEFAULT_CONNECT_TIMEOUT
 
 
 def check_settings(settings: Settings) -> None:

@@ -12,10 +12,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import paramiko
+from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA
 from paramiko.message import Message
 from typing_extensions import override
 
 from nested_kvm.connection.certificate import SUFFIX
+from nested_kvm.connection.packetizer import Packetizer, feed, feed_extended
 from nested_kvm.connection.proxy_command import ProxyCommand
 
 Carrier = socket.socket | paramiko.Channel | ProxyCommand
@@ -59,10 +61,16 @@ class Channel(paramiko.Channel):
 
 
 class Transport(paramiko.Transport):
-    """paramiko's, with errors of its own kind only, and nothing left over when it is closed."""
+    """paramiko's, with limits, errors of its own kind only, and nothing left over when it is closed."""
+
+    _channel_handler_table = {  # noqa: RUF012  # as in the base class
+        **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]  # noqa: SLF001  # the stubs leave it out
+        MSG_CHANNEL_DATA: feed,
+        MSG_CHANNEL_EXTENDED_DATA: feed_extended,
+    }
 
     def __init__(self, sock: Carrier) -> None:
-        super().__init__(sock)  # type: ignore[arg-type]  # it takes whatever has a socket's methods
+        super().__init__(sock, packetizer_class=Packetizer)  # type: ignore[arg-type]  # it takes whatever has a socket's methods
         self.wants_certificate = False
         """Whether somebody is known who could vouch for the host. Else its bare key is asked for."""
         self._speaker = threading.local()

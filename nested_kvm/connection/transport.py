@@ -19,6 +19,8 @@ from nested_kvm.text import printable
 
 _SHORTEST_TRY = 0.001
 _MARGIN = 5.0
+_BANNER = "Error reading SSH protocol banner"
+"""paramiko puts it before every reason, without a space."""
 
 # Its words reach the reader through our errors; by default they would go to stderr, with tracebacks.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -117,12 +119,13 @@ def _agree(transport: Transport, trust: Trust, deadline: Deadline, where: str) -
 
 
 def _no_agreement(error: Exception | None, where: str) -> ConnectionFailed:
-    if error is None or isinstance(error, EOFError | ConnectionError) or "protocol banner" in str(error):
+    text = printable(error or "").removeprefix(_BANNER)
+    if error is None or isinstance(error, EOFError | ConnectionError) or not text or "Errno" in text:
         return ConnectionDropped(
             f"{where}: it closed the connection before SSH was agreed on: "
             "is it an SSH port, or does sshd's MaxStartups drop connections?"
         )
-    return ConnectionFailed(f"{where}: SSH cannot be agreed on ({printable(error)})")
+    return ConnectionFailed(f"{where}: SSH cannot be agreed on ({text})")
 
 
 def _wait(done: threading.Event, transport: Transport, deadline: Deadline, complaint: str) -> None:

@@ -1,17 +1,21 @@
 """Looks at many targets at once, each exactly once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 
-from nested_kvm.connection import AnyConnection, Settings, SshWays, connect
-from nested_kvm.errors import ConnectionFailed, NestedKvmError, NotObserved, ObservationError
+from nested_kvm.connection import AnyConnection, Settings, SshWays, connect, connect_limit
+from nested_kvm.connection.deadline import Deadline
+from nested_kvm.errors import ConnectionFailed, LimitExceeded, NestedKvmError, NotObserved, ObservationError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.file import unusable_bundle
 from nested_kvm.evidence.observation import observe
 from nested_kvm.inventory.address import AGENT
 from nested_kvm.inventory.target import Inventory, Target
+
+_SLACK = 10.0
+"""Seconds for all that has no limit of its own."""
 
 WhenObserved = Callable[[Bundle], None]
 
@@ -53,6 +57,18 @@ class Connections:
         if self._is_closed:
             self._ways.close()
 
+    def time_limit(self, targets: Iterable[Target], workers: int) -> float:
+        """Return seconds that suffice for these targets, `workers` at once, if each uses up all of its limits."""
+        limits = [self._limit(target) for target in targets]
+        rounds = -(-len(limits) // max(1, workers))
+        return rounds * max(limits, default=0.0) + _SLACK
+
+    def _limit(self, target: Target) -> float:
+        """Add up the ways to the target, and two looks: the probe and libvirt, each of which also needs a start."""
+        host = self._targets.get(target.host or "") if target.via_host else None
+        ways = [each.address for each in (host, target) if each is not None and each.address is not None]
+        return sum(connect_limit(address, self._settings) for address in ways) + 4 * self._settings.probe_timeout
+
     def _try(self, target: Target) -> AnyConnection | ObservationError:
         try:
             return self._connect(target)
@@ -81,10 +97,14 @@ def collect(
     settings: Settings,
     forks: int,
     when_observed: WhenObserved,
+    *,
+    deadline: Deadline | None = None,
 ) -> None:
     """Observe every target that has an address, `forks` at once, and hand over each bundle as it is made.
 
-    `when_observed` is called in the calling thread. Interrupted, it lets go of every connection at once.
+    `when_observed` is called in the calling thread. Interrupted, it lets go of every connection at once; and so it
+    does at `deadline`, by default when each target has had all the time that its limits allow: what is not done
+    then is an error.
     """
     # A guest waits for its host's connection, so the hosts come first: else guests could hold every worker.
     targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.via_host)
@@ -98,16 +118,36 @@ def collect(
 
     for target in targets:
         waiting.put(target)
-    for number in range(min(max(1, forks), len(targets))):
+    workers = min(max(1, forks), len(targets))
+    for number in range(workers):
         # A daemon: an interrupted run does not wait for a target that hangs, as an executor's threads make it.
         Thread(target=work, name=f"observe-{number}", daemon=True).start()
+    deadline = deadline or Deadline(connections.time_limit(targets, workers))
+    is_complete = False
     try:
-        for _ in targets:
-            when_observed(seen.get())
-    except BaseException:
-        _drain(waiting)
-        connections.close()
-        raise
+        is_complete = _hand_over(targets, seen, when_observed, deadline)
+    finally:
+        if not is_complete:
+            _drain(waiting)
+            connections.close()
+
+
+def _hand_over(
+    targets: Sequence[Target], seen: SimpleQueue[Bundle], when_observed: WhenObserved, deadline: Deadline
+) -> bool:
+    """Hand over what is done in time, and an error for what is not; tell whether all was."""
+    pending = {target.name: target for target in targets}
+    while pending:
+        try:
+            bundle = seen.get(timeout=deadline.remaining)
+        except Empty:
+            break
+        del pending[bundle.target.name]
+        when_observed(bundle)
+    for target in pending.values():
+        problem = f"{target.name}: it was not looked at when the run's time was over ({deadline.seconds:.0f} s)"
+        when_observed(unusable_bundle(target, LimitExceeded(problem)))
+    return not pending
 
 
 def _drain(waiting: SimpleQueue[Target]) -> None:
