@@ -51,7 +51,7 @@ class Audit:
     def addresses(self) -> list[Address]:
         """Where a login may be needed: at every target, and at the host of each that is reached through it."""
         reached = [target for target in self.inventory if target.address is not None]
-        hosts = [self._whole.named(target.host) for target in reached if target.via_host and target.host]
+        hosts = [self._whole.named(target.host) for target in reached if target.needs_host and target.host]
         return [each.address for each in (*reached, *hosts) if each is not None and each.address is not None]
 
     def bundles(self) -> Iterator[Bundle]:

@@ -66,6 +66,7 @@ package() {
         *:libvirtd) echo libvirt-daemon ;;
         apt-get:virsh) echo libvirt-clients ;;
         *:virsh) echo libvirt-client ;;
+        *:qemu-ga) echo qemu-guest-agent ;;
         dnf:shellcheck | zypper:shellcheck) echo ShellCheck ;;
         *) echo "$2" ;;
     esac

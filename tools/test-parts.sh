@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
 missing() {
-    for program in sshd busybox shellcheck virsh; do
+    for program in sshd busybox shellcheck virsh qemu-ga; do
         command -v "$program" >/dev/null || echo "$program"
     done
     command -v modprobe >/dev/null || echo kmod

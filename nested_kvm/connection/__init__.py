@@ -4,7 +4,7 @@ import testinfra.host
 
 from nested_kvm.connection.connection import Answer, Connection, Settings, Stream, StreamConnection
 from nested_kvm.connection.libvirt_tunnel import LibvirtTunnel, libvirt_tunnel
-from nested_kvm.connection.opening import AnyConnection, check_settings, connect, connect_limit
+from nested_kvm.connection.opening import AnyConnection, check_settings, connect, connect_by_agent, connect_limit
 from nested_kvm.connection.passphrases import unlock_keys
 from nested_kvm.connection.ssh_ways import SshWays
 
@@ -23,6 +23,7 @@ __all__ = [
     "StreamConnection",
     "check_settings",
     "connect",
+    "connect_by_agent",
     "connect_limit",
     "libvirt_tunnel",
     "unlock_keys",

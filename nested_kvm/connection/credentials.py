@@ -9,10 +9,10 @@ from pathlib import Path
 import paramiko
 from paramiko.pkey import PublicBlob
 
-from nested_kvm.connection.agent import Agent, agent_socket
 from nested_kvm.connection.certificate import Certificate, CertificateUnusableError
 from nested_kvm.connection.connection import Settings
 from nested_kvm.connection.key_file import KeyEncryptedError, KeyUnusableError, load_key, public_half
+from nested_kvm.connection.ssh_agent import Agent, agent_socket
 from nested_kvm.connection.ssh_options import SshOptions
 
 _DEFAULT_FILES = tuple(Path("~/.ssh") / name for name in ("id_ed25519", "id_ecdsa", "id_rsa"))

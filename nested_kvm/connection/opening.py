@@ -5,6 +5,7 @@ from contextlib import suppress
 from nested_kvm.connection.backends import BackendConnection, LocalConnection, connect_by_backend
 from nested_kvm.connection.connection import DEFAULT_CONNECT_TIMEOUT, Settings
 from nested_kvm.connection.endpoint import Endpoint
+from nested_kvm.connection.guest_agent import GuestAgentConnection
 from nested_kvm.connection.passphrases import check_identity_file
 from nested_kvm.connection.ssh import SshConnection
 from nested_kvm.connection.ssh_config import SshConfig
@@ -12,7 +13,7 @@ from nested_kvm.connection.ssh_ways import SshWays
 from nested_kvm.errors import ConnectionFailed, NestedKvmError
 from nested_kvm.inventory.address import Address
 
-AnyConnection = SshConnection | BackendConnection
+AnyConnection = SshConnection | BackendConnection | GuestAgentConnection
 
 
 def connect(
@@ -42,7 +43,8 @@ def connect(
     if not address.is_ssh:
         return connect_by_backend(address, settings, name)
     if via is not None and not isinstance(via, LocalConnection | SshConnection):
-        raise ConnectionFailed(f"{name}: there is no way through {via.name}, which is reached by {via.kind}://")
+        kind = via.kind if isinstance(via, BackendConnection) else "agent"
+        raise ConnectionFailed(f"{name}: there is no way through {via.name}, which is reached by {kind}://")
     through = via if isinstance(via, SshConnection) else None
     if ways is not None:
         return ways.connect(address, name, via=through, behind_host=via is not None)
@@ -60,6 +62,17 @@ def _connect_alone(
         raise
     connection.when_closed = ways.close
     return connection
+
+
+def connect_by_agent(host: AnyConnection, uri: str, domain: str, settings: Settings, name: str) -> GuestAgentConnection:
+    """Reach a guest through its agent, by the libvirt at `uri` on its host. Nothing is asked of it yet.
+
+    Raises:
+        ConnectionFailed: there is no way.
+    """
+    if not uri.partition("://")[2].startswith("/"):
+        raise ConnectionFailed(f"{name}: its agent is asked on its host, and {uri} leads from there to another")
+    return GuestAgentConnection(name, host, uri, domain, settings)
 
 
 def connect_limit(address: Address, settings: Settings) -> float:

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from nested_kvm.connection.agent import Agent, agent_socket
 from nested_kvm.connection.connection import Settings
 from nested_kvm.connection.credentials import Credentials
 from nested_kvm.connection.endpoint import Endpoint
 from nested_kvm.connection.key_file import KeyEncryptedError, KeyUnusableError, load_key, public_half, unlock_key
+from nested_kvm.connection.ssh_agent import Agent, agent_socket
 from nested_kvm.errors import NestedKvmError, UsageError
 from nested_kvm.inventory.address import Address
 from nested_kvm.text import printable

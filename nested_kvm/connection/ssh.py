@@ -1,13 +1,14 @@
 """SSH within this process: one connection for the probe, for libvirt, and for what Testinfra runs."""
 
 import shlex
+import threading
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import paramiko
 import testinfra.host
-from testinfra.backend.base import BaseBackend, CommandResult
+from testinfra.backend.base import CommandResult
 from typing_extensions import override
 
 from nested_kvm.connection.channel import ChannelProgram, ChannelStream
@@ -15,11 +16,14 @@ from nested_kvm.connection.connection import Answer, Settings
 from nested_kvm.connection.deadline import Deadline, closing_at
 from nested_kvm.connection.gathered import Gathered
 from nested_kvm.connection.paramiko_channel import TRANSPORT_ERRORS, Transport
+from nested_kvm.connection.plain_backend import PlainBackend
 from nested_kvm.connection.shell import ONE_COMMAND, shell, standard_input, sudo_command, without_sudo_mark
 from nested_kvm.connection.transport import ConnectionDropped, reason
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
 
 _CONNECT_FAILED = 2  # SSH_OPEN_CONNECT_FAILED, RFC 4254, section 5.1
+_SESSIONS = 8
+"""Executions at once; sshd's MaxSessions is 10, and libvirt's tunnel is one."""
 _GRACE = 0.5  # seconds that a call may take to notice its deadline by itself
 
 
@@ -27,7 +31,7 @@ def _nothing() -> None:
     """Nothing else ends with the connection."""
 
 
-class SshConnection(BaseBackend):
+class SshConnection(PlainBackend):
     """A Testinfra backend over one SSH transport. Many threads may use it at once."""
 
     NAME = "ssh"
@@ -38,6 +42,7 @@ class SshConnection(BaseBackend):
         self._transport = transport
         self._settings = settings
         self._given_up = ""
+        self._sessions = threading.BoundedSemaphore(_SESSIONS)
         self.when_closed: Callable[[], None] = _nothing
         """Lets go of what serves this connection alone."""
 
@@ -101,6 +106,10 @@ class SshConnection(BaseBackend):
         self.when_closed()
 
     def _execute(self, command: str, data: bytes) -> Answer:
+        with self._sessions:
+            return self._execute_now(command, data)
+
+    def _execute_now(self, command: str, data: bytes) -> Answer:
         deadline = Deadline(self._settings.probe_timeout)
         gathered = Gathered(self.name, deadline, self._settings.answer_limit)
         with closing_at(deadline, self._transport.close, grace=_GRACE):
@@ -157,18 +166,5 @@ class SshConnection(BaseBackend):
         return self.result(status, line.encode(errors="surrogateescape"), answer.stdout, answer.stderr)
 
     @override
-    def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
-        return sudo_command(command, sudo_user)
-
-    @override
     def get_pytest_id(self) -> str:
         return self.name
-
-    @override
-    def decode(self, data: bytes) -> str:
-        """Decode without asking the target for its encoding: Testinfra runs python3 there to find it."""
-        return data.decode(errors="replace")
-
-    @override
-    def encode(self, data: str) -> bytes:
-        return data.encode(errors="surrogateescape")

@@ -5,13 +5,12 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 
-from nested_kvm.connection import AnyConnection, Settings, SshWays, connect, connect_limit
+from nested_kvm.connection import AnyConnection, Settings, SshWays, connect, connect_by_agent, connect_limit
 from nested_kvm.connection.deadline import Deadline
 from nested_kvm.errors import ConnectionFailed, LimitExceeded, NestedKvmError, NotObserved, ObservationError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.file import unusable_bundle
 from nested_kvm.evidence.observation import observe
-from nested_kvm.inventory.address import AGENT
 from nested_kvm.inventory.target import Inventory, Target
 
 _SLACK = 10.0
@@ -65,7 +64,7 @@ class Connections:
 
     def _limit(self, target: Target) -> float:
         """Add up the ways to the target, and two looks: the probe and libvirt, each of which also needs a start."""
-        host = self._targets.get(target.host or "") if target.via_host else None
+        host = self._targets.get(target.host or "") if target.needs_host else None
         ways = [each.address for each in (host, target) if each is not None and each.address is not None]
         return sum(connect_limit(address, self._settings) for address in ways) + 4 * self._settings.probe_timeout
 
@@ -78,12 +77,21 @@ class Connections:
     def _connect(self, target: Target) -> AnyConnection:
         if target.address is None:
             raise NotObserved(f"{target.name} has no address")
-        if target.address.scheme == AGENT:
-            raise ConnectionFailed(f"{target.name}: address `agent` is not supported by this version")
-        return connect(target.address, self._settings, name=target.name, via=self._via(target), ways=self._ways)
+        via = self._via(target)
+        if target.by_agent:
+            return self._connect_by_agent(target, via)
+        return connect(target.address, self._settings, name=target.name, via=via, ways=self._ways)
+
+    def _connect_by_agent(self, target: Target, via: AnyConnection | None) -> AnyConnection:
+        uri = self._targets[target.host].libvirt if target.host else None
+        if via is None or uri is None:
+            raise ConnectionFailed(
+                f"{target.name}: an agent is asked by libvirt on the guest's host, and there is none"
+            )
+        return connect_by_agent(via, uri, target.domain or target.name, self._settings, target.name)
 
     def _via(self, target: Target) -> AnyConnection | None:
-        if not target.via_host or target.host is None:
+        if not target.needs_host or target.host is None:
             return None
         try:
             return self.to(self._targets[target.host])
@@ -107,7 +115,7 @@ def collect(
     then is an error.
     """
     # A guest waits for its host's connection, so the hosts come first: else guests could hold every worker.
-    targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.via_host)
+    targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.needs_host)
     waiting: SimpleQueue[Target] = SimpleQueue()
     seen: SimpleQueue[Bundle] = SimpleQueue()
 

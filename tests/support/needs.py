@@ -40,5 +40,6 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "libvirt-python": lambda: None if find_spec("libvirt") else "not installed: libvirt-python",
     "accounts": _lacks_namespaces,
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
+    "qemu-ga": lambda: _lacks("qemu-ga") or _lacks_namespaces(),
     "libvirtd": lambda: _lacks("libvirtd", "virt-ssh-helper", "nc") or _lacks_namespaces(),
 }
