@@ -5,12 +5,11 @@ from typing import Final
 
 from nested_kvm.errors import ConnectionFailed, NotAllowed, ObservationError
 
-_RPCS: Final = "guest-exec and guest-exec-status"
 _HOW_TO_ALLOW: Final = (
-    f"Allow {_RPCS} in the guest: take them out of block-rpcs, or add them to allow-rpcs, in /etc/qemu/qemu-ga.conf; "
-    "on RHEL and its kin likewise in FILTER_RPC_ARGS, or BLACKLIST_RPC, of /etc/sysconfig/qemu-ga; "
-    "then: systemctl restart qemu-guest-agent"
+    "allow guest-exec and guest-exec-status in its /etc/qemu/qemu-ga.conf (block-rpcs, allow-rpcs) "
+    "or /etc/sysconfig/qemu-ga (FILTER_RPC_ARGS, BLACKLIST_RPC), then: systemctl restart qemu-guest-agent"
 )
+_PREFIX: Final = re.compile(r"error: (internal error: unable to execute QEMU agent command '[^']*': )?")
 _DISABLED: Final = re.compile(r"has been disabled|has not been found|CommandNotFound|not allowed", re.IGNORECASE)
 
 _REMEDIES: Final = (
@@ -55,8 +54,9 @@ def agent_refusal(name: str, host: str, domain: str, complaint: str) -> Observat
         domain: what libvirt calls it, quoted for a shell.
         complaint: virsh's, safe to show.
     """
+    complaint = _PREFIX.sub("", complaint, count=1)
     if _DISABLED.search(complaint):
-        return NotAllowed(f"{name}: its guest agent runs no commands ({complaint}). {_HOW_TO_ALLOW}")
+        return NotAllowed(f"{name}: its guest agent runs no commands: {_HOW_TO_ALLOW} ({complaint})")
     for pattern, meaning, remedy in _REMEDIES:
         if pattern.search(complaint):
             return ConnectionFailed(f"{name}: {meaning} ({complaint}). {remedy.format(domain=domain)}")

@@ -54,10 +54,15 @@ def has_terminal() -> bool:
     if os.environ.get("CI"):
         return False
     try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
     except OSError:
         return False
-    return True
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()  # in the background a question would stop the run
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
 
 
 def _is_locked_for_all(file: Path) -> bool:

@@ -1,10 +1,12 @@
 """A ProxyCommand: a program on this machine whose standard input and output lead to a target's sshd."""
 
+import atexit
 import os
 import select
 import signal
 import subprocess
 import threading
+import weakref
 from contextlib import suppress
 from typing import IO, cast
 
@@ -15,6 +17,9 @@ from nested_kvm.text import printable
 _CHUNK = 32 * 1024
 _PIPE_TAKES = 512  # what a pipe that is ready takes without blocking: POSIX's PIPE_BUF
 _SECONDS_TO_END = 1.0
+
+
+_running: "weakref.WeakSet[ProxyCommand]" = weakref.WeakSet()
 
 
 class ProxyCommand:
@@ -49,6 +54,7 @@ class ProxyCommand:
         self._is_ending = False
         self._ended = False
         self._closed = False  # paramiko looks at it
+        _running.add(self)
 
     def settimeout(self, seconds: float | None) -> None:
         """Let each call wait that long."""
@@ -149,3 +155,10 @@ class ProxyCommand:
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+@atexit.register
+def end_all() -> None:
+    """End the programs of connections that an interrupted run leaves half made."""
+    for program in tuple(_running):
+        program.close()

@@ -1,6 +1,8 @@
 """Targets that a program on this machine leads to."""
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -12,9 +14,20 @@ from nested_kvm.connection import Settings, connect
 from nested_kvm.errors import ConnectionFailed
 from nested_kvm.inventory.address import Address
 from tests.support.sshd import Sshd, make_key
+from tests.support.suite import ROOT
 from tests.support.threads import threads_are_back_at
 
 pytestmark = pytest.mark.needs("sshd")
+
+
+HALF_MADE = """\
+import contextlib, sys
+from nested_kvm.connection.proxy_command import ProxyCommand
+program = ProxyCommand(sys.argv[1])
+program.settimeout(0.5)
+with contextlib.suppress(TimeoutError):
+    program.recv(1)
+"""
 
 
 def client(sshd: Sshd, command: str, *config: str, **settings: object) -> Settings:
@@ -120,3 +133,9 @@ def test_a_socket_of_ours_is_not_inherited(sshd: Sshd, tmp_path: Path) -> None:
         settings = client(sshd, f"sh -c 'ls -l /proc/self/fd >{tmp_path}/fds; exec nc $1 $2' sh %h %p")
         connect(sshd.address(), settings, name="kvm-a").close()
     assert "socket:" not in (tmp_path / "fds").read_text()
+
+
+def test_it_ends_with_a_run_that_leaves_a_connection_half_made(tmp_path: Path) -> None:
+    command = f"sh -c 'echo $$ >{tmp_path}/pid; exec sleep 100'"
+    subprocess.run([sys.executable, "-c", HALF_MADE, command], check=True, cwd=ROOT)
+    assert not runs(tmp_path / "pid")
