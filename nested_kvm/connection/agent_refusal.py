@@ -10,7 +10,7 @@ _HOW_TO_ALLOW: Final = (
     "or /etc/sysconfig/qemu-ga (FILTER_RPC_ARGS, BLACKLIST_RPC), then: systemctl restart qemu-guest-agent"
 )
 _PREFIX: Final = re.compile(r"error: (internal error: unable to execute QEMU agent command '[^']*': )?")
-_DISABLED: Final = re.compile(r"has been disabled|has not been found|CommandNotFound|not allowed", re.IGNORECASE)
+_DISABLED: Final = re.compile(r"has been disabled|has not been found|CommandNotFound", re.IGNORECASE)
 
 _REMEDIES: Final = (
     (

@@ -77,7 +77,12 @@ def public_half(file: Path) -> bytes | None:
 
 
 def _version(file: Path) -> _Version:
-    status = file.stat()
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise KeyUnusableError(f"{file} cannot be read ({error.strerror})") from None
     return file, status.st_mtime_ns, status.st_size
 
 

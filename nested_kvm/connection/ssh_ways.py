@@ -90,25 +90,14 @@ def _open(end: Endpoint, via: SshConnection | None, inventory_name: str | None =
     deadline = Deadline(end.connect_timeout)
     try:
         transport = _agree(end, via, deadline, inventory_name)
-    except ConnectionDropped as first:
+    except ConnectionDropped:
         pause = random.uniform(*_PAUSE)  # noqa: S311  # no secret
         if pause > deadline.remaining / 2:
             raise
         time.sleep(pause)
-        transport = _agree_again(end, via, deadline, inventory_name, first)
+        transport = _agree(end, via, deadline, inventory_name)
     log_in(transport, end.user, Credentials.of(end.options, end.settings), deadline, end.where)
     return SshConnection(end.name, end.address.host, transport, end.settings)
-
-
-def _agree_again(
-    end: Endpoint, via: SshConnection | None, deadline: Deadline, inventory_name: str | None, first: ConnectionDropped
-) -> Transport:
-    try:
-        return _agree(end, via, deadline, inventory_name)
-    except HostKeyRejected:
-        raise
-    except ConnectionFailed as second:
-        raise (first if isinstance(second, ConnectionDropped) else second) from None
 
 
 def _agree(end: Endpoint, via: SshConnection | None, deadline: Deadline, inventory_name: str | None) -> Transport:
@@ -116,10 +105,8 @@ def _agree(end: Endpoint, via: SshConnection | None, deadline: Deadline, invento
     stream = _stream(end, via, deadline, behind_host=inventory_name is not None)
     try:
         return agree_on_keys(stream, trust, deadline, end.where)
-    except HostKeyRejected:
-        raise
     except ConnectionFailed as error:
-        if isinstance(stream, ProxyCommand):
+        if isinstance(stream, ProxyCommand) and not isinstance(error, HostKeyRejected):
             says = f"says: {stream.complaint()}" if stream.complaint() else "says nothing"
             raise ConnectionFailed(f"{error}; its ProxyCommand {says}") from None
         raise

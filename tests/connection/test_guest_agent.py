@@ -88,6 +88,8 @@ def test_where_commands_are_disabled_it_says_how_to_allow_them(host: SshConnecti
         ("argument unsupported: QEMU guest agent is not configured", "virt-xml 'a b' --add-device"),
         ("Requested operation is not valid: domain is not running", "it does not run .*virsh start 'a b'"),
         ("Failed to connect socket to '/run/libvirt/libvirt-sock': Permission denied", "the group libvirt"),
+        ("sh: 3: virsh: not found", "its host has no virsh.*libvirt-clients"),
+        ("operation forbidden: read only access prevents virDomainQemuAgentCommand", "the group libvirt"),
         ("<script>\x1b[31mred", r"kvm-a cannot ask its guest agent \(<script> \[31mred\)"),
     ],
 )
