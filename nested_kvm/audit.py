@@ -12,6 +12,7 @@ from nested_kvm.evidence.collector import Connections, WhenObserved, collect
 from nested_kvm.evidence.file import read_bundles, unusable_bundle
 from nested_kvm.facts.machine import Machine
 from nested_kvm.inventory.ad_hoc import ad_hoc_inventory
+from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.options import DEFAULT_INVENTORY, Options
@@ -54,6 +55,12 @@ class Audit:
                 collect(self.inventory, self.connections, given.settings, given.forks, keep, active=given.active)
         finally:
             self.fleet = self._fleet()
+
+    def addresses(self) -> list[Address]:
+        """Where a login may be needed: at every target, and at the host of each that is reached through it."""
+        reached = [target for target in self.inventory if target.address is not None]
+        hosts = [self._whole.named(target.host) for target in reached if target.needs_host and target.host]
+        return [each.address for each in (*reached, *hosts) if each is not None and each.address is not None]
 
     def bundles(self) -> Iterator[Bundle]:
         """One bundle for each target, in the inventory's order."""

@@ -9,6 +9,7 @@
     │   ├── ConnectionFailed     no way to the target
     │   │   ├── HostKeyRejected  … because it is not known to be the machine it claims to be
     │   │   └── LoginRejected    … because it does not let us in
+    │   ├── NotAllowed           the target's own configuration forbids looking: outcome `unknown`
     │   ├── LimitExceeded        it took too long or said too much, and was closed
     │   ├── AnswerUnusable       the probe's answer is cut, empty or not the probe's
     │   ├── EvidenceUnusable     an evidence file is not one, or of a newer schema
@@ -55,6 +56,10 @@ class HostKeyRejected(ConnectionFailed):
 
 class LoginRejected(ConnectionFailed):
     """The target refused every credential that was offered."""
+
+
+class NotAllowed(ObservationError):
+    """The target answers, and its own configuration forbids looking at it: outcome `unknown`."""
 
 
 class LimitExceeded(ObservationError):

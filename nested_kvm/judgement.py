@@ -16,7 +16,7 @@ from nested_kvm.remediation.repair import repair
 from nested_kvm.results import Result
 from nested_kvm.subject import Subject
 from nested_kvm.text import printable
-from nested_kvm.verdict import Evidence, Finding, NotApplicable, NotChecked, Outcome, Verdict
+from nested_kvm.verdict import Evidence, Finding, NotApplicable, NotChecked, Outcome, Undecided, Verdict
 
 _JUDGED: Final = frozenset({Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN})
 
@@ -27,6 +27,7 @@ def check_applies(control: Control, subject: Subject) -> None:
     Raises:
         NotApplicable: it does not, for its polarity or the machine's architecture.
         NotChecked: nothing leads into the subject.
+        Undecided: the target does not let itself be looked at.
         ObservationError: the target was not observed.
     """
     if control.only not in {None, subject.policy.nested}:
@@ -34,8 +35,9 @@ def check_applies(control: Control, subject: Subject) -> None:
     machine = subject.machine
     if machine.target.address is None:
         raise NotChecked(f"{machine.target.name} is judged from its L0 alone: no address of it was given or chosen")
-    if machine.bundle.failure is not None:
-        raise ObservationError(machine.bundle.failure.message)
+    failure = machine.bundle.failure
+    if failure is not None:
+        raise Undecided(failure.message) if failure.is_unknown else ObservationError(failure.message)
     if control.architectures is not None and architecture_of(machine.architecture) not in control.architectures:
         raise NotApplicable(_not_judged(control.architectures, machine.architecture))
 

@@ -13,7 +13,7 @@ import pytest
 
 from nested_kvm.audit import Audit
 from nested_kvm.baseline import load_baseline
-from nested_kvm.connection import check_settings
+from nested_kvm.connection import check_settings, unlock_keys
 from nested_kvm.diagnosis import diagnose
 from nested_kvm.errors import UsageError
 from nested_kvm.evidence.bundle import Bundle
@@ -85,6 +85,8 @@ class AuditSession:
         if self.only_collects and self.options.evidence is None:
             return
         targets = sum(target.address is not None for target in self.audit.inventory)
+        with self.uncaptured():
+            self._unlock_keys()
         with self.uncaptured(), self._told() as told, ObservationProgress(targets, told) as progress:
 
             def keep(bundle: Bundle) -> None:
@@ -98,6 +100,10 @@ class AuditSession:
             except UsageError as error:
                 self._broken = error
                 raise
+
+    def _unlock_keys(self) -> None:
+        if self.options.evidence is None:
+            unlock_keys(self.audit.addresses(), self.options.settings)
 
     @contextmanager
     def finish(self, pytest_status: int, *, stopped: bool) -> Iterator[int]:

@@ -69,6 +69,7 @@ package() {
         apt-get:virsh) echo libvirt-clients ;;
         *:virsh) echo libvirt-client ;;
         apt-get:chromedriver) echo chromium-driver ;;
+        *:qemu-ga) echo qemu-guest-agent ;;
         dnf:shellcheck | zypper:shellcheck) echo ShellCheck ;;
         *) echo "$2" ;;
     esac

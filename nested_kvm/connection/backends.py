@@ -15,7 +15,8 @@ from nested_kvm.connection.connection import Answer, Settings
 from nested_kvm.connection.deadline import Deadline
 from nested_kvm.connection.gathered import Gathered
 from nested_kvm.connection.local_program import LocalProgram
-from nested_kvm.connection.shell import shell, standard_input, sudo_command, without_sudo_mark
+from nested_kvm.connection.plain_backend import PlainBackend
+from nested_kvm.connection.shell import shell, standard_input, without_sudo_mark
 from nested_kvm.errors import ConnectionFailed
 from nested_kvm.inventory.address import Address
 
@@ -55,7 +56,7 @@ class _Bounds:
             program.kill()
 
 
-class _BoundedBackend(BaseBackend):
+class _BoundedBackend(PlainBackend):
     """What every backend gets on top: limits, a name of the inventory, and no prompts."""
 
     _bounds: _Bounds
@@ -68,21 +69,8 @@ class _BoundedBackend(BaseBackend):
         return self.result(status, line.encode(errors="surrogateescape"), answer.stdout, answer.stderr)
 
     @override
-    def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
-        return sudo_command(command, sudo_user)
-
-    @override
     def get_pytest_id(self) -> str:
         return self._bounds.target
-
-    @override
-    def decode(self, data: bytes) -> str:
-        """Decode without asking the target for its encoding: Testinfra runs python3 there to find it."""
-        return data.decode(errors="replace")
-
-    @override
-    def encode(self, data: str) -> bytes:
-        return data.encode(errors="surrogateescape")
 
 
 class BackendConnection:

@@ -1,30 +1,21 @@
-"""The keys that a user has: in files, and in an agent. No passwords, and never a prompt."""
+"""What a user can log in with: keys in files and in an agent, and certificates for them. No passwords."""
 
-import os
-import socket
-import threading
+import copy
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import paramiko
-import paramiko.agent
-from cryptography.exceptions import UnsupportedAlgorithm
-from paramiko.pkey import UnknownKeyType
+from paramiko.pkey import PublicBlob
 
+from nested_kvm.connection.certificate import Certificate, CertificateUnusableError
 from nested_kvm.connection.connection import Settings
+from nested_kvm.connection.key_file import KeyEncryptedError, KeyUnusableError, load_key, public_half
+from nested_kvm.connection.ssh_agent import Agent, agent_socket
 from nested_kvm.connection.ssh_options import SshOptions
-from nested_kvm.errors import UsageError
 
 _DEFAULT_FILES = tuple(Path("~/.ssh") / name for name in ("id_ed25519", "id_ecdsa", "id_rsa"))
-_AGENT_SECONDS = 10.0
-_loading = threading.Lock()
-
-
-class _KeyUnusableError(Exception):
-    """A key file cannot be used; the message says which and why."""
 
 
 @dataclass
@@ -32,7 +23,10 @@ class Credentials:
     """Keys in the order in which they are offered. `problems` fills up while they are read."""
 
     files: tuple[Path, ...]
+    certificate_files: tuple[Path, ...]
     agent_socket: str | None
+    only_files: bool
+    """Whether the agent may serve only the keys that the files name: IdentitiesOnly."""
     required: bool
     """Whether the files were asked for: then one that is missing is a problem."""
     problems: list[str] = field(default_factory=list)
@@ -41,8 +35,13 @@ class Credentials:
     def of(cls, options: SshOptions, settings: Settings) -> "Credentials":
         """Choose as ssh(1) does: `--ssh-identity-file`, else every IdentityFile, else the usual files."""
         named = (settings.ssh_identity_file,) if settings.ssh_identity_file else options.identity_files
-        agent = None if options.identities_only else _agent_socket(options.identity_agent)
-        return cls(named or _DEFAULT_FILES, agent, required=bool(named))
+        return cls(
+            tuple(file.expanduser() for file in named or _DEFAULT_FILES),
+            options.certificate_files,
+            agent_socket(options.identity_agent),
+            only_files=options.identities_only,
+            required=bool(named),
+        )
 
     def keys(self) -> Generator[paramiko.PKey, None, None]:
         """Yield each key once: files first, so that a full agent does not use up sshd's MaxAuthTries.
@@ -50,86 +49,75 @@ class Credentials:
         The agent's keys can sign until the generator is closed.
         """
         offered: set[bytes] = set()
-        for key in self._file_keys():
-            offered.add(key.asbytes())
-            yield key
-        if self.agent_socket is not None:
-            yield from (key for key in self._agent_keys(self.agent_socket) if key.asbytes() not in offered)
+        certificates = [each for each in map(self._certificate, self.certificate_files) if each is not None]
+        with closing(Agent(self.agent_socket)) as agent:
+            for file, key in self._keys_of_files(agent):
+                beside = self._certificate(Path(f"{file}-cert.pub"), may_be_absent=True)
+                offered.add(key.asbytes())
+                yield from _certified(key, [*certificates, *([beside] if beside else [])])
+                yield key
+            if not self.only_files:
+                for key in (each for each in agent.keys if each.blob not in offered):
+                    yield from _certified(key, certificates)
+                    yield key
+            self.problems += [agent.problem] if agent.problem else []
 
-    def _file_keys(self) -> Iterator[paramiko.PKey]:
+    def locked_files(self) -> list[Path]:
+        """Return the encrypted files whose passphrase is needed: their keys are not in the agent.
+
+        The usual files, which nobody asked for, count only where the agent has no key at all.
+        """
+        with closing(Agent(self.agent_socket)) as agent:
+            locked = [file for file in self.files if _is_locked(file) and not _held_by(agent, file)]
+            return [] if locked and not self.required and agent.keys and not self.only_files else locked
+
+    def _keys_of_files(self, agent: Agent) -> Iterator[tuple[Path, paramiko.PKey]]:
         for file in self.files:
             try:
-                yield load_key(file.expanduser())
-            except FileNotFoundError:
-                if self.required:
+                yield file, load_key(file)
+            except (KeyUnusableError, FileNotFoundError) as error:
+                key = _held_by(agent, file)
+                if key is not None:
+                    yield file, key
+                elif isinstance(error, KeyUnusableError):
+                    self.problems.append(str(error))
+                elif self.required:
                     self.problems.append(f"{file} does not exist")
-            except _KeyUnusableError as error:
-                self.problems.append(str(error))
 
-    def _agent_keys(self, path: str) -> Iterator[paramiko.PKey]:
+    def _certificate(self, file: Path, *, may_be_absent: bool = False) -> Certificate | None:
         try:
-            agent = _Agent(path)
-        except (paramiko.SSHException, OSError) as error:
-            self.problems.append(f"the agent at {path} does not answer ({error})")
-            return
-        with closing(agent):
-            yield from agent.get_keys()
+            return Certificate.from_file(file)
+        except OSError as error:
+            if not (may_be_absent and isinstance(error, FileNotFoundError)):
+                self.problems.append(f"the certificate {file} cannot be read ({error.strerror})")
+        except CertificateUnusableError as error:
+            self.problems.append(f"the certificate {file} cannot be used: {error}")
+        return None
 
 
-class _Agent(paramiko.agent.AgentSSH):
-    """An agent at a given socket. paramiko's own knows only SSH_AUTH_SOCK, and waits for ever."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(_AGENT_SECONDS)
-        try:
-            connection.connect(path)
-            self._connect(connection)  # type: ignore[attr-defined]  # the stubs leave it out
-        except (paramiko.SSHException, OSError):
-            connection.close()
-            raise
-
-    def close(self) -> None:
-        self._close()  # type: ignore[attr-defined]  # the stubs leave it out
+def _certified(key: paramiko.PKey, certificates: list[Certificate]) -> Iterator[paramiko.PKey]:
+    """Yield the key once with each certificate that is made for it."""
+    for certificate in {each.blob: each for each in certificates if each.key == key.asbytes()}.values():
+        certified = _copy(key)
+        certified.public_blob = PublicBlob(certificate.key_type, certificate.blob)
+        yield certified
 
 
-def check_identity_file(settings: Settings) -> None:
-    """Look at `--ssh-identity-file` before anything starts.
+def _copy(key: paramiko.PKey) -> paramiko.PKey:
+    """Copy a key: one of an agent cannot be copied as other objects are, for it passes on whatever it lacks."""
+    return paramiko.AgentKey(key.agent, key.blob) if isinstance(key, paramiko.AgentKey) else copy.copy(key)
 
-    Raises:
-        UsageError: it is no private key that can be used without a passphrase.
-    """
-    if settings.ssh_identity_file is None:
-        return
+
+def _held_by(agent: Agent, file: Path) -> paramiko.PKey | None:
+    public = public_half(file)
+    return None if public is None else agent.key(public)
+
+
+def _is_locked(file: Path) -> bool:
     try:
-        load_key(settings.ssh_identity_file.expanduser())
-    except FileNotFoundError:
-        raise UsageError(f"--ssh-identity-file: {settings.ssh_identity_file} does not exist") from None
-    except _KeyUnusableError as error:
-        raise UsageError(f"--ssh-identity-file: {error}") from None
-
-
-def load_key(file: Path) -> paramiko.PKey:
-    """Read a private key, once while the file stays as it is."""
-    status = file.stat()
-    with _loading:
-        return _load(file, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=64)
-def _load(file: Path, _modified: int, _size: int) -> paramiko.PKey:
-    try:
-        return paramiko.PKey.from_path(file)
-    except TypeError:  # cryptography's word for a missing passphrase
-        raise _KeyUnusableError(f"{file} is encrypted: load it into an agent by ssh-add") from None
-    except OSError as error:
-        raise _KeyUnusableError(f"{file} cannot be read ({error.strerror})") from None
-    except (ValueError, UnknownKeyType, UnsupportedAlgorithm, paramiko.SSHException):
-        raise _KeyUnusableError(f"{file} is no private key of a kind that is supported") from None
-
-
-def _agent_socket(configured: str | None) -> str | None:
-    if configured is None or configured == "SSH_AUTH_SOCK":
-        return os.environ.get("SSH_AUTH_SOCK") or None
-    return None if configured.lower() == "none" else str(Path(configured).expanduser())
+        load_key(file)
+    except KeyEncryptedError:
+        return True
+    except (KeyUnusableError, OSError):
+        return False
+    return False

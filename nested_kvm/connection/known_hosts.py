@@ -60,14 +60,14 @@ class KnownHosts:
         """Return the keys that `name` is known by."""
         return [key for key in self._lines_for(name) if not key.marker]
 
-    def revocation(self, names: Iterable[str], key: bytes) -> KnownKey | None:
-        """Return the line that revokes `key` for one of `names`."""
+    def revocation(self, names: Iterable[str], *keys: bytes) -> KnownKey | None:
+        """Return the line that revokes one of `keys` for one of `names`."""
         lines = (line for name in names for line in self._lines_for(name))
-        return next((line for line in lines if line.marker == "@revoked" and line.key == key), None)
+        return next((line for line in lines if line.marker == "@revoked" and line.key in keys), None)
 
-    def has_authority(self, name: str) -> bool:
-        """Tell whether a certificate authority is named for `name`."""
-        return any(line.marker == "@cert-authority" for line in self._lines_for(name))
+    def authorities(self, names: Iterable[str]) -> list[KnownKey]:
+        """Return the certificate authorities that may vouch for one of `names`."""
+        return [line for name in names for line in self._lines_for(name) if line.marker == "@cert-authority"]
 
     def _lines_for(self, name: str) -> Iterator[KnownKey]:
         name = name.lower()

@@ -12,8 +12,16 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import paramiko
+from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA
 from paramiko.message import Message
 from typing_extensions import override
+
+from nested_kvm.connection.certificate import SUFFIX
+from nested_kvm.connection.packetizer import Packetizer, feed, feed_extended
+from nested_kvm.connection.proxy_command import ProxyCommand
+
+Carrier = socket.socket | paramiko.Channel | ProxyCommand
+"""What carries a connection's bytes."""
 
 TRANSPORT_ERRORS = (paramiko.SSHException, EOFError, OSError)
 """Everything that paramiko's calls raise when a connection breaks."""
@@ -53,12 +61,26 @@ class Channel(paramiko.Channel):
 
 
 class Transport(paramiko.Transport):
-    """paramiko's, with errors of its own kind only, and nothing left over when it is closed."""
+    """paramiko's, with limits, errors of its own kind only, and nothing left over when it is closed."""
 
-    def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
-        super().__init__(sock)
+    _channel_handler_table = {  # noqa: RUF012  # as in the base class
+        **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]  # noqa: SLF001  # the stubs leave it out
+        MSG_CHANNEL_DATA: feed,
+        MSG_CHANNEL_EXTENDED_DATA: feed_extended,
+    }
+
+    def __init__(self, sock: Carrier) -> None:
+        super().__init__(sock, packetizer_class=Packetizer)  # type: ignore[arg-type]  # it takes whatever has a socket's methods
+        self.wants_certificate = False
+        """Whether somebody is known who could vouch for the host. Else its bare key is asked for."""
         self._speaker = threading.local()
         self._order = threading.Lock()
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """The algorithms by which the host may prove itself."""
+        bare: tuple[str, ...] = self._filter_algorithm("keys")  # type: ignore[attr-defined]  # the stubs leave it out
+        return (*(f"{name}{SUFFIX}" for name in bare), *bare) if self.wants_certificate else bare
 
     @contextmanager
     def speaking_for(self, channel: paramiko.Channel) -> Iterator[None]:

@@ -1,33 +1,37 @@
 """SSH within this process: one connection for the probe, for libvirt, and for what Testinfra runs."""
 
-import getpass
 import shlex
-import socket
+import threading
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import paramiko
 import testinfra.host
-from testinfra.backend.base import BaseBackend, CommandResult
+from testinfra.backend.base import CommandResult
 from typing_extensions import override
 
 from nested_kvm.connection.channel import ChannelProgram, ChannelStream
-from nested_kvm.connection.connection import DEFAULT_CONNECT_TIMEOUT, Answer, Settings
-from nested_kvm.connection.credentials import Credentials
+from nested_kvm.connection.connection import Answer, Settings
 from nested_kvm.connection.deadline import Deadline, closing_at
 from nested_kvm.connection.gathered import Gathered
 from nested_kvm.connection.paramiko_channel import TRANSPORT_ERRORS, Transport
+from nested_kvm.connection.plain_backend import PlainBackend
 from nested_kvm.connection.shell import ONE_COMMAND, shell, standard_input, sudo_command, without_sudo_mark
-from nested_kvm.connection.ssh_config import SshConfig
-from nested_kvm.connection.transport import agree_on_keys, dial, log_in, reason
-from nested_kvm.connection.trust import SSH_PORT, Trust
+from nested_kvm.connection.transport import ConnectionDropped, reason
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
-from nested_kvm.inventory.address import Address
 
+_CONNECT_FAILED = 2  # SSH_OPEN_CONNECT_FAILED, RFC 4254, section 5.1
+_SESSIONS = 8
+"""Executions at once; sshd's MaxSessions is 10, and libvirt's tunnel is one."""
 _GRACE = 0.5  # seconds that a call may take to notice its deadline by itself
 
 
-class SshConnection(BaseBackend):
+def _nothing() -> None:
+    """Nothing else ends with the connection."""
+
+
+class SshConnection(PlainBackend):
     """A Testinfra backend over one SSH transport. Many threads may use it at once."""
 
     NAME = "ssh"
@@ -38,6 +42,9 @@ class SshConnection(BaseBackend):
         self._transport = transport
         self._settings = settings
         self._given_up = ""
+        self._sessions = threading.BoundedSemaphore(_SESSIONS)
+        self.when_closed: Callable[[], None] = _nothing
+        """Lets go of what serves this connection alone."""
 
     @cached_property
     def host(self) -> testinfra.host.Host:
@@ -88,14 +95,21 @@ class SshConnection(BaseBackend):
                 "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=deadline.remaining
             )
         except TRANSPORT_ERRORS as error:
-            raise ConnectionFailed(f"{where}: {self.name} opens no way to it ({reason(error)})") from None
+            refused = isinstance(error, paramiko.ChannelException) and error.code == _CONNECT_FAILED
+            kind = ConnectionDropped if refused else ConnectionFailed
+            raise kind(f"{where}: {self.name} opens no way to it ({reason(error)})") from None
 
     def close(self) -> None:
         """Let go of the target. Closing twice does nothing."""
         self._given_up = self._given_up or "the connection was closed"
         self._transport.close()
+        self.when_closed()
 
     def _execute(self, command: str, data: bytes) -> Answer:
+        with self._sessions:
+            return self._execute_now(command, data)
+
+    def _execute_now(self, command: str, data: bytes) -> Answer:
         deadline = Deadline(self._settings.probe_timeout)
         gathered = Gathered(self.name, deadline, self._settings.answer_limit)
         with closing_at(deadline, self._transport.close, grace=_GRACE):
@@ -152,44 +166,5 @@ class SshConnection(BaseBackend):
         return self.result(status, line.encode(errors="surrogateescape"), answer.stdout, answer.stderr)
 
     @override
-    def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
-        return sudo_command(command, sudo_user)
-
-    @override
     def get_pytest_id(self) -> str:
         return self.name
-
-    @override
-    def decode(self, data: bytes) -> str:
-        """Decode without asking the target for its encoding: Testinfra runs python3 there to find it."""
-        return data.decode(errors="replace")
-
-    @override
-    def encode(self, data: str) -> bytes:
-        return data.encode(errors="surrogateescape")
-
-
-def connect_by_ssh(
-    address: Address, settings: Settings, name: str, *, via: SshConnection | None, behind_host: bool
-) -> SshConnection:
-    """Open a connection. See `connect`."""
-    options = SshConfig.load(settings.ssh_config).lookup(address.host)
-    port = address.port or options.port or SSH_PORT
-    where = f"{name} ({options.hostname} port {port})"
-    if options.proxy is not None and not behind_host:
-        raise ConnectionFailed(f"{where}: its ssh-config leads over {options.proxy!r}, which is not supported yet")
-    deadline = Deadline(settings.connect_timeout or options.connect_timeout or DEFAULT_CONNECT_TIMEOUT)
-    trust = Trust.of(options, port, inventory_name=name if behind_host else None)
-    credentials = Credentials.of(options, settings)
-    user = address.user or options.user or getpass.getuser()
-    transport = agree_on_keys(_way(options.hostname, port, deadline, where, via), trust, deadline, where)
-    log_in(transport, user, credentials, deadline, where)
-    return SshConnection(name, address.host, transport, settings)
-
-
-def _way(
-    host: str, port: int, deadline: Deadline, where: str, via: SshConnection | None
-) -> socket.socket | paramiko.Channel:
-    if via is None:
-        return dial(host, port, deadline, where)
-    return via.forward(host, port, deadline, where)

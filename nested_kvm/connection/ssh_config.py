@@ -24,6 +24,16 @@ _UNKNOWN_CRITERION = re.compile(r"\s*match\b.*\b(localnetwork|tagged|version|com
 _parsing = threading.Lock()
 
 
+class _Config(paramiko.SSHConfig):
+    """paramiko's, but ways round stay as they are written: an address may go before the user and port that it knows."""
+
+    TOKENS_BY_CONFIG_KEY = {  # noqa: RUF012  # as in the base class
+        keyword: tokens
+        for keyword, tokens in paramiko.SSHConfig.TOKENS_BY_CONFIG_KEY.items()
+        if keyword not in {"proxycommand", "proxyjump"}
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class SshConfig:
     """One ssh-config file with all it includes."""
@@ -42,7 +52,7 @@ class SshConfig:
         """
         file = (path or DEFAULT_PATH).expanduser()
         if path is None and not file.exists():
-            return cls(file, paramiko.SSHConfig.from_text(""))
+            return cls(file, _Config.from_text(""))
         try:
             status = file.stat()
         except OSError as error:
@@ -65,7 +75,7 @@ class SshConfig:
 
 @lru_cache(maxsize=8)
 def _parse(path: Path, _modified: int, _size: int) -> paramiko.SSHConfig:
-    return paramiko.SSHConfig.from_text("\n".join(_lines(path, depth=0)))
+    return _Config.from_text("\n".join(_lines(path, depth=0)))
 
 
 def _lines(path: Path, depth: int) -> Iterator[str]:

@@ -22,6 +22,7 @@ class SshOptions:
     port: int | None
     user: str | None
     identity_files: tuple[Path, ...]
+    certificate_files: tuple[Path, ...]
     identities_only: bool
     identity_agent: str | None
     """A socket's path, `none`, or `SSH_AUTH_SOCK`."""
@@ -30,8 +31,9 @@ class SshOptions:
     accept_unknown_host_key: bool
     connect_timeout: float | None
     host_key_alias: str | None
-    proxy: str | None
-    """The ProxyJump or ProxyCommand that leads to the host."""
+    proxy_jump: str | None
+    """The hosts that lead there, as they are written; at most one of this and `proxy_command` is given."""
+    proxy_command: str | None
 
     @classmethod
     def from_values(cls, values: Values) -> Self:
@@ -46,6 +48,7 @@ class SshOptions:
             port=_port(text.get("port")),
             user=text.get("user"),
             identity_files=_identity_files(values.get("identityfile")),
+            certificate_files=_paths(text.get("certificatefile", "none"), text),
             identities_only=text.get("identitiesonly", "no").lower() == "yes",
             identity_agent=text.get("identityagent"),
             user_known_hosts=_paths(text.get("userknownhostsfile", _USER_KNOWN_HOSTS), text),
@@ -53,7 +56,8 @@ class SshOptions:
             accept_unknown_host_key=_accepts_unknown(text.get("stricthostkeychecking", "ask")),
             connect_timeout=_seconds(text.get("connecttimeout")),
             host_key_alias=text.get("hostkeyalias"),
-            proxy=_proxy(values),
+            proxy_jump=_proxy(values, "proxyjump"),
+            proxy_command=_proxy(values, "proxycommand"),
         )
 
 
@@ -103,9 +107,8 @@ def _path(file: str, values: Mapping[str, str]) -> Path:
     return Path(file).expanduser()
 
 
-def _proxy(values: Values) -> str | None:
-    """Name the way round that was given first: it prevents the other, even as `none`."""
-    for keyword, value in values.items():
-        if keyword in {"proxyjump", "proxycommand"}:
-            return None if value is None or str(value).lower() == "none" else str(value)
-    return None
+def _proxy(values: Values, keyword: str) -> str | None:
+    """Return `keyword` where it is the way round that was given first: that prevents the other, even as `none`."""
+    first = next((each for each in values if each in {"proxyjump", "proxycommand"}), None)
+    value = values.get(keyword) if first == keyword else None
+    return value if isinstance(value, str) and value.lower() != "none" else None

@@ -12,17 +12,23 @@ from paramiko.ssh_exception import PartialAuthentication
 
 from nested_kvm.connection.credentials import Credentials
 from nested_kvm.connection.deadline import Deadline
-from nested_kvm.connection.paramiko_channel import TRANSPORT_ERRORS, Transport
+from nested_kvm.connection.paramiko_channel import TRANSPORT_ERRORS, Carrier, Transport
 from nested_kvm.connection.trust import Trust
 from nested_kvm.errors import ConnectionFailed, LoginRejected, ObservationError
 from nested_kvm.text import printable
 
 _SHORTEST_TRY = 0.001
 _MARGIN = 5.0
+_BANNER = "Error reading SSH protocol banner"
+"""paramiko puts it before every reason, without a space."""
 
 # Its words reach the reader through our errors; by default they would go to stderr, with tracebacks.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+class ConnectionDropped(ConnectionFailed):
+    """It was refused, or closed before anything was agreed on: a second try may go better."""
 
 
 def reason(error: Exception | None) -> str:
@@ -43,15 +49,20 @@ def dial(host: str, port: int, deadline: Deadline, where: str) -> socket.socket:
     except (socket.gaierror, UnicodeError) as error:
         raise ConnectionFailed(f"{where}: its name cannot be resolved ({error})") from None
     problems: dict[str, None] = {}
+    kind: type[ConnectionFailed] = ConnectionDropped
     for index, (*_, address) in enumerate(found):
         share = max(deadline.remaining / (len(found) - index), _SHORTEST_TRY)
         try:
             return _undelayed(socket.create_connection((str(address[0]), port), timeout=share))
         except TimeoutError:
             problems[f"no answer within {deadline.seconds:g} s (--connect-timeout)"] = None
+            kind = ConnectionFailed
+        except ConnectionError as error:
+            problems[error.strerror or str(error)] = None
         except OSError as error:
             problems[error.strerror or str(error)] = None
-    raise ConnectionFailed(f"{where}: it cannot be reached ({', '.join(problems)}): is it up, and is the port right?")
+            kind = ConnectionFailed
+    raise kind(f"{where}: it cannot be reached ({', '.join(problems)}): is it up, and is the port right?")
 
 
 def _undelayed(sock: socket.socket) -> socket.socket:
@@ -60,7 +71,7 @@ def _undelayed(sock: socket.socket) -> socket.socket:
     return sock
 
 
-def agree_on_keys(sock: socket.socket | paramiko.Channel, trust: Trust, deadline: Deadline, where: str) -> Transport:
+def agree_on_keys(sock: Carrier, trust: Trust, deadline: Deadline, where: str) -> Transport:
     """Speak SSH over `sock` with a machine that proves to be the one that is meant.
 
     Raises:
@@ -98,21 +109,23 @@ def _agree(transport: Transport, trust: Trust, deadline: Deadline, where: str) -
     transport.banner_timeout = transport.handshake_timeout = deadline.remaining + _MARGIN
     algorithms = transport.get_security_options()
     algorithms.key_types = trust.prefer_known_types(algorithms.key_types)
+    transport.wants_certificate = bool(trust.authorities)
     done = threading.Event()
     transport.start_client(event=done)
     _wait(done, transport, deadline, f"{where}: it does not complete SSH's key exchange")
     if not transport.is_active() or transport.host_key is None:
-        raise ConnectionFailed(f"{where}: {_no_agreement(transport.get_exception())}")
+        raise _no_agreement(transport.get_exception(), where)
     trust.check(transport.host_key, where)
 
 
-def _no_agreement(error: Exception | None) -> str:
-    if error is None or isinstance(error, EOFError) or "protocol banner" in str(error):
-        return (
-            "it closed the connection before SSH was agreed on: "
+def _no_agreement(error: Exception | None, where: str) -> ConnectionFailed:
+    text = printable(error or "").removeprefix(_BANNER)
+    if error is None or isinstance(error, EOFError | ConnectionError) or not text or "Errno" in text:
+        return ConnectionDropped(
+            f"{where}: it closed the connection before SSH was agreed on: "
             "is it an SSH port, or does sshd's MaxStartups drop connections?"
         )
-    return f"SSH cannot be agreed on ({printable(error)})"
+    return ConnectionFailed(f"{where}: SSH cannot be agreed on ({text})")
 
 
 def _wait(done: threading.Event, transport: Transport, deadline: Deadline, complaint: str) -> None:
@@ -120,6 +133,11 @@ def _wait(done: threading.Event, transport: Transport, deadline: Deadline, compl
     while not done.wait(min(0.1, deadline.remaining)) and transport.is_active():
         if deadline.expired:
             raise ConnectionFailed(f"{complaint} within {deadline.seconds:g} s (--connect-timeout)")
+
+
+def _describe(key: paramiko.PKey) -> str:
+    certificate = "the certificate of " if key.public_blob is not None else ""
+    return f"{certificate}{key.get_name()} {key.fingerprint}"
 
 
 @dataclass
@@ -135,7 +153,7 @@ class _Login:
             for key in keys:
                 if self._is_accepted(key):
                     return
-                self.refused.append(f"{key.get_name()} {key.fingerprint}")
+                self.refused.append(_describe(key))
         raise LoginRejected(f"{self.where}: {self._refusal(credentials.problems)}")
 
     def _is_accepted(self, key: paramiko.PKey) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import paramiko
 
+from nested_kvm.connection.certificate import Certificate, CertificateUnusableError
 from nested_kvm.connection.known_hosts import KnownHosts, KnownKey
 from nested_kvm.connection.ssh_options import SshOptions
 from nested_kvm.errors import HostKeyRejected
@@ -26,6 +27,9 @@ class Trust:
 
     names: tuple[str, ...]
     fallbacks: tuple[str, ...]
+    principals: tuple[str, ...]
+    """What a certificate may call it: names without a port."""
+    inventory_name: str | None
     known: KnownHosts
     accept_unknown: bool
     file: Path
@@ -37,7 +41,15 @@ class Trust:
         files = (*options.user_known_hosts, *options.global_known_hosts)
         names, fallbacks = _names(options, port, inventory_name)
         file = next(iter(options.user_known_hosts), Path("~/.ssh/known_hosts"))
-        return cls(names, fallbacks, KnownHosts.load(files), options.accept_unknown_host_key, file)
+        return cls(
+            names,
+            fallbacks,
+            _principals(options, inventory_name),
+            inventory_name,
+            KnownHosts.load(files),
+            options.accept_unknown_host_key,
+            file,
+        )
 
     def prefer_known_types(self, algorithms: Sequence[str]) -> list[str]:
         """Order host key algorithms: those first by which the host can prove itself with a known key."""
@@ -45,22 +57,50 @@ class Trust:
         known = [name for key_type in types for name in _SIGNATURES.get(key_type, (key_type,)) if name in algorithms]
         return list(dict.fromkeys([*known, *algorithms]))
 
+    @property
+    def authorities(self) -> list[KnownKey]:
+        """Whose certificates count. None where the inventory's name has keys: many L0s have guests of one address."""
+        if self.inventory_name is not None and self.known.keys_of(self.inventory_name):
+            return []
+        return self.known.authorities((*self.names, *self.fallbacks))
+
     def check(self, key: paramiko.PKey, where: str) -> None:
-        """Accept the key that the machine at `where` proved to hold.
+        """Accept the key that the machine at `where` proved to hold, by itself or by a certificate for it.
+
+        As in OpenSSH, a certificate that vouches for nothing is no reason to refuse a key that is known.
 
         Raises:
             HostKeyRejected: it is revoked, contradicts known_hosts, or is unknown; the message says
                 what to do.
         """
         offered = key.asbytes()
-        revocation = self.known.revocation((*self.names, *self.fallbacks), offered)
+        certificate, problem = self._certificate(key)
+        authority = () if certificate is None else (certificate.authority,)
+        revocation = self.known.revocation((*self.names, *self.fallbacks), offered, *authority)
         if revocation is not None:
-            raise HostKeyRejected(f"{where}: its host key {_describe(key)} is revoked by {revocation.source}")
+            whose = "its host key" if revocation.key == offered else "the authority of its host key"
+            raise HostKeyRejected(f"{where}: {whose} {_describe(key)} is revoked by {revocation.source}")
+        if certificate is not None and not problem:
+            return
         deciding = self._deciding()
         if deciding and not _contains(deciding, offered):
-            raise HostKeyRejected(self._changed(key, deciding, where))
+            raise HostKeyRejected(self._changed(key, deciding, where, problem))
         if not deciding and not _contains(self._confirming(), offered) and not self.accept_unknown:
-            raise HostKeyRejected(self._unknown(key, where))
+            raise HostKeyRejected(self._unknown(key, where, problem))
+
+    def _certificate(self, key: paramiko.PKey) -> tuple[Certificate | None, str]:
+        """Return the certificate that the machine showed, and what is wrong with it."""
+        blob = key.public_blob
+        if blob is None:
+            return None, "It shows no certificate of the authority that is known for it. " if self.authorities else ""
+        certificate = None
+        try:
+            certificate = Certificate.from_blob(blob.key_type, blob.key_blob)
+            known = _contains(self.authorities, certificate.authority)
+            certificate.check_host(key.asbytes(), self.principals, is_authority_known=known)
+        except CertificateUnusableError as error:
+            return certificate, f"Its certificate does not vouch for it: {error}. "
+        return certificate, ""
 
     def _deciding(self) -> list[KnownKey]:
         keys = (self.known.keys_of(name) for name in self.names)
@@ -69,26 +109,33 @@ class Trust:
     def _confirming(self) -> list[KnownKey]:
         return [key for name in self.fallbacks for key in self.known.keys_of(name)]
 
-    def _changed(self, key: paramiko.PKey, deciding: list[KnownKey], where: str) -> str:
+    def _changed(self, key: paramiko.PKey, deciding: list[KnownKey], where: str, problem: str) -> str:
         known = deciding[0]
         name = next(name for name in self.names if self.known.keys_of(name))
+        file = shlex.quote(known.source.rpartition(":")[0])
         return (
             f"{where}: its host key {_describe(key)} is not the one in {known.source}: "
-            "it may be another machine. If it was set up anew, forget the old key with: "
-            f"ssh-keygen -R {shlex.quote(name)} -f {shlex.quote(known.source.rpartition(':')[0])}"
+            f"it may be another machine. {problem}If it was set up anew and the fingerprint is verified, "
+            f"replace the old key with: ssh-keygen -R {shlex.quote(name)} -f {file} && {_accept(name, key, file)}"
         )
 
-    def _unknown(self, key: paramiko.PKey, where: str) -> str:
-        authority = " (certificates of hosts are not supported yet)" if self._has_authority() else ""
-        line = f"{self.names[0]} {key.get_name()} {key.get_base64()}"
+    def _unknown(self, key: paramiko.PKey, where: str, problem: str) -> str:
         return (
-            f"{where}: its host key {_describe(key)} is unknown{authority}. "
+            f"{where}: its host key {_describe(key)} is unknown. {problem}"
             f"Once the fingerprint is verified, accept it with: "
-            f"echo {shlex.quote(line)} >> {shlex.quote(str(self.file))}"
+            f"{_accept(self.names[0], key, shlex.quote(str(self.file)))}"
         )
 
-    def _has_authority(self) -> bool:
-        return any(self.known.has_authority(name) for name in (*self.names, *self.fallbacks))
+
+def _accept(name: str, key: paramiko.PKey, quoted_file: str) -> str:
+    line = f"{name} {key.get_name()} {key.get_base64()}"
+    return f"echo {shlex.quote(line)} >> {quoted_file}"
+
+
+def _principals(options: SshOptions, inventory_name: str | None) -> tuple[str, ...]:
+    if options.host_key_alias is not None:
+        return (options.host_key_alias,)
+    return (options.hostname,) if inventory_name is None else (inventory_name, options.hostname)
 
 
 def _names(options: SshOptions, port: int, inventory_name: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:

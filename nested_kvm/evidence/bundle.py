@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 
-from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.errors import NotAllowed, NotObserved, ObservationError
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.target import Target, TargetLevel
 
@@ -68,7 +68,13 @@ class Failure:
     """Why a target could not be observed at all."""
 
     kind: str
+    """The name of the error's class."""
     message: str
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the target answered, and only did not let itself be looked at."""
+        return self.kind == NotAllowed.__name__
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,21 @@
 """Looks at many targets at once, each exactly once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Final
 
-from nested_kvm.connection import AnyConnection, Settings, connect
-from nested_kvm.errors import ConnectionFailed, NestedKvmError, NotObserved, ObservationError
+from nested_kvm.connection import AnyConnection, Settings, SshWays, connect, connect_by_agent, connect_limit
+from nested_kvm.connection.deadline import Deadline
+from nested_kvm.errors import ConnectionFailed, LimitExceeded, NestedKvmError, NotObserved, ObservationError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.file import unusable_bundle
 from nested_kvm.evidence.observation import observe
-from nested_kvm.inventory.address import AGENT
 from nested_kvm.inventory.target import Inventory, Target
+
+_SLACK = 10.0
+"""Seconds for all that has no limit of its own."""
 
 WhenObserved = Callable[[Bundle], None]
 _TURN: Final = 0.2
@@ -25,6 +28,7 @@ class Connections:
     def __init__(self, inventory: Inventory, settings: Settings) -> None:
         self._targets = {target.name: target for target in inventory}
         self._settings = settings
+        self._ways = SshWays(settings)
         self._open: dict[str, AnyConnection | ObservationError] = {}
         self._is_closed = False
         self._locks = {name: Lock() for name in self._targets}
@@ -52,6 +56,20 @@ class Connections:
             connection = self._open.get(name)
             if connection is not None and not isinstance(connection, ObservationError):
                 connection.close()
+        if self._is_closed:
+            self._ways.close()
+
+    def time_limit(self, targets: Iterable[Target], workers: int) -> float:
+        """Return seconds that suffice for these targets, `workers` at once, if each uses up all of its limits."""
+        limits = [self._limit(target) for target in targets]
+        rounds = -(-len(limits) // max(1, workers))
+        return rounds * max(limits, default=0.0) + _SLACK
+
+    def _limit(self, target: Target) -> float:
+        """Add up the ways to the target, and two looks: the probe and libvirt, each of which also needs a start."""
+        host = self._targets.get(target.host or "") if target.needs_host else None
+        ways = [each.address for each in (host, target) if each is not None and each.address is not None]
+        return sum(connect_limit(address, self._settings) for address in ways) + 4 * self._settings.probe_timeout
 
     def _try(self, target: Target) -> AnyConnection | ObservationError:
         try:
@@ -62,12 +80,21 @@ class Connections:
     def _connect(self, target: Target) -> AnyConnection:
         if target.address is None:
             raise NotObserved(f"{target.name} has no address")
-        if target.address.scheme == AGENT:
-            raise ConnectionFailed(f"{target.name}: address `agent` is not supported by this version")
-        return connect(target.address, self._settings, name=target.name, via=self._via(target))
+        via = self._via(target)
+        if target.by_agent:
+            return self._connect_by_agent(target, via)
+        return connect(target.address, self._settings, name=target.name, via=via, ways=self._ways)
+
+    def _connect_by_agent(self, target: Target, via: AnyConnection | None) -> AnyConnection:
+        uri = self._targets[target.host].libvirt if target.host else None
+        if via is None or uri is None:
+            raise ConnectionFailed(
+                f"{target.name}: an agent is asked by libvirt on the guest's host, and there is none"
+            )
+        return connect_by_agent(via, uri, target.domain or target.name, self._settings, target.name)
 
     def _via(self, target: Target) -> AnyConnection | None:
-        if not target.via_host or target.host is None:
+        if not target.needs_host or target.host is None:
             return None
         try:
             return self.to(self._targets[target.host])
@@ -83,13 +110,16 @@ def collect(
     when_observed: WhenObserved,
     *,
     active: bool = False,
+    deadline: Deadline | None = None,
 ) -> None:
     """Observe every target that has an address, `forks` at once, and hand over each bundle as it is made.
 
-    `when_observed` is called in the calling thread. Interrupted, it lets go of every connection at once.
+    `when_observed` is called in the calling thread. Interrupted, it lets go of every connection at once; and so it
+    does at `deadline`, by default when each target has had all the time that its limits allow: what is not done
+    then is an error.
     """
     # A guest waits for its host's connection, so the hosts come first: else guests could hold every worker.
-    targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.via_host)
+    targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.needs_host)
     waiting: SimpleQueue[Target] = SimpleQueue()
     seen: SimpleQueue[Bundle] = SimpleQueue()
 
@@ -100,23 +130,44 @@ def collect(
 
     for target in targets:
         waiting.put(target)
-    for number in range(min(max(1, forks), len(targets))):
+    workers = min(max(1, forks), len(targets))
+    for number in range(workers):
         # A daemon: an interrupted run does not wait for a target that hangs, as an executor's threads make it.
         Thread(target=work, name=f"observe-{number}", daemon=True).start()
+    deadline = deadline or Deadline(connections.time_limit(targets, workers))
+    is_complete = False
     try:
-        for _ in targets:
-            when_observed(_next(seen))
-    except BaseException:
-        _drain(waiting)
-        connections.close()
-        raise
+        is_complete = _hand_over(targets, seen, when_observed, deadline)
+    finally:
+        if not is_complete:
+            _drain(waiting)
+            connections.close()
 
 
-def _next(seen: SimpleQueue[Bundle]) -> Bundle:
+def _hand_over(
+    targets: Sequence[Target], seen: SimpleQueue[Bundle], when_observed: WhenObserved, deadline: Deadline
+) -> bool:
+    """Hand over what is done in time, and an error for what is not; tell whether all was."""
+    pending = {target.name: target for target in targets}
+    while pending:
+        bundle = _next(seen, deadline)
+        if bundle is None:
+            break
+        del pending[bundle.target.name]
+        when_observed(bundle)
+    for target in pending.values():
+        problem = f"{target.name}: it was not looked at when the run's time was over ({deadline.seconds:.0f} s)"
+        when_observed(unusable_bundle(target, LimitExceeded(problem)))
+    return not pending
+
+
+def _next(seen: SimpleQueue[Bundle], deadline: Deadline) -> Bundle | None:
     """Wait in short turns: an interrupt that comes just before a wait without an end would not be seen in it."""
     while True:
         with suppress(Empty):
-            return seen.get(timeout=_TURN)
+            return seen.get(timeout=min(_TURN, deadline.remaining))
+        if deadline.remaining <= 0:
+            return None
 
 
 def _drain(waiting: SimpleQueue[Target]) -> None:

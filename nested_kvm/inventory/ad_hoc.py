@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from nested_kvm.errors import InventoryError, UsageError
-from nested_kvm.inventory.address import Address
+from nested_kvm.inventory.address import AGENT, Address
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.policy import Policy
 
@@ -21,6 +21,10 @@ def ad_hoc_inventory(
         addresses = [Address.parse(spec, default_scheme) for spec in dict.fromkeys(specs)]
     except InventoryError as error:
         raise UsageError(f"--hosts: {error}") from None
+    if any(address.scheme == AGENT for address in addresses):
+        raise UsageError(
+            "--hosts: `agent` leads to a guest by its host, and only an inventory says which: --inventory=FILE"
+        )
     short = [_short_name(address) for address in addresses]
     count = Counter(short)
     names = [name if count[name] == 1 else address.spec for name, address in zip(short, addresses, strict=True)]

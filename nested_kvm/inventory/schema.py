@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from nested_kvm.errors import InventoryError
-from nested_kvm.inventory.address import Address
+from nested_kvm.inventory.address import AGENT, Address
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.policy import Nested, Persistence, Undeclared
 
@@ -30,6 +30,12 @@ def _address(text: str) -> str:
     except InventoryError as error:
         raise ValueError(str(error)) from None
     return text
+
+
+def _host_address(text: str) -> str:
+    if text == AGENT:
+        raise ValueError("`agent` leads to a guest, by its host: it is no address of a host")
+    return _address(text)
 
 
 def _libvirt_uri(text: str) -> str:
@@ -71,7 +77,7 @@ class GuestSection(PolicySection):
 class HostSection(PolicySection):
     """One entry of `hosts:`."""
 
-    address: Annotated[str, AfterValidator(_address)] | None = None
+    address: Annotated[str, AfterValidator(_host_address)] | None = None
     level: TargetLevel = TargetLevel.L0
     libvirt: Annotated[str, AfterValidator(_libvirt_uri)] = "qemu:///system"
     group: Name | None = None

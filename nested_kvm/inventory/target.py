@@ -6,7 +6,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from nested_kvm.errors import UsageError
-from nested_kvm.inventory.address import Address
+from nested_kvm.inventory.address import AGENT, Address
 from nested_kvm.policy import Policy
 
 
@@ -38,6 +38,16 @@ class Target:
     """Who will run the L2s in this guest; None: libvirt's account, or who is logged in."""
     group: str | None = None
     """The hosts of one group are to agree: guests may migrate between them."""
+
+    @property
+    def by_agent(self) -> bool:
+        """Whether it is reached through libvirt's guest agent."""
+        return self.address is not None and self.address.scheme == AGENT
+
+    @property
+    def needs_host(self) -> bool:
+        """Whether the way to it begins at its host."""
+        return self.via_host or self.by_agent
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def test_xml_that_is_nested_too_deeply_costs_that_domain_only(run: SuiteRun) -> 
 
 
 def test_a_defect_of_the_suite_is_an_error_of_the_target_that_it_happened_with() -> None:
-    no_number = Settings(probe_timeout=None)  # type: ignore[arg-type]  # so that looking at the target breaks
+    no_number = Settings(answer_limit=None)  # type: ignore[arg-type]  # so that looking at the target breaks
     inventory = ad_hoc_inventory(["local://", "ssh://127.0.0.1:1"], TargetLevel.L1, Policy())
     bundles: dict[str, Bundle] = {}
     collect(

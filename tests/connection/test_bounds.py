@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from nested_kvm.connection import Settings, connect
+from nested_kvm.connection.connection import MEBIBYTE
+from nested_kvm.connection.ssh import SshConnection
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
 from nested_kvm.inventory.address import Address
 from tests.support.misbehaving import MisbehavingServer
@@ -69,11 +72,12 @@ def no_answer(_visitor: socket.socket) -> None:
         (no_answer, r"it does not complete SSH's key exchange within 0\.6 s"),
         (drip(b"hello\r\n", 0.05), "key exchange|SSH cannot be agreed on"),
         (drip(b"x", 0.05), "key exchange within"),
-        (drip(b"x" * 65536, 0), "key exchange within"),
+        (drip(b"x" * 65536, 0), "agreed on .it sends more than 65536 bytes before it speaks SSH"),
         (socket.socket.close, "closed the connection before SSH was agreed on"),
         (say(b"220 mail.example.net ESMTP\r\n" * 200), "SSH cannot be agreed on"),
         (say(b"SSH-2.0-quiet\r\n"), "key exchange within"),
         (say(b"SSH-1.5-ancient\r\n"), r"SSH cannot be agreed on \(Incompatible version \(1.5"),
+        (say(b"SSH-2.0-vast\r\n\x7f\x7f\x7f\x7c" + bytes(64)), r"agreed on \(it announces a packet of \d{10} bytes"),
         (say(b"SSH-2.0-noise\r\n" + b"\x00\x00\x00\x0c\x0a\x14" + b"\xff" * 64), "SSH cannot be agreed on"),
     ],
     ids=[
@@ -85,6 +89,7 @@ def no_answer(_visitor: socket.socket) -> None:
         "mail",
         "hangs",
         "old",
+        "vast",
         "noise",
     ],
 )
@@ -182,3 +187,45 @@ class TestAfterTheKeyExchange:
             connection = connect(server.address, settings(config), name="kvm-a")
             with closing(connection), pytest.raises(LimitExceeded, match=r"no complete answer within 0\.6 s"):
                 connection.execute("true")
+
+    def test_what_is_sent_beyond_the_window_ends_the_connection(self, config: Path) -> None:
+        def pour(channel: paramiko.Channel) -> None:
+            channel.out_window_size = 1 << 30
+            channel.sendall(bytes(32 * MEBIBYTE))
+
+        with MisbehavingServer(answer=pour) as server:
+            connection = connect(server.address, settings(config), name="kvm-a")
+            with closing(connection):
+                assert isinstance(connection, SshConnection)
+                stream = connection.open_stream("true")
+                until = time.monotonic() + 10
+                while connection.is_alive and time.monotonic() < until:
+                    time.sleep(0.01)
+                assert not connection.is_alive
+                kept = sum(len(data) for data in iter(lambda: stream.recv(MEBIBYTE), b""))
+        assert kept < 3 * MEBIBYTE
+
+    def test_neither_the_agent_nor_a_display_is_ever_offered(self, config: Path) -> None:
+        with MisbehavingServer(answer=lambda channel: channel.send_exit_status(0)) as server:
+            connection = connect(server.address, settings(config), name="kvm-a")
+            with closing(connection):
+                connection.execute("true")
+        assert server.asked == ["session", "exec"]
+
+    @pytest.mark.parametrize("drops", [0, 1, 2])
+    def test_what_drops_the_connection_is_tried_once_more(self, config: Path, drops: int) -> None:
+        patient = Settings(connect_timeout=10.0, probe_timeout=LIMIT, ssh_config=config)
+        with MisbehavingServer(drops=drops) as server:
+            if drops < 2:
+                connect(server.address, patient, name="kvm-a").close()
+            else:
+                with pytest.raises(ConnectionFailed, match="it closed the connection before SSH was agreed on"):
+                    connect(server.address, patient, name="kvm-a")
+        assert server.visitors == min(drops + 1, 2)
+
+    def test_a_host_that_refuses_the_login_is_tried_once(self, config: Path) -> None:
+        config.write_text(config.read_text().replace("StrictHostKeyChecking no", "UserKnownHostsFile none"))
+        patient = Settings(connect_timeout=10.0, probe_timeout=LIMIT, ssh_config=config)
+        with MisbehavingServer() as server, pytest.raises(ConnectionFailed, match="is unknown"):
+            connect(server.address, patient, name="kvm-a")
+        assert server.visitors == 1

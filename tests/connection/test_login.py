@@ -69,7 +69,7 @@ def test_a_refusal_names_the_host_the_user_the_keys_and_what_to_do(
     encrypted = make_key(tmp_path / "encrypted", passphrase="a secret")  # noqa: S106  # of a key for this test alone
     garbage = tmp_path / "garbage"
     garbage.write_text("no key")
-    files = [other_key, tmp_path / "absent", encrypted, garbage, f"{sshd.identity}.pub"]
+    files = [other_key, tmp_path / "absent", encrypted, garbage, f"{sshd.identity}.pub", garbage / "below"]
     settings = client("IdentitiesOnly yes", *(f"IdentityFile {file}" for file in files))
     with pytest.raises(LoginRejected) as caught:
         connect(sshd.address(), settings, name="kvm-a")
@@ -81,6 +81,7 @@ def test_a_refusal_names_the_host_the_user_the_keys_and_what_to_do(
     assert f"{encrypted} is encrypted: load it into an agent by ssh-add" in text
     assert f"{garbage} is no private key" in text
     assert f"{sshd.identity}.pub is no private key" in text
+    assert f"{garbage}/below cannot be read (Not a directory)" in text
     assert text.endswith("or name another by --ssh-identity-file")
 
 

@@ -143,17 +143,19 @@ def test_it_is_parsed_once_for_any_number_of_hosts(path: Path) -> None:
     assert SshConfig.load(path).lookup("kvm-a").user == "auditor"
 
 
-@pytest.mark.parametrize("line", ["ProxyJump bastion", "ProxyCommand nc %h %p", "ProxyCommand nc\nProxyJump none"])
-def test_a_way_round_is_never_ignored(path: Path, line: str) -> None:
-    with pytest.raises(
-        ConnectionFailed, match=r"kvm-a \(127.0.0.1 port 1\): its ssh-config leads over .* not supported"
-    ):
-        connect(Address.parse("ssh://127.0.0.1:1"), Settings(ssh_config=written(path, line)), name="kvm-a")
-
-
 @pytest.mark.parametrize("line", ["ProxyJump none\nProxyCommand nc", "ProxyCommand none\nProxyJump x"])
 def test_a_way_round_may_be_ruled_out(path: Path, line: str) -> None:
-    assert SshConfig.load(written(path, line)).lookup("kvm-a").proxy is None
+    options = SshConfig.load(written(path, line)).lookup("kvm-a")
+    assert (options.proxy_jump, options.proxy_command) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "jump", "command"),
+    [("ProxyJump a\nProxyCommand nc", "a", None), ("ProxyCommand nc %h\nProxyJump none", None, "nc %h")],
+)
+def test_the_first_way_round_counts(path: Path, line: str, jump: str | None, command: str | None) -> None:
+    options = SshConfig.load(written(path, line)).lookup("kvm-a")
+    assert (options.proxy_jump, options.proxy_command) == (jump, command)
 
 
 @pytest.mark.parametrize(("of_the_run", "seconds"), [(None, "1"), (0.3, "0.3")])

@@ -52,6 +52,19 @@ def test_an_unknown_key_is_refused_with_the_command_that_accepts_it(
     assert is_trusted(written)
 
 
+def test_a_changed_key_is_refused_with_the_command_that_replaces_it(
+    sshd: Sshd, other_key: str, is_trusted: Callable[..., bool]
+) -> None:
+    settings = sshd.client(known_hosts=f"elsewhere {other_key}\n{sshd.known_name} {other_key}\n")
+    with pytest.raises(HostKeyRejected) as caught:
+        connect(sshd.address(), settings, name="kvm-a")
+    command = str(caught.value).rpartition("replace the old key with: ")[2]
+    subprocess.run(command, shell=True, check=True, capture_output=True)  # noqa: S602  # as the reader would
+    written = (sshd.directory / "known_hosts").read_text()
+    assert written == f"elsewhere {other_key}\n{sshd.known_hosts()}"
+    assert is_trusted(written)
+
+
 @pytest.mark.parametrize("policy", ["no", "off", "accept-new", "No"])
 def test_an_unknown_key_is_accepted_where_the_config_says_so_and_nothing_is_written(
     sshd: Sshd, is_trusted: Callable[..., bool], policy: str
@@ -85,7 +98,7 @@ def test_another_key_being_revoked_changes_nothing(sshd: Sshd, other_key: str, i
 
 def test_an_authoritys_key_is_not_taken_for_a_hosts(sshd: Sshd, is_trusted: Callable[..., bool]) -> None:
     authority = f"@cert-authority * {public(sshd.keys[0])}\n"
-    assert not is_trusted(authority, because="is unknown .certificates of hosts are not supported yet")
+    assert not is_trusted(authority, because="is unknown. It shows no certificate of the authority")
 
 
 def test_a_hashed_entry_is_found(sshd: Sshd, tmp_path: Path, is_trusted: Callable[..., bool]) -> None:

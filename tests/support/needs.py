@@ -50,5 +50,6 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "accounts": _lacks_namespaces,
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
     "inspecjs": lambda: _lacks("node") or (None if INSPECJS.is_dir() else "not installed: inspecjs (make test-parts)"),
+    "qemu-ga": lambda: _lacks("qemu-ga") or _lacks_namespaces(),
     "libvirtd": lambda: _lacks("libvirtd", "virt-ssh-helper", "nc") or _lacks_namespaces(),
 }

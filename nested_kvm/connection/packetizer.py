@@ -1,0 +1,47 @@
+"""paramiko's reader of packets, with limits: what a machine sends takes no more memory than SSH needs."""
+
+import paramiko
+import paramiko.packet
+from typing_extensions import override
+
+PACKET_LIMIT = 256 * 1024
+"""Bytes: OpenSSH's own limit (packet.c, PACKET_MAX_SIZE). paramiko takes what the first four bytes announce: 4 GiB."""
+BEFORE_SSH_LIMIT = 64 * 1024
+"""Bytes before the first packet: lines of text, and SSH's own (RFC 4253, section 4.2)."""
+
+
+class Packetizer(paramiko.packet.Packetizer):
+    """paramiko's, with limits."""
+
+    _before_ssh = 0
+
+    @override
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        if n > PACKET_LIMIT:
+            raise paramiko.SSHException(f"it announces a packet of {n} bytes")
+        return super().read_all(n, check_rekey)
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        data: bytes = super()._read_timeout(timeout)  # type: ignore[misc]  # the stubs leave it out
+        self._before_ssh += len(data)
+        if self._before_ssh > BEFORE_SSH_LIMIT:
+            raise paramiko.SSHException(f"it sends more than {BEFORE_SSH_LIMIT} bytes before it speaks SSH")
+        return data
+
+
+def feed(channel: paramiko.Channel, message: paramiko.Message) -> None:
+    """Keep what came for a channel."""
+    _require_room(channel)
+    channel._feed(message)  # type: ignore[attr-defined]  # noqa: SLF001  # paramiko's own handler
+
+
+def feed_extended(channel: paramiko.Channel, message: paramiko.Message) -> None:
+    """Keep what came for a channel as standard error."""
+    _require_room(channel)
+    channel._feed_extended(message)  # type: ignore[attr-defined]  # noqa: SLF001  # paramiko's own handler
+
+
+def _require_room(channel: paramiko.Channel) -> None:
+    """Refuse more than a channel's window has room for: paramiko keeps whatever comes."""
+    if len(channel.in_buffer) + len(channel.in_stderr_buffer) > channel.in_window_size + PACKET_LIMIT:
+        raise paramiko.SSHException("it sends more than it was allowed to")
