@@ -26,6 +26,8 @@ class Guest:
     """The definition it is started with, where `cpu` is put in place only afterwards."""
     withheld_by: str | None = None
     """The cause for which the definition gives nothing, by its code in docs/controls.md."""
+    has_agent: bool = False
+    """Whether libvirt can ask a guest agent in it."""
 
     @property
     def address(self) -> str:
@@ -70,6 +72,7 @@ class Guest:
             command=escape(command),
             cpu=cpu.format(flag=suite.flag),
             number=self.number,
+            agent=AGENT if self.has_agent else "",
         )
 
 
@@ -102,10 +105,13 @@ DOMAIN = """<domain type='kvm'>
     <serial type='file'><source path='/var/log/libvirt/qemu/{name}.console'/></serial>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
+    {agent}
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
   </devices>
 </domain>
 """
+
+AGENT = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
 
 HOST_MODEL = "<cpu mode='host-model'/>"
 HOST_MODEL_REQUIRE = "<cpu mode='host-model'><feature policy='require' name='{flag}'/></cpu>"
@@ -116,7 +122,7 @@ ON_INTEL = frozenset({"intel"})
 EVERYWHERE = frozenset({"amd", "intel"})
 
 GUESTS = (
-    Guest("passthrough", 11, PASSTHROUGH, EVERYWHERE),
+    Guest("passthrough", 11, PASSTHROUGH, EVERYWHERE, has_agent=True),
     Guest("host-model", 12, HOST_MODEL, ON_INTEL, withheld_by="host-model-drops-svm"),
     Guest("changed", 13, PASSTHROUGH, EVERYWHERE, started_with=NAMED),
     Guest("host-model-require", 14, HOST_MODEL_REQUIRE, EVERYWHERE),

@@ -26,6 +26,7 @@ PACKAGES = (
     "libvirt-daemon-system",
     "libvirt-clients",
     "virtinst",
+    "qemu-guest-agent",
 )
 LEFT_OUT = (
     "/lib/modules/*/kernel/drivers/gpu/*",

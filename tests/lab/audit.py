@@ -61,15 +61,16 @@ def run(
     nested: str,
     persistence: str = "effective",
     arguments: Sequence[str] = (),
+    by_agent: Collection[str] = (),
 ) -> Report:
-    """Audit the host, the guests that run over their own ssh, and the others by their definitions.
+    """Audit the host, the guests that run over their own ssh or by their agents, and the others by their definitions.
 
     A guest that panics under emulation reboots, and whoever spoke to it waits for nothing: such an audit, and
     no other, is done again.
     """
     directory.mkdir()
     inventory = directory / "inventory.json"
-    inventory.write_text(json.dumps(_inventory(set(running), nested, persistence)))
+    inventory.write_text(json.dumps(_inventory(set(running), set(by_agent), nested, persistence)))
     begun = time.monotonic()
     report = _run_once(lab, directory, inventory, arguments)
     for _ in range(TRIES):
@@ -101,12 +102,14 @@ def _run_once(lab: Session, directory: Path, inventory: Path, arguments: Sequenc
     return Report(json.loads((directory / "latest/results.json").read_text()))
 
 
-def _inventory(running: set[str], nested: str, persistence: str) -> dict[str, Any]:
+def _inventory(running: set[str], by_agent: set[str], nested: str, persistence: str) -> dict[str, Any]:
     """JSON is YAML."""
     guests: dict[str, dict[str, str]] = {}
     for guest in GUESTS:
         guests[guest.name] = {"domain": guest.name}
         if guest.name in running:
             guests[guest.name] |= {"address": f"ssh://root@{guest.address}", "via": "host"}
+        elif guest.name in by_agent:
+            guests[guest.name] |= {"address": "agent"}
     policy = {"nested": nested, "persistence": persistence}
     return {"policy": policy, "hosts": {HOST: {"address": f"ssh://{HOST}", "guests": guests}}}
