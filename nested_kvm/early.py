@@ -6,7 +6,7 @@ pytest takes the word behind a space for a path of tests, and looks for its pyte
 
 import pytest
 
-_WITH_A_PATH = ("--inventory", "--evidence", "--report-dir")
+_WITH_A_PATH = ("--inventory", "--ansible-inventory", "--evidence", "--report-dir")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,7 @@ from nested_kvm.policy import Nested, Policy, Undeclared
 DEFAULT_INVENTORY = "inventories/local.yaml"
 
 _UNSUPPORTED = {
-    "ansible_inventory": "write --inventory=FILE",
-    "force_ansible": "write --inventory=FILE",
+    "force_ansible": "SSH runs in-process, whatever the inventory",
     "ssh_extra_args": "SSH runs in-process; say it in --ssh-config",
     "nagios": "use the exit status, with --gate to fail closed",
 }
@@ -91,8 +91,9 @@ class Options:
     """The command line, checked."""
 
     inventory: Path | None
+    ansible_inventory: Path | None
     hosts: list[str]
-    """Glob patterns with an inventory, host specs without."""
+    """Glob patterns with an inventory, Ansible's with one of Ansible's, host specs without."""
     default_scheme: str
     level: TargetLevel
     policy: Policy
@@ -114,6 +115,7 @@ class Options:
         _refuse_contradictions(config)
         return cls(
             inventory=given.inventory,
+            ansible_inventory=Path(given.ansible_inventory) if given.ansible_inventory else None,
             hosts=[part for part in (given.hosts or "").split(",") if part],
             default_scheme=given.connection or "ssh",
             level=TargetLevel(given.level or TargetLevel.AUTO),
@@ -147,13 +149,21 @@ def _refuse_contradictions(config: pytest.Config) -> None:
     if config.inipath is None:
         raise UsageError("pytest.ini was not found: start in the suite's folder, and write options as --name=value")
     ad_hoc = [name for name in ("level", "nested", "undeclared") if getattr(given, name)]
-    if ad_hoc and (given.inventory or given.evidence or not given.hosts):
+    if given.inventory and given.ansible_inventory:
+        raise UsageError("--inventory and --ansible-inventory both say what the fleet is: give one")
+    if ad_hoc and (given.inventory or given.ansible_inventory or given.evidence or not given.hosts):
         raise UsageError(f"--{ad_hoc[0]} goes with --hosts alone: an inventory says it for each target itself")
     for name, instead in _UNSUPPORTED.items():
         if getattr(given, name):
             raise UsageError(f"--{name.replace('_', '-')} is not supported by this version: {instead}")
+    if given.hosts and "ansible://" in given.hosts and not given.ansible_inventory:
+        raise UsageError(f"--hosts={given.hosts} takes --ansible-inventory=FILE")
     if given.hosts is not None and not given.hosts.strip(", "):
         raise UsageError("--hosts names nothing: nothing to audit")
+    _refuse_numbers(given)
+
+
+def _refuse_numbers(given: Any) -> None:
     if given.forks < 1:
         raise UsageError(f"--forks={given.forks}: at least one target is observed at once")
     for name in ("connect_timeout", "probe_timeout"):

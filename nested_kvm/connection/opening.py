@@ -29,6 +29,7 @@ def connect(address: Address, settings: Settings, *, name: str, via: AnyConnecti
     """
     if not address.is_ssh:
         return connect_by_backend(address, settings, name)
+    settings = settings.for_address(address)
     if via is None or isinstance(via, LocalConnection):
         return connect_by_ssh(address, settings, name, via=None, behind_host=via is not None)
     if isinstance(via, SshConnection):

@@ -38,6 +38,7 @@ def _libvirt_uri(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+LibvirtUri = Annotated[str, AfterValidator(_libvirt_uri)]
 
 
 class _Section(BaseModel):
@@ -65,7 +66,7 @@ class HostSection(PolicySection):
 
     address: Annotated[str, AfterValidator(_address)] | None = None
     level: TargetLevel = TargetLevel.L0
-    libvirt: Annotated[str, AfterValidator(_libvirt_uri)] = "qemu:///system"
+    libvirt: LibvirtUri = "qemu:///system"
     guests: dict[Name, GuestSection] = Field(default_factory=dict)
 
 

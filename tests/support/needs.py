@@ -36,6 +36,7 @@ def _lacks_namespaces() -> str | None:
 
 _PARTS: dict[str, Callable[[], str | None]] = {
     "sshd": lambda: _lacks("sshd", "ssh-keygen", "setpriv"),
+    "ansible-inventory": lambda: None if find_spec("ansible") else "not installed: ansible-core",
     "ssh-agent": lambda: _lacks("ssh-agent", "ssh-add"),
     "libvirt-python": lambda: None if find_spec("libvirt") else "not installed: libvirt-python",
     "accounts": _lacks_namespaces,
