@@ -80,9 +80,14 @@ def write_bundle(directory: Path, bundle: Bundle) -> Path:
         libvirt=bundle.libvirt,
         readings=list(bundle.readings.values()),
     )
-    path = directory / f"{_stem(bundle.target.name)}.json"
+    path = evidence_path(directory, bundle.target.name)
     write_atomically(path, file.model_dump_json(by_alias=True, indent=1) + "\n")
     return path
+
+
+def evidence_path(directory: Path, name: str) -> Path:
+    """Where the evidence of the target of that name is kept."""
+    return directory / f"{_stem(name)}.json"
 
 
 def read_bundle(path: Path) -> Bundle:
