@@ -135,6 +135,11 @@ pip_into() {
     quietly "$with" -m pip --python "$environment/bin/python" install "$@"
 }
 
+install_project_into() {
+    PIP_REQUIRE_HASHES=0 pip_into "$1" --no-deps --no-build-isolation -e . ||
+        die "pip could not install the project itself from $PWD (its last lines are above)"
+}
+
 # What comes as source is built by the locked setuptools, as in install_project.
 set_up_beside() {
     venv_is_whole || die ".venv is not whole; run: make set-up"
@@ -144,6 +149,7 @@ set_up_beside() {
     awk '/^setuptools==/ { on = 1 } on { print; if (!/\\$/) exit }' "requirements-$1.lock" >"$scratch/builder"
     if pip_into ".venv/$1" --require-hashes -r "$scratch/builder" &&
         pip_into ".venv/$1" --require-hashes --no-build-isolation -r "requirements-$1.lock"; then
+        [ "$1" = engines ] || install_project_into ".venv/$1"
         touch ".venv/$1/ready"
     else
         die "pip could not install them (its last lines are above)"

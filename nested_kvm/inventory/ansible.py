@@ -29,14 +29,22 @@ def load_ansible_inventory(path: Path, hosts: Sequence[str]) -> tuple[Inventory,
         InventoryError: it cannot be read or used, or a pattern matches nothing; the message names host and variable.
     """
     patterns = [_pattern(spec) for spec in hosts]
-    entries = _entries(path, ansible_inventory(path))
-    whole = Inventory(str(path), tuple(_in_order(_targets(path, entries))))
+    whole = inventory_of_ansible(path, ansible_inventory(path))
     if not patterns:
         return whole, whole
     chosen = _hosts(ansible_inventory(path, ",".join(patterns)))
     if not chosen:
         raise InventoryError(f"{path}: --hosts={','.join(hosts)} matches no host: nothing to audit")
     return whole, whole.only(set(chosen))
+
+
+def inventory_of_ansible(path: Path, document: Mapping[str, Any]) -> Inventory:
+    """Make ours of what `ansible-inventory --list` said of the file.
+
+    Raises:
+        InventoryError: it cannot be used; the message names host and variable.
+    """
+    return Inventory(str(path), tuple(_in_order(_targets(path, _entries(path, document)))))
 
 
 def _pattern(spec: str) -> str:
