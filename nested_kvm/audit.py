@@ -8,7 +8,8 @@ from nested_kvm.connection import Host
 from nested_kvm.errors import EvidenceUnusable, NotObserved
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.collector import Connections, WhenObserved, collect
-from nested_kvm.evidence.file import read_bundles, unusable_bundle
+from nested_kvm.evidence.file import unusable_bundle
+from nested_kvm.evidence.pending import read_evidence
 from nested_kvm.facts.machine import Machine
 from nested_kvm.inventory.ad_hoc import ad_hoc_inventory
 from nested_kvm.inventory.ansible import load_ansible_inventory
@@ -84,7 +85,7 @@ class Audit:
 
 def _choose(options: Options, root: Path) -> tuple[Inventory, Inventory, dict[str, Bundle] | None]:
     """The targets of this run, the whole inventory they come from, and the saved evidence of each."""
-    saved = None if options.evidence is None else {each.target.name: each for each in read_bundles(options.evidence)}
+    saved = None if options.evidence is None else {each.target.name: each for each in read_evidence(options.evidence)}
     if options.inventory is not None:
         whole = load_inventory(options.inventory)
     elif options.ansible_inventory is not None:

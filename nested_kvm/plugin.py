@@ -3,7 +3,9 @@
 Options in; every target observed before collection; one item for each control and subject; reports out.
 """
 
+import signal
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -37,6 +39,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return 0
     if option.help or option.version or option.markers:
         return None
+    _end_as_if_interrupted(config)
     try:
         session = config.stash[SESSION] = AuditSession(config)
         if not session.only_collects:
@@ -44,6 +47,18 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     except UsageError as error:
         raise pytest.UsageError("\n".join(printable(line, 2000) for line in str(error).splitlines())) from None
     return None
+
+
+def _end_as_if_interrupted(config: pytest.Config) -> None:
+    """Let a run that is told to end, or whose terminal goes away, keep what it has, as after Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+            config.add_cleanup(partial(_as_before, number))
+
+
+def _as_before(number: signal.Signals) -> None:
+    signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -71,6 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Let go of the targets of which no check asks for a live `host`."""
+    session.config.stash[SESSION].expect(len(session.items))
     audit = session.config.stash[SESSION].audit
     wanted = {
         subject.machine.target.name

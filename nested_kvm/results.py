@@ -63,6 +63,8 @@ class Run:
     inventory: str
     finished: datetime | None = None
     exit_status: int | None = None
+    complete: bool = False
+    """Whether every target was tried and every control judged: an interrupted run is not."""
     targets: list[TargetResult] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     diagnoses: list[Diagnosis] = field(default_factory=list)

@@ -12,7 +12,8 @@ from nested_kvm.audit import Audit
 from nested_kvm.connection import check_settings
 from nested_kvm.diagnosis import diagnose
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.file import write_bundle
+from nested_kvm.evidence.file import evidence_path, write_bundle
+from nested_kvm.evidence.pending import announce, withdraw
 from nested_kvm.files import write_atomically
 from nested_kvm.options import Options
 from nested_kvm.reporting.json_results import results_json
@@ -34,6 +35,8 @@ class AuditSession:
         self._config = config
         self._results: dict[str, Result] = {}
         self._directory: RunDirectory | None = None
+        self._expected: int | None = None
+        self._interrupted = False
 
     @property
     def only_collects(self) -> bool:
@@ -68,15 +71,33 @@ class AuditSession:
         if self.only_collects and self.options.evidence is None:
             return
         targets = sum(target.address is not None for target in self.audit.inventory)
+        if self._directory is not None:
+            announce(self._directory.evidence, self.audit.inventory)
         with self._uncaptured(), ObservationProgress(targets, sys.stdout) as progress:
+            try:
+                self.audit.observe(lambda bundle: self._keep(bundle, progress))
+            except KeyboardInterrupt:
+                self._interrupted = True
+                progress.tell("interrupted: what was observed until now is judged")
+                self._keep_what_was_not_seen()
+        if self._directory is not None:
+            withdraw(self._directory.evidence)
 
-            def keep(bundle: Bundle) -> None:
-                if self._directory is not None:
-                    write_bundle(self._directory.evidence, bundle)
-                if bundle.target.address is not None:
-                    progress.advance(bundle)
+    def _keep(self, bundle: Bundle, progress: ObservationProgress) -> None:
+        if self._directory is not None:
+            write_bundle(self._directory.evidence, bundle)
+        if bundle.target.address is not None:
+            progress.advance(bundle)
 
-            self.audit.observe(keep)
+    def _keep_what_was_not_seen(self) -> None:
+        """Let the evidence say of which targets there is none."""
+        for bundle in self.audit.bundles():
+            if self._directory is not None and not evidence_path(self._directory.evidence, bundle.target.name).exists():
+                write_bundle(self._directory.evidence, bundle)
+
+    def expect(self, items: int) -> None:
+        """Take note of how many results there must be: fewer, and the run was ended before its end."""
+        self._expected = items
 
     def record(self, item: str, result: Result) -> None:
         """Keep an item's result; a later one, of its teardown, takes its place."""
@@ -85,10 +106,13 @@ class AuditSession:
     def finish(self, pytest_status: int) -> int:
         """Close every connection, write `results.json`, and return the exit status."""
         self.audit.connections.close()
+        pytest_status = int(pytest.ExitCode.INTERRUPTED) if self._interrupted else pytest_status
         self.run.targets = self.audit.targets()
         self.run.results = list(self._results.values())
         self.run.diagnoses = list(diagnose(self.audit.fleet))
         self.run.finished = datetime.now(UTC)
+        judged_all = self._expected is not None and len(self._results) >= self._expected
+        self.run.complete = judged_all and not self._interrupted
         status = exit_status(self.run.results, pytest_status, self.options.fail_on, gate=self.options.gate)
         self.run.exit_status = status
         if self._directory is not None:

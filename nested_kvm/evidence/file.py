@@ -24,8 +24,8 @@ SIZE_LIMIT = 64 * 1024 * 1024
 _STEM_LIMIT = 200
 
 
-class _Declaration(BaseModel):
-    """What the inventory said of the target, so that the evidence can be judged without it."""
+class Declaration(BaseModel):
+    """What the inventory said of a target, so that evidence can be judged without it."""
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1)
@@ -39,6 +39,7 @@ class _Declaration(BaseModel):
 
     @classmethod
     def of(cls, target: Target) -> Self:
+        """Declare a target."""
         return cls(
             name=target.name,
             level=target.level,
@@ -51,6 +52,11 @@ class _Declaration(BaseModel):
         )
 
     def target(self) -> Target:
+        """The target again.
+
+        Raises:
+            InventoryError: its address is none.
+        """
         address = None if self.address is None else Address.parse(self.address)
         return Target(self.name, self.level, address, self.policy, self.host, self.domain, self.via_host, self.libvirt)
 
@@ -62,7 +68,7 @@ class _File(BaseModel):
     schema_: Literal["nested-kvm-compliance/evidence/1"] = Field("nested-kvm-compliance/evidence/1", alias="schema")
     version: str
     observed: datetime
-    target: _Declaration
+    target: Declaration
     failure: Failure | None
     cut: str | None
     libvirt: LibvirtAnswer | None
@@ -74,7 +80,7 @@ def write_bundle(directory: Path, bundle: Bundle) -> Path:
     file = _File(
         version=bundle.version,
         observed=bundle.observed_at,
-        target=_Declaration.of(bundle.target),
+        target=Declaration.of(bundle.target),
         failure=bundle.failure,
         cut=bundle.cut,
         libvirt=bundle.libvirt,

@@ -24,6 +24,9 @@ from nested_kvm.policy import Policy
 SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes: ten thousand hosts take about one."""
 
+_COMMENTS = (NotImplementedError, AssertionError, AttributeError, IndexError, TypeError)
+"""What ruamel.yaml raises beside its own errors, where it finds a comment that it has no place for."""
+
 
 def load_inventory(path: Path) -> Inventory:
     """Read and validate an inventory.
@@ -58,9 +61,13 @@ def _parse(path: Path) -> Any:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}" if mark else f"{path}"
         raise InventoryError(f"{place}: {error.problem or error.context}") from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
+    except RecursionError:
+        raise InventoryError(f"{path}: is nested too deeply") from None
+    except (YAMLError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
         raise InventoryError(f"{path}: {reason}") from None
+    except _COMMENTS:
+        raise InventoryError(f"{path}: is no YAML, or has a comment in a place where it cannot be kept") from None
 
 
 def _explain(path: Path, document: Any, error: ValidationError) -> str:

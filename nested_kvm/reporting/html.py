@@ -71,6 +71,8 @@ def log_of(result: Result) -> str:
 
 
 def _verdict(run: Run) -> str:
+    if not run.complete:
+        return "Incomplete: the run ended before everything was judged."
     if run.count(Outcome.FAIL):
         return "Not compliant."
     return "Not fully looked at." if run.count(Outcome.ERROR) or run.exit_status else "Compliant."

@@ -93,7 +93,7 @@ def _gate_lines(run: Run, write: Write) -> None:
         blocks = [each for each in run.results if each.target == target.name and each.outcome in blocking]
         name = printable(target.name)
         if not blocks:
-            write(f"{name}  PASS", green=True)
+            write(f"{name}  PASS", green=True) if run.complete else write(f"{name}  INCOMPLETE", red=True)
             continue
         first = min(blocks, key=lambda each: (worst[each.outcome], -each.severity, each.control))
         source = f" ({printable(first.evidence[0].source)})" if first.evidence else ""
@@ -109,6 +109,8 @@ def _verdict(run: Run) -> tuple[str, dict[str, bool]]:
         return "NOT COMPLIANT", {"red": True, "bold": True}
     if run.exit_status in {ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
         return "NOT DECIDED: something could not be looked at", {"yellow": True, "bold": True}
+    if not run.complete:
+        return "INCOMPLETE: the run ended before everything was judged", {"red": True, "bold": True}
     return f"NO VERDICT: the run ended with exit status {run.exit_status}", {"red": True, "bold": True}
 
 
