@@ -1,4 +1,4 @@
-"""A run that is interrupted while a target hangs ends soon, judges and keeps what it has, and leaves nothing behind."""
+"""A run that is interrupted while a target hangs ends soon, judges what it has, and leaves nothing running."""
 
 import shlex
 import signal
