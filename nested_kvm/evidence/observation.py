@@ -16,6 +16,7 @@ from nested_kvm.evidence.libvirt_access import Access, choose_access, look_at_li
 from nested_kvm.evidence.libvirt_virsh import without_virsh
 from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.evidence.secrets import without_secrets
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.text import printable
 from nested_kvm.version import VERSION
@@ -45,7 +46,8 @@ def bundle_of_answer(
     level = _level(target, answer.readings)
     libvirt = None if level is TargetLevel.L1 or target.libvirt is None else ask(target.libvirt)
     told = replace(target, level=level)
-    return Bundle(told, observed_at, VERSION, without_virsh(answer.readings), answer.cut, libvirt)
+    kept = without_secrets(without_virsh(answer.readings))
+    return Bundle(told, observed_at, VERSION, kept, answer.cut, libvirt)
 
 
 def _probe(connection: AnyConnection, settings: Settings, access: Access, uri: str | None) -> ProbeAnswer:
