@@ -52,7 +52,7 @@ endif
 	@tools/set-up.sh tests
 
 # Real programs with a great many dependencies: in environments of their own, so that the audit's stays as it is locked.
-.venv/engines/ready .venv/fuzz/ready: .venv/%/ready: .venv/ready requirements-%.lock
+.venv/engines/ready .venv/fuzz/ready: .venv/%/ready: requirements-%.lock | .venv/ready
 	@tools/set-up.sh $*
 
 -include lab/lab.mk

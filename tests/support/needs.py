@@ -46,6 +46,7 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "salt": lambda: None if salt_program("salt-master") else "not installed: salt (make test-engines brings it)",
     "ssh-agent": lambda: _lacks("ssh-agent", "ssh-add"),
     "libvirt-python": lambda: None if find_spec("libvirt") else "not installed: libvirt-python",
+    "virsh": lambda: _lacks("virsh"),
     "accounts": _lacks_namespaces,
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
     "libvirtd": lambda: _lacks("libvirtd", "virt-ssh-helper", "nc") or _lacks_namespaces(),
