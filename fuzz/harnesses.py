@@ -1,11 +1,13 @@
 """One harness for each reader: it takes any bytes, and lets through only what the reader says that it raises."""
 
+import atexit
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 
 from fuzz import seeds
@@ -34,6 +36,7 @@ from nested_kvm.inventory.ansible import inventory_of_ansible
 from nested_kvm.inventory.load import load_inventory
 
 FOLDER = Path(mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))  # noqa: S108 - memory, not a shared name
+atexit.register(rmtree, FOLDER, ignore_errors=True)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOST = "kvm-a.example.net"
 

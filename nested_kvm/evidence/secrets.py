@@ -26,6 +26,9 @@ _NAMED: Final = re.compile(
 )
 _IN_URL: Final = re.compile(r"(?P<name>://[^\s/@:]{0,80}:)(?P<value>[^\s/@]{1,200})(?=@)", re.IGNORECASE)
 
+_FREE_TEXT: Final = ("/etc/", "/run/", "/usr/", "/lib/", "/boot/", "/proc/cmdline", "modprobe", "dmesg")
+"""Where people write what they like. Elsewhere `token:1` is the name of a guest, say, and is no secret."""
+
 
 def without_secrets(readings: Mapping[str, Reading]) -> dict[str, Reading]:
     """The readings, what may be secret in them masked."""
@@ -35,6 +38,8 @@ def without_secrets(readings: Mapping[str, Reading]) -> dict[str, Reading]:
 def _clean(source: str, text: str) -> str:
     cleaner = next((clean for start, clean in _CLEANERS.items() if source.startswith(start)), None)
     text = text if cleaner is None else cleaner(text)
+    if not source.startswith(_FREE_TEXT):
+        return text
     for pattern in (_NAMED, _IN_URL):
         text = pattern.sub(lambda found: found["name"] + _masked(found["value"]), text)
     return text

@@ -3,6 +3,7 @@
 import io
 import json
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -212,3 +213,15 @@ def test_a_pipe_holds_what_was_collected_now(tmp_path: Path, monkeypatch: pytest
     before = datetime.now(UTC)
     assert main(["--from=salt", f"--to={tmp_path}/evidence", "-"]) == 0
     assert read_bundle(tmp_path / "evidence" / "a.json").observed_at >= before
+
+
+def test_the_printed_probe_takes_its_arguments_along() -> None:
+    """For an engine, which hands over a text and no arguments."""
+    words = [sys.executable, "-m", "nested_kvm.evidence.probe", "a-nonce-that's-mine", "5", "always", "test:///default"]
+    script = subprocess.run(words, capture_output=True, check=True).stdout
+    printed = subprocess.run(["sh"], input=script, capture_output=True, check=True).stdout
+    assert printed.startswith(b"@a-nonce-that's-mine nested-kvm-probe 1\n")
+    assert b"begin virsh -r -c test:///default list --all --uuid" in printed
+    alone = subprocess.run([*words[:3], ""], capture_output=True, check=True).stdout
+    of_itself = subprocess.run(["sh"], input=alone, capture_output=True, check=True).stdout
+    assert "uname -m" in parse_answer_of_any_nonce(of_itself).readings

@@ -60,6 +60,11 @@ def test_no_secret_is_kept(source: str) -> None:
     assert len(cleaned.text) == len(READINGS[source])
 
 
+def test_a_guests_name_is_no_secret() -> None:
+    processes = {"/proc/[0-9]*/cmdline": reading("/proc/[0-9]*/cmdline", "100 name=guest=token:1,secret=on")}
+    assert without_secrets(processes) == processes
+
+
 def test_every_bundle_goes_through_it() -> None:
     target = Target("a", TargetLevel.L0, Address.parse("a"), Policy())
     answer = ProbeAnswer({source: reading(source, text) for source, text in READINGS.items()})
