@@ -58,6 +58,7 @@ def run() -> Run:
         inventory=HOSTILE,
         finished=STARTED + timedelta(seconds=3),
         exit_status=1,
+        complete=True,
         targets=[
             TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None),
             TargetResult(HOSTILE, TargetLevel.L0, None, "ssh://kvm-b", observed=False, error=HOSTILE),

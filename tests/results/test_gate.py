@@ -16,7 +16,8 @@ def run_of(*results: Result, error: str | None = None) -> Run:
     host = TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=error is None, error=error)
     guest = TargetResult("ci-1", TargetLevel.L1, "kvm-a", None, observed=False, error=None)
     other = TargetResult("kvm-b", TargetLevel.L0, None, "ssh://kvm-b", observed=True, error=None)
-    return Run("1", datetime(2026, 1, 1, tzinfo=UTC), "0", "--hosts", targets=[host, guest, other], results=[*results])
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+    return Run("1", started, "0", "--hosts", complete=True, targets=[host, guest, other], results=[*results])
 
 
 def result(
