@@ -38,7 +38,7 @@ from nested_kvm.inventory.load import load_inventory
 
 _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of our own is made in it
 FOLDER = Path(os.environ.get("FUZZ_FOLDER") or mkdtemp(prefix="fuzz-", dir=_MEMORY))
-"""Where readers of files find theirs. Under libFuzzer nothing is cleared away at the end, so its parent lends its own."""
+"""Where readers of files find theirs. libFuzzer clears nothing away at its end: its parent lends this."""
 atexit.register(rmtree, FOLDER, ignore_errors=True)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOST = "kvm-a.example.net"
