@@ -1,6 +1,7 @@
 """Run the harnesses one after the other: `python -m fuzz [--seconds=60] [HARNESS …]`. See `make fuzz`."""
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from fuzz.harnesses import HARNESSES
+from fuzz.harnesses import FOLDER, HARNESSES
 
 WORK = Path("build/fuzz")
 """Inputs that were found stay here, so that the next run begins where this one ended."""
@@ -26,9 +27,10 @@ def _corpus(name: str) -> Path:
 def _fuzz(name: str, seconds: int) -> int:
     folder = WORK / name
     words = [str(_corpus(name)), f"-max_total_time={seconds}", f"-artifact_prefix={folder}/", *_LIMITS]
+    environment = {**os.environ, "FUZZ_FOLDER": str(FOLDER)}
     with (folder / "log").open("wb") as log:
         command = [sys.executable, "-m", "fuzz.one", name, *words]
-        status = subprocess.run(command, stdout=log, stderr=log, check=False).returncode  # noqa: S603 - ourselves
+        status = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False).returncode  # noqa: S603 - ourselves
     text = (folder / "log").read_text(errors="replace")
     figures = dict(re.findall(r"stat::(\w+): +(\d+)", text))
     runs, memory = figures.get("number_of_executed_units", "?"), figures.get("peak_rss_mb", "?")

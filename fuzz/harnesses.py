@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,7 +36,9 @@ from nested_kvm.facts.machine import Machine
 from nested_kvm.inventory.ansible import inventory_of_ansible
 from nested_kvm.inventory.load import load_inventory
 
-FOLDER = Path(mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))  # noqa: S108 - memory, not a shared name
+_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of our own is made in it
+FOLDER = Path(os.environ.get("FUZZ_FOLDER") or mkdtemp(prefix="fuzz-", dir=_MEMORY))
+"""Where readers of files find theirs. libFuzzer clears nothing away at its end: its parent lends this."""
 atexit.register(rmtree, FOLDER, ignore_errors=True)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOST = "kvm-a.example.net"
