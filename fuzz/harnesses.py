@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
@@ -13,6 +13,7 @@ from tempfile import mkdtemp
 
 from fuzz import seeds
 from fuzz.facts import every_fact, machine_with
+from nested_kvm.baseline import load_baseline
 from nested_kvm.connection.known_hosts import KnownHosts
 from nested_kvm.connection.ssh_config import SshConfig
 from nested_kvm.errors import (
@@ -25,16 +26,21 @@ from nested_kvm.errors import (
 )
 from nested_kvm.evidence.answer import parse_answer_of_any_nonce
 from nested_kvm.evidence.bundle import LibvirtAnswer
-from nested_kvm.evidence.domain_xml import parse_domain_xml, reduce_domain_xml
+from nested_kvm.evidence.domain_xml import parse_domain_xml, reduce_domain_xml, reduce_snapshot_xml
 from nested_kvm.evidence.engine import answers_of_ansible, answers_of_salt
 from nested_kvm.evidence.file import read_bundle
 from nested_kvm.evidence.import_answers import import_answers
+from nested_kvm.evidence.l2 import BY_QEMU
+from nested_kvm.evidence.libvirt_capabilities import domain_types_of, version_of_virsh
+from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.evidence.secrets import without_secrets
 from nested_kvm.evidence.vcpu_statistics import statistics_of_virsh
 from nested_kvm.facts.domain import domain_of
+from nested_kvm.facts.l2_boot import l2_boot_of
 from nested_kvm.facts.machine import Machine
 from nested_kvm.inventory.ansible import inventory_of_ansible
 from nested_kvm.inventory.load import load_inventory
+from nested_kvm.waiver_file import load_waivers
 
 _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of our own is made in it
 FOLDER = Path(os.environ.get("FUZZ_FOLDER") or mkdtemp(prefix="fuzz-", dir=_MEMORY))
@@ -122,6 +128,49 @@ def known_hosts(data: bytes) -> None:
     known.revocation((HOST,), b"key")
 
 
+def access(data: bytes) -> None:
+    """Who may open /dev/kvm: id(1) and getfacl(1), one behind the other."""
+    account, _, listed = data.decode("utf-8", "replace").partition("\0")
+    device = seeds.complete_host()["/dev/kvm"].text.replace("crw-rw---- ", "crw-rw----+ ", 1)
+    every_fact(machine_with({"id": account, "getfacl -cnp /dev/kvm": listed, "/dev/kvm": device}))
+
+
+def capabilities(data: bytes) -> None:
+    """What virsh prints of its libvirt."""
+    text = data.decode("utf-8", "replace")
+    domain_types_of(text)
+    version_of_virsh(text)
+
+
+def snapshot_xml(data: bytes) -> None:
+    """A snapshot's XML: what is kept of it holds no secret, and can be kept again."""
+    with suppress(NotObserved):
+        kept = reduce_snapshot_xml(data.decode("utf-8", "replace"))
+        assert kept is None or reduce_domain_xml(kept) == kept
+
+
+def l2(data: bytes) -> None:
+    """What an L2 said, or QEMU in its place."""
+    text = data.decode("utf-8", "replace")
+    for status, ended in ((Status.OK, 0), (Status.FAILED, 1), (Status.TIMED_OUT, 137)):
+        machine = machine_with({})
+        found = Reading(BY_QEMU, status, text, ended)
+        with suppress(ObservationError):
+            l2_boot_of(replace(machine.bundle, readings={**machine.bundle.readings, BY_QEMU: found}))
+
+
+def waivers(data: bytes) -> None:
+    """A file of waivers."""
+    with suppress(UsageError):
+        load_waivers(_kept("waivers.yaml", data))
+
+
+def baseline(data: bytes) -> None:
+    """An earlier run's results."""
+    with suppress(UsageError):
+        load_baseline(_kept("results.json", data), frozenset({"kvm-a"}))
+
+
 def ssh_config(data: bytes) -> None:
     """An ssh_config. What would read other files or run something is left to the tests."""
     if b"include" in data.lower() or b"exec" in data.lower():
@@ -156,6 +205,12 @@ HARNESSES: Mapping[str, Harness] = {
     "any_reading": Harness(any_reading, seeds.any_reading),
     "domstats": Harness(domstats, seeds.domstats),
     "known_hosts": Harness(known_hosts, seeds.known_hosts),
+    "access": Harness(access, seeds.access),
+    "capabilities": Harness(capabilities, seeds.capabilities),
+    "snapshot_xml": Harness(snapshot_xml, seeds.snapshot_xml),
+    "l2": Harness(l2, seeds.l2),
+    "waivers": Harness(waivers, seeds.waivers),
+    "baseline": Harness(baseline, seeds.baseline),
     "ssh_config": Harness(ssh_config, seeds.ssh_config),
     "inventory": Harness(inventory, seeds.inventory),
     "ansible_inventory": Harness(ansible_inventory, seeds.ansible_inventory),

@@ -3,14 +3,19 @@
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nested_kvm.control import Level
+from nested_kvm.control import Level, Severity
 from nested_kvm.evidence.bundle import DomainRecord
 from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.reporting.json_results import results_json
+from nested_kvm.results import Result, Run, TargetResult
+from nested_kvm.verdict import Outcome
 from tests.scenarios.scenario import RECORDED, base, reading
 from tests.support.recorded import ABSENT, HOST, record
 
@@ -122,6 +127,55 @@ def known_hosts() -> Iterator[bytes]:
     yield f"kvm-a.example.net,192.0.2.1 {_KEY} comment\n[kvm-a.example.net]:2222 {_KEY}\n".encode()
     yield f"@cert-authority *.example.net,!kvm-b* {_KEY}\n@revoked * {_KEY}\n# comment\n\n".encode()
     yield f"|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg= {_KEY}\n".encode()
+
+
+def access() -> Iterator[bytes]:
+    """An account with its groups, and the list of who may."""
+    yield (
+        b"uid=64055(libvirt-qemu) gid=994(kvm) groups=994(kvm),64055(libvirt-qemu) context=x\0"
+        b"user::rw-\nuser:64055:rw-\t#effective:r--\ngroup::rw-\nmask::rw-\nother::---\n"
+    )
+
+
+def capabilities() -> Iterator[bytes]:
+    """What virsh prints of a libvirt that has KVM."""
+    yield (
+        b"<capabilities><guest><os_type>hvm</os_type><arch name='x86_64'><domain type='qemu'/><domain type='kvm'/>"
+        b"</arch></guest></capabilities>"
+    )
+    yield b"Compiled against library: libvirt 9.0.0\nRunning against daemon: 9.0.0\n"
+
+
+def snapshot_xml() -> Iterator[bytes]:
+    """A snapshot with memory and one without."""
+    for path in sorted(RECORDED.glob("*.xml"))[:2]:
+        for memory in (b"internal", b"no"):
+            inside = path.read_bytes().partition(b"?>")[2] or path.read_bytes()
+            yield b"<domainsnapshot><name>s</name><memory snapshot='%b'/>%b</domainsnapshot>" % (memory, inside)
+
+
+def l2() -> Iterator[bytes]:
+    """An L2 that boots, and one that KVM refuses."""
+    yield b"L2OK\n"
+    yield b"qemu-system-x86_64: failed to initialize kvm: Permission denied\n"
+    yield b"Could not access KVM kernel module: No such file or directory\n"
+
+
+def waivers() -> Iterator[bytes]:
+    """One with an end, and one without."""
+    yield (
+        b"waivers:\n- {control: L0-KVM-01, target: kvm-a, reason: x, approver: Grace, expires: 2026-04-30}\n"
+        b"- {control: 'L0-*', target: '*', reason: x, approver: Grace, permanent: true} # why\n"
+    )
+
+
+def baseline() -> Iterator[bytes]:
+    """The results of a run."""
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+    target = TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None)
+    found = Result("L0-KVM-01", "kvm-a", "kvm-a", Outcome.FAIL, Severity.HIGH, "A title.", "it fails")
+    run = Run("1", started, "0", "--hosts", started, 1, complete=True, targets=[target], results=[found])
+    yield results_json(run).encode()
 
 
 def ssh_config() -> Iterator[bytes]:

@@ -24,7 +24,13 @@ _NAMED: Final = re.compile(
     r"[ \t]{0,4})(?P<value>\"[^\"\n]{0,1000}\"|[^\s,;]+)",
     re.IGNORECASE,
 )
-_UP_TO: Final = {"'": re.compile(r"[^']*"), '"': re.compile(r'(?:[^"\\]|\\.)*')}
+_WORD_ON: Final = r"""(?:[^ \t"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')*"""
+_SHELL: Final = {
+    "=": re.compile(_WORD_ON),
+    "'": re.compile(f"[^']*'?{_WORD_ON}"),
+    '"': re.compile(rf'(?:[^"\\]|\\.)*"?{_WORD_ON}'),
+}
+"""What belongs to a variable's value in a shell's line, by the last letter in front of it."""
 _ASSIGNED: Final = re.compile(r"(?P<name>(?:(?<=[ \t])[A-Za-z_]\w{0,100}=)?)(?P<value>[^ \t]+)", re.ASCII)
 _STAYS: Final = "\"' \t-\\#;&|<>()"
 _IN_URL: Final = re.compile(r"(?P<name>://[^\s/@:]{0,80}:)(?P<value>[^\s/@]{1,200})(?=@)", re.IGNORECASE)
@@ -67,26 +73,25 @@ def masked_cmdline(text: str) -> str:
     return _WORD.sub(mask, text)
 
 
-def _behind(key: re.Pattern[str]) -> Callable[[str], str]:
-    """Mask the command line that stands behind a key in a line."""
+def _behind(key: re.Pattern[str], parts: Mapping[str, re.Pattern[str]]) -> Callable[[str], str]:
+    """Mask the command line that stands behind a key in a line; `parts` finds it, by the key's last letter."""
 
     def clean(text: str) -> str:
         lines = ((key.match(line), line) for line in text.split("\n"))
         return "\n".join(
-            line if found is None else found[0] + _masked_value(found[0][-1:], line[found.end() :])
+            line if found is None else found[0] + _masked_value(parts.get(found[0][-1:]), line[found.end() :])
             for found, line in lines
         )
 
     return clean
 
 
-def _masked_value(quote: str, text: str) -> str:
-    """A command line up to the quote that ends it; what a shell would read behind that is of no kernel."""
-    inside = _UP_TO[quote].match(text) if quote in _UP_TO else None
-    if inside is None or inside.end() == len(text):
+def _masked_value(part: re.Pattern[str] | None, text: str) -> str:
+    """A command line up to its end; what a shell would read behind that is of no kernel."""
+    inside = None if part is None else part.match(text)
+    if inside is None:
         return masked_cmdline(text)
-    end = inside.end() + 1
-    return masked_cmdline(inside[0]) + text[inside.end() : end] + _masked_rest(text[end:])
+    return masked_cmdline(inside[0]) + _masked_rest(text[inside.end() :])
 
 
 def _masked_rest(text: str) -> str:
@@ -104,7 +109,7 @@ def _masked(value: str) -> str:
 _CLEANERS: Final[Mapping[str, Callable[[str], str]]] = {
     "/proc/cmdline": masked_cmdline,
     "/etc/kernel/cmdline": masked_cmdline,
-    "/etc/default/grub": _behind(_KEY),
-    "/boot/": _behind(_KEY),
-    "dmesg": _behind(_IN_LOG),
+    "/etc/default/grub": _behind(_KEY, _SHELL),
+    "/boot/": _behind(_KEY, {}),
+    "dmesg": _behind(_IN_LOG, {}),
 }

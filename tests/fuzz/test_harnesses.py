@@ -21,6 +21,10 @@ FOUND = [
     ("ssh_config", b"UserKnownHostsFile ~nobody-of-that-name/known_hosts\n"),
     ("inventory", b"#\n> #"),
     ("inventory", b": #\n .\n\n"),
+    ("waivers", b"#\n> #"),
+    ("access", b"uid=" + b"9" * 5000 + b" gid=0\0"),
+    ("access", b"uid=1 gid=1" + b" groups=1" * 100_000 + b"\nx\0user:" + b"9" * 5000 + b":rw-"),
+    ("capabilities", b"daemon: " + b"9" * 5000 + b".0.0"),
     ("known_hosts", b"*" * 60 + b"-" + b"*" * 60 + b"x ssh-ed25519 " + KEY.encode()),
 ]
 """What once broke a reader, or made it hang."""
