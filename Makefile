@@ -2,7 +2,7 @@
 # Scripts should call .venv/bin/pytest: make has an exit status of its own.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help audit demo test lint lock set-up test-parts clean
+.PHONY: help audit demo test test-engines fuzz lint lock set-up test-parts clean
 
 help: ## List the targets
 	@echo 'Usage: make TARGET'
@@ -16,8 +16,14 @@ demo: .venv/ready ## Audit a recorded fleet: no hypervisor needed, and its repor
 	@.venv/bin/pytest --inventory=examples/fleet/inventory.yaml --evidence=examples/fleet/evidence \
 		--waivers=examples/fleet/waivers.yaml --baseline=examples/fleet/baseline.json $(ARGS) || [ $$? -eq 1 ]
 
-test: .venv/ready-for-tests test-parts ## Run the suite's own tests; ARGS='-k word' narrows them
+test: .venv/ready-for-tests .venv/engines/ready test-parts ## Run the suite's own tests; ARGS='-k word' narrows them
 	.venv/bin/pytest tests --ignore=tests/lab $(ARGS)
+
+test-engines: .venv/ready-for-tests .venv/engines/ready test-parts ## Run only the tests with a real Salt and a real Ansible
+	.venv/bin/pytest tests/engines $(ARGS)
+
+fuzz: .venv/ready-for-tests .venv/fuzz/ready ## Fuzz every reader of what comes from outside, SECONDS=60 each; HARNESS=name for one
+	.venv/fuzz/bin/python -m fuzz --seconds=$(or $(SECONDS),60) $(HARNESS)
 
 lint: .venv/ready-for-tests ## Check style and types
 	.venv/bin/ruff check
@@ -48,5 +54,9 @@ endif
 
 .venv/ready-for-tests: .venv/ready requirements-test.lock
 	@tools/set-up.sh tests
+
+# Real programs with a great many dependencies: in environments of their own, so that the audit's stays as it is locked.
+.venv/engines/ready .venv/fuzz/ready: .venv/%/ready: requirements-%.lock | .venv/ready
+	@tools/set-up.sh $*
 
 -include lab/lab.mk

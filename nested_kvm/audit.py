@@ -9,10 +9,12 @@ from nested_kvm.connection import Host
 from nested_kvm.errors import EvidenceUnusable, NotObserved, UsageError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.collector import Connections, WhenObserved, collect
-from nested_kvm.evidence.file import read_bundles, unusable_bundle
+from nested_kvm.evidence.file import unusable_bundle
+from nested_kvm.evidence.pending import read_evidence
 from nested_kvm.facts.machine import Machine
 from nested_kvm.inventory.ad_hoc import ad_hoc_inventory
 from nested_kvm.inventory.address import Address
+from nested_kvm.inventory.ansible import load_ansible_inventory
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.options import DEFAULT_INVENTORY, Options
@@ -104,9 +106,12 @@ class Audit:
 
 def _choose(options: Options, root: Path) -> tuple[Inventory, Inventory, dict[str, Bundle] | None]:
     """The targets of this run, the whole inventory they come from, and the saved evidence of each."""
-    saved = None if options.evidence is None else {each.target.name: each for each in read_bundles(options.evidence)}
+    saved = None if options.evidence is None else {each.target.name: each for each in read_evidence(options.evidence)}
     if options.inventory is not None:
         whole = load_inventory(options.inventory)
+    elif options.ansible_inventory is not None:
+        whole, chosen = load_ansible_inventory(options.ansible_inventory, options.hosts)
+        return chosen, whole, saved
     elif saved is not None:
         whole = Inventory(f"--evidence={options.evidence}", _hosts_first([each.target for each in saved.values()]))
     elif options.hosts:

@@ -10,7 +10,15 @@ import pytest
 
 from nested_kvm.nagios_guard import GUARD
 
-_WITH_A_PATH = ("--inventory", "--evidence", "--report-dir", "--waivers", "--baseline", "--domain-xml")
+_WITH_A_PATH = (
+    "--inventory",
+    "--ansible-inventory",
+    "--evidence",
+    "--report-dir",
+    "--waivers",
+    "--baseline",
+    "--domain-xml",
+)
 
 
 def pytest_addoption() -> None:

@@ -27,6 +27,11 @@ class Ledger:
         return result
 
     @property
+    def judged(self) -> int:
+        """How many items have a result."""
+        return len(self._results)
+
+    @property
     def failures(self) -> int:
         """Results that pytest counts as failed."""
         return sum(each.counts or each.outcome is Outcome.ERROR for each in self._results.values())

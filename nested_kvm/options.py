@@ -16,8 +16,7 @@ from nested_kvm.results import Threshold
 DEFAULT_INVENTORY = "inventories/local.yaml"
 
 _UNSUPPORTED = {
-    "ansible_inventory": "write --inventory=FILE",
-    "force_ansible": "write --inventory=FILE",
+    "force_ansible": "SSH runs in-process, whatever the inventory",
     "ssh_extra_args": "SSH runs in-process; say it in --ssh-config",
 }
 """Testinfra's options that would be ignored."""
@@ -122,11 +121,12 @@ class Options:
     """The command line, checked."""
 
     inventory: Path | None
+    ansible_inventory: Path | None
     domain_xml: Path | None
     nested: Nested | None
     """As given on the command line."""
     hosts: list[str]
-    """Glob patterns with an inventory, host specs without."""
+    """Glob patterns with an inventory, Ansible's with one of Ansible's, host specs without."""
     default_scheme: str
     level: TargetLevel
     policy: Policy
@@ -152,6 +152,7 @@ class Options:
         _refuse_contradictions(config)
         return cls(
             inventory=given.inventory,
+            ansible_inventory=Path(given.ansible_inventory) if given.ansible_inventory else None,
             domain_xml=given.domain_xml,
             nested=Nested(given.nested) if given.nested else None,
             hosts=[part for part in (given.hosts or "").split(",") if part],
@@ -192,7 +193,9 @@ def _refuse_contradictions(config: pytest.Config) -> None:
     ad_hoc = [name for name in ("level", "nested", "undeclared") if getattr(given, name)]
     if given.domain_xml and "nested" in ad_hoc:
         ad_hoc.remove("nested")  # of that domain, whatever the inventory says
-    if ad_hoc and (given.inventory or given.evidence or not given.hosts):
+    if given.inventory and given.ansible_inventory:
+        raise UsageError("--inventory and --ansible-inventory both say what the fleet is: give one")
+    if ad_hoc and (given.inventory or given.ansible_inventory or given.evidence or not given.hosts):
         raise UsageError(f"--{ad_hoc[0]} goes with --hosts alone: an inventory says it for each target itself")
     if given.active and (given.evidence or "maintenance" in given.markexpr):
         other = "--evidence connects to none" if given.evidence else "`-m maintenance` would find it"
@@ -201,15 +204,21 @@ def _refuse_contradictions(config: pytest.Config) -> None:
         if getattr(given, name):
             raise UsageError(f"--{name.replace('_', '-')} is not supported by this version: {instead}")
     _refuse_nothing(given)
+    _refuse_numbers(given)
 
 
 def _refuse_nothing(given: argparse.Namespace) -> None:
+    if given.hosts and "ansible://" in given.hosts and not given.ansible_inventory:
+        raise UsageError(f"--hosts={given.hosts} takes --ansible-inventory=FILE")
     if given.hosts is not None and not given.hosts.strip(", "):
         raise UsageError("--hosts names nothing: nothing to audit")
     if given.fail_on_drift and not given.baseline:
         raise UsageError("--fail-on-drift needs a --baseline to compare with")
     if given.nagios and (given.collectonly or given.showfixtures or given.show_fixtures_per_test):
         raise UsageError("--nagios answers for a run: nothing is audited where items are only listed")
+
+
+def _refuse_numbers(given: argparse.Namespace) -> None:
     if given.forks < 1:
         raise UsageError(f"--forks={given.forks}: at least one target is observed at once")
     for name in ("connect_timeout", "probe_timeout"):

@@ -4,8 +4,10 @@ Options in; every target observed before collection; one item for each control a
 """
 
 import os
+import signal
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return 0
     if option.help or option.version or option.markers:
         return None
+    _end_as_if_interrupted(config)
     with _refusing(config):
         session = config.stash[SESSION] = AuditSession(config)
         if not session.only_collects:
@@ -45,6 +48,18 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         # Testinfra's own would answer as well.
         option.nagios = False
     return None
+
+
+def _end_as_if_interrupted(config: pytest.Config) -> None:
+    """Let a run that is told to end, or whose terminal goes away, keep what it has, as after Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+            config.add_cleanup(partial(_as_before, number))
+
+
+def _as_before(number: signal.Signals) -> None:
+    signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.hookimpl(trylast=True)
@@ -127,6 +142,7 @@ def _control(item: pytest.Item) -> Control:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Let go of the targets of which no check asks for a live `host`."""
+    session.config.stash[SESSION].expect(len(session.items))
     audit = session.config.stash[SESSION].audit
     wanted = {
         subject.machine.target.name

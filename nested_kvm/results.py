@@ -27,6 +27,8 @@ class ExitStatus(IntEnum):
 
 RESULTS_SCHEMA: Final = "nested-kvm-compliance/results/1"
 """What `results.json` says it is."""
+INCOMPLETE: Final = "the run ended before everything was judged"
+"""How every report says it."""
 _NOTHING_AUDITED: Final = frozenset({Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED})
 
 
@@ -79,6 +81,8 @@ class Run:
     inventory: str
     finished: datetime | None = None
     exit_status: int | None = None
+    complete: bool = False
+    """Whether every target was tried and every control judged: an interrupted run is not."""
     targets: list[TargetResult] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     diagnoses: list[Diagnosis] = field(default_factory=list)

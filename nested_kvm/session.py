@@ -43,6 +43,8 @@ class AuditSession:
         self._config = config
         self._directory: RunDirectory | None = None
         self._broken: UsageError | None = None
+        self._expected: int | None = None
+        self._interrupted = False
 
     @property
     def only_collects(self) -> bool:
@@ -87,19 +89,33 @@ class AuditSession:
         targets = sum(target.address is not None for target in self.audit.inventory)
         with self.uncaptured():
             self._unlock_keys()
+        directory = self._directory
+        try:
+            with nullcontext() if directory is None else directory.awaiting(self.audit.inventory):
+                self._look(targets)
+        except UsageError as error:
+            self._broken = error
+            raise
+
+    def _look(self, targets: int) -> None:
         with self.uncaptured(), self._told() as told, ObservationProgress(targets, told) as progress:
-
-            def keep(bundle: Bundle) -> None:
-                if self._directory is not None:
-                    self._directory.keep(bundle)
-                if bundle.target.address is not None:
-                    progress.advance(bundle)
-
             try:
-                self.audit.observe(keep)
-            except UsageError as error:
-                self._broken = error
-                raise
+                self.audit.observe(lambda bundle: self._keep(bundle, progress))
+            except KeyboardInterrupt:
+                self._interrupted = True
+                progress.tell("interrupted: what was observed until now is judged")
+                if self._directory is not None:
+                    self._directory.keep_missing(self.audit.bundles())
+
+    def _keep(self, bundle: Bundle, progress: ObservationProgress) -> None:
+        if self._directory is not None:
+            self._directory.keep(bundle)
+        if bundle.target.address is not None:
+            progress.advance(bundle)
+
+    def expect(self, items: int) -> None:
+        """Take note of how many results there must be: fewer, and the run was ended before its end."""
+        self._expected = items
 
     def _unlock_keys(self) -> None:
         if self.options.evidence is None:
@@ -120,6 +136,7 @@ class AuditSession:
         if directory is None:
             yield pytest_status
             return
+        pytest_status = int(pytest.ExitCode.INTERRUPTED) if self._interrupted else pytest_status
         with directory.complete():
             if self._broken is not None:
                 raise self._broken
@@ -132,8 +149,10 @@ class AuditSession:
 
     def _conclude(self, pytest_status: int, *, stopped: bool) -> None:
         """Bring together all that came of the run."""
+        judged_all = self._expected is not None and self.ledger.judged >= self._expected
+        self.run.complete = judged_all and not stopped and not self._interrupted
         in_full = self._config.args_source is not pytest.Config.ArgsSource.ARGS and self.audit.candidate is None
-        self.ledger.scope.is_whole = in_full and not stopped and pytest_status in {0, 1}
+        self.ledger.scope.is_whole = in_full and self.run.complete and pytest_status in {0, 1}
         self.run.targets = self.audit.targets()
         self.ledger.close(self.run)
         self.run.diagnoses = list(diagnose(self.audit.fleet))
@@ -147,7 +166,7 @@ class AuditSession:
             only_new=limit.only_new,
             all_observed=all(target.error is None for target in self.run.targets),
         )
-        is_cut = stopped and status == ExitStatus.COMPLIANT
+        is_cut = not self.run.complete and status == ExitStatus.COMPLIANT
         self.run.exit_status = int(pytest.ExitCode.INTERRUPTED) if is_cut else status
 
     def _open_ledger(self) -> Ledger:

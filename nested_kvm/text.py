@@ -1,8 +1,10 @@
 """Text from targets is hostile: what may be printed of it."""
 
+import re
 from typing import Final
 
 LINE_SHOWN: Final = 300
+_DECIMAL: Final = re.compile(r"[0-9]{1,19}")
 
 
 def printable(text: object, limit: int = LINE_SHOWN) -> str:
@@ -15,3 +17,8 @@ def printable(text: object, limit: int = LINE_SHOWN) -> str:
 def visible(command: str) -> str:
     """Make a command safe to show: each character that is not printable becomes `?`, and nothing else changes."""
     return "".join(letter if letter.isprintable() else "?" for letter in command)
+
+
+def decimal(word: str) -> int | None:
+    """The number that a kernel prints; None for whatever is none, which `int` may take or refuse for its length."""
+    return int(word) if _DECIMAL.fullmatch(word) else None

@@ -16,6 +16,9 @@ from nested_kvm.errors import UsageError
 SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes: an inventory of ten thousand hosts takes about one MiB."""
 
+_COMMENTS = (NotImplementedError, AssertionError, AttributeError, IndexError, TypeError)
+"""What ruamel.yaml raises beside its own errors, where it finds a comment that it has no place for."""
+
 
 class _Constructor(RoundTripConstructor):
     """Leaves what looks like a date as it is written: a schema that wants one names the line of one that is none."""
@@ -72,9 +75,13 @@ def read_yaml(path: Path, noun: str, refusal: type[UsageError]) -> YamlFile:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}" if mark else f"{path}"
         raise refusal(f"{place}: {error.problem or error.context}") from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
+    except RecursionError:
+        raise refusal(f"{path}: is nested too deeply") from None
+    except (YAMLError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
         raise refusal(f"{path}: {reason}") from None
+    except _COMMENTS:
+        raise refusal(f"{path}: is no YAML, or has a comment in a place where it cannot be kept") from None
 
 
 def _read(path: Path, noun: str, refusal: type[UsageError]) -> bytes:

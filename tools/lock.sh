@@ -38,3 +38,5 @@ use_the_index_of_pip
 lock requirements.lock pyproject.toml --group build
 lock requirements-libvirt.lock --group libvirt-build --constraints requirements.lock
 lock requirements-test.lock --group test --constraints requirements.lock
+lock requirements-engines.lock --group engines
+lock requirements-fuzz.lock pyproject.toml --group fuzz --group build --constraints requirements.lock

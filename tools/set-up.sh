@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes .venv from the lock files: what an audit needs; with the word "tests", what the suite's own tests need.
+# Makes .venv from the lock files: what an audit needs; with the word "tests", what the suite's own tests need; with
+# "engines" or "fuzz" an environment of its own for that, below .venv.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/parts.sh
@@ -126,12 +127,42 @@ set_up_tests() {
     [ "$got_all" = yes ] && touch .venv/ready-for-tests
 }
 
+# pip_into ENVIRONMENT ARGUMENTS: by the pip at hand; the environment needs none of its own.
+pip_into() {
+    environment=$1
+    shift
+    if [ -x .venv/bin/pip ]; then with=.venv/bin/python; else with=$python; fi
+    quietly "$with" -m pip --python "$environment/bin/python" install "$@"
+}
+
+install_project_into() {
+    PIP_REQUIRE_HASHES=0 pip_into "$1" --no-deps --no-build-isolation -e . ||
+        die "pip could not install the project itself from $PWD (its last lines are above)"
+}
+
+# What comes as source is built by the locked setuptools, as in install_project.
+set_up_beside() {
+    venv_is_whole || die ".venv is not whole; run: make set-up"
+    say "making .venv/$1 from the $(grep -c '^[a-z]' "requirements-$1.lock") packages of requirements-$1.lock"
+    rm -rf ".venv/$1"
+    quietly "$python" -m venv --without-pip ".venv/$1" || die "could not make .venv/$1 (the reason is above)"
+    awk '/^setuptools==/ { on = 1 } on { print; if (!/\\$/) exit }' "requirements-$1.lock" >"$scratch/builder"
+    if pip_into ".venv/$1" --require-hashes -r "$scratch/builder" &&
+        pip_into ".venv/$1" --require-hashes --no-build-isolation -r "requirements-$1.lock"; then
+        [ "$1" = engines ] || install_project_into ".venv/$1"
+        touch ".venv/$1/ready"
+    else
+        die "pip could not install them (its last lines are above)"
+    fi
+}
+
 main() {
     python=$(find_python)
     case ${1-audit} in
         audit) set_up_audit ;;
         tests) set_up_tests ;;
-        *) die "usage: tools/set-up.sh [tests]" ;;
+        engines | fuzz) set_up_beside "$1" ;;
+        *) die "usage: tools/set-up.sh [tests | engines | fuzz]" ;;
     esac
 }
 

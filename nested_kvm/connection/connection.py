@@ -1,10 +1,12 @@
 """What the collector asks of a way to a target, whatever it is made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import testinfra.host
+
+from nested_kvm.inventory.address import Address
 
 MEBIBYTE = 1024 * 1024
 DEFAULT_CONNECT_TIMEOUT = 10.0
@@ -29,6 +31,20 @@ class Settings:
     sudo: bool = False
     """Run as root by `sudo -n`, which never prompts."""
     sudo_user: str | None = None
+
+    def for_address(self, address: Address) -> "Settings":
+        """The same, but for what an `ssh://` address says of its own target behind its `?`."""
+        given = address.options
+        timeout, key, config = (given.get(name) for name in ("timeout", "ssh_identity_file", "ssh_config"))
+        user = given.get("sudo_user", self.sudo_user)
+        return replace(
+            self,
+            connect_timeout=float(timeout) if timeout else self.connect_timeout,
+            ssh_identity_file=Path(key) if key else self.ssh_identity_file,
+            ssh_config=Path(config) if config else self.ssh_config,
+            sudo=self.sudo or "sudo_user" in given or given.get("sudo", "").lower() == "true",
+            sudo_user=user,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import getpass
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nested_kvm.connection.connection import DEFAULT_CONNECT_TIMEOUT, Settings
 from nested_kvm.connection.ssh_config import SshConfig
@@ -25,6 +25,9 @@ class Endpoint:
     address: Address
     options: SshOptions
     settings: Settings
+    """For this machine alone: what its address says behind `?` is in them."""
+    settings_on_the_way: Settings
+    """For its jump hosts: the run's, with the ssh-config that names them."""
 
     @classmethod
     def of(cls, address: Address, settings: Settings, name: str) -> "Endpoint":
@@ -33,7 +36,9 @@ class Endpoint:
         Raises:
             UsageError: the ssh-config cannot be used.
         """
-        return cls(name, address, SshConfig.load(settings.ssh_config).lookup(address.host), settings)
+        own = settings.for_address(address)
+        options = SshConfig.load(own.ssh_config).lookup(address.host)
+        return cls(name, address, options, own, replace(settings, ssh_config=own.ssh_config))
 
     @property
     def port(self) -> int:
@@ -97,7 +102,7 @@ class Endpoint:
             raise ConnectionFailed(f"{self.where}: its ProxyJump: {error}") from None
         if not address.is_ssh:
             raise ConnectionFailed(f"{self.where}: its ProxyJump {text!r} is reached by {address.scheme}, not by SSH")
-        return Endpoint.of(address, self.settings, f"jump host {address.host}")
+        return Endpoint.of(address, self.settings_on_the_way, f"jump host {address.host}")
 
     def _expanded(self, text: str, keyword: str) -> str:
         """Put in what ssh_config(5) allows in both: `%h %n %p %r`."""

@@ -5,6 +5,7 @@ paramiko's own reader knows neither markers nor patterns, and one broken line ma
 
 import base64
 import binascii
+import fnmatch
 import hmac
 import re
 import threading
@@ -83,7 +84,8 @@ def _matches(pattern: str, name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _expression(pattern: str) -> re.Pattern[str]:
-    return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."))
+    """Only `*` and `?` are special; fnmatch's expressions never go back behind a `*`, so a hostile one ends."""
+    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
 
 
 def _is_hash_of(pattern: str, name: str) -> bool:

@@ -79,7 +79,7 @@ def _locked_files(address: Address, settings: Settings) -> list[Path]:
     with suppress(NestedKvmError):
         ends.append(Endpoint.of(address, settings, address.host))
         ends.extend(ends[0].hops())
-    return [file for end in ends for file in Credentials.of(end.options, settings).locked_files()]
+    return [file for end in ends for file in Credentials.of(end.options, end.settings).locked_files()]
 
 
 def _ask(file: Path) -> None:

@@ -69,7 +69,7 @@ class SshConfig:
         try:
             values = self._config.lookup(host)
             return SshOptions.from_values(cast("Mapping[str, str | list[str] | None]", values))
-        except (paramiko.SSHException, ValueError, KeyError) as error:
+        except (paramiko.SSHException, ValueError, KeyError, RuntimeError) as error:  # the last: ~nobody
             raise UsageError(f"{self.path}: for host {host}: {error}") from None
 
 

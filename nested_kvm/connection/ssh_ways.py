@@ -27,12 +27,16 @@ class _JumpHost:
     outcome: SshConnection | ObservationError | None = None
 
 
+_Way = tuple[tuple[str, Settings], ...]
+"""The jump hosts one after the other, each with how it is reached: another ssh-config may mean another machine."""
+
+
 class SshWays:
     """Opens SSH connections. Each jump host is logged in to once, for all targets behind it. Safe in threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._jump_hosts: dict[tuple[str, ...], _JumpHost] = {}
+        self._jump_hosts: dict[_Way, _JumpHost] = {}
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -56,16 +60,16 @@ class SshWays:
 
     def _through(self, end: Endpoint) -> SshConnection | None:
         way: SshConnection | None = None
-        key: tuple[str, ...] = ()
+        key: _Way = ()
         for hop in end.hops():
-            key = (*key, f"{hop.user}@{hop.address.host}:{hop.port}")
+            key = (*key, (f"{hop.user}@{hop.address.host}:{hop.port}", hop.settings))
             try:
                 way = self._jump_host(key, hop, way)
             except ObservationError as error:
                 raise ConnectionFailed(f"{end.where}: no way to it: {error}") from None
         return way
 
-    def _jump_host(self, key: tuple[str, ...], hop: Endpoint, way: SshConnection | None) -> SshConnection:
+    def _jump_host(self, key: _Way, hop: Endpoint, way: SshConnection | None) -> SshConnection:
         with self._lock:
             jump_host = self._jump_hosts.setdefault(key, _JumpHost())
         with jump_host.lock:

@@ -11,6 +11,7 @@ VERSION: Final = "1"
 _KILLED: Final = frozenset({124, 137})
 """timeout(1) exits with 124, or with 128 + SIGKILL where it was told to send that."""
 _NO_MARK: Final = 300
+_HEADER: Final = re.compile(rb"^@([0-9A-Za-z-]{8,80}) nested-kvm-probe [^\r\n]*(\r?)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,22 @@ def parse_answer(data: bytes, nonce: str) -> ProbeAnswer:
     if version != VERSION:
         raise AnswerUnusable(f"the answer is of probe version {version[:20]!r}, not {VERSION}")
     return _frames(body, nonce)
+
+
+def parse_answer_of_any_nonce(data: bytes) -> ProbeAnswer:
+    """Take an answer apart that tells its nonce itself, as the probe does where none was given.
+
+    A terminal between the probe and whoever kept the answer put a carriage return before each newline: it is taken
+    out again.
+
+    Raises:
+        AnswerUnusable: it is empty, of another version, or not the probe's.
+    """
+    header = _HEADER.search(data)
+    if header is None:
+        raise AnswerUnusable(_not_the_probe(data[: 4 * _NO_MARK].decode("utf-8", "replace")))
+    whole = data.replace(b"\r\n", b"\n") if header[2] else data
+    return parse_answer(whole, header[1].decode())
 
 
 def _not_the_probe(text: str) -> str:

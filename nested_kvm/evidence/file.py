@@ -22,8 +22,8 @@ SIZE_LIMIT = 64 * 1024 * 1024
 """Bytes: an answer's own limit, many times over."""
 
 
-class _Declaration(BaseModel):
-    """What the inventory said of the target, so that the evidence can be judged without it."""
+class Declaration(BaseModel):
+    """What the inventory said of a target, so that evidence can be judged without it."""
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1)
@@ -39,6 +39,7 @@ class _Declaration(BaseModel):
 
     @classmethod
     def of(cls, target: Target) -> Self:
+        """Declare a target."""
         return cls(
             name=target.name,
             level=target.level,
@@ -53,6 +54,11 @@ class _Declaration(BaseModel):
         )
 
     def target(self) -> Target:
+        """The target again.
+
+        Raises:
+            InventoryError: its address is none.
+        """
         address = None if self.address is None else Address.parse(self.address)
         return Target(
             self.name,
@@ -75,7 +81,7 @@ class _File(BaseModel):
     schema_: Literal["nested-kvm-compliance/evidence/1"] = Field("nested-kvm-compliance/evidence/1", alias="schema")
     version: str
     observed: datetime
-    target: _Declaration
+    target: Declaration
     failure: Failure | None
     cut: str | None
     libvirt: LibvirtAnswer | None
@@ -87,15 +93,20 @@ def write_bundle(directory: Path, bundle: Bundle) -> Path:
     file = _File(
         version=bundle.version,
         observed=bundle.observed_at,
-        target=_Declaration.of(bundle.target),
+        target=Declaration.of(bundle.target),
         failure=bundle.failure,
         cut=bundle.cut,
         libvirt=bundle.libvirt,
         readings=list(bundle.readings.values()),
     )
-    path = directory / f"{file_stem(bundle.target.name)}.json"
+    path = evidence_path(directory, bundle.target.name)
     write_atomically(path, file.model_dump_json(by_alias=True, indent=1) + "\n")
     return path
+
+
+def evidence_path(directory: Path, name: str) -> Path:
+    """Where the evidence of the target of that name is kept."""
+    return directory / f"{file_stem(name)}.json"
 
 
 def read_bundle(path: Path) -> Bundle:

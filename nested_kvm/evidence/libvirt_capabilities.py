@@ -9,7 +9,7 @@ from defusedxml.ElementTree import fromstring
 
 SECONDS: Final = 10.0
 """How long libvirt may take: where what it remembers of QEMU is outdated, it asks each QEMU anew."""
-_DAEMON: Final = re.compile(r"daemon: (\d+)\.(\d+)\.(\d+)")
+_DAEMON: Final = re.compile(r"daemon: ([0-9]{1,5})\.([0-9]{1,5})\.([0-9]{1,5})")
 
 
 def domain_types_of(capabilities: str) -> dict[str, tuple[str, ...]] | None:

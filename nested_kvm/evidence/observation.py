@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -11,12 +11,13 @@ from nested_kvm.connection import AnyConnection, Settings
 from nested_kvm.connection.connection import Answer
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, LimitExceeded
 from nested_kvm.evidence.answer import ProbeAnswer, parse_answer
-from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
 from nested_kvm.evidence.l2_boot import boot_l2
 from nested_kvm.evidence.libvirt_access import Access, choose_access, look_at_libvirt
 from nested_kvm.evidence.libvirt_virsh import without_virsh
 from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.evidence.secrets import without_secrets
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.text import printable
 from nested_kvm.version import VERSION
@@ -34,15 +35,24 @@ def observe(target: Target, connection: AnyConnection, settings: Settings, *, ac
     observed_at = datetime.now(UTC)
     access = choose_access(target, connection)
     answer = _probe(connection, settings, access, target)
+    bundle = bundle_of_answer(
+        target, answer, observed_at, lambda uri: look_at_libvirt(uri, access, connection, answer.readings, settings)
+    )
+    if not active:
+        return bundle
+    tried = boot_l2(bundle.target, connection, settings, bundle.readings)
+    return replace(bundle, readings={**bundle.readings, **without_secrets(tried)})
+
+
+def bundle_of_answer(
+    target: Target, answer: ProbeAnswer, observed_at: datetime, ask: Callable[[str], LibvirtAnswer]
+) -> Bundle:
+    """Make a bundle of the probe's answer. `ask` asks the libvirt of a URI, and only where the target is no guest."""
     level = _level(target, answer.readings)
-    libvirt = None
-    if level is not TargetLevel.L1 and target.libvirt is not None:
-        libvirt = look_at_libvirt(target.libvirt, access, connection, answer.readings, settings)
+    libvirt = None if level is TargetLevel.L1 or target.libvirt is None else ask(target.libvirt)
     told = replace(target, level=level)
-    readings = without_virsh(answer.readings)
-    if active:
-        readings |= boot_l2(told, connection, settings, readings)
-    return Bundle(told, observed_at, VERSION, readings, answer.cut, libvirt)
+    kept = without_secrets(without_virsh(answer.readings))
+    return Bundle(told, observed_at, VERSION, kept, answer.cut, libvirt)
 
 
 def _probe(connection: AnyConnection, settings: Settings, access: Access, target: Target) -> ProbeAnswer:

@@ -8,11 +8,14 @@ from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
 from nested_kvm.facts.host_shutdown import QEMU_CONF
+from nested_kvm.text import decimal
 from nested_kvm.verdict import Evidence, Undecided
 
 LIBVIRTS: Final = ("libvirt-qemu", "qemu")
 """What distributions call the account that libvirt's QEMU runs as."""
-_IDS: Final = re.compile(r"uid=(\d+)(?:\((.*?)\))? gid=(\d+)(?:.*? groups=(.*?)|.*?)(?: context=.*)?")
+_IDS: Final = re.compile(r"uid=(\d{1,10})(?:\((.*?)\))? gid=(\d{1,10})(.*)", re.ASCII)
+"""A line of id(1); within one line each part of it is found at once."""
+_GID: Final = re.compile(r"(?:^|,)(\d{1,10})", re.ASCII)
 _SETTING: Final = re.compile(r"^[ \t]*(user|group)[ \t]*=[ \t]*[\"']?\+?([A-Za-z0-9_.-]*)", re.MULTILINE)
 
 
@@ -79,14 +82,13 @@ def _with_group(bundle: Bundle, account: Account, group: str | None) -> Account:
     """The account with the group that libvirt adds to its own; one that is not known may be the one that counts."""
     if not group:
         return account
-    if group.isdecimal():
-        gid = group
-    else:
+    gid = decimal(group)
+    if gid is None:
         answer = bundle.reading(f"getent group {group}")
-        gid = answer.text.split(":")[2] if answer.is_ok and answer.text.count(":") > 2 else ""  # noqa: PLR2004 - name:password:gid:
-    if not gid.isdecimal():
+        gid = decimal(answer.text.split(":")[2]) if answer.is_ok and answer.text.count(":") > 2 else None  # noqa: PLR2004 - name:password:gid:
+    if gid is None:
         raise Undecided(f"{QEMU_CONF} adds the group {group}, whose number is not known")
-    return Account(account.name, account.uid, account.gids | {int(gid)}, account.origin, account.source)
+    return Account(account.name, account.uid, account.gids | {gid}, account.origin, account.source)
 
 
 def _account(bundle: Bundle, name: str, origin: str) -> Account:
@@ -98,9 +100,11 @@ def _account(bundle: Bundle, name: str, origin: str) -> Account:
 
 def _parsed(bundle: Bundle, source: str, name: str | None, origin: str) -> Account:
     text = bundle.text(source)
-    found = _IDS.fullmatch(text.strip())
+    line = text.strip()
+    found = None if "\n" in line else _IDS.fullmatch(line)
     if found is None:
         raise NotObserved(f"{source} prints {text[:80]!r}")
-    uid, own_name, gid, groups = found.groups()
-    gids = {int(gid), *(int(each) for each in re.findall(r"(?:^|,)(\d+)", groups or ""))}
+    uid, own_name, gid, rest = found.groups()
+    groups = rest.partition(" groups=")[2].partition(" context=")[0]
+    gids = {int(gid), *map(int, _GID.findall(groups))}
     return Account(name or own_name or uid, int(uid), frozenset(gids), origin, source)

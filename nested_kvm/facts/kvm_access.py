@@ -11,6 +11,7 @@ from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.account import Account, account_of
 from nested_kvm.facts.cpu_definition import Answer
 from nested_kvm.facts.kvm_device import KvmDevice
+from nested_kvm.text import decimal
 from nested_kvm.verdict import Evidence, Undecided
 
 GETFACL: Final = "getfacl -cnp /dev/kvm"
@@ -70,8 +71,8 @@ def _entries(bundle: Bundle, device: KvmDevice) -> Iterator[_Entry]:
     for line in answer.text.splitlines():
         kind, _, rest = line.partition("#")[0].strip().partition(":")
         name, _, permissions = rest.partition(":")
-        if kind in {"user", "group", "mask", "other"} and (not name or name.isdecimal()):
-            yield _Entry(kind, int(name) if name else None, set(permissions) >= _NEEDED)
+        if kind in {"user", "group", "mask", "other"} and (not name or decimal(name) is not None):
+            yield _Entry(kind, decimal(name), set(permissions) >= _NEEDED)
 
 
 def _permits(entries: tuple[_Entry, ...], account: Account, device: KvmDevice) -> bool:

@@ -12,8 +12,8 @@ from nested_kvm.verdict import Evidence
 SOURCE: Final = "/dev/kvm"
 MAJOR_MINOR: Final = (10, 232)
 """MISC_MAJOR and KVM_MINOR (include/uapi/linux/major.h, include/linux/miscdevice.h)."""
-_LINE: Final = re.compile(r"(?P<mode>\S{10})(?P<more>\S?)\s+\d+\s+(?P<uid>\d+)\s+(?P<gid>\d+)\s+(?P<rest>.*)")
-_DEVICE: Final = re.compile(r"(\d+),\s*(\d+)\s")
+_LINE: Final = re.compile(r"(?P<mode>\S{10})(?P<more>\S?)\s+\d+\s+(?P<uid>\d{1,10})\s+(?P<gid>\d{1,10})\s+(?P<rest>.*)")
+_DEVICE: Final = re.compile(r"(\d{1,10}),\s*(\d{1,10})\s")
 
 
 @dataclass(frozen=True, slots=True)

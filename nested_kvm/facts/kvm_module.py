@@ -7,6 +7,7 @@ from typing import Final
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
+from nested_kvm.text import decimal
 from nested_kvm.verdict import Evidence
 
 MODULES: Final = "/sys/module"
@@ -105,7 +106,7 @@ def kvm_module_of(bundle: Bundle, name: str) -> KvmModule:
         is_built_in="initstate" not in {*values, *denied},
         parameters=parameters,
         unreadable=unreadable,
-        use_count=int(values["refcnt"]) if values.get("refcnt", "").isdecimal() else None,
+        use_count=decimal(values.get("refcnt", "")),
         others=others,
     )
 

@@ -13,6 +13,7 @@ from typing import Final
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading
+from nested_kvm.text import decimal
 from nested_kvm.verdict import Evidence
 
 DIRECTORY: Final = "/var/cache/libvirt/qemu/capabilities"
@@ -75,9 +76,9 @@ def _flags(lines: list[str]) -> Iterator[tuple[str, bool]]:
 
 def _outdated(bundle: Bundle, values: dict[str, str], version: int | None, *, noticed_nested: bool) -> str | None:
     own = values.get("selfvers", "")
-    if version is None or not own.isdecimal():
+    if version is None or decimal(own) is None:
         return "the version of libvirt is not known"
-    if int(own) != version:
+    if decimal(own) != version:
         return "another version of libvirt wrote it"
     if values.get("kernelVersion") != _kernel(bundle):
         return "it was written under another kernel"

@@ -7,6 +7,7 @@ decides nothing, for an idle L2 enters nothing either. `guest_mode` flickers: a 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from typing import Final
 
 from nested_kvm.errors import NotObserved
@@ -15,6 +16,7 @@ from nested_kvm.facts.cpu_definition import Answer
 from nested_kvm.facts.kvm_module import KvmModule
 from nested_kvm.facts.vm_holders import vm_holders_of
 from nested_kvm.facts.vmm_process import VmmProcess, vmm_processes_of
+from nested_kvm.text import decimal
 from nested_kvm.verdict import Evidence
 
 DEBUGFS: Final = "/sys/kernel/debug/kvm"
@@ -70,7 +72,7 @@ def activity_of(source: str, looks: Sequence[Counters]) -> NestedActivity:
     if any("guest_mode" in key and value in {"yes", "1"} for look in looks for key, value in look.items()):
         return NestedActivity(Answer.YES, "a vCPU is inside an L2", evidence)
     latest = sums[-1] if sums else {}
-    if not latest or len(latest) < int(looks[-1].get("vcpu.current", "1")):
+    if not latest or len(latest) < _vcpus(looks[-1]):
         return NestedActivity(Answer.UNKNOWN, f"{source} gives no nested_run{' of each vCPU' * bool(latest)}", evidence)
     if any(latest.values()):
         stands = f"nested_run stands at {sum(latest.values())}, as it does while an L2 is idle ({source})"
@@ -78,10 +80,17 @@ def activity_of(source: str, looks: Sequence[Counters]) -> NestedActivity:
     return NestedActivity(Answer.NO, "nested_run is 0: it has entered no L2 since it was started", evidence)
 
 
+def _vcpus(look: Counters) -> float:
+    """How many vCPUs must have a counter; more than there can be, where that cannot be told."""
+    count = decimal(look.get("vcpu.current", "1"))
+    return inf if count is None else count
+
+
 def _sums(look: Counters) -> Iterator[tuple[str, int]]:
     for key, value in look.items():
-        if "nested_run" in key and value.isdecimal():
-            yield key, int(value)
+        number = decimal(value)
+        if "nested_run" in key and number is not None:
+            yield key, number
 
 
 def _by_kernel_of_domain(bundle: Bundle, record: DomainRecord) -> NestedActivity:

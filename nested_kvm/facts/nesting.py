@@ -67,7 +67,7 @@ def _on_power(by_parameter: Nesting, cpuinfo: str) -> Nesting:
 
 
 def _power_can_nest(cpu: str, platform: str, mmu: str) -> tuple[Answer, str]:
-    generation = re.match(r"POWER(\d+)", cpu)
+    generation = re.match(r"POWER([0-9]{1,4})", cpu)
     if generation is not None and int(generation[1]) < _FIRST_POWER:
         return Answer.NO, f", and {generation[0]} cannot nest: POWER{_FIRST_POWER} is the first that can"
     if mmu == "Hash":

@@ -5,6 +5,7 @@ from typing import Final
 
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
+from nested_kvm.text import decimal
 from nested_kvm.verdict import Evidence
 
 SOURCE: Final = "ls -lq /proc/[0-9]*/fd"
@@ -37,7 +38,7 @@ def vm_holders_of(bundle: Bundle) -> VmHolders:
         ObservationError: they were not looked at.
     """
     reading = bundle.reading(SOURCE)
-    pids = sorted({int(line) for line in reading.text.split() if line.isdecimal()})
+    pids = sorted({pid for pid in map(decimal, reading.text.split()) if pid is not None})
     if reading.status is not Status.UNREADABLE and not (pids and reading.status is Status.TIMED_OUT):
         reading.require()
     return VmHolders(tuple(pids), are_all=reading.is_ok)

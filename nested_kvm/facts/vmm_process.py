@@ -10,7 +10,7 @@ from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.verdict import Evidence
 
 SOURCE: Final = "/proc/[0-9]*/cmdline"
-_LINE: Final = re.compile(r"(\d+) (program|name|uuid|cpu|accel|machine|M|enable-kvm)=(.*)")
+_LINE: Final = re.compile(r"([0-9]{1,10}) (program|name|uuid|cpu|accel|machine|M|enable-kvm)=(.*)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ SSH_SCHEMES = frozenset({"ssh", "paramiko", "safe-ssh"})
 OTHER_SCHEMES = frozenset({"local", "docker", "podman", "kubectl", "lxc", "openshift", "chroot"})
 """Testinfra's other backends: each carries the same probe."""
 
+SSH_OPTIONS = frozenset({"sudo", "sudo_user", "ssh_identity_file", "ssh_config", "timeout"})
+"""What may follow `?` in an ssh:// address: Testinfra's names, for this target alone."""
+
 AGENT = "agent"
 """Not a host spec: the guest is reached through libvirt's guest agent."""
 
@@ -78,6 +81,7 @@ class Address:
         host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
         if not _HOST.fullmatch(host) or host.startswith("-"):
             raise InventoryError(f"{spec!r} is not an address: {host!r} is no host name")
+        _check_options(spec, options)
         user = unquote(url.username) if url.username else None
         return cls(spec, "ssh", host, user, port, MappingProxyType(dict(options)))
 
@@ -96,3 +100,11 @@ class Address:
 
     def __str__(self) -> str:
         return self.spec
+
+
+def _check_options(spec: str, options: Mapping[str, str]) -> None:
+    for name in sorted(options.keys() - SSH_OPTIONS):
+        known = ", ".join(sorted(SSH_OPTIONS))
+        raise InventoryError(f"{spec!r} is not an address: ?{name}= is unknown for ssh:// (known: {known})")
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", options.get("timeout", "1")):
+        raise InventoryError(f"{spec!r} is not an address: ?timeout= takes a number of seconds")

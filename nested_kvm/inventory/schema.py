@@ -51,6 +51,7 @@ def _account(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+LibvirtUri = Annotated[str, AfterValidator(_libvirt_uri)]
 
 
 class _Section(BaseModel):
@@ -79,7 +80,7 @@ class HostSection(PolicySection):
 
     address: Annotated[str, AfterValidator(_host_address)] | None = None
     level: TargetLevel = TargetLevel.L0
-    libvirt: Annotated[str, AfterValidator(_libvirt_uri)] = "qemu:///system"
+    libvirt: LibvirtUri = "qemu:///system"
     group: Name | None = None
     account: Annotated[str, AfterValidator(_account)] | None = None
 

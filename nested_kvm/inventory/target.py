@@ -69,10 +69,7 @@ class Inventory:
         return tuple(target for target in self.targets if target.host == host)
 
     def select(self, patterns: list[str]) -> "Inventory":
-        """Keep the targets whose names match one of the glob patterns.
-
-        A guest that does not match stays without its address where its host does: its domain is found there, and is
-        judged by the guest's own policy.
+        """Keep the targets whose names match one of the glob patterns, as `only` does.
 
         Raises:
             UsageError: a pattern matches nothing; it names the pattern and the nearest that would.
@@ -82,7 +79,16 @@ class Inventory:
                 known = ", ".join(target.name for target in self.targets[:10])
                 more = ", …" if len(self.targets) > 10 else ""  # noqa: PLR2004 - as many as are listed
                 raise UsageError(f"--hosts: {pattern!r} matches no target of {self.source} (it has {known}{more})")
-        chosen = {target.name for target in self.targets if any(fnmatchcase(target.name, each) for each in patterns)}
+        return self.only(
+            {target.name for target in self.targets if any(fnmatchcase(target.name, each) for each in patterns)}
+        )
+
+    def only(self, chosen: set[str]) -> "Inventory":
+        """Keep the targets of those names.
+
+        A guest that is not among them stays without its address where its host is: its domain is found there, and is
+        judged by the guest's own policy.
+        """
         guests = (replace(target, address=None) for target in self.targets if target.host in chosen - {target.name})
         seen_from_outside = {guest.name: guest for guest in guests if guest.name not in chosen}
         kept = (seen_from_outside.get(target.name, target) for target in self.targets)

@@ -11,7 +11,10 @@ _WORST: Final = {outcome: rank for rank, outcome in enumerate((Outcome.FAIL, Out
 
 
 def gate_lines(run: Run, threshold: Threshold) -> Iterator[tuple[str, bool]]:
-    """The verdict on each target, and whether it passes. A guest's is also what its host says of its domain."""
+    """The verdict on each target, and whether it passes. A guest's is also what its host says of its domain.
+
+    In a run that did not come to its end nothing passes.
+    """
     results: dict[str, list[Result]] = {}
     hosts = {target.name: target.host for target in run.targets}
     for result in run.results:
@@ -19,7 +22,7 @@ def gate_lines(run: Run, threshold: Threshold) -> Iterator[tuple[str, bool]]:
         if result.subject != result.target and hosts.get(result.subject) == result.target:
             results.setdefault(result.subject, []).append(result)
     for target in run.targets:
-        yield _verdict(target, results.get(target.name, ()), threshold)
+        yield _verdict(target, results.get(target.name, ()), threshold, complete=run.complete)
 
 
 def counts_line(run: Run) -> str:
@@ -36,14 +39,16 @@ def without(name: str, message: str) -> str:
     return message.removeprefix(f"{name}: ").removeprefix(f"{name} ")
 
 
-def _verdict(target: TargetResult, results: Sequence[Result], threshold: Threshold) -> tuple[str, bool]:
+def _verdict(
+    target: TargetResult, results: Sequence[Result], threshold: Threshold, *, complete: bool
+) -> tuple[str, bool]:
     name = printable(target.name)
     blocks = [each for each in results if threshold.blocks(each)]
     if blocks:
         return f"{name}  BLOCK  {_reason(name, min(blocks, key=_rank))}", False
     if target.error is not None:
         return f"{name}  BLOCK  {without(name, printable(target.error))}", False
-    return f"{name}  PASS", True
+    return (f"{name}  PASS", True) if complete else (f"{name}  INCOMPLETE", False)
 
 
 def _reason(name: str, block: Result) -> str:

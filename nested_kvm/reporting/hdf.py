@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nested_kvm.control import Severity
 from nested_kvm.reporting.accounts import end_of, place
-from nested_kvm.results import Result, Run
+from nested_kvm.results import INCOMPLETE, Result, Run
 from nested_kvm.text import printable, visible
 from nested_kvm.verdict import Outcome
 
@@ -30,6 +30,8 @@ def hdf_json(run: Run) -> str:
         by_control.setdefault(result.control, []).append(result)
     started = run.started.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     controls = [_control(results, started) for results in by_control.values()]
+    if not run.complete:
+        controls.append(_incomplete(started))
     digest = sha256(json.dumps([[each["id"], each["title"]] for each in controls]).encode()).hexdigest()
     duration = 0.0 if run.finished is None else (run.finished - run.started).total_seconds()
     document = {
@@ -69,6 +71,22 @@ def _control(results: list[Result], started: str) -> dict[str, Any]:
         "source_location": {},
         "code": "",
         "results": [_result(each, started) for each in results],
+    }
+
+
+def _incomplete(started: str) -> dict[str, Any]:
+    """A control that fails: what was not judged is not there, and viewers count what is."""
+    return {
+        "id": "RUN-INCOMPLETE",
+        "title": "The run judged everything.",
+        "desc": INCOMPLETE,
+        "descriptions": [],
+        "impact": _IMPACT[Severity.CRITICAL],
+        "tags": {"severity": str(Severity.CRITICAL), "nist": _NIST},
+        "refs": [],
+        "source_location": {},
+        "code": "",
+        "results": [{"status": "error", "code_desc": "the run", "start_time": started, "message": INCOMPLETE}],
     }
 
 

@@ -26,6 +26,7 @@ def results_json(run: Run) -> str:
             "version": run.version,
             "inventory": run.inventory,
             "exit_status": run.exit_status,
+            "complete": run.complete,
         },
         "targets": [_target(each) for each in sorted(run.targets, key=_place)],
         "results": [_result(each) for each in sorted(run.results, key=attrgetter("target", "subject", "control"))],

@@ -45,6 +45,7 @@ def _of_run(run: Run, metrics: _Metrics) -> None:
     if run.exit_status is not None:
         meaning = "0 compliant, 1 a finding, 6 something could not be looked at; others: no verdict."
         metrics.put("run_exit_status", meaning, run.exit_status)
+    metrics.put("run_complete", "Whether the run judged everything: 0, and it ended before.", run.complete)
     metrics.put("run_info", "The suite that ran.", 1, version=run.version, inventory=run.inventory)
     for outcome in Outcome:
         metrics.put("results", "Results by their outcome.", run.count(outcome), outcome=outcome.value)

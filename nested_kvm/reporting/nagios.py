@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import Final
 
 from nested_kvm.reporting.gate import gate_lines
-from nested_kvm.results import ExitStatus, Run, Threshold
+from nested_kvm.results import INCOMPLETE, ExitStatus, Run, Threshold
 from nested_kvm.text import printable
 from nested_kvm.verdict import Outcome
 
@@ -47,7 +47,7 @@ def _state(run: Run, threshold: Threshold) -> State:
     if any(each.counts and threshold.blocks(each) for each in run.results):
         return State.CRITICAL
     unseen = any(each.outcome in {Outcome.ERROR, Outcome.UNKNOWN} for each in run.results)
-    if unseen or run.exit_status != ExitStatus.COMPLIANT:
+    if unseen or not run.complete or run.exit_status != ExitStatus.COMPLIANT:
         return State.UNKNOWN
     return State.WARNING if run.findings() else State.OK
 
@@ -58,7 +58,8 @@ def _summary(run: Run, state: State, blocked: int) -> str:
     waived = f", {len(run.waived())} waived" if run.waived() else ""
     unseen = run.count(Outcome.ERROR) + run.count(Outcome.UNKNOWN)
     undecided = f", {unseen} results undecided" if unseen else ""
-    return f"{len(run.findings())} findings{waived}{undecided}, {blocked} of {len(run.targets)} targets blocked"
+    cut = "" if run.complete else f", {INCOMPLETE}"
+    return f"{len(run.findings())} findings{waived}{undecided}{cut}, {blocked} of {len(run.targets)} targets blocked"
 
 
 def _performance(run: Run, threshold: Threshold) -> Iterator[str]:

@@ -37,6 +37,10 @@ class ObservationProgress:
         if self._console.is_terminal:
             self._bar.stop()
 
+    def tell(self, line: str) -> None:
+        """Print a line of its own."""
+        self._console.print(line)
+
     def advance(self, bundle: Bundle) -> None:
         """Count one target, and tell at once when it could not be looked at."""
         self._done += 1

@@ -2,15 +2,17 @@
 
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from nested_kvm.errors import UsageError
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.file import write_bundle
+from nested_kvm.evidence.file import evidence_path, write_bundle
+from nested_kvm.evidence.pending import announce, withdraw
 from nested_kvm.files import write_atomically
+from nested_kvm.inventory.target import Inventory
 
 
 class RunDirectory:
@@ -31,6 +33,29 @@ class RunDirectory:
         """
         with self._or_why():
             write_bundle(self._evidence, bundle)
+
+    @contextmanager
+    def awaiting(self, inventory: Inventory) -> Iterator[None]:
+        """Around looking at every target: a run that is killed inside leaves evidence that says what it lacks.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        with self._or_why():
+            announce(self._evidence, inventory)
+        yield
+        with self._or_why():
+            withdraw(self._evidence)
+
+    def keep_missing(self, bundles: Iterable[Bundle]) -> None:
+        """Write the evidence of those targets that have none.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        for bundle in bundles:
+            if not evidence_path(self._evidence, bundle.target.name).exists():
+                self.keep(bundle)
 
     @contextmanager
     def complete(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from nested_kvm.control import Severity
 from nested_kvm.drift import Drift
 from nested_kvm.reporting.accounts import end_of
-from nested_kvm.results import Result, Run
+from nested_kvm.results import INCOMPLETE, Result, Run
 from nested_kvm.text import printable, visible
 from nested_kvm.verdict import Outcome
 from nested_kvm.waiver import Waiver
@@ -115,15 +115,19 @@ def _locations(result: Result) -> Iterator[dict[str, Any]]:
 def _invocation(run: Run) -> dict[str, Any]:
     unjudged = [*run.ended(Outcome.ERROR), *run.ended(Outcome.UNKNOWN)]
     found: dict[str, Any] = {
-        "executionSuccessful": run.exit_status in {0, 1} and not run.count(Outcome.ERROR),
+        "executionSuccessful": run.complete and run.exit_status in {0, 1} and not run.count(Outcome.ERROR),
         "startTimeUtc": _time(run.started),
-        "toolExecutionNotifications": _notifications(unjudged),
+        "toolExecutionNotifications": [*_incomplete(run), *_notifications(unjudged)],
     }
     if run.finished is not None:
         found["endTimeUtc"] = _time(run.finished)
     if run.exit_status is not None:
         found["exitCode"] = run.exit_status
     return found
+
+
+def _incomplete(run: Run) -> list[dict[str, Any]]:
+    return [] if run.complete else [{"level": "error", "message": {"text": INCOMPLETE}}]
 
 
 def _notifications(unjudged: Sequence[Result]) -> list[dict[str, Any]]:

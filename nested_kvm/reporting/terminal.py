@@ -8,7 +8,7 @@ from nested_kvm.diagnosis import CanNest, Diagnosis
 from nested_kvm.drift import Drift, DriftSummary
 from nested_kvm.reporting.accounts import drift_line, ended_lines, place, waived_line, waivers_to_mend
 from nested_kvm.reporting.gate import counts_line, gate_lines, without
-from nested_kvm.results import ExitStatus, Reason, Result, Run, Threshold
+from nested_kvm.results import INCOMPLETE, ExitStatus, Reason, Result, Run, Threshold
 from nested_kvm.text import printable, visible
 from nested_kvm.verdict import Outcome
 
@@ -114,13 +114,19 @@ def _drift(drift: DriftSummary, write: Write) -> None:
 
 def verdict(run: Run) -> tuple[str, dict[str, bool]]:
     """The verdict in words, and how pytest marks it up."""
-    if run.exit_status == ExitStatus.COMPLIANT:
+    if run.exit_status == ExitStatus.COMPLIANT and run.complete:
         return f"COMPLIANT{_but(run)}", {"green": True, "bold": not _but(run)}
     if run.exit_status == ExitStatus.FINDING and run.findings():
-        return "NOT COMPLIANT", {"red": True, "bold": True}
+        return f"NOT COMPLIANT{_cut(run)}", {"red": True, "bold": True}
     if run.exit_status in {ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
-        return "NOT DECIDED: something could not be looked at", {"yellow": True, "bold": True}
+        return f"NOT DECIDED: something could not be looked at{_cut(run)}", {"yellow": True, "bold": True}
+    if not run.complete:
+        return f"INCOMPLETE: {INCOMPLETE}", {"red": True, "bold": True}
     return f"NO VERDICT: the run ended with exit status {run.exit_status}", {"red": True, "bold": True}
+
+
+def _cut(run: Run) -> str:
+    return "" if run.complete else f"; {INCOMPLETE}"
 
 
 def _but(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C while a target hangs: the run ends soon, keeps what it has, and leaves nothing running."""
+"""A run that is interrupted while a target hangs ends soon, judges what it has, and leaves nothing running."""
 
 import shlex
 import signal
@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.guests import PLAIN_GUEST, ssh_config
+from tests.support.recorded import record
 from tests.support.schema import assert_valid
 from tests.support.sshd import SshdFactory, make_key, public
-from tests.support.suite import ROOT, SuiteRun, command_line, environment
+from tests.support.suite import ROOT, SuiteRun, command_line, environment, run_suite
 
 pytestmark = pytest.mark.needs("sshd", "accounts")
 
@@ -27,6 +28,9 @@ HANGING = {
     "at a program of this machine": "{address: 'docker://box', level: L1}",
     "at its libvirt": "{address: 'local://', level: L0, libvirt: 'qemu+unix:///system?socket=SOCKET'}",
 }
+
+OTHER_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+"""A service manager's, and a terminal's that goes away."""
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +55,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory, start_sshd: SshdFactory) ->
         yield folder
 
 
-@pytest.fixture(scope="module", params=HANGING)
+CASES = [*((where, signal.SIGINT) for where in HANGING), *(("at its probe", each) for each in OTHER_SIGNALS)]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}, {case[1].name}")
 def interrupted(request: pytest.FixtureRequest, folder: Path) -> tuple[SuiteRun, float]:
     """A run that was interrupted when the healthy guest had been observed, and how long its end took."""
-    reports = folder / request.param.replace(" ", "-")
-    hosts = f"  healthy: {{address: 'ssh://healthy', level: L1}}\n  hanging: {HANGING[request.param]}\n"
+    where, number = request.param
+    return interrupt(folder, where, number)
+
+
+def interrupt(folder: Path, where: str, number: signal.Signals) -> tuple[SuiteRun, float]:
+    """Run the suite, send it a signal when the healthy guest has been observed, and wait for its end."""
+    reports = folder / f"{where.replace(' ', '-')}-{number.name}"
+    hosts = f"  healthy: {{address: 'ssh://healthy', level: L1}}\n  hanging: {HANGING[where]}\n"
     inventory = folder / "fleet.yaml"
     inventory.write_text(f"policy: {{nested: forbidden}}\nhosts:\n{hosts}".replace("SOCKET", f"{folder}/socket"))
     options = [f"--inventory={inventory}", f"--ssh-config={folder}/ssh_config", "--connect-timeout=50"]
@@ -72,7 +85,7 @@ def interrupted(request: pytest.FixtureRequest, folder: Path) -> tuple[SuiteRun,
         try:
             assert process.stdout is not None
             told = next(line for line in process.stdout if line == "observed 1 of 2\n")
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             start = time.monotonic()
             output, errors = process.communicate(timeout=40)
             return SuiteRun(process.returncode, told + output, errors, reports), time.monotonic() - start
@@ -84,15 +97,40 @@ def test_it_ends_soon_as_an_interrupted_pytest_does(interrupted: tuple[SuiteRun,
     run, seconds = interrupted
     assert run.status == run.document["run"]["exit_status"] == 2
     assert seconds < SOON
-    assert "KeyboardInterrupt" in run.output
+    assert "interrupted: what was observed until now is judged" in run.output
+    assert "INCOMPLETE: the run ended before everything was judged" in run.output
     assert "Traceback" not in run.text
 
 
-def test_what_was_observed_before_is_kept(interrupted: tuple[SuiteRun, float]) -> None:
+def test_what_was_observed_before_is_kept_and_judged(interrupted: tuple[SuiteRun, float]) -> None:
     run, _ = interrupted
+    assert run.document["run"]["complete"] is False
     assert run.target("healthy")["observed"]
     assert run.evidence("healthy")["readings"]
-    assert run.target("hanging")["error"] == "hanging was not looked at: the run ended before"
+    assert run.outcomes("healthy")["L1-CPU-01"] == "pass"
+    assert "The run ended before everything was judged." in run.html
+    assert_valid(run)
+
+
+def test_what_was_not_observed_is_an_error_in_results_and_evidence(interrupted: tuple[SuiteRun, float]) -> None:
+    run, _ = interrupted
+    message = "hanging was not looked at: the run ended before"
+    assert run.target("hanging")["error"] == run.evidence("hanging")["failure"]["message"] == message
+    assert set(run.outcomes("hanging").values()) - {"notapplicable"} == {"error"}
+    assert not (run.reports / "evidence" / "targets.pending").exists()
+
+
+def test_of_a_killed_run_the_evidence_is_judged_and_what_it_lacks_is_an_error(folder: Path) -> None:
+    killed, _ = interrupt(folder, "at its probe", signal.SIGKILL)
+    assert killed.status == -signal.SIGKILL
+    (left,) = [path for path in killed.report_dir.iterdir() if not path.is_symlink()]
+    assert [path.name for path in left.iterdir()] == ["evidence"]
+    run = run_suite(f"--evidence={left}/evidence", report_dir=folder / "judged")
+    assert run.status == 6
+    assert run.outcomes("healthy")["L1-CPU-01"] == "pass"
+    assert run.target("hanging")["error"] == "hanging was not looked at: the run was killed before"
+    assert run.target("hanging")["level"] == "L1"
+    assert run.document["run"]["complete"] is True
     assert_valid(run)
 
 
@@ -108,3 +146,13 @@ def state(pid: int) -> str | None:
     with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     return None
+
+
+def test_a_run_that_is_told_to_stop_early_is_not_complete_and_lets_nothing_through(folder: Path) -> None:
+    record(folder / "stopped", "off", readings={"/sys/module/kvm_amd/parameters": "nested=0\nnpt=Y"})
+    record(folder / "stopped", "sound")
+    run = run_suite(f"--evidence={folder}/stopped", "-x", "--gate", report_dir=folder / "stopped-early")
+    assert run.document["run"]["complete"] is False
+    assert "off  BLOCK" in run.output
+    assert "sound  INCOMPLETE" in run.output
+    assert "PASS" not in run.output

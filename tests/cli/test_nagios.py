@@ -56,7 +56,8 @@ def test_nagios_is_told_unknown_by_a_crash(tmp_path: Path) -> None:
     assert ended.stdout.startswith("NESTED-KVM UNKNOWN - no verdict: the run ended with exit status 3 | ")
 
 
-def test_nagios_is_told_unknown_by_an_interrupted_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
+def test_nagios_is_told_unknown_by_an_interrupted_run(tmp_path: Path, number: signal.Signals) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         inventory = tmp_path / "fleet.yaml"
         port = silent.getsockname()[1]
@@ -71,7 +72,7 @@ def test_nagios_is_told_unknown_by_an_interrupted_run(tmp_path: Path) -> None:
             text=True,
         ) as process:
             visitor, _ = silent.accept()
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             output, _ = process.communicate(timeout=40)
             visitor.close()
     assert process.returncode == 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.connection import Settings, SshWays, connect
+from nested_kvm.connection import Settings, SshWays, connect, connect_limit
 from nested_kvm.errors import ConnectionFailed
 from nested_kvm.inventory.address import Address
 from tests.support.sshd import Sshd, SshdFactory, make_key
@@ -111,6 +111,25 @@ def test_many_targets_behind_one_jump_host_share_its_connection(site: Site, grow
     with closing(ways), ThreadPoolExecutor(12) as pool:
         assert list(pool.map(observe, range(12))) == [f"{number}\n".encode() for number in range(12)]
     assert grown() == [1, 0, 12]
+
+
+def test_what_an_address_says_is_for_its_target_and_the_way_is_that_of_its_ssh_config(
+    site: Site, grown: Callable[[], list[int]]
+) -> None:
+    """The key would not let in at the jump host, and the run's own ssh_config knows of none."""
+    file = site.settings(*BY_BASTION).ssh_config
+    none = site.directory / "empty"
+    none.write_text("")
+    settings = Settings(connect_timeout=10.0, probe_timeout=10.0, ssh_config=none)
+    key = site.machines["kvm"].identity
+    plain = f"ssh://kvm?ssh_config={file}"
+    ways = SshWays(settings)
+    with closing(ways):
+        for spec in (plain, f"{plain}&ssh_identity_file={key}&timeout=9"):
+            with closing(connect(Address.parse(spec), settings, name="kvm-a", ways=ways)) as connection:
+                assert connection.execute("echo reached").stdout == b"reached\n"
+    assert grown() == [1, 0, 2]
+    assert connect_limit(Address.parse(f"{plain}&timeout=9"), settings) == 19.0
 
 
 def test_each_hop_must_be_known_under_its_own_name(site: Site, grown: Callable[[], list[int]]) -> None:

@@ -29,7 +29,7 @@ def test_a_host_spec_is_taken_apart(spec: str, scheme: str, host: str, user: str
 
 
 def test_options_follow_a_question_mark() -> None:
-    assert dict(Address.parse("ssh://kvm-a?timeout=5&x=y").options) == {"timeout": "5", "x": "y"}
+    assert dict(Address.parse("ssh://kvm-a?timeout=5&sudo=true").options) == {"timeout": "5", "sudo": "true"}
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,8 @@ def test_options_follow_a_question_mark() -> None:
         "ssh://kvm-a/etc",
         "ssh://kvm-a#x",
         "ssh://kvm-a?timeout",
+        "ssh://kvm-a?timeout=soon",
+        "ssh://kvm-a?ssh_indentity_file=key",
         "telnet://kvm-a",
         "://kvm-a",
         "local://kvm-a",

@@ -234,7 +234,7 @@ def test_an_l2_that_the_suite_starts_answers_and_leaves_nothing(auditor: Auditor
     assert diagnoses["passthrough"]["links"][-1] == {"link": "l2-boot", "state": "holds", "text": ""}
     assert diagnoses["host-model"]["broken_link"] == "domain-definition"
     assert guest.run(files) == before
-    assert guest.run("pgrep -c 'qemu|python3' || true").strip() == "0"
+    assert guest.run("pgrep -c 'qemu-system|python3' || true").strip() == "0"
 
 
 def test_a_scenario_is_not_entered_twice(auditor: Auditor) -> None:

@@ -18,7 +18,7 @@ from nested_kvm.reporting.machine import machine_reports
 from nested_kvm.reporting.markdown import summary_markdown
 from nested_kvm.reporting.metrics import metrics_text
 from nested_kvm.reporting.sarif import sarif_json
-from nested_kvm.results import Result, Run, TargetResult
+from nested_kvm.results import INCOMPLETE, Result, Run, TargetResult
 from nested_kvm.verdict import Evidence, Outcome
 from nested_kvm.waiver import Waiver, WaiverState, WaiverUse
 from tests.support.needs import INSPECJS
@@ -58,6 +58,7 @@ def run() -> Run:
         inventory=HOSTILE,
         finished=STARTED + timedelta(seconds=3),
         exit_status=1,
+        complete=True,
         targets=[
             TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None),
             TargetResult(HOSTILE, TargetLevel.L0, None, "ssh://kvm-b", observed=False, error=HOSTILE),
@@ -205,6 +206,24 @@ def test_every_format_is_utf8_without_anything_that_cannot_be_shown(run: Run) ->
     for name, text in machine_reports(run):
         assert text.encode("utf-8"), name
         assert {letter for letter in text if not letter.isprintable()} <= {"\n"}, name
+
+
+def test_no_format_calls_an_incomplete_run_compliant(run: Run) -> None:
+    """Whatever its exit status, and though nothing that was judged failed."""
+    run.complete, run.exit_status = False, 0
+    run.targets, run.results = run.targets[:1], [result(Outcome.PASS, "kvm-a")]
+    reports = dict(machine_reports(run))
+    invocation = json.loads(reports["sarif.json"])["runs"][0]["invocations"][0]
+    assert invocation["executionSuccessful"] is False
+    assert invocation["toolExecutionNotifications"] == [{"level": "error", "message": {"text": INCOMPLETE}}]
+    statuses = {
+        each["id"]: each["results"][0]["status"] for each in json.loads(reports["hdf.json"])["profiles"][0]["controls"]
+    }
+    assert statuses.pop("RUN-INCOMPLETE") == "error"
+    assert set(statuses.values()) == {"passed"}
+    assert "nested_kvm_run_complete 0.0" in reports["metrics.prom"]
+    assert f"**INCOMPLETE: {INCOMPLETE}**" in reports["summary.md"]
+    assert json.loads(reports["results.json"])["run"]["complete"] is False
 
 
 def test_an_empty_run_has_every_format(run: Run) -> None:

@@ -27,7 +27,8 @@ def result(outcome: Outcome, control: str = "SITE-test_a") -> Result:
 
 def run_of(*outcomes: Outcome) -> Run:
     target = TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None)
-    return Run("1", STARTED, "0", "--hosts", STARTED, 1, [target], [result(each) for each in outcomes])
+    results = [result(each) for each in outcomes]
+    return Run("1", STARTED, "0", "--hosts", STARTED, 1, complete=True, targets=[target], results=results)
 
 
 def baseline_of(folder: Path, *outcomes: Outcome) -> Baseline:

@@ -8,6 +8,7 @@ from nested_kvm.control import Severity
 from nested_kvm.drift import Drift
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.reporting.gate import gate_lines
+from nested_kvm.reporting.nagios import State, nagios_answer
 from nested_kvm.results import Result, Run, TargetResult, Threshold, exit_status
 from nested_kvm.verdict import Evidence, Outcome
 
@@ -16,7 +17,8 @@ def run_of(*results: Result, error: str | None = None) -> Run:
     host = TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=error is None, error=error)
     guest = TargetResult("ci-1", TargetLevel.L1, "kvm-a", None, observed=False, error=None)
     other = TargetResult("kvm-b", TargetLevel.L0, None, "ssh://kvm-b", observed=True, error=None)
-    return Run("1", datetime(2026, 1, 1, tzinfo=UTC), "0", "--hosts", targets=[host, guest, other], results=[*results])
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+    return Run("1", started, "0", "--hosts", complete=True, targets=[host, guest, other], results=[*results])
 
 
 def result(
@@ -31,6 +33,17 @@ def result(
 
 
 GATE = Threshold(gate=True)
+
+
+def test_nothing_passes_in_a_run_that_did_not_come_to_its_end() -> None:
+    run = run_of(result(Outcome.PASS))
+    run.complete, run.exit_status = False, 6
+    assert list(gate_lines(run, GATE)) == [(f"{name}  INCOMPLETE", False) for name in ("kvm-a", "ci-1", "kvm-b")]
+    state, text = nagios_answer(run, GATE)
+    assert state is State.UNKNOWN
+    assert "0 findings, the run ended before everything was judged, 3 of 3 targets blocked" in text
+    run.exit_status = 0
+    assert nagios_answer(run, GATE)[0] is State.UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
 from xml.sax.saxutils import escape
 
 _TEST = "http://libvirt.org/schemas/domain/test/1.0"
@@ -21,8 +22,10 @@ class Definition:
     def xml(self) -> str:
         state = "" if self.runs else f"<test:runstate>{_SHUT_OFF}</test:runstate>"
         name = escape(self.name, {letter: f"&#{ord(letter)};" for letter in "\n\t\r"})
+        uuid = uuid5(NAMESPACE_URL, self.name)  # else each process that opens the file gives it another
         return (
-            f"<domain type='{self.type}' xmlns:test='{_TEST}'><name>{name}</name><memory>1024</memory>"
+            f"<domain type='{self.type}' xmlns:test='{_TEST}'><name>{name}</name><uuid>{uuid}</uuid>"
+            f"<memory>1024</memory>"
             f"<os><type arch='x86_64'>hvm</type></os>{self.cpu}{state}</domain>"
         )
 

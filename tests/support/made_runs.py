@@ -42,7 +42,7 @@ TARGETS: Final = (
 def run_of(*results: Result, status: int = 0, started: datetime = STARTED, **more: Any) -> Run:
     """Make a run of 75 seconds that came to these results."""
     made = Run("an id", started, "1.2.3", "fleet.yaml", results=list(results), targets=list(TARGETS), **more)
-    made.finished, made.exit_status = started + timedelta(seconds=75), status
+    made.finished, made.exit_status, made.complete = started + timedelta(seconds=75), status, True
     return made
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
@@ -16,6 +17,11 @@ SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 def program(name: str) -> str | None:
     """Find a program where root would."""
     return shutil.which(name, path=SYSTEM_PATH)
+
+
+def salt_program(name: str) -> str | None:
+    """Find a program of Salt's: where `make test-engines` puts it, else on PATH."""
+    return shutil.which(name, path=f"{sys.prefix}/engines/bin") or shutil.which(name)
 
 
 def missing(part: str) -> str | None:
@@ -44,9 +50,12 @@ def _lacks_namespaces() -> str | None:
 
 _PARTS: dict[str, Callable[[], str | None]] = {
     "sshd": lambda: _lacks("sshd", "ssh-keygen", "setpriv"),
+    "ansible-inventory": lambda: None if find_spec("ansible") else "not installed: ansible-core",
+    "salt": lambda: None if salt_program("salt-master") else "not installed: salt (make test-engines brings it)",
     "ssh-agent": lambda: _lacks("ssh-agent", "ssh-add"),
     "libvirt-python": lambda: None if find_spec("libvirt") else "not installed: libvirt-python",
     "chromium": lambda: _lacks("chromium") if browser() is None else _lacks("chromedriver"),
+    "virsh": lambda: _lacks("virsh"),
     "accounts": _lacks_namespaces,
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
     "inspecjs": lambda: _lacks("node") or (None if INSPECJS.is_dir() else "not installed: inspecjs (make test-parts)"),

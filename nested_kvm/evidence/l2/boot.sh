@@ -77,7 +77,7 @@ by_qemu() {
         if ! found "$program"; then continue; fi
         printf '%b' "$rom" | attempt "$by_qemu" "$program" -accel "$accelerator" -cpu "$model" -m 16 \
             -nodefaults -no-user-config -display none -nic none -no-reboot \
-            -fw_cfg name=genroms/l2.rom,file=/dev/stdin \
+            -fw_cfg name=genroms/l2.rom,file=/proc/self/fd/0 \
             -chardev file,id=answer,path=/dev/stdout -device isa-debugcon,iobase=0xe9,chardev=answer \
             -device isa-debug-exit,iobase=0xf4,iosize=4
         return

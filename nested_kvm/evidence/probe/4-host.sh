@@ -44,7 +44,7 @@ account() {
 
 # The last value that qemu.conf gives a setting; `+` marks a number.
 qemu_conf() {
-    sed -n "s/^[[:blank:]]*$1[[:blank:]]*=[[:blank:]]*[\"']\{0,1\}+\{0,1\}\([A-Za-z0-9_.-]*\).*/\1/p" /etc/libvirt/qemu.conf \
+    sed -n "s/^[[:blank:]]*$1[[:blank:]]*=[[:blank:]]*[^A-Za-z0-9_.+-]\{0,1\}+\{0,1\}\([A-Za-z0-9_.-]*\).*/\1/p" /etc/libvirt/qemu.conf \
         2>/dev/null | tail -n 1
 }
 

@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from nested_kvm.control import Severity
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.policy import Policy
-from nested_kvm.results import ExitStatus, Run
+from nested_kvm.results import INCOMPLETE, ExitStatus, Run
 from nested_kvm.verdict import Outcome
 
+_INCOMPLETE: Final = f"{INCOMPLETE[0].upper()}{INCOMPLETE[1:]}."
 _JUDGED: Final = (Outcome.PASS, Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN)
 
 
@@ -37,7 +38,16 @@ class Scope:
 
 
 def verdict(run: Run, scope: Scope) -> Verdict:
-    """Say what the exit status says."""
+    """Say what the exit status says, and whether it speaks of everything."""
+    if run.complete:
+        return _verdict(run, scope)
+    if run.exit_status in {ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
+        ended = _verdict(run, scope)
+        return replace(ended, reason=f"{ended.reason} {_INCOMPLETE}")
+    return Verdict("Incomplete", _INCOMPLETE, "bad")
+
+
+def _verdict(run: Run, scope: Scope) -> Verdict:
     blocks = "With --gate that blocks as a finding does." if scope.gate else ""
     if run.exit_status == ExitStatus.COMPLIANT and run.findings():
         counted_one = f"new since the baseline and {scope.fail_on}" if scope.only_new else str(scope.fail_on)

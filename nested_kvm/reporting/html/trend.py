@@ -70,11 +70,13 @@ def _earlier(folder: Path | None) -> Iterator[Path]:
 
 
 def _read(file: Path, run: Run) -> Point | None:
-    """One earlier run; None where it was of another inventory, or is this one."""
+    """One earlier run; None where it was of another inventory, did not end, or is this one."""
     document: dict[str, Any] = json.loads(file.read_bytes())
     if document["schema"] != _SCHEMA:
         raise ValueError(document["schema"])
     if document["run"]["inventory"] != run.inventory or document["run"]["id"] == run.id:
+        return None
+    if document["run"].get("complete") is False:
         return None
     started = datetime.fromisoformat(document["run"]["started"])
     counts = Counter(result["outcome"] for result in document["results"] if result["waiver"] is None)

@@ -1,0 +1,53 @@
+"""Which targets a run has still to look at: kept beside their evidence, so that a killed run shows what it lacks."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from nested_kvm.errors import InventoryError, NotObserved, UsageError
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.file import SIZE_LIMIT, Declaration, evidence_path, read_bundles, unusable_bundle
+from nested_kvm.files import write_atomically
+from nested_kvm.inventory.target import Inventory, Target
+
+NAME: Final = "targets.pending"
+_TARGETS: Final = TypeAdapter(list[Declaration])
+
+
+def announce(directory: Path, inventory: Inventory) -> None:
+    """Write down every target that is to be looked at."""
+    declared = [Declaration.of(target) for target in inventory if target.address is not None]
+    write_atomically(directory / NAME, _TARGETS.dump_json(declared).decode() + "\n")
+
+
+def withdraw(directory: Path) -> None:
+    """Say that each target has its evidence."""
+    (directory / NAME).unlink(missing_ok=True)
+
+
+def read_evidence(directory: Path) -> Iterator[Bundle]:
+    """Read every evidence file of a directory; and for each target that a killed run did not reach, say so.
+
+    Raises:
+        UsageError: there is no such directory, or no evidence in it, or two files speak of one target.
+    """
+    pending = list(_pending(directory))
+    if not pending or any(directory.glob("*.json")):
+        yield from read_bundles(directory)
+    for target in pending:
+        if not evidence_path(directory, target.name).exists():
+            problem = NotObserved(f"{target.name} was not looked at: the run was killed before")
+            yield unusable_bundle(target, problem)
+
+
+def _pending(directory: Path) -> Iterator[Target]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        try:
+            with (directory / NAME).open("rb") as stream:
+                declared = _TARGETS.validate_json(stream.read(SIZE_LIMIT))
+            yield from [each.target() for each in declared]
+        except (ValidationError, InventoryError, PermissionError, IsADirectoryError) as error:
+            raise UsageError(f"--evidence: {directory / NAME} cannot be used: {type(error).__name__}") from None

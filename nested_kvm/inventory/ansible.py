@@ -1,0 +1,202 @@
+"""An Ansible inventory as ours: Ansible says who is there, its variables place each host in the chain."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from nested_kvm.errors import InventoryError, UsageError
+from nested_kvm.inventory.address import Address
+from nested_kvm.inventory.ansible_host import Variables
+from nested_kvm.inventory.ansible_program import ansible_inventory
+from nested_kvm.inventory.schema import NO_LIBVIRT, Name
+from nested_kvm.inventory.target import Inventory, Target, TargetLevel
+from nested_kvm.policy import Policy
+
+SCHEME: Final = "ansible://"
+_VAULT: Final = "__ansible_vault"
+_UNSAFE: Final = "__ansible_unsafe"
+_NAME: Final = TypeAdapter[str](Name)
+
+
+def load_ansible_inventory(path: Path, hosts: Sequence[str]) -> tuple[Inventory, Inventory]:
+    """Read an Ansible inventory; return the whole of it, and what `--hosts=ansible://PATTERN` chooses.
+
+    Raises:
+        UsageError: ansible-core is not installed, or `--hosts` is no pattern of Ansible's.
+        InventoryError: it cannot be read or used, or a pattern matches nothing; the message names host and variable.
+    """
+    patterns = [_pattern(spec) for spec in hosts]
+    whole = inventory_of_ansible(path, ansible_inventory(path))
+    if not patterns:
+        return whole, whole
+    chosen = _hosts(ansible_inventory(path, ",".join(patterns)))
+    if not chosen:
+        raise InventoryError(f"{path}: --hosts={','.join(hosts)} matches no host: nothing to audit")
+    return whole, whole.only(set(chosen))
+
+
+def inventory_of_ansible(path: Path, document: Mapping[str, Any]) -> Inventory:
+    """Make ours of what `ansible-inventory --list` said of the file.
+
+    Raises:
+        InventoryError: it cannot be used; the message names host and variable.
+    """
+    return Inventory(str(path), tuple(_in_order(_targets(path, _entries(path, document)))))
+
+
+def _pattern(spec: str) -> str:
+    """Ansible's pattern; of `a,b` behind the scheme, `b` comes without it."""
+    pattern = spec.removeprefix(SCHEME)
+    if "://" in pattern or not pattern or "?" in pattern.partition("[")[0]:
+        raise UsageError(f"--hosts: {spec!r}: with --ansible-inventory it takes {SCHEME} and a pattern of Ansible's")
+    return pattern
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One host, understood."""
+
+    name: str
+    variables: Variables
+    address: Address
+    jump: str | None
+
+    @classmethod
+    def of(cls, name: str, given: Mapping[str, Any]) -> Self:
+        """Understand a host's variables.
+
+        Raises:
+            ValueError: they cannot be; the message names the variable.
+        """
+        wanted = {key: _plain(key, given[key]) for key in Variables.names() & given.keys()}
+        variables = Variables.model_validate(wanted)
+        try:
+            address = Address.parse(variables.address(name))
+        except InventoryError as error:
+            raise ValueError(str(error)) from None
+        return cls(name, variables, address, variables.jump())
+
+    def is_called(self, destination: str) -> bool:
+        """Whether a jump to `destination` leads to this host."""
+        host = destination.removeprefix("ssh://").rpartition("@")[2]
+        return host.partition(":")[0] in {self.name, self.address.host}
+
+
+def _entries(path: Path, document: Mapping[str, Any]) -> dict[str, _Entry]:
+    names = _hosts(document)
+    if not names:
+        raise InventoryError(f"{path}: it has no hosts: nothing to audit")
+    variables = _mapping(_mapping(document.get("_meta")).get("hostvars"))
+    entries: dict[str, _Entry] = {}
+    problems: list[str] = []
+    for name in names:
+        try:
+            _NAME.validate_python(name)
+            entries[name] = _Entry.of(name, _mapping(variables.get(name)))
+        except ValidationError as error:
+            problems += [f"{path}: {name}: {line}" for line in _explained(error)]
+        except ValueError as error:
+            problems.append(f"{path}: {name}: {error}")
+    if problems:
+        raise InventoryError("\n".join(problems))
+    return entries
+
+
+def _hosts(document: Mapping[str, Any]) -> list[str]:
+    """Every host of every group, once, in the inventory's order."""
+    groups = (_mapping(group).get("hosts") for name, group in document.items() if name != "_meta")
+    found = (name for group in groups if isinstance(group, list) for name in group)
+    return list(dict.fromkeys(name for name in found if isinstance(name, str)))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _plain(variable: str, value: Any) -> Any:
+    """The value, where it is one: neither a template nor encrypted."""
+    if isinstance(value, dict):
+        if _VAULT in value:
+            raise ValueError(f"{variable}: is encrypted by Ansible Vault: write it in plain, it is no secret")
+        if _UNSAFE in value:
+            return value[_UNSAFE]
+        return {key: _plain(variable, each) for key, each in value.items()}
+    if isinstance(value, str) and ("{{" in value or "{%" in value):
+        raise ValueError(f"{variable}: {value!r} is a template, which only Ansible can fill in: write its value")
+    return value
+
+
+def _explained(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False, include_input=False):
+        place = ".".join(str(part) for part in problem["loc"])
+        reason = problem["msg"].removeprefix("Value error, ")
+        yield f"{place}: {reason}" if place else reason
+
+
+def _targets(path: Path, entries: Mapping[str, _Entry]) -> list[Target]:
+    targets: list[Target] = []
+    problems: list[str] = []
+    for entry in entries.values():
+        try:
+            targets.append(_target(entry, entries))
+        except ValueError as error:
+            problems.append(f"{path}: {entry.name}: {error}")
+    if problems:
+        raise InventoryError("\n".join(problems))
+    return targets
+
+
+def _target(entry: _Entry, entries: Mapping[str, _Entry]) -> Target:
+    section = entry.variables.nested_policy
+    default = Policy()
+    policy = Policy(
+        section.nested or default.nested,
+        section.persistence or default.persistence,
+        section.undeclared or default.undeclared,
+    )
+    host = entry.variables.nested_host
+    if host is not None:
+        return _guest(entry, policy, host, entries)
+    if entry.jump is not None:
+        raise ValueError(f"ansible_ssh_common_args: leads over {entry.jump}: say it in an ssh_config (--ssh-config)")
+    if entry.variables.nested_domain is not None:
+        raise ValueError("nested_domain: it has no nested_host on which that domain could be")
+    level = entry.variables.nested_level or TargetLevel.AUTO
+    uri = entry.variables.nested_libvirt
+    libvirt = None if uri == NO_LIBVIRT or level is TargetLevel.L1 else uri
+    return Target(entry.name, level, entry.address, policy, libvirt=libvirt)
+
+
+def _guest(entry: _Entry, policy: Policy, host: str, entries: Mapping[str, _Entry]) -> Target:
+    if entry.variables.nested_level is TargetLevel.L0:
+        raise ValueError("nested_level: a host that has a nested_host is a guest, not an L0")
+    if host not in entries:
+        raise ValueError(f"nested_host: {host!r} is no host of this inventory")
+    if entries[host].variables.nested_host is not None or entries[host].variables.nested_level is TargetLevel.L1:
+        raise ValueError(f"nested_host: {host!r} is a guest itself")
+    if entry.jump is not None and not entries[host].is_called(entry.jump):
+        raise ValueError(
+            f"ansible_ssh_common_args: leads over {entry.jump}, which is not its nested_host {host}: "
+            "say it in an ssh_config (--ssh-config)"
+        )
+    return Target(
+        entry.name,
+        TargetLevel.L1,
+        entry.address,
+        policy,
+        host=host,
+        domain=entry.variables.domain(entry.name),
+        via_host=entry.jump is not None,
+    )
+
+
+def _in_order(targets: Sequence[Target]) -> Iterator[Target]:
+    """Each host before its guests."""
+    guests: dict[str | None, list[Target]] = {}
+    for target in targets:
+        guests.setdefault(target.host, []).append(target)
+    for host in guests.get(None, []):
+        yield from (host, *guests.get(host.name, []))

@@ -1,0 +1,45 @@
+"""The probe writes nothing: it redirects to nowhere but the null device, and calls no program that writes."""
+
+import re
+
+from nested_kvm.evidence.probe import probe_script
+
+CODE = "\n".join(line.partition(" # ")[0] for line in probe_script().splitlines() if not line.lstrip().startswith("#"))
+WRITERS = {
+    "tee",
+    "touch",
+    "mktemp",
+    "mkdir",
+    "rm",
+    "mv",
+    "cp",
+    "dd",
+    "ln",
+    "install",
+    "sysctl",
+    "insmod",
+    "rmmod",
+}
+
+
+def test_it_redirects_to_the_null_device_only() -> None:
+    without_tags = re.sub(r"</?\(?[A-Za-z|]+\)?(?: name='\w+')?/?>", "", CODE)
+    targets = re.findall(r"(?<![-^])>+\s*([^\s;})]+)", without_tags)
+    assert set(targets) == {"/dev/null", "&1"}
+
+
+def test_it_calls_no_program_that_writes() -> None:
+    words = set(re.findall(r"[a-z_]+", CODE))
+    assert {"cat", "grep", "modprobe", "virsh"} <= words
+    assert words & WRITERS == set()
+
+
+def test_sed_only_prints_what_it_substituted() -> None:
+    scripts = re.findall(r"""\bsed -n (?:'([^']*)'|"([^"]*)")""", CODE)
+    assert len(scripts) == len(re.findall(r"\bsed\b", CODE)) > 0
+    assert [script for pair in scripts for script in pair if script and not re.fullmatch(r"s([/:]).*\1p", script)] == []
+
+
+def test_modprobe_is_only_asked() -> None:
+    assert set(re.findall(r"\bmodprobe (-\S+)", CODE)) == {"--version", "--show-depends"}
+    assert set(re.findall(r"\bvirsh (\S+)", CODE)) == {"-r"}
