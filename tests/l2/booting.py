@@ -31,9 +31,6 @@ for name in null zero random urandom; do
     mount --bind "/dev/$name" "$dev/$name"
 done
 ln -s /proc/self/fd "$dev/fd"
-ln -s fd/0 "$dev/stdin"
-ln -s fd/1 "$dev/stdout"
-ln -s fd/2 "$dev/stderr"
 mount -o remount,ro "$dev"
 mount --rbind "$dev" /dev
 while [ "$1" != -- ]; do

@@ -29,8 +29,6 @@ for name in null zero random urandom; do
     mount --bind "/dev/$name" "/run/dev/$name"
 done
 ln -s /proc/self/fd /run/dev/fd
-ln -s fd/0 /run/dev/stdin
-ln -s fd/1 /run/dev/stdout
 : >/run/dev/kvm
 mount --rbind /run/dev /dev
 """

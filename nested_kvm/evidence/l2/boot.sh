@@ -78,7 +78,7 @@ by_qemu() {
         printf '%b' "$rom" | attempt "$by_qemu" "$program" -accel "$accelerator" -cpu "$model" -m 16 \
             -nodefaults -no-user-config -display none -nic none -no-reboot \
             -fw_cfg name=genroms/l2.rom,file=/proc/self/fd/0 \
-            -chardev file,id=answer,path=/dev/stdout -device isa-debugcon,iobase=0xe9,chardev=answer \
+            -chardev file,id=answer,path=/proc/self/fd/1 -device isa-debugcon,iobase=0xe9,chardev=answer \
             -device isa-debug-exit,iobase=0xf4,iosize=4
         return
     done
