@@ -9,7 +9,7 @@ LAB := @python3 -m lab
 lab-deps: ## Install the packages that the lab needs (root), or name them
 	$(LAB) deps
 
-lab-up: ## Start a host with KVM and its guests under emulation; the first time, build them (root)
+lab-up: lab-deps ## Start a host with KVM and its guests under emulation; the first time, build them (root)
 	$(LAB) up
 
 lab-down: ## End the lab; its image is kept
