@@ -1,9 +1,10 @@
-"""What a check may take: one fact of its subject each. Fixtures observe, and never judge.
+"""What a check may take: one fact of its subject each. Facts observe, and never judge.
 
 A fact that could not be read raises `ObservationError` here, which is an error, never a finding.
 """
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 import pytest
 
@@ -41,6 +42,15 @@ from nested_kvm.policy import Policy
 from nested_kvm.session import SESSION
 from nested_kvm.subject import Subject
 
+FACTS: Final[dict[str, Callable[[Subject], object]]] = {}
+"""How each is observed, by the name of the parameter that asks for it."""
+
+
+def fact(observe: Callable[[Subject], object]) -> Any:
+    """Offer a fact to every check: to a control as it is, to any other test as a fixture of pytest's."""
+    FACTS[observe.__name__] = observe
+    return pytest.fixture(observe)
+
 
 @pytest.fixture(autouse=True)
 def subject(request: pytest.FixtureRequest) -> Subject:
@@ -52,7 +62,7 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     return chosen
 
 
-@pytest.fixture
+@fact
 def target(subject: Subject) -> Target:
     """The target as the inventory declares it."""
     return subject.machine.target
@@ -64,141 +74,140 @@ def host(request: pytest.FixtureRequest, subject: Subject) -> Host:
     return request.config.stash[SESSION].audit.host(subject.machine.target)
 
 
-@pytest.fixture
+@fact
 def policy(subject: Subject) -> Policy:
     """The subject's effective policy."""
     return subject.policy
 
 
-@pytest.fixture
+@fact
 def cpu(subject: Subject) -> Cpu:
     """The target's CPUs; for a domain, its host's."""
     return subject.machine.cpu
 
 
-@pytest.fixture
+@fact
 def kernel_log(subject: Subject) -> KernelLog:
     """What the target's kernel said of KVM."""
     return subject.machine.kernel_log
 
 
-@pytest.fixture
+@fact
 def identity(subject: Subject) -> Identity:
     """Who the target says it is."""
     return subject.machine.identity
 
 
-@pytest.fixture
+@fact
 def kvm_module(subject: Subject) -> KvmModule:
     """The target's KVM module."""
     return subject.machine.kvm_module
 
 
-@pytest.fixture
+@fact
 def nesting(subject: Subject) -> Nesting:
     """Whether the target's KVM offers nesting."""
     return subject.machine.nesting
 
 
-@pytest.fixture
+@fact
 def kvm_device(subject: Subject) -> KvmDevice:
     """The target's `/dev/kvm`."""
     return subject.machine.kvm_device
 
 
-@pytest.fixture
+@fact
 def kvm_access(subject: Subject) -> KvmAccess:
     """Whether the account that will run VMs on the target may open its `/dev/kvm`."""
     return subject.machine.kvm_access
 
 
-@pytest.fixture
+@fact
 def next_load(subject: Subject) -> NextLoad:
     """What the next load of the target's KVM module will do."""
     return subject.machine.next_load
 
 
-@pytest.fixture
+@fact
 def kernel_modules(subject: Subject) -> KernelModules:
     """Whether the target's kernel brings its KVM module along."""
     return subject.machine.kernel_modules
 
 
-@pytest.fixture
+@fact
 def holders(subject: Subject) -> Holders:
     """What keeps the target's KVM module from being reloaded."""
     return subject.machine.holders
 
 
-@pytest.fixture
+@fact
 def assists(subject: Subject) -> Assists:
     """The hardware assists that the target's KVM module uses."""
     return subject.machine.assists
 
 
-@pytest.fixture
+@fact
 def mitigations(subject: Subject) -> Mitigations:
     """What the target's kernel says of attacks from guests."""
     return subject.machine.mitigations
 
 
-@pytest.fixture
+@fact
 def nested_lines(subject: Subject) -> NestedLines:
     """The lines of the target's modprobe.d that name nested, or keep the module from loading."""
     return subject.machine.nested_lines
 
 
-@pytest.fixture
+@fact
 def next_cmdline(subject: Subject) -> NextCmdline:
     """What the next boot's command line says of the target's KVM module."""
     return subject.machine.next_cmdline
 
 
-@pytest.fixture
+@fact
 def host_shutdown(subject: Subject) -> HostShutdown:
     """What the target's shutdown does with its guests."""
     return subject.machine.host_shutdown
 
 
-@pytest.fixture
-def group_comparison(request: pytest.FixtureRequest, subject: Subject) -> GroupComparison:
+@fact
+def group_comparison(subject: Subject) -> GroupComparison:
     """How the target differs from the hosts of its group."""
-    group = request.config.stash[SESSION].audit.fleet.group_of(subject.machine.target)
+    group = subject.group
     return GroupComparison(None) if group is None else group.comparison(subject.machine.target.name)
 
 
-@pytest.fixture
+@fact
 def hypervisors(subject: Subject) -> Hypervisors:
     """The programs on the target that can run a VM."""
     return subject.machine.hypervisors
 
 
-@pytest.fixture
+@fact
 def l2_boot(subject: Subject) -> L2Boot:
     """What became of the L2 that was started in the target."""
     return subject.machine.l2_boot
 
 
-@pytest.fixture
-def pair(request: pytest.FixtureRequest, subject: Subject) -> Pair:
+@fact
+def pair(subject: Subject) -> Pair:
     """The guest together with its host."""
-    machines = request.config.stash[SESSION].audit.fleet.machines
-    return Pair(machines.get(subject.machine.target.host or ""), subject.machine)
+    return Pair(subject.host, subject.machine)
 
 
-@pytest.fixture
+@fact
 def libvirt(subject: Subject) -> Libvirt:
     """The target's libvirt."""
     return subject.machine.libvirt
 
 
-@pytest.fixture
+@fact
 def libvirt_capabilities(subject: Subject) -> LibvirtCapabilities:
     """Whether the target's libvirt knows that KVM guests can be given the flag."""
     return subject.machine.libvirt_capabilities
 
 
-@pytest.fixture
+@fact
 def domain(subject: Subject) -> Domain:
     """The domain that the check speaks of."""
     if subject.domain is None:
@@ -206,7 +215,7 @@ def domain(subject: Subject) -> Domain:
     return subject.machine.domain(subject.domain)
 
 
-@pytest.fixture
+@fact
 def saved_states(subject: Subject) -> SavedStates:
     """What is saved, with its memory, of the domain that the check speaks of."""
     if subject.domain is None:
@@ -214,13 +223,13 @@ def saved_states(subject: Subject) -> SavedStates:
     return subject.machine.saved_states(subject.domain)
 
 
-@pytest.fixture
+@fact
 def nested_activity(subject: Subject) -> NestedActivity:
     """Whether an L2 runs in the domain, or in the guest, that the check speaks of."""
     return subject.machine.nested_activity(subject.domain)
 
 
-@pytest.fixture
+@fact
 def vmm_guests(subject: Subject) -> VmmGuests:
     """What the guests of the target's VMM processes are given."""
     return subject.machine.vmm_guests

@@ -29,8 +29,10 @@ def parametrize(metafunc: pytest.Metafunc, fleet: Fleet) -> None:
 
 
 def subject_of(item: pytest.Item) -> Subject | None:
-    """The subject of an item."""
-    found = getattr(item, "callspec").params.get("subject") if hasattr(item, "callspec") else None  # noqa: B009 - only functions have it
+    """The subject of an item: a control's own, or the parameter of a test of pytest's."""
+    found = getattr(item, "subject", None)
+    if found is None and hasattr(item, "callspec"):
+        found = item.callspec.params.get("subject")
     return found if isinstance(found, Subject) else None
 
 

@@ -20,7 +20,7 @@ from nested_kvm.judgement import judge
 from nested_kvm.nagios_guard import GUARD
 from nested_kvm.options import add_options
 from nested_kvm.reporting.nagios import State, nagios_answer, refusal
-from nested_kvm.reporting.pytest_report import RESULT, show_as
+from nested_kvm.reporting.pytest_report import shown
 from nested_kvm.reporting.terminal import write_summary
 from nested_kvm.session import SESSION, AuditSession
 from nested_kvm.text import printable
@@ -157,7 +157,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn what the check said into a result, and pytest's report into one that says the same."""
+    """Turn what a check of pytest's own kind said into a result, and pytest's report into one that says the same."""
     report = yield
     subject = subject_of(item)
     if subject is None or (call.when != "call" and call.excinfo is None):
@@ -165,10 +165,9 @@ def pytest_runtest_makereport(
     raised = None if call.excinfo is None else call.excinfo.value
     judged = judge(_control(item), subject, raised, getattr(item, "funcargs", {}))
     result = item.config.stash[SESSION].ledger.record(item.nodeid, judged)
-    show_as(report, result)
+    shown(report, result, subject.machine.target.level)
     # JUnit's writer takes them from the report of the teardown, and that one from the item.
     item.user_properties[:] = report.user_properties
-    setattr(report, RESULT, (result, subject.machine.target.level.value))
     return report
 
 

@@ -21,6 +21,10 @@ class Subject:
     policy: Policy
     domain: str | None = None
     """libvirt's name or uuid, for a domain; without libvirt the key of its process."""
+    host: Machine | None = None
+    """The L0 that a guest runs on, where the fleet has it."""
+    group: HostGroup | None = None
+    """The hosts that the inventory puts into one group with this one."""
 
     @property
     def id(self) -> str:
@@ -40,14 +44,17 @@ class Fleet:
     ) -> None:
         self.machines: Mapping[str, Machine] = {machine.target.name: machine for machine in machines}
         self._groups = host_groups(self.machines.values(), declared)
+        self._guests: dict[str, list[Target]] = {}
+        for machine in self.machines.values():
+            self._guests.setdefault(machine.target.host or "", []).append(machine.target)
         self._subjects = self._all() if candidate is None else self._of_candidate(candidate)
 
     def _all(self) -> dict[Level, list[Subject]]:
         return {
-            Level.L0: [_itself(machine) for machine in self.machines.values() if machine.is_l0],
-            Level.L1: [_itself(machine) for machine in self.machines.values() if not machine.is_l0],
-            Level.PAIR: [_itself(machine) for machine in self.machines.values() if _is_half_of_a_pair(machine.target)],
-            Level.SITE: [_itself(machine) for machine in self.machines.values() if machine.target.address],
+            Level.L0: [self._itself(machine) for machine in self.machines.values() if machine.is_l0],
+            Level.L1: [self._itself(machine) for machine in self.machines.values() if not machine.is_l0],
+            Level.PAIR: [self._itself(each) for each in self.machines.values() if _is_half_of_a_pair(each.target)],
+            Level.SITE: [self._itself(machine) for machine in self.machines.values() if machine.target.address],
             Level.DOMAIN: [subject for machine in self.machines.values() for subject in self._domains(machine)],
         }
 
@@ -64,13 +71,14 @@ class Fleet:
         """The subjects that a control of that level speaks of."""
         return self._subjects.get(level, [])
 
-    def group_of(self, host: Target) -> HostGroup | None:
-        """The hosts that the inventory puts into one group with that one; None: it puts it into none."""
-        return self._groups.get(host.group or "")
-
     def guests_of(self, host: str) -> list[Target]:
         """The guests that the inventory names on that host."""
-        return [machine.target for machine in self.machines.values() if machine.target.host == host]
+        return self._guests.get(host, [])
+
+    def _itself(self, machine: Machine) -> Subject:
+        target = machine.target
+        host, group = self.machines.get(target.host or ""), self._groups.get(target.group or "")
+        return Subject(machine, target.name, target.policy, host=host, group=group)
 
     def _domains(self, machine: Machine) -> Iterator[Subject]:
         """Each domain that is declared or there: the declared ones first, by their own policy."""
@@ -88,10 +96,6 @@ class Fleet:
 
 def _is_half_of_a_pair(target: Target) -> bool:
     return target.host is not None and target.address is not None
-
-
-def _itself(machine: Machine) -> Subject:
-    return Subject(machine, machine.target.name, machine.target.policy)
 
 
 def _domains_there(machine: Machine) -> list[tuple[str, str | None, str]]:

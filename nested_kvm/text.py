@@ -10,13 +10,15 @@ _DECIMAL: Final = re.compile(r"[0-9]{1,19}")
 def printable(text: object, limit: int = LINE_SHOWN) -> str:
     """Make one short line: no control characters, no bidirectional marks, no markup of a terminal."""
     shown = text.decode(errors="replace") if isinstance(text, bytes | bytearray) else str(text)
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in shown).split())
+    if not shown.isprintable():
+        shown = "".join(letter if letter.isprintable() else " " for letter in shown)
+    line = " ".join(shown.split())
     return line if len(line) <= limit else f"{line[:limit]}…"
 
 
 def visible(command: str) -> str:
     """Make a command safe to show: each character that is not printable becomes `?`, and nothing else changes."""
-    return "".join(letter if letter.isprintable() else "?" for letter in command)
+    return command if command.isprintable() else "".join(each if each.isprintable() else "?" for each in command)
 
 
 def decimal(word: str) -> int | None:

@@ -22,7 +22,8 @@ LAYERS = (
     {"options", "catalogue", "example", "reporting"},
     {"audit", "items"},
     {"session"},
-    {"fixtures", "plugin", "html_hooks"},
+    {"fixtures"},
+    {"control_item", "plugin", "html_hooks"},
 )
 LINES = 250
 

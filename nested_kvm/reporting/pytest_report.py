@@ -8,6 +8,7 @@ from typing import Final, Self
 
 import pytest
 
+from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.reporting.accounts import end_of
 from nested_kvm.reporting.log import log_of
 from nested_kvm.results import Result
@@ -31,8 +32,9 @@ class _Log(str):
         return log
 
 
-def show_as(report: pytest.TestReport, result: Result) -> None:
+def shown(report: pytest.TestReport, result: Result, level: TargetLevel) -> pytest.TestReport:
     """Make pytest's report of an item say what its result says, for the terminal, JUnit and HTML alike."""
+    setattr(report, RESULT, (result, level.value))
     report.user_properties = list(_properties(result).items())
     if result.waiver is not None:
         report.outcome, report.longrepr = "skipped", _Log(result)
@@ -49,6 +51,7 @@ def show_as(report: pytest.TestReport, result: Result) -> None:
         path, line, _ = report.location
         report.outcome = "skipped"
         report.longrepr = (path, line or 0, f"{result.outcome.value}: {printable(result.message)}")
+    return report
 
 
 def _properties(result: Result) -> dict[str, str]:
