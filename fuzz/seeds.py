@@ -14,7 +14,7 @@ from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.reporting.json_results import results_json
-from nested_kvm.results import Result, Run, TargetResult
+from nested_kvm.results import Result, ResultList, Run, TargetResult
 from nested_kvm.verdict import Outcome
 from tests.scenarios.scenario import RECORDED, base, reading
 from tests.support.recorded import ABSENT, HOST, record
@@ -174,8 +174,8 @@ def baseline() -> Iterator[bytes]:
     started = datetime(2026, 1, 1, tzinfo=UTC)
     target = TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None)
     found = Result("L0-KVM-01", "kvm-a", "kvm-a", Outcome.FAIL, Severity.HIGH, "A title.", "it fails")
-    run = Run("1", started, "0", "--hosts", started, 1, complete=True, targets=[target], results=[found])
-    yield results_json(run).encode()
+    run = Run("1", started, "0", "--hosts", started, 1, complete=True, targets=[target], results=ResultList([found]))
+    yield "".join(results_json(run)).encode()
 
 
 def ssh_config() -> Iterator[bytes]:

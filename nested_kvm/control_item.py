@@ -5,7 +5,7 @@ three phases. A control writes nothing, and has but one phase.
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 import pytest
@@ -23,19 +23,34 @@ _MARKS: Final = frozenset({"maintenance"})
 """What a control may be marked with; other marks are for pytest to heed."""
 
 
-class ControlItem(pytest.Item):
-    """One control, to be judged of one subject."""
+class UnneededControl(pytest.Item):
+    """A control of which the fleet has no subject: `-k` and `-m` may choose it, and then it is left out."""
 
-    def __init__(self, *, function: Any, control: Control, subject: Subject, facts: tuple[str, ...], **node: Any) -> None:
+    def __init__(self, *, function: Any, **node: Any) -> None:
         super().__init__(**node)
         self.function = function
-        self.control = control
-        self.subject = subject
-        self.facts: Mapping[str, object] = {}
-        """What it took, by the names of the check's parameters; filled as it is judged."""
-        self._asks_for = facts
         self.own_markers.extend(_marks(function))
         self.keywords.update({mark.name: mark for mark in self.own_markers})
+
+    @override
+    def runtest(self) -> None:
+        """Do nothing: nobody asks."""
+
+    @override
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        return self.path, None, self.name
+
+
+class ControlItem(UnneededControl):
+    """One control, to be judged of one subject."""
+
+    def __init__(self, *, control: Control, subject: Subject, facts: tuple[str, ...], **node: Any) -> None:
+        super().__init__(**node)
+        self.control = control
+        self.subject = subject
+        self.facts: dict[str, object] = {}
+        """What it took, by the names of the check's parameters; filled as it is judged."""
+        self._asks_for = facts
 
     @override
     def runtest(self) -> None:
@@ -44,13 +59,9 @@ class ControlItem(pytest.Item):
             self.facts[name] = FACTS[name](self.subject)
         self.function(**self.facts)
 
-    @override
-    def reportinfo(self) -> tuple[Any, int | None, str]:
-        return self.path, None, self.name
-
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_pycollect_makeitem(collector: pytest.Module, name: str, obj: object) -> list[ControlItem] | None:
+def pytest_pycollect_makeitem(collector: pytest.Module, name: str, obj: object) -> list[pytest.Item] | None:
     """Make the items of a control that takes nothing but facts; the rest is left to pytest."""
     control = control_of(obj)
     if control is None or not collector.istestfunction(obj, name) or not _takes_facts_only(control, obj):
@@ -77,15 +88,16 @@ def _reports(item: ControlItem) -> Iterator[pytest.TestReport]:
     raised = None if call.excinfo is None else call.excinfo.value
     judged = judge(item.control, item.subject, raised, item.facts)
     result = item.config.stash[SESSION].ledger.record(item.nodeid, judged)
-    yield shown(_report(item, call, "call"), result, item.subject.machine.target.level)
-    yield _report(item, call, "teardown")
+    report = shown(_report(item, call, "call"), result, item.subject.machine.target.level)
+    yield report
+    torn_down = _report(item, call, "teardown")
+    torn_down.user_properties = report.user_properties  # where pytest's JUnit writer looks for them
+    yield torn_down
 
 
 def _report(item: ControlItem, call: pytest.CallInfo[None], when: Literal["call", "teardown"]) -> pytest.TestReport:
     duration = call.duration if when == "call" else 0.0
-    return pytest.TestReport(
-        item.nodeid, item.location, {}, "passed", None, when, (), duration, call.start, call.stop
-    )
+    return pytest.TestReport(item.nodeid, item.location, {}, "passed", None, when, (), duration, call.start, call.stop)
 
 
 def _takes_facts_only(control: Control, function: Any) -> bool:
@@ -93,9 +105,12 @@ def _takes_facts_only(control: Control, function: Any) -> bool:
     return is_ours and set(_parameters(function)) <= FACTS.keys()
 
 
-def _items(collector: pytest.Module, name: str, function: object, control: Control) -> Iterator[ControlItem]:
+def _items(collector: pytest.Module, name: str, function: object, control: Control) -> Iterator[pytest.Item]:
     facts = _parameters(function)
-    for subject in collector.config.stash[SESSION].audit.fleet.subjects(control.level):
+    subjects = collector.config.stash[SESSION].audit.fleet.subjects(control.level)
+    if not subjects:
+        yield UnneededControl.from_parent(collector, name=f"{name}[none]", function=function)
+    for subject in subjects:
         yield ControlItem.from_parent(
             collector,
             name=f"{name}[{safe_id(subject.id)}]",

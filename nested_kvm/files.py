@@ -2,12 +2,14 @@
 
 import os
 import secrets
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 _STEM_LIMIT: Final = 200
+_BUFFER: Final = 256 * 1024
 
 
 def file_stem(name: str) -> str:
@@ -21,10 +23,16 @@ def write_atomically(path: Path, text: str) -> None:
 
     Lone surrogates, which a target can smuggle into a name, are written as `?`.
     """
+    write_pieces_atomically(path, [text])
+
+
+def write_pieces_atomically(path: Path, pieces: Iterable[str]) -> None:
+    """Do the same with a text that is made as it is written."""
     beside = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with beside.open("xb") as file:
-            file.write(text.encode("utf-8", "replace"))
+        with beside.open("xb", buffering=_BUFFER) as file:
+            for piece in pieces:
+                file.write(piece.encode("utf-8", "replace"))
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

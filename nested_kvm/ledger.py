@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from nested_kvm.baseline import Baseline
-from nested_kvm.results import Result, Run
+from nested_kvm.results import Result, ResultList, Run
 from nested_kvm.scope import Scope
 from nested_kvm.verdict import Outcome
 from nested_kvm.waiving import Waivers
@@ -38,9 +38,10 @@ class Ledger:
 
     def close(self, run: Run) -> None:
         """Write into `run` what came in; its targets are known already."""
-        run.results = list(self._results.values())
-        run.waivers = self._waivers.uses(run.results, self.scope)
+        results = list(self._results.values())
+        run.results = ResultList(results)
+        run.waivers = self._waivers.uses(results, self.scope)
         if self._baseline is not None:
             unseen = {target.name for target in run.targets if not target.observed}
-            unsettled = unseen | {each.target for each in run.results if each.outcome is Outcome.ERROR}
-            run.drift = self._baseline.summary(run.results, frozenset(unsettled), self.scope)
+            unsettled = unseen | {each.target for each in run.ended(Outcome.ERROR)}
+            run.drift = self._baseline.summary(results, frozenset(unsettled), self.scope)

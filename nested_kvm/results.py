@@ -1,10 +1,11 @@
 """The results of a run, and the exit status that follows from them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from typing import Final
+from operator import attrgetter
+from typing import Final, Protocol
 
 from nested_kvm.cause import Cause
 from nested_kvm.control import Severity
@@ -25,6 +26,8 @@ class ExitStatus(IntEnum):
     NOT_OBSERVED = 6
 
 
+INTERRUPTED: Final = 2
+"""pytest's: the run ended before its time."""
 RESULTS_SCHEMA: Final = "nested-kvm-compliance/results/1"
 """What `results.json` says it is."""
 INCOMPLETE: Final = "the run ended before everything was judged"
@@ -71,6 +74,71 @@ class TargetResult:
     error: str | None
 
 
+class Results(Protocol):
+    """All results of a run, wherever they are kept; they can be gone through any number of times."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def by_place(self) -> Iterator[Result]:
+        """Each, by target, subject and control."""
+
+    def by_control(self) -> Iterator[Result]:
+        """Each, by control, target and subject."""
+
+    def ended(self, outcome: Outcome) -> Sequence[Result]:
+        """Those that ended so, the severest first, then by target."""
+
+    def count(self, outcome: Outcome) -> int:
+        """How many ended so."""
+
+    def titles(self) -> Mapping[str, str]:
+        """The title of each control of which there is a result."""
+
+
+class ResultList:
+    """Results that are kept in memory."""
+
+    def __init__(self, results: Iterable[Result] = ()) -> None:
+        self._by_outcome: dict[Outcome, list[Result]] = {}
+        self._all = tuple(results)
+        for result in self._all:
+            self._by_outcome.setdefault(result.outcome, []).append(result)
+        for ended in self._by_outcome.values():
+            ended.sort(key=severest_first)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self._all)
+
+    def by_place(self) -> Iterator[Result]:
+        """See `Results`."""
+        yield from sorted(self._all, key=attrgetter("target", "subject", "control"))
+
+    def by_control(self) -> Iterator[Result]:
+        """See `Results`."""
+        yield from sorted(self._all, key=attrgetter("control", "target", "subject"))
+
+    def ended(self, outcome: Outcome) -> Sequence[Result]:
+        """See `Results`."""
+        return self._by_outcome.get(outcome, ())
+
+    def count(self, outcome: Outcome) -> int:
+        """See `Results`."""
+        return len(self.ended(outcome))
+
+    def titles(self) -> Mapping[str, str]:
+        """See `Results`."""
+        return {result.control: result.title for result in self._all}
+
+
+def severest_first(result: Result) -> tuple[int, str, str, str]:
+    """The order in which people read what was found."""
+    return -result.severity, result.target, result.control, result.subject
+
+
 @dataclass(slots=True)
 class Run:
     """One run: what it was asked, and all that came of it."""
@@ -84,7 +152,7 @@ class Run:
     complete: bool = False
     """Whether every target was tried and every control judged: an interrupted run is not."""
     targets: list[TargetResult] = field(default_factory=list)
-    results: list[Result] = field(default_factory=list)
+    results: Results = field(default_factory=ResultList)
     diagnoses: list[Diagnosis] = field(default_factory=list)
     waivers: list[WaiverUse] = field(default_factory=list)
     """Every waiver of the file, in its order."""
@@ -93,12 +161,11 @@ class Run:
 
     def count(self, outcome: Outcome) -> int:
         """How many results ended so."""
-        return sum(result.outcome is outcome for result in self.results)
+        return self.results.count(outcome)
 
-    def ended(self, outcome: Outcome) -> list[Result]:
+    def ended(self, outcome: Outcome) -> Sequence[Result]:
         """The results that ended so, the severest first, then by target."""
-        chosen = (result for result in self.results if result.outcome is outcome)
-        return sorted(chosen, key=lambda result: (-result.severity, result.target, result.control, result.subject))
+        return self.results.ended(outcome)
 
     def findings(self) -> list[Result]:
         """The findings that nobody answers for, the severest first, then by target."""
@@ -114,6 +181,11 @@ class Run:
         for result in self.ended(outcome):
             controls.setdefault((result.target, result.subject, result.message), []).append(result.control)
         return [Reason(*key, tuple(sorted(set(names)))) for key, names in controls.items()]
+
+    def blocking(self, threshold: "Threshold") -> Iterator[Result]:
+        """The results that alone make the run fail."""
+        for outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN):
+            yield from (result for result in self.ended(outcome) if threshold.blocks(result))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,29 +215,21 @@ class Threshold:
         return self.gate and result.outcome in {Outcome.ERROR, Outcome.UNKNOWN}
 
 
-def exit_status(
-    results: Iterable[Result],
-    pytest_status: int,
-    fail_on: Severity,
-    *,
-    gate: bool,
-    only_new: bool = False,
-    all_observed: bool = True,
-) -> int:
-    """The exit status of a run whose pytest ended with `pytest_status`.
+def exit_status(run: Run, pytest_status: int, threshold: Threshold) -> int:
+    """The exit status of a run of which results and targets are known, and whose pytest ended with `pytest_status`.
 
     pytest's own verdict is kept where it did not get to judge: interrupted, broken, misused, or nothing
     collected. With `gate`, what could not be looked at or decided blocks as a finding does. A run in which no
     control applied to anything has audited nothing, and is not compliant; nor is one with a target that could not be
-    observed, even where nothing was asked of that one.
+    observed, even where nothing was asked of that one; nor one that did not judge everything.
     """
     if pytest_status not in {0, 1}:
         return pytest_status
-    outcomes, threshold = list(results), Threshold(fail_on, gate, only_new)
-    if any(threshold.blocks(each) for each in outcomes) or (gate and not all_observed):
+    all_observed = all(target.error is None for target in run.targets)
+    if any(run.blocking(threshold)) or (threshold.gate and not all_observed):
         return ExitStatus.FINDING
-    if not all_observed or any(each.outcome is Outcome.ERROR for each in outcomes):
+    if not all_observed or run.count(Outcome.ERROR):
         return ExitStatus.NOT_OBSERVED
-    if all(each.outcome in _NOTHING_AUDITED for each in outcomes):
+    if len(run.results) == sum(run.count(outcome) for outcome in _NOTHING_AUDITED):
         return ExitStatus.USAGE
-    return ExitStatus.COMPLIANT
+    return ExitStatus.COMPLIANT if run.complete else INTERRUPTED

@@ -23,7 +23,7 @@ from nested_kvm.reporting.machine import append_step_summary, machine_reports
 from nested_kvm.reporting.progress import ObservationProgress
 from nested_kvm.reporting.remediation_files import write_remediation
 from nested_kvm.reporting.run_directory import RunDirectory
-from nested_kvm.results import ExitStatus, Run, exit_status
+from nested_kvm.results import Run, exit_status
 from nested_kvm.scope import Scope
 from nested_kvm.version import VERSION
 from nested_kvm.waiver_file import load_waivers
@@ -63,7 +63,7 @@ class AuditSession:
         return None if self._directory is None else self._directory.parent
 
     def prepare_reports(self) -> None:
-        """Make the run's directory, and tell pytest-html and pytest's JUnit writer of it.
+        """Make the run's directory, and tell pytest-html of it.
 
         Raises:
             UsageError: the directory cannot be made.
@@ -73,8 +73,6 @@ class AuditSession:
         if not option.htmlpath:
             option.htmlpath = str(self._directory.path / "report.html")
             option.self_contained_html = True
-        if not option.xmlpath:
-            option.xmlpath = str(self._directory.path / "junit.xml")
 
     def observe(self) -> None:
         """Look at every target, tell how far it has come, and keep the evidence of each at once.
@@ -157,17 +155,7 @@ class AuditSession:
         self.ledger.close(self.run)
         self.run.diagnoses = list(diagnose(self.audit.fleet))
         self.run.finished = datetime.now(UTC)
-        limit = self.options.threshold
-        status = exit_status(
-            self.run.results,
-            pytest_status,
-            limit.fail_on,
-            gate=limit.gate,
-            only_new=limit.only_new,
-            all_observed=all(target.error is None for target in self.run.targets),
-        )
-        is_cut = not self.run.complete and status == ExitStatus.COMPLIANT
-        self.run.exit_status = int(pytest.ExitCode.INTERRUPTED) if is_cut else status
+        self.run.exit_status = exit_status(self.run, pytest_status, self.options.threshold)
 
     def _open_ledger(self) -> Ledger:
         """Read waivers and baseline: what is wrong with them is told before anything is looked at."""

@@ -15,14 +15,14 @@ def gate_lines(run: Run, threshold: Threshold) -> Iterator[tuple[str, bool]]:
 
     In a run that did not come to its end nothing passes.
     """
-    results: dict[str, list[Result]] = {}
+    blocks: dict[str, list[Result]] = {}
     hosts = {target.name: target.host for target in run.targets}
-    for result in run.results:
-        results.setdefault(result.target, []).append(result)
+    for result in run.blocking(threshold):
+        blocks.setdefault(result.target, []).append(result)
         if result.subject != result.target and hosts.get(result.subject) == result.target:
-            results.setdefault(result.subject, []).append(result)
+            blocks.setdefault(result.subject, []).append(result)
     for target in run.targets:
-        yield _verdict(target, results.get(target.name, ()), threshold, complete=run.complete)
+        yield _verdict(target, blocks.get(target.name, ()), complete=run.complete)
 
 
 def counts_line(run: Run) -> str:
@@ -39,11 +39,8 @@ def without(name: str, message: str) -> str:
     return message.removeprefix(f"{name}: ").removeprefix(f"{name} ")
 
 
-def _verdict(
-    target: TargetResult, results: Sequence[Result], threshold: Threshold, *, complete: bool
-) -> tuple[str, bool]:
+def _verdict(target: TargetResult, blocks: Sequence[Result], *, complete: bool) -> tuple[str, bool]:
     name = printable(target.name)
-    blocks = [each for each in results if threshold.blocks(each)]
     if blocks:
         return f"{name}  BLOCK  {_reason(name, min(blocks, key=_rank))}", False
     if target.error is not None:

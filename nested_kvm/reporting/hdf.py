@@ -1,12 +1,16 @@
 """`hdf.json`: the run in the Heimdall Data Format, as InSpec's exec-json."""
 
 import json
+from collections.abc import Iterable, Iterator
 from datetime import UTC
 from hashlib import sha256
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any, Final
 
 from nested_kvm.control import Severity
 from nested_kvm.reporting.accounts import end_of, place
+from nested_kvm.reporting.json_pieces import json_document
 from nested_kvm.results import INCOMPLETE, Result, Run
 from nested_kvm.text import printable, visible
 from nested_kvm.verdict import Outcome
@@ -23,43 +27,48 @@ _NIST: Final = ["CM-6"]
 """Configuration settings: by what Heimdall groups controls."""
 
 
-def hdf_json(run: Run) -> str:
-    """Every control with the result of each subject."""
-    by_control: dict[str, list[Result]] = {}
-    for result in sorted(run.results, key=lambda each: (each.control, each.target, each.subject)):
-        by_control.setdefault(result.control, []).append(result)
-    started = run.started.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    controls = [_control(results, started) for results in by_control.values()]
-    if not run.complete:
-        controls.append(_incomplete(started))
-    digest = sha256(json.dumps([[each["id"], each["title"]] for each in controls]).encode()).hexdigest()
+def hdf_json(run: Run) -> Iterator[str]:
+    """Every control with the result of each subject, as JSON text, piece by piece."""
+    digest = sha256(json.dumps(sorted(run.results.titles().items())).encode()).hexdigest()
     duration = 0.0 if run.finished is None else (run.finished - run.started).total_seconds()
     document = {
         "platform": {"name": "nested-kvm-compliance", "release": run.version, "target_id": printable(run.inventory)},
         "version": run.version,
         "statistics": {"duration": duration},
-        "profiles": [
-            {
-                "name": "nested-kvm-compliance",
-                "version": run.version,
-                "title": "Nested virtualization under KVM",
-                "summary": "Can every guest that must run virtual machines do so, and none that must not?",
-                "sha256": digest,
-                "status": "loaded",
-                "supports": [],
-                "attributes": [],
-                "groups": [],
-                "controls": controls,
-            }
-        ],
+        "profiles": iter(
+            [
+                {
+                    "name": "nested-kvm-compliance",
+                    "version": run.version,
+                    "title": "Nested virtualization under KVM",
+                    "summary": "Can every guest that must run virtual machines do so, and none that must not?",
+                    "sha256": digest,
+                    "status": "loaded",
+                    "supports": [],
+                    "attributes": [],
+                    "groups": [],
+                    "controls": _controls(run),
+                }
+            ]
+        ),
     }
-    return json.dumps(document, indent=1) + "\n"
+    return json_document(document)
 
 
-def _control(results: list[Result], started: str) -> dict[str, Any]:
-    first = results[0]
+def _controls(run: Run) -> Iterator[dict[str, Any]]:
+    started = run.started.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    fixes: dict[str, dict[str, None]] = {}
+    for result in run.ended(Outcome.FAIL):
+        fixes.setdefault(result.control, {}).update(dict.fromkeys(map(visible, result.remediation)))
+    for control, results in groupby(run.results.by_control(), key=attrgetter("control")):
+        yield _control(results, fixes.get(control, {}), started)
+    if not run.complete:
+        yield _incomplete(started)
+
+
+def _control(results: Iterator[Result], fixes: Iterable[str], started: str) -> dict[str, Any]:
+    first = next(results)
     title = printable(first.title, 1000)
-    fixes = dict.fromkeys(visible(line) for result in results for line in result.remediation)
     return {
         "id": first.control,
         "title": title,
@@ -70,7 +79,7 @@ def _control(results: list[Result], started: str) -> dict[str, Any]:
         "refs": [],
         "source_location": {},
         "code": "",
-        "results": [_result(each, started) for each in results],
+        "results": (_result(each, started) for each in chain([first], results)),
     }
 
 

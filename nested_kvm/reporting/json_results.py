@@ -1,6 +1,6 @@
 """`results.json`: the run for programs. `schema/results-1.schema.json` describes it."""
 
-import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -8,14 +8,15 @@ from typing import Any
 
 from nested_kvm.diagnosis import Diagnosis
 from nested_kvm.drift import DriftSummary, PastFinding
+from nested_kvm.reporting.json_pieces import json_document
 from nested_kvm.results import RESULTS_SCHEMA, Result, Run, TargetResult
 from nested_kvm.waiver import Waiver, WaiverUse
 
 
-def results_json(run: Run) -> str:
-    """The whole run as JSON text, in ASCII: no terminal that shows it is told anything by a target.
+def results_json(run: Run) -> Iterator[str]:
+    """The whole run as JSON text, piece by piece, in ASCII: no terminal that shows it is told anything by a target.
 
-    Sorted, so that two runs can be compared, whatever order they looked in.
+    Sorted, a target and a result a line, so that two runs can be compared, whatever order they looked in.
     """
     document = {
         "schema": RESULTS_SCHEMA,
@@ -28,13 +29,13 @@ def results_json(run: Run) -> str:
             "exit_status": run.exit_status,
             "complete": run.complete,
         },
-        "targets": [_target(each) for each in sorted(run.targets, key=_place)],
-        "results": [_result(each) for each in sorted(run.results, key=attrgetter("target", "subject", "control"))],
-        "diagnoses": [_diagnosis(each) for each in sorted(run.diagnoses, key=attrgetter("target"))],
-        "waivers": [_use(each) for each in run.waivers],
+        "targets": map(_target, sorted(run.targets, key=_place)),
+        "results": map(_result, run.results.by_place()),
+        "diagnoses": map(_diagnosis, sorted(run.diagnoses, key=attrgetter("target"))),
+        "waivers": map(_use, run.waivers),
         "drift": None if run.drift is None else _drift(run.drift),
     }
-    return json.dumps(document, indent=1) + "\n"
+    return json_document(document)
 
 
 def _time(moment: datetime) -> str:

@@ -6,7 +6,7 @@ from nested_kvm.text import printable, visible
 
 def log_of(result: Result) -> str:
     """Everything of a result, a line each."""
-    lines = [result.title, "", f"{result.outcome.value}: {printable(result.message, 2000)}"]
+    lines = [printable(result.title, 1000), "", f"{result.outcome.value}: {printable(result.message, 2000)}"]
     if result.cause is not None:
         lines.append(f"cause: {result.cause.code}: {result.cause.explanation}")
     lines += [f"evidence: {printable(item.source)}: {printable(item.text, 2000)}" for item in result.evidence]

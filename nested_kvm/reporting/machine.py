@@ -1,13 +1,14 @@
 """The reports for programs, each under the name of its file."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from nested_kvm.errors import UsageError
 from nested_kvm.reporting.hdf import hdf_json
 from nested_kvm.reporting.json_results import results_json
+from nested_kvm.reporting.junit import junit_xml
 from nested_kvm.reporting.markdown import LEAST, LIMIT, summary_markdown
 from nested_kvm.reporting.metrics import metrics_text
 from nested_kvm.reporting.sarif import sarif_json
@@ -17,13 +18,14 @@ STEP_SUMMARY: Final = "GITHUB_STEP_SUMMARY"
 """The variable in which GitHub Actions names the file that it shows on a run's page."""
 
 
-def machine_reports(run: Run) -> Iterator[tuple[str, str]]:
-    """Name and text of each."""
+def machine_reports(run: Run) -> Iterator[tuple[str, Iterable[str]]]:
+    """Name and text of each; the large ones are made as they are written."""
     yield "results.json", results_json(run)
     yield "sarif.json", sarif_json(run)
     yield "hdf.json", hdf_json(run)
-    yield "metrics.prom", metrics_text(run)
-    yield "summary.md", summary_markdown(run)
+    yield "junit.xml", junit_xml(run)
+    yield "metrics.prom", [metrics_text(run)]
+    yield "summary.md", [summary_markdown(run)]
 
 
 def append_step_summary(run: Run) -> None:

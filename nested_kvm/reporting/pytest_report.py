@@ -14,6 +14,7 @@ from nested_kvm.reporting.log import log_of
 from nested_kvm.results import Result
 from nested_kvm.text import printable
 from nested_kvm.verdict import Outcome
+from nested_kvm.waiver import Waiver
 
 RESULT: Final = "nested_kvm_result"
 """Where pytest's report of an item keeps its result, and the level of its target."""
@@ -35,10 +36,10 @@ class _Log(str):
 def shown(report: pytest.TestReport, result: Result, level: TargetLevel) -> pytest.TestReport:
     """Make pytest's report of an item say what its result says, for the terminal, JUnit and HTML alike."""
     setattr(report, RESULT, (result, level.value))
-    report.user_properties = list(_properties(result).items())
+    report.user_properties = list(properties(result).items())
     if result.waiver is not None:
         report.outcome, report.longrepr = "skipped", _Log(result)
-        report.wasxfail = f"waived {end_of(result.waiver)} by {result.waiver.approver}: {result.waiver.reason}"
+        report.wasxfail = waived_because(result.waiver)
         report.when = "call"
     elif result.outcome in {Outcome.PASS, Outcome.INFORMATIONAL}:
         report.outcome, report.longrepr = "passed", None
@@ -54,7 +55,12 @@ def shown(report: pytest.TestReport, result: Result, level: TargetLevel) -> pyte
     return report
 
 
-def _properties(result: Result) -> dict[str, str]:
+def waived_because(waiver: Waiver) -> str:
+    """Who answers for a finding, until when, and why."""
+    return f"waived {end_of(waiver)} by {waiver.approver}: {waiver.reason}"
+
+
+def properties(result: Result) -> dict[str, str]:
     """What a reader of JUnit may group and filter by."""
     found = {
         "control": result.control,

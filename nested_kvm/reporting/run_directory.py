@@ -11,7 +11,7 @@ from nested_kvm.errors import UsageError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.file import evidence_path, write_bundle
 from nested_kvm.evidence.pending import announce, withdraw
-from nested_kvm.files import write_atomically
+from nested_kvm.files import write_pieces_atomically
 from nested_kvm.inventory.target import Inventory
 
 
@@ -74,9 +74,9 @@ class RunDirectory:
             self._discard_reports()
             raise
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, name: str, pieces: Iterable[str]) -> None:
         """Write one report, whole."""
-        write_atomically(self.path / name, text)
+        write_pieces_atomically(self.path / name, pieces)
 
     def _make(self, name: str) -> Path:
         """Make the directory; a second run in the same second gets a number behind its time."""

@@ -1,6 +1,5 @@
 """`sarif.json`: the findings as SARIF 2.1.0, for code scanning and other viewers."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from urllib.parse import quote
 from nested_kvm.control import Severity
 from nested_kvm.drift import Drift
 from nested_kvm.reporting.accounts import end_of
+from nested_kvm.reporting.json_pieces import json_document
 from nested_kvm.results import INCOMPLETE, Result, Run
 from nested_kvm.text import printable, visible
 from nested_kvm.verdict import Outcome
@@ -26,8 +26,11 @@ _BASELINE: Final = {Drift.NEW: "new", Drift.PERSISTING: "unchanged"}
 _FILE_AND_LINE: Final = re.compile(r"(?P<path>/[^:\n]+)(?::(?P<line>[1-9][0-9]{0,8}))?")
 
 
-def sarif_json(run: Run) -> str:
-    """The run as SARIF: findings are results, waived ones suppressed; what could not be judged is a notification."""
+def sarif_json(run: Run) -> Iterator[str]:
+    """The run as SARIF, piece by piece.
+
+    Findings are results, waived ones suppressed; what could not be judged is a notification.
+    """
     findings = run.ended(Outcome.FAIL)
     rules = sorted({each.control: each for each in findings}.items())
     places = {control: number for number, (control, _) in enumerate(rules)}
@@ -39,17 +42,19 @@ def sarif_json(run: Run) -> str:
     document = {
         "$schema": SCHEMA,
         "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {"driver": driver},
-                "automationDetails": {"id": "nested-kvm-compliance/", "guid": run.id},
-                "invocations": [_invocation(run)],
-                "columnKind": "unicodeCodePoints",
-                "results": [_result(each, places[each.control]) for each in findings],
-            }
-        ],
+        "runs": iter(
+            [
+                {
+                    "tool": {"driver": driver},
+                    "automationDetails": {"id": "nested-kvm-compliance/", "guid": run.id},
+                    "invocations": [_invocation(run)],
+                    "columnKind": "unicodeCodePoints",
+                    "results": (_result(each, places[each.control]) for each in findings),
+                }
+            ]
+        ),
     }
-    return json.dumps(document, indent=1) + "\n"
+    return json_document(document)
 
 
 def _rule(result: Result) -> dict[str, Any]:

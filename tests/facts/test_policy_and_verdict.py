@@ -12,10 +12,11 @@ from nested_kvm.errors import NotObserved
 from nested_kvm.facts.machine import Machine
 from nested_kvm.judgement import judge
 from nested_kvm.policy import Nested, Persistence, Policy, Undeclared
-from nested_kvm.results import ExitStatus, Result, exit_status
+from nested_kvm.results import ExitStatus, Result, Threshold, exit_status
 from nested_kvm.subject import Subject
 from nested_kvm.verdict import Finding, Informed, NotApplicable, NotChecked, Outcome, Undecided, require
 from tests.facts.bundles import bundle_of
+from tests.support.made_runs import run_of
 
 CONTROL = Control("L0-X-01", "It holds.", "Because.", Severity.HIGH, Level.L0)
 SITE = Control("SITE-x", "It holds.", "", Severity.MEDIUM, Level.SITE)
@@ -101,20 +102,26 @@ def result(outcome: Outcome, severity: Severity = Severity.MEDIUM) -> Result:
     ],
 )
 def test_the_exit_status_never_lies(outcomes: str, plain: int, gate: int) -> None:
-    results = [result(Outcome(word)) for word in outcomes.split()]
-    assert exit_status(results, 1, Severity.LOW, gate=False) == plain
-    assert exit_status(results, 1, Severity.LOW, gate=True) == gate
+    run = run_of(*(result(Outcome(word)) for word in outcomes.split()))
+    assert exit_status(run, 1, Threshold()) == plain
+    assert exit_status(run, 1, Threshold(gate=True)) == gate
+
+
+def test_a_run_that_did_not_judge_everything_is_not_compliant() -> None:
+    run = run_of(result(Outcome.PASS))
+    run.complete = False
+    assert exit_status(run, 0, Threshold()) == 2
 
 
 def test_a_finding_below_the_threshold_does_not_fail_the_run() -> None:
     for severity, fail_on in product(Severity, Severity):
-        status = exit_status([result(Outcome.FAIL, severity), result(Outcome.PASS)], 1, fail_on, gate=False)
+        status = exit_status(run_of(result(Outcome.FAIL, severity), result(Outcome.PASS)), 1, Threshold(fail_on))
         assert status == (ExitStatus.FINDING if severity >= fail_on else ExitStatus.COMPLIANT)
 
 
 @pytest.mark.parametrize("status", [2, 3, 4, 5])
 def test_a_run_that_pytest_broke_off_keeps_pytests_status(status: int) -> None:
-    assert exit_status([result(Outcome.PASS)], status, Severity.LOW, gate=False) == status
+    assert exit_status(run_of(result(Outcome.PASS)), status, Threshold()) == status
 
 
 @given(st.lists(st.sampled_from(Outcome)), st.sampled_from(Severity), st.booleans())
@@ -123,7 +130,8 @@ def test_no_run_is_compliant_with_a_blocking_outcome_or_without_any_judgement(
     fail_on: Severity,
     gate: bool,  # noqa: FBT001
 ) -> None:
-    status = exit_status([result(each, Severity.CRITICAL) for each in outcomes], 0, fail_on, gate=gate)
+    run = run_of(*(result(each, Severity.CRITICAL) for each in outcomes))
+    status = exit_status(run, 0, Threshold(fail_on, gate))
     if status == ExitStatus.COMPLIANT:
         assert not {Outcome.FAIL, Outcome.ERROR} & set(outcomes)
         assert set(outcomes) - {Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED}

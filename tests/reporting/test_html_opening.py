@@ -16,7 +16,7 @@ from nested_kvm.control import Severity
 from nested_kvm.drift import DriftSummary, PastFinding
 from nested_kvm.html_hooks import HtmlReport
 from nested_kvm.policy import Nested, Policy
-from nested_kvm.reporting.html.fleet_map import fleet_maps
+from nested_kvm.reporting.html.fleet_map import Cell, fleet_maps
 from nested_kvm.reporting.html.opening import opening
 from nested_kvm.reporting.html.page import completed
 from nested_kvm.reporting.html.summary import score
@@ -138,7 +138,8 @@ def test_a_guest_has_one_row_for_what_its_host_and_it_say() -> None:
     assert [(row.name, row.place) for row in hosts.rows] == [("kvm-a", None)]
     assert [(row.name, row.place) for row in guests.rows] == [("another", "kvm-a"), ("ci-1", "kvm-a")]
     assert [column.control for column in guests.columns] == ["DOM-CPU-02", "L1-CPU-01"]
-    assert guests.rows[0].cells == (stranger, None)
+    assert guests.rows[0].cells == (Cell(Outcome.PASS), None)
+    assert hosts.rows[0].cells == (Cell(Outcome.FAIL, FAIL),)
 
 
 def test_the_worst_rows_come_first() -> None:
@@ -154,7 +155,7 @@ def test_the_worst_rows_come_first() -> None:
 def keep(folder: Path, run: Run, name: str) -> Path:
     file = folder / name / "results.json"
     file.parent.mkdir(parents=True)
-    file.write_text(results_json(run))
+    file.write_text("".join(results_json(run)))
     return file
 
 

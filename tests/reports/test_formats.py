@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from junitparser import JUnitXml
 from prometheus_client.parser import text_string_to_metric_families
 from sarif_pydantic import Sarif
 
@@ -18,7 +19,7 @@ from nested_kvm.reporting.machine import machine_reports
 from nested_kvm.reporting.markdown import summary_markdown
 from nested_kvm.reporting.metrics import metrics_text
 from nested_kvm.reporting.sarif import sarif_json
-from nested_kvm.results import INCOMPLETE, Result, Run, TargetResult
+from nested_kvm.results import INCOMPLETE, Result, ResultList, Run, TargetResult
 from nested_kvm.verdict import Evidence, Outcome
 from nested_kvm.waiver import Waiver, WaiverState, WaiverUse
 from tests.support.needs import INSPECJS
@@ -47,6 +48,10 @@ def result(outcome: Outcome, target: str, severity: Severity = Severity.HIGH) ->
     )
 
 
+def texts(run: Run) -> dict[str, str]:
+    return {name: "".join(pieces) for name, pieces in machine_reports(run)}
+
+
 @pytest.fixture
 def run() -> Run:
     """Every outcome on two targets: on one the finding is waived, the other could not be reached."""
@@ -63,25 +68,29 @@ def run() -> Run:
             TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None),
             TargetResult(HOSTILE, TargetLevel.L0, None, "ssh://kvm-b", observed=False, error=HOSTILE),
         ],
-        results=[result(outcome, target) for outcome in Outcome for target in ("kvm-a", HOSTILE)],
+        results=ResultList(result(outcome, target) for outcome in Outcome for target in ("kvm-a", HOSTILE)),
         waivers=[WaiverUse(WAIVER, WaiverState.USED, 1)],
         drift=DriftSummary(HOSTILE, "1", STARTED, 2, 0, (past,), (past,), (past,), (HOSTILE,)),
     )
 
 
 def test_results_keep_to_their_schema(run: Run) -> None:
-    assert [problem for problem in problems("results", json.loads(results_json(run))) if "control" not in problem] == []
+    assert [
+        problem for problem in problems("results", json.loads("".join(results_json(run)))) if "control" not in problem
+    ] == []
 
 
 def test_sarif_is_read_by_its_models(run: Run) -> None:
-    (read,) = Sarif.model_validate_json(sarif_json(run)).runs
+    (read,) = Sarif.model_validate_json("".join(sarif_json(run))).runs
     assert [rule.id for rule in read.tool.driver.rules or []] == [RULES[Outcome.FAIL]]
-    by_target = {each["properties"]["target"]: each for each in json.loads(sarif_json(run))["runs"][0]["results"]}
+    by_target = {
+        each["properties"]["target"]: each for each in json.loads("".join(sarif_json(run)))["runs"][0]["results"]
+    }
     assert len(read.results or []) == len(by_target) == 2
 
 
 def test_sarif_suppresses_what_is_waived_and_keeps_what_counts(run: Run) -> None:
-    results = json.loads(sarif_json(run))["runs"][0]["results"]
+    results = json.loads("".join(sarif_json(run)))["runs"][0]["results"]
     suppressed = [each for each in results if each["suppressions"]]
     assert [each["properties"]["target"] for each in suppressed] == ["kvm-a"]
     assert suppressed[0]["suppressions"][0]["justification"].startswith("replaced in spring (approved by ops, until 20")
@@ -90,14 +99,14 @@ def test_sarif_suppresses_what_is_waived_and_keeps_what_counts(run: Run) -> None
 
 
 def test_sarif_points_to_the_file_and_line_below_the_target(run: Run) -> None:
-    results = json.loads(sarif_json(run))["runs"][0]["results"]
+    results = json.loads("".join(sarif_json(run)))["runs"][0]["results"]
     places = [each["locations"][0]["physicalLocation"] for each in results]
     assert {"artifactLocation": {"uri": "kvm-a/etc/modprobe.d/k%20v.conf"}, "region": {"startLine": 3}} in places
     assert all("<" not in each["artifactLocation"]["uri"] for each in places)
 
 
 def test_sarif_tells_what_could_not_be_judged(run: Run) -> None:
-    (invocation,) = json.loads(sarif_json(run))["runs"][0]["invocations"]
+    (invocation,) = json.loads("".join(sarif_json(run)))["runs"][0]["invocations"]
     assert invocation["executionSuccessful"] is False
     levels = [each["level"] for each in invocation["toolExecutionNotifications"]]
     assert levels == ["error", "error", "warning", "warning"]
@@ -115,7 +124,9 @@ console.log(JSON.stringify(evaluation.contains[0].contains.map(
 def heimdall(run: Run) -> dict[str, Any]:
     """Status and severity of each control, as Heimdall shows them."""
     command = ["node", "-e", READER, str(INSPECJS)]
-    ended = subprocess.run(command, input=hdf_json(run), capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run(
+        command, input="".join(hdf_json(run)), capture_output=True, text=True, timeout=60, check=True
+    )
     return dict(json.loads(ended.stdout))
 
 
@@ -136,18 +147,18 @@ def test_heimdall_reads_each_outcome_as_it_is_meant(run: Run) -> None:
 @pytest.mark.needs("inspecjs")
 @pytest.mark.parametrize("severity", Severity)
 def test_heimdall_shows_our_severities(run: Run, severity: Severity) -> None:
-    run.results = [result(Outcome.FAIL, "kvm-b", severity)]
+    run.results = ResultList([result(Outcome.FAIL, "kvm-b", severity)])
     assert heimdall(run) == {RULES[Outcome.FAIL]: ["Failed", str(severity)]}
 
 
 @pytest.mark.needs("inspecjs")
 def test_heimdall_counts_no_waived_finding(run: Run) -> None:
-    run.results = [each for each in run.results if each.waiver is not None]
+    run.results = ResultList(run.waived())
     assert heimdall(run) == {RULES[Outcome.FAIL]: ["Not Reviewed", "high"]}
 
 
 def test_hdf_tells_what_became_of_a_finding(run: Run) -> None:
-    (profile,) = json.loads(hdf_json(run))["profiles"]
+    (profile,) = json.loads("".join(hdf_json(run)))["profiles"]
     (control,) = [each for each in profile["controls"] if each["id"] == RULES[Outcome.FAIL]]
     texts = [each.get("message") or each["skip_message"] for each in control["results"]]
     assert ["since the baseline: new" in text for text in texts] == [True, True]
@@ -196,14 +207,14 @@ def test_the_summary_holds_no_markup_of_a_target(run: Run) -> None:
 
 @pytest.mark.parametrize("limit", [2_000, 20_000, 1_000_000])
 def test_the_summary_keeps_below_its_limit(run: Run, limit: int) -> None:
-    run.results = [result(Outcome.FAIL, f"kvm-{number} ä") for number in range(10_000)]
+    run.results = ResultList(result(Outcome.FAIL, f"kvm-{number} ä") for number in range(10_000))
     size = len(summary_markdown(run, limit).encode())
     assert limit * 0.7 < size + 1_000 < limit + 1_000
     assert "this summary is cut" in summary_markdown(run, limit)
 
 
 def test_every_format_is_utf8_without_anything_that_cannot_be_shown(run: Run) -> None:
-    for name, text in machine_reports(run):
+    for name, text in texts(run).items():
         assert text.encode("utf-8"), name
         assert {letter for letter in text if not letter.isprintable()} <= {"\n"}, name
 
@@ -211,8 +222,8 @@ def test_every_format_is_utf8_without_anything_that_cannot_be_shown(run: Run) ->
 def test_no_format_calls_an_incomplete_run_compliant(run: Run) -> None:
     """Whatever its exit status, and though nothing that was judged failed."""
     run.complete, run.exit_status = False, 0
-    run.targets, run.results = run.targets[:1], [result(Outcome.PASS, "kvm-a")]
-    reports = dict(machine_reports(run))
+    run.targets, run.results = run.targets[:1], ResultList([result(Outcome.PASS, "kvm-a")])
+    reports = texts(run)
     invocation = json.loads(reports["sarif.json"])["runs"][0]["invocations"][0]
     assert invocation["executionSuccessful"] is False
     assert invocation["toolExecutionNotifications"] == [{"level": "error", "message": {"text": INCOMPLETE}}]
@@ -224,10 +235,14 @@ def test_no_format_calls_an_incomplete_run_compliant(run: Run) -> None:
     assert "nested_kvm_run_complete 0.0" in reports["metrics.prom"]
     assert f"**INCOMPLETE: {INCOMPLETE}**" in reports["summary.md"]
     assert json.loads(reports["results.json"])["run"]["complete"] is False
+    (suite,) = JUnitXml.fromstring(reports["junit.xml"])
+    assert (suite.tests, suite.errors, suite.failures) == (2, 1, 0)
+    (incomplete,) = [case for case in suite if case.result]
+    assert (incomplete.name, incomplete.result[0].message) == ("complete", INCOMPLETE)
 
 
 def test_an_empty_run_has_every_format(run: Run) -> None:
     empty = Run(run.id, STARTED, "0.1.0", "--hosts")
-    reports = dict(machine_reports(empty))
-    assert set(reports) == {"results.json", "sarif.json", "hdf.json", "metrics.prom", "summary.md"}
+    reports = texts(empty)
+    assert set(reports) == {"results.json", "sarif.json", "hdf.json", "junit.xml", "metrics.prom", "summary.md"}
     assert Sarif.model_validate_json(reports["sarif.json"]).runs[0].results == []

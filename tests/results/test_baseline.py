@@ -12,7 +12,7 @@ from nested_kvm.drift import Drift
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.ledger import Ledger
 from nested_kvm.reporting.json_results import results_json
-from nested_kvm.results import Result, Run, TargetResult
+from nested_kvm.results import Result, ResultList, Run, TargetResult
 from nested_kvm.scope import Scope
 from nested_kvm.verdict import Outcome
 from nested_kvm.waiving import Waivers
@@ -28,12 +28,12 @@ def result(outcome: Outcome, control: str = "SITE-test_a") -> Result:
 def run_of(*outcomes: Outcome) -> Run:
     target = TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None)
     results = [result(each) for each in outcomes]
-    return Run("1", STARTED, "0", "--hosts", STARTED, 1, complete=True, targets=[target], results=results)
+    return Run("1", STARTED, "0", "--hosts", STARTED, 1, complete=True, targets=[target], results=ResultList(results))
 
 
 def baseline_of(folder: Path, *outcomes: Outcome) -> Baseline:
     path = folder / "results.json"
-    path.write_text(results_json(run_of(*outcomes)))
+    path.write_text("".join(results_json(run_of(*outcomes))))
     return load_baseline(path, FLEET)
 
 
@@ -114,7 +114,7 @@ def test_nothing_is_gone_from_a_target_that_could_not_be_looked_at(tmp_path: Pat
 
 def test_another_order_of_a_file_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    document = json.loads(results_json(run_of(FAIL, PASS)))
+    document = json.loads("".join(results_json(run_of(FAIL, PASS))))
     document["results"].reverse()
     path.write_text(json.dumps({**document, "added": 1}))
     assert load_baseline(path, FLEET).drift_of("1", result(FAIL)) is Drift.PERSISTING

@@ -9,7 +9,7 @@ from nested_kvm.drift import Drift
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.reporting.gate import gate_lines
 from nested_kvm.reporting.nagios import State, nagios_answer
-from nested_kvm.results import Result, Run, TargetResult, Threshold, exit_status
+from nested_kvm.results import Result, ResultList, Run, TargetResult, Threshold, exit_status
 from nested_kvm.verdict import Evidence, Outcome
 
 
@@ -18,7 +18,7 @@ def run_of(*results: Result, error: str | None = None) -> Run:
     guest = TargetResult("ci-1", TargetLevel.L1, "kvm-a", None, observed=False, error=None)
     other = TargetResult("kvm-b", TargetLevel.L0, None, "ssh://kvm-b", observed=True, error=None)
     started = datetime(2026, 1, 1, tzinfo=UTC)
-    return Run("1", started, "0", "--hosts", complete=True, targets=[host, guest, other], results=[*results])
+    return Run("1", started, "0", "--hosts", complete=True, targets=[host, guest, other], results=ResultList(results))
 
 
 def result(
@@ -66,7 +66,7 @@ def test_nothing_passes_in_a_run_that_did_not_come_to_its_end() -> None:
 def test_a_line_passes_where_the_run_does(found: Result, threshold: Threshold, *, passes: bool) -> None:
     lines = list(gate_lines(run_of(found), threshold))
     assert lines[0][1] is passes
-    status = exit_status([found], 1, threshold.fail_on, gate=threshold.gate, only_new=threshold.only_new)
+    status = exit_status(run_of(found), 1, threshold)
     assert (status == 0) is passes
     assert lines[2] == ("kvm-b  PASS", True)
 
@@ -91,7 +91,7 @@ def test_a_domain_that_only_shares_a_targets_name_does_not_block_it() -> None:
 def test_what_could_not_be_reached_blocks_though_nothing_was_asked_of_it() -> None:
     (line, passes), *_ = gate_lines(run_of(error="kvm-a: it cannot be reached"), GATE)
     assert (line, passes) == ("kvm-a  BLOCK  it cannot be reached", False)
-    passed = [result(Outcome.PASS)]
-    assert exit_status(passed, 0, Severity.LOW, gate=True, all_observed=False) == 1
-    assert exit_status(passed, 0, Severity.LOW, gate=False, all_observed=False) == 6
-    assert exit_status(passed, 0, Severity.CRITICAL, gate=False, only_new=True, all_observed=False) == 6
+    passed = run_of(result(Outcome.PASS), error="kvm-a: it cannot be reached")
+    assert exit_status(passed, 0, GATE) == 1
+    assert exit_status(passed, 0, Threshold()) == 6
+    assert exit_status(passed, 0, Threshold(Severity.CRITICAL, only_new=True)) == 6

@@ -12,7 +12,7 @@ from nested_kvm.drift import Drift, DriftSummary, PastFinding
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.policy import Policy
 from nested_kvm.reporting.html.summary import Scope, policies_of
-from nested_kvm.results import Result, Run, TargetResult
+from nested_kvm.results import Result, ResultList, Run, TargetResult
 from nested_kvm.verdict import Evidence, Outcome
 from nested_kvm.waiver import Waiver, WaiverState, WaiverUse
 
@@ -41,7 +41,7 @@ TARGETS: Final = (
 
 def run_of(*results: Result, status: int = 0, started: datetime = STARTED, **more: Any) -> Run:
     """Make a run of 75 seconds that came to these results."""
-    made = Run("an id", started, "1.2.3", "fleet.yaml", results=list(results), targets=list(TARGETS), **more)
+    made = Run("an id", started, "1.2.3", "fleet.yaml", results=ResultList(results), targets=list(TARGETS), **more)
     made.finished, made.exit_status, made.complete = started + timedelta(seconds=75), status, True
     return made
 

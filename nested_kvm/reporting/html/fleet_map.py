@@ -23,12 +23,25 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """How a control ended; of a finding, waived or not, the result itself."""
+
+    outcome: Outcome
+    finding: Result | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a finding that nobody answers for."""
+        return self.finding is not None and self.finding.counts
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """A machine or domain. `place` is the host it is on."""
 
     name: str
     place: str | None
-    cells: tuple[Result | None, ...]
+    cells: tuple[Cell | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +54,28 @@ class FleetMap:
 
 
 Key = tuple[str, str | None]
+Rows = dict[Key, dict[str, Cell]]
+_WITHOUT_FINDING: Final = {outcome: Cell(outcome) for outcome in Outcome}
+"""One cell each, however large the fleet."""
 
 
 def fleet_maps(run: Run) -> list[FleetMap]:
     """One map of the hosts and one of what runs on them: they are asked different things."""
     targets = {target.name: target for target in run.targets}
-    of_hosts: dict[Key, dict[str, Result]] = {}
-    of_guests: dict[Key, dict[str, Result]] = {}
-    for result in run.results:
+    of_hosts: Rows = {}
+    of_guests: Rows = {}
+    titles = run.results.titles()
+    for result in run.results.by_place():
         key = _key(result, targets)
         rows = of_hosts if key[1] is None and _is_host(targets.get(key[0])) else of_guests
-        rows.setdefault(key, {})[result.control] = result
-    maps = (_map("Hosts", of_hosts), _map("Guests and other domains", of_guests))
+        rows.setdefault(key, {})[result.control] = _cell(result)
+    maps = (_map("Hosts", of_hosts, titles), _map("Guests and other domains", of_guests, titles))
     return [each for each in maps if each.rows]
+
+
+def _cell(result: Result) -> Cell:
+    is_finding = result.outcome is Outcome.FAIL
+    return Cell(result.outcome, result) if is_finding else _WITHOUT_FINDING[result.outcome]
 
 
 def _key(result: Result, targets: Mapping[str, TargetResult]) -> Key:
@@ -68,8 +90,8 @@ def _is_host(target: TargetResult | None) -> bool:
     return target is not None and target.level is not TargetLevel.L1
 
 
-def _map(heading: str, rows: Mapping[Key, Mapping[str, Result]]) -> FleetMap:
-    columns = tuple(_columns(list(rows.values())))
+def _map(heading: str, rows: Rows, titles: Mapping[str, str]) -> FleetMap:
+    columns = tuple(_columns(rows.values(), titles))
     made = (
         Row(name, place, tuple(results.get(column.control) for column in columns))
         for (name, place), results in rows.items()
@@ -77,11 +99,13 @@ def _map(heading: str, rows: Mapping[Key, Mapping[str, Result]]) -> FleetMap:
     return FleetMap(heading, columns, tuple(sorted(made, key=_rank)))
 
 
-def _columns(rows: list[Mapping[str, Result]]) -> Iterator[Column]:
-    titles = {result.control: result.title for results in rows for result in results.values()}
-    for control in sorted(titles, key=_column_rank):
-        found = (results[control] for results in rows if control in results)
-        yield Column(control, titles[control], sum(result.counts for result in found))
+def _columns(rows: Iterable[Mapping[str, Cell]], titles: Mapping[str, str]) -> Iterator[Column]:
+    findings: dict[str, int] = {}
+    for cells in rows:
+        for control, cell in cells.items():
+            findings[control] = findings.get(control, 0) + cell.counts
+    for control in sorted(findings, key=_column_rank):
+        yield Column(control, titles[control], findings[control])
 
 
 def _column_rank(control: str) -> tuple[int, str]:
@@ -93,5 +117,5 @@ def _rank(row: Row) -> tuple[list[int], str, str]:
     return [-_count(row.cells, outcome) for outcome in _WORST_FIRST], row.place or "", row.name
 
 
-def _count(cells: Iterable[Result | None], outcome: Outcome) -> int:
+def _count(cells: Iterable[Cell | None], outcome: Outcome) -> int:
     return sum(cell is not None and cell.outcome is outcome for cell in cells)
