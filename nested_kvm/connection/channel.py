@@ -1,6 +1,5 @@
 """One program on an SSH channel: written to and read from at once, within its limits."""
 
-import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,8 +11,9 @@ from nested_kvm.connection.deadline import Deadline
 from nested_kvm.connection.gathered import Gathered
 
 _CHUNK = 32 * 1024
-_POLL_WHILE_WRITING = 0.05  # a channel tells when it has data, not when it takes some
-_POLL = 0.25
+_PAUSE_WHILE_WRITING = 0.002
+_PAUSE = 0.05
+"""Seconds between two looks at what has come; the exit status ends the pause."""
 _SILENCE_AFTER_EXIT = 2.0
 """Seconds. A process that the program left behind may hold its output open for ever."""
 
@@ -36,14 +36,20 @@ class ChannelProgram:
             ConnectionFailed: the connection broke before it ended.
             OSError, paramiko.SSHException: the same, noticed by a call.
         """
-        poll = select.poll()
-        poll.register(self._channel.fileno(), select.POLLIN)
         while not self._is_finished():
             if self._deadline.expired:
                 raise self._gathered.timed_out()
             if not (self._write() | self._read()):
-                poll.poll(1000 * min(self._deadline.remaining, _POLL_WHILE_WRITING if self._pending else _POLL))
+                self._wait()
         return self._gathered.answer(self._exit_status())
+
+    def _wait(self) -> None:
+        """Let the answer gather: it comes in many small packets, and to wake for each costs more than it holds."""
+        pause = min(self._deadline.remaining, _PAUSE_WHILE_WRITING if self._pending else _PAUSE)
+        if not self._channel.status_event.wait(pause):
+            return
+        # The status comes before the end, or after it, and some answers go on behind it.
+        time.sleep(_PAUSE_WHILE_WRITING)
 
     def _is_finished(self) -> bool:
         channel = self._channel
