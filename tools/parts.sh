@@ -68,6 +68,8 @@ package() {
         *:libvirtd) echo libvirt-daemon ;;
         apt-get:virsh) echo libvirt-clients ;;
         *:virsh) echo libvirt-client ;;
+        dnf:nc) echo netcat ;;
+        *:nc) echo netcat-openbsd ;;
         apt-get:chromedriver) echo chromium-driver ;;
         *:qemu-ga) echo qemu-guest-agent ;;
         dnf:shellcheck | zypper:shellcheck) echo ShellCheck ;;

@@ -17,7 +17,7 @@ from tests.support.sshd import Sshd, make_key
 from tests.support.suite import ROOT
 from tests.support.threads import threads_are_back_at
 
-pytestmark = pytest.mark.needs("sshd")
+pytestmark = pytest.mark.needs("sshd", "nc")
 
 
 HALF_MADE = """\

@@ -56,6 +56,7 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "libvirt-python": lambda: None if find_spec("libvirt") else "not installed: libvirt-python",
     "chromium": lambda: _lacks("chromium") if browser() is None else _lacks("chromedriver"),
     "virsh": lambda: _lacks("virsh"),
+    "nc": lambda: _lacks("nc"),
     "accounts": _lacks_namespaces,
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
     "inspecjs": lambda: _lacks("node") or (None if INSPECJS.is_dir() else "not installed: inspecjs (make test-parts)"),
