@@ -38,8 +38,11 @@ class Audit:
         self._bundles: dict[str, Bundle] = {}
         self.fleet = self._fleet()
 
-    def observe(self, when_observed: WhenObserved) -> None:
-        """Look at every target, or at its saved evidence, and tell of each; also of one that nothing leads into."""
+    def observe(self, when_observed: WhenObserved, *, keep_open: bool = True) -> None:
+        """Look at every target, or at its saved evidence, and tell of each; also of one that nothing leads into.
+
+        With `keep_open` the connections stay for `host`.
+        """
 
         def keep(bundle: Bundle) -> None:
             self._bundles[bundle.target.name] = bundle
@@ -54,7 +57,15 @@ class Audit:
                     keep(bundle)
             else:
                 given = self.options
-                collect(self.inventory, self.connections, given.settings, given.forks, keep, active=given.active)
+                collect(
+                    self.inventory,
+                    self.connections,
+                    given.settings,
+                    given.forks,
+                    keep,
+                    active=given.active,
+                    keep_open=keep_open,
+                )
         finally:
             self.fleet = self._fleet()
 

@@ -18,6 +18,7 @@ from nested_kvm.diagnosis import diagnose
 from nested_kvm.errors import UsageError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.ledger import Ledger
+from nested_kvm.live_host import may_ask_for_host
 from nested_kvm.options import Options
 from nested_kvm.reporting.machine import append_step_summary, machine_reports
 from nested_kvm.reporting.progress import ObservationProgress
@@ -98,7 +99,9 @@ class AuditSession:
     def _look(self, targets: int) -> None:
         with self.uncaptured(), self._told() as told, ObservationProgress(targets, told) as progress:
             try:
-                self.audit.observe(lambda bundle: self._keep(bundle, progress))
+                self.audit.observe(
+                    lambda bundle: self._keep(bundle, progress), keep_open=may_ask_for_host(self._config)
+                )
             except KeyboardInterrupt:
                 self._interrupted = True
                 progress.tell("interrupted: what was observed until now is judged")

@@ -20,7 +20,7 @@ LAYERS = (
     {"waiver_file", "waiving", "baseline"},
     {"ledger"},
     {"options", "catalogue", "example", "reporting"},
-    {"audit", "items"},
+    {"audit", "items", "live_host"},
     {"session"},
     {"fixtures"},
     {"control_item", "plugin", "html_hooks"},

@@ -1,5 +1,6 @@
 """Looks at many targets at once, each exactly once."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -102,6 +103,24 @@ class Connections:
             raise ConnectionFailed(f"{target.name}: no way through its host: {error}") from None
 
 
+class _Users:
+    """Which targets still need which connection: their own, and that of the host that they are reached through."""
+
+    def __init__(self, targets: Iterable[Target]) -> None:
+        self._count = Counter(name for target in targets for name in self._names(target))
+        self._lock = Lock()
+
+    def release(self, target: Target) -> list[str]:
+        """The connections that nobody needs any more, now that this target is done."""
+        with self._lock:
+            self._count.subtract(self._names(target))
+            return [name for name in self._names(target) if self._count[name] == 0]
+
+    @staticmethod
+    def _names(target: Target) -> tuple[str, ...]:
+        return (target.name, target.host) if target.needs_host and target.host else (target.name,)
+
+
 def collect(
     inventory: Inventory,
     connections: Connections,
@@ -110,9 +129,13 @@ def collect(
     when_observed: WhenObserved,
     *,
     active: bool = False,
+    keep_open: bool = True,
     deadline: Deadline | None = None,
 ) -> None:
     """Observe every target that has an address, `forks` at once, and hand over each bundle as it is made.
+
+    Unless they are to be kept open, connections are closed as soon as no target needs them: a thousand at once are
+    more files than a process may open by default.
 
     `when_observed` is called in the calling thread. Interrupted, it lets go of every connection at once; and so it
     does at `deadline`, by default when each target has had all the time that its limits allow: what is not done
@@ -122,11 +145,15 @@ def collect(
     targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.needs_host)
     waiting: SimpleQueue[Target] = SimpleQueue()
     seen: SimpleQueue[Bundle] = SimpleQueue()
+    users = _Users(targets)
 
     def work() -> None:
         with suppress(Empty):
             while True:
-                seen.put(_observe(waiting.get_nowait(), connections, settings, active=active))
+                target = waiting.get_nowait()
+                seen.put(_observe(target, connections, settings, active=active))
+                if not keep_open:
+                    connections.close(users.release(target))
 
     for target in targets:
         waiting.put(target)

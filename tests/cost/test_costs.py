@@ -1,0 +1,94 @@
+"""What a run may cost, counted and not timed: these numbers are the same on every machine."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nested_kvm.catalogue import catalogue
+from tests.support.guests import PLAIN_GUEST, ssh_config
+from tests.support.large_fleet import write_fleet
+from tests.support.sshd import SshdFactory
+from tests.support.suite import ROOT, environment, run_suite
+
+HOSTS = 6
+MODULES = 1100
+"""That may be imported until the first verdict: about a thousand are, of which a sixth is our own."""
+FOR_REPORTS = {"jinja2.compiler", "prometheus_client.exposition", "nested_kvm.reporting.html.opening"}
+COUNTED = """\
+import json, sys
+from collections import Counter
+import pytest
+
+class Count:
+    def __init__(self):
+        self.calls = Counter()
+        self.modules = 0
+
+    def pytest_runtest_logreport(self):
+        self.calls["reports"] += 1
+        self.modules = self.modules or len(sys.modules)
+
+    def pytest_runtest_setup(self):
+        self.calls["set up"] += 1
+
+    def pytest_fixture_setup(self):
+        self.calls["fixtures"] += 1
+
+    def pytest_collection_finish(self, session):
+        self.calls["items"] = len(session.items)
+
+count = Count()
+pytest.main(sys.argv[2:], plugins=[count])
+with open(sys.argv[1], "w") as file:
+    json.dump({**count.calls, "modules": count.modules}, file)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Evidence of a few hosts with a guest each."""
+    folder = tmp_path_factory.mktemp("costs")
+    write_fleet(folder / "evidence", HOSTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def counted(folder: Path) -> Mapping[str, Any]:
+    """Judge them, and count what pytest does for it."""
+    words = [f"--evidence={folder}/evidence", f"--report-dir={folder}/reports", "-p", "no:hypothesispytest"]
+    command = [sys.executable, "-c", COUNTED, str(folder / "counts.json"), *words]
+    subprocess.run(command, cwd=ROOT, env=environment(folder), capture_output=True, check=True)
+    found: Mapping[str, Any] = json.loads((folder / "counts.json").read_text())
+    return found
+
+
+def test_a_control_is_reported_twice_and_set_up_never(counted: Mapping[str, int], folder: Path) -> None:
+    results = json.loads((folder / "reports/latest/results.json").read_text())["results"]
+    assert len(results) == counted["items"] > 0
+    assert counted["reports"] == 2 * counted["items"]
+    assert counted.get("set up", 0) == counted.get("fixtures", 0) == 0
+
+
+def test_no_target_has_more_items_than_there_are_controls(counted: Mapping[str, int]) -> None:
+    assert counted["items"] <= HOSTS * len(catalogue(ROOT))
+
+
+def test_little_is_imported_before_the_first_verdict(counted: Mapping[str, int]) -> None:
+    assert 0 < counted["modules"] <= MODULES
+
+
+@pytest.mark.needs("sshd", "accounts")
+def test_each_host_is_one_login_and_one_execution(start_sshd: SshdFactory, tmp_path: Path) -> None:
+    machine = start_sshd(prelude=PLAIN_GUEST, settings=["MaxStartups 100"])
+    names = [f"kvm-{number}" for number in range(HOSTS)]
+    config = ssh_config(tmp_path, dict.fromkeys(names, machine))
+    hosts = "".join(f"  {name}: {{address: 'ssh://{name}', libvirt: none}}\n" for name in names)
+    (tmp_path / "fleet.yaml").write_text(f"hosts:\n{hosts}")
+    run = run_suite(f"--inventory={tmp_path}/fleet.yaml", f"--ssh-config={config}", report_dir=tmp_path / "reports")
+    assert [target["observed"] for target in run.document["targets"]] == [True] * HOSTS
+    assert (machine.logins, machine.executions) == (HOSTS, HOSTS)
