@@ -11,17 +11,19 @@ from typing import Final
 
 from bench.errors import BenchError
 from bench.figure import Run
+from bench.hosts_cpu import HOSTS_PIDS, PROXY_PIDS, cpu_seconds, settle
 from bench.namespace import WORK
 from bench.options import ROOT
 from bench.sites import Sites
 from bench.timed import Usage, timed
-from bench.verdict_clock import FILE
 from bench.visits import Visits
 
 _PYTEST: Final = (sys.executable, "-m", "pytest", "-p", "no:hypothesispytest")
 """Hypothesis is in the environment of tests only: its plugin is kept out of each pytest that is measured."""
 _ALONE: Final = ("-q", "-p", "no:nested_kvm_early", "-p", "no:cacheprovider")
 _JUDGED: Final = (0, 1)
+_FIRST_VERDICT: Final = "BENCH_FIRST_VERDICT"
+"""As `bench.verdict_clock` calls it, which would bring pytest into what must stay small."""
 _ENVIRONMENT: Final = {
     **{name: value for name, value in os.environ.items() if name in {"PATH", "LD_LIBRARY_PATH"}},
     "HOME": str(WORK / "home"),
@@ -87,12 +89,19 @@ class Contenders:
     def _visiting(
         self, hosts: Sequence[str], words: Sequence[object], cwd: Path, expected: Collection[int] = (0,)
     ) -> Run:
-        before = self.sites.log.stat().st_size
+        before, (hosts_before, proxy_before) = self.sites.log.stat().st_size, self._others_cpu()
         usage = self._timed(words, cwd, expected=expected)
+        settle(self.sites.folder / HOSTS_PIDS)
+        hosts_after, proxy_after = self._others_cpu()
+        work = (hosts_after - hosts_before, proxy_after - proxy_before)
         with self.sites.log.open("rb") as log:
             log.seek(before)
             visits = Visits.parse(log.read().decode(errors="replace"), hosts)
-        return Run.of(usage, visits, first_verdict=self._first_verdict(usage))
+        return Run.of(usage, visits, work, first_verdict=self._first_verdict(usage))
+
+    def _others_cpu(self) -> tuple[float, float]:
+        hosts, proxy = (cpu_seconds(self.sites.folder / name) for name in (HOSTS_PIDS, PROXY_PIDS))
+        return hosts, proxy
 
     def _timed(
         self, words: Sequence[object], cwd: Path, *, output: Path | None = None, expected: Collection[int] = (0,)
@@ -103,7 +112,7 @@ class Contenders:
             [str(word) for word in words],
             output or self.sites.folder / "output",
             cwd=cwd,
-            environment={**self.environment, FILE: str(clock)},
+            environment={**self.environment, _FIRST_VERDICT: str(clock)},
             expected=expected,
         )
 

@@ -19,6 +19,7 @@ from typing import Final, cast
 from typing_extensions import override
 
 _BACKLOG: Final = 4096
+_ANY: Final = "0.0.0.0"  # noqa: S104 - a network namespace that has loopback alone
 
 
 class Direction:
@@ -100,10 +101,10 @@ class Door(End):
             self.close()
 
 
-async def serve(listen_port: int, target_port: int, rtt: float) -> None:
+async def serve(listen_port: int, target_port: int, rtt: float, address: str = _ANY) -> None:
     """Carry visitors until the process ends. `rtt` is in seconds."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Door(target_port, rtt), "0.0.0.0", listen_port, backlog=_BACKLOG)  # noqa: S104 - a network namespace that has loopback alone
+    server = await loop.create_server(lambda: Door(target_port, rtt), address, listen_port, backlog=_BACKLOG)
     print("ready", flush=True)
     await server.serve_forever()
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.options import ROOT, Options
-from nested_kvm.version import VERSION
 
 _LIBRARIES: Final = ("pytest", "paramiko", "cryptography", "pytest-testinfra", "pytest-html", "ansible-core")
 
@@ -24,7 +23,7 @@ def machine() -> dict[str, Any]:
         "system": _first(r'^PRETTY_NAME="?([^"\n]*)', Path("/etc/os-release")),
         "python": platform.python_version(),
         "openssh": _said("ssh", "-V").partition(",")[0],
-        "suite": VERSION,
+        "suite": importlib.metadata.version("nested-kvm-compliance"),
         "commit": _said("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"),
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
@@ -41,6 +40,7 @@ def method(options: Options) -> list[str]:
         "The hosts have the files of an AMD server with KVM: 32 CPUs, ten files in modprobe.d, a small module tree.",
         "They have no libvirt (the inventory says libvirt: none) and no guests, and few processes beside sshd's.",
         "sshd, the hosts' commands and the proxy share this machine's CPUs with what is measured.",
+        "What the hosts and the proxy take of these CPUs is given as well: real hosts take it each for itself.",
         f"{options.forks} hosts at once, but for plain Testinfra, which takes one after the other.",
         "Everything ran once before it was measured; reports and evidence go to a file system in memory.",
         "Hypothesis's plugin, which only the environment of tests has, is kept out of every pytest.",

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.hosts_cpu import HOSTS_PIDS, PROXY_PIDS
 from bench.machine import PROGRAMS, write_machine
 from bench.namespace import WORK
 from bench.options import ROOT
@@ -35,8 +36,15 @@ def bring_up(hosts: int, rtt_ms: float) -> None:
     sshd.start()
     shutil.copy(sshd.identity, WORK / "identity")
     _introduce(Sites(WORK, addresses(hosts), rtt_ms), public(sshd.keys[0]))
-    if rtt_ms:
-        _start_proxy(rtt_ms)
+    proxy = [_start_proxy(rtt_ms)] if rtt_ms else []
+    (WORK / HOSTS_PIDS).write_text(f"{_only_child(sshd.pid)}")
+    (WORK / PROXY_PIDS).write_text(" ".join(map(str, proxy)))
+
+
+def _only_child(pid: int) -> int:
+    """Return the process that unshare became the parent of: the first of its own namespace, which is sshd."""
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
 
 
 def _introduce(sites: Sites, key: str) -> None:
@@ -51,11 +59,12 @@ def _introduce(sites: Sites, key: str) -> None:
         sites.ssh_config(direct=direct).write_text("Host *\n" + "".join(f"  {line}\n" for line in lines))
 
 
-def _start_proxy(rtt_ms: float) -> None:
+def _start_proxy(rtt_ms: float) -> int:
     command = [sys.executable, "-m", "bench.delay", str(PROXY_PORT), str(DIRECT_PORT), str(rtt_ms)]
     proxy = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     if proxy.stdout is None or proxy.stdout.readline() != b"ready\n":
         raise BenchError("the proxy did not start: its own words are above")
+    return proxy.pid
 
 
 def main(hosts: int, rtt_ms: float) -> None:

@@ -19,16 +19,27 @@ class Run:
     peak_mb: float
     logins: Range | None = None
     executions: Range | None = None
+    hosts_cpu: float = 0.0
+    """CPU seconds of sshd and all that ran on the hosts."""
+    proxy_cpu: float = 0.0
+    """CPU seconds of the proxy that makes the round trip."""
     first_verdict: float | None = None
     """Seconds from the start."""
     results: int | None = None
     outcomes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, usage: Usage, visits: Visits, *, first_verdict: float | None = None) -> Self:
-        """Put together what was measured and what the hosts saw."""
-        seconds, cpu = usage.seconds, usage.cpu_seconds
-        return cls(seconds, cpu, usage.peak_mb, visits.logins, visits.executions, first_verdict)
+    def of(cls, usage: Usage, visits: Visits, work: tuple[float, float], *, first_verdict: float | None = None) -> Self:
+        """Put together what was measured, what the hosts saw, and what they and the proxy worked."""
+        return cls(
+            usage.seconds,
+            usage.cpu_seconds,
+            usage.peak_mb,
+            visits.logins,
+            visits.executions,
+            *work,
+            first_verdict=first_verdict,
+        )
 
     def judged(self, outcomes: Sequence[str]) -> Self:
         """Add what came out."""
@@ -55,6 +66,16 @@ class Figure:
         return median(run.cpu_seconds for run in self.runs)
 
     @property
+    def hosts_cpu_seconds(self) -> float:
+        """User and system, on the hosts."""
+        return median(run.hosts_cpu for run in self.runs)
+
+    @property
+    def proxy_cpu_seconds(self) -> float:
+        """User and system, of the proxy."""
+        return median(run.proxy_cpu for run in self.runs)
+
+    @property
     def peak_mb(self) -> float:
         """Megabytes of the largest process."""
         return median(run.peak_mb for run in self.runs)
@@ -79,6 +100,8 @@ class Figure:
             "seconds": self.seconds,
             "seconds_per_host": self.seconds_per_host,
             "cpu_seconds": self.cpu_seconds,
+            "hosts_cpu_seconds": self.hosts_cpu_seconds,
+            "proxy_cpu_seconds": self.proxy_cpu_seconds,
             "peak_mb": self.peak_mb,
             "first_verdict_seconds": self.first_verdict,
             "logins_per_host": _pair(last.logins),

@@ -1,11 +1,11 @@
 """Network, mount and process namespaces of the bench's own: whatever is started there ends with the command."""
 
 import fcntl
-import shutil
 import signal
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -16,7 +16,6 @@ from bench.options import ROOT
 WORK: Final = Path("/dev/shm")  # noqa: S108 - in the bench's namespace a memory of its own, seen by nobody else
 """Where everything is written: it ends with the namespace."""
 
-_SECONDS_TO_END: Final = 5.0
 _SET_FLAGS: Final = 0x8914  # SIOCSIFFLAGS, linux/sockios.h
 _UP_AND_RUNNING: Final = 0x1 | 0x40  # IFF_UP, IFF_RUNNING, linux/if.h
 _SCRIPT: Final = f"""
@@ -35,23 +34,16 @@ def run_within(command: Sequence[str]) -> int:
     words = ["setpriv", "--pdeathsig", "KILL", *isolated, "sh", "-c", _SCRIPT, "sh", *command]
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGHUP, _end)
-    process = subprocess.Popen([shutil.which(words[0]) or words[0], *words[1:]], cwd=ROOT)
+    # A terminal's Ctrl-C reaches us alone, so that nobody within has to answer it.
+    process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
-        return _wait(process)
+        return process.wait()
+    except KeyboardInterrupt:
+        print("\nbench: interrupted: nothing is kept, and nothing is left running", file=sys.stderr)
+        return 128 + signal.SIGINT
     finally:
         process.kill()
         process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    try:
-        return process.wait()
-    except KeyboardInterrupt:  # the terminal told those within as well
-        try:
-            process.wait(_SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            return 128 + signal.SIGINT
-        return 128 + signal.SIGINT
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - as signal() calls it

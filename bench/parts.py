@@ -21,4 +21,4 @@ def require_parts() -> None:
         raise BenchError("it needs namespaces of its own: run it as root")
     lacking = [reason for reason in map(missing, PARTS) if reason is not None]
     if lacking:
-        raise BenchError(f"{'; '.join(lacking)}: make bench-parts brings what is missing")
+        raise BenchError(f"{'; '.join(lacking)}: make bench brings what is missing, and runs it")

@@ -34,10 +34,10 @@ class Rounds:
 
     def _warm_up(self) -> None:
         """Let files be read and modules be compiled before anything counts."""
-        first = self.contenders.sites.hosts[:1]
-        _told("warming up", lambda: self.contenders.floor(first))
-        _told("warming up", lambda: self.contenders.suite(first))
-        _told("warming up", lambda: self.contenders.empty_items(1))
+        first, made = self.contenders.sites.hosts[:1], self.contenders
+        _told("warming up: floor", lambda: made.floor(first))
+        _told("warming up: suite", lambda: made.suite(first))
+        _told("warming up: empty items", lambda: made.empty_items(1))
 
     def _one_round(self) -> None:
         options, hosts, made = self.options, self.contenders.sites.hosts, self.contenders

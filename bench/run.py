@@ -22,8 +22,6 @@ from bench.rounds import Rounds
 from bench.sites import Sites, addresses
 from bench.table import table, targets
 
-INTERRUPTED = 130
-
 
 def main(options: Options) -> None:
     """Bring up the hosts, measure, print, and keep."""
@@ -81,7 +79,6 @@ def keep(
     }
     path = options.output / f"{started:%Y%m%dT%H%M%SZ}.json"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document, indent=2) + "\n")
     except OSError as error:
         raise BenchError(f"--output: {error.filename}: {error.strerror}: name a folder that can be written") from None
@@ -99,6 +96,3 @@ if __name__ == "__main__":
         main(Options.of(sys.argv[1:]))
     except BenchError as error:
         sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        print("\nbench: interrupted: nothing is kept, and nothing is left running", file=sys.stderr)
-        sys.exit(INTERRUPTED)

@@ -12,6 +12,8 @@ _COLUMNS: Final[dict[str, Callable[[Figure], str]]] = {
     "seconds": lambda figure: f"{figure.seconds:.2f}",
     "ms/host": lambda figure: "-" if figure.seconds_per_host is None else f"{figure.seconds_per_host * 1000:.1f}",
     "CPU s": lambda figure: f"{figure.cpu_seconds:.2f}",
+    "hosts' CPU": lambda figure: f"{figure.hosts_cpu_seconds:.2f}" if figure.hosts else "-",
+    "proxy's": lambda figure: f"{figure.proxy_cpu_seconds:.2f}" if figure.hosts else "-",
     "peak MB": lambda figure: f"{figure.peak_mb:.0f}",
     "logins": lambda figure: _counted(figure.runs[-1].logins),
     "executions": lambda figure: _counted(figure.runs[-1].executions),

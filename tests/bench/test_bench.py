@@ -1,8 +1,10 @@
 """The bench, small: its figures have their shape, the suite visits each host once, and nothing stays behind."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,15 +125,19 @@ def test_nothing_is_left_running_or_lying() -> None:
     assert not Path("/dev/shm/sshd").exists()  # noqa: S108 - looked for only
 
 
-def test_told_to_end_it_takes_everything_with_it(folder: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_told_to_end_it_takes_everything_with_it(folder: Path, number: int) -> None:
     with start(folder, "--hosts=3", "--rtt=2") as bench:
         assert bench.stderr is not None
         bench.stderr.readline()  # it measures
         assert list(left_running()) != []
-        bench.terminate()
-        bench.communicate(timeout=10)
-    assert bench.returncode == 128 + 15
-    assert list(left_running()) == []
+        bench.send_signal(number)
+        bench.wait(timeout=10)
+    assert bench.returncode in {128 + number, -number}
+    end = time.monotonic() + 10
+    while list(left_running()):
+        assert time.monotonic() < end, "something is left running"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("words", [["--hosts=0"], ["--rtt=fast"], ["--growth=1,x"]])
