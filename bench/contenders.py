@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,9 +83,16 @@ class Contenders:
         words = [Path(sys.executable).with_name("ansible"), "all", f"--inventory={self.sites.ansible_inventory(hosts)}"]
         words += [f"--forks={self.forks}", "-m", "ansible.builtin.script", "-a", probe]
         run = self._visiting(hosts, words, folder)
+        self._end_ansibles_masters()
         if (folder.parent / "output").read_text(errors="replace").count("nested-kvm-probe 1") < len(hosts):
             raise BenchError("Ansible ended well, but the probe did not answer on each host: is ansible-core whole?")
         return run
+
+    def _end_ansibles_masters(self) -> None:
+        """Cut the connections that Ansible keeps for a minute: the next round must begin without them."""
+        for socket in (self.sites.folder / "home" / ".ansible" / "cp").glob("*"):
+            words = ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "any"]
+            subprocess.run(words, env=dict(self.environment), capture_output=True, check=False)
 
     def _visiting(
         self, hosts: Sequence[str], words: Sequence[object], cwd: Path, expected: Collection[int] = (0,)

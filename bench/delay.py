@@ -11,6 +11,7 @@ asyncio wakes by the millisecond, so each direction takes up to one longer.
 import asyncio
 import gc
 import math
+import resource
 import socket
 import sys
 from collections.abc import Callable
@@ -110,5 +111,8 @@ async def serve(listen_port: int, target_port: int, rtt: float, address: str = _
 
 
 if __name__ == "__main__":
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2
+    )  # two for a visitor
     gc.disable()  # a pause would be a delay of its own
     asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) / 1000))

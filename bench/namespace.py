@@ -19,10 +19,10 @@ WORK: Final = Path("/dev/shm")  # noqa: S108 - in the bench's namespace a memory
 _SET_FLAGS: Final = 0x8914  # SIOCSIFFLAGS, linux/sockios.h
 _UP_AND_RUNNING: Final = 0x1 | 0x40  # IFF_UP, IFF_RUNNING, linux/if.h
 _SCRIPT: Final = f"""
+set -e
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 none {WORK}
-"$@"
-exit $?
+"$@" || exit $?
 """
 """The shell stays, as the first process of the namespace: it takes in whatever lost its parent."""
 

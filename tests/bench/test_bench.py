@@ -87,6 +87,12 @@ def test_floor_and_suite_visit_each_host_once(document: dict[str, Any]) -> None:
     assert visits == {(name, (1, 1), (1, 1)) for name in ("floor", "suite", "one host")}
 
 
+def test_the_hosts_work_is_told_apart(document: dict[str, Any]) -> None:
+    visiting = [each for each in document["figures"] if each["hosts"]]
+    assert all(each["hosts_cpu_seconds"] > 0 for each in visiting)
+    assert sum(each["proxy_cpu_seconds"] for each in visiting) > 0
+
+
 def test_the_hosts_comply(document: dict[str, Any]) -> None:
     (suite,) = [each for each in document["figures"] if (each["name"], each["hosts"]) == ("suite", 3)]
     assert set(suite["outcomes"]) == {"notapplicable", "pass"}
