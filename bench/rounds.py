@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from bench.contenders import Contenders
 from bench.figure import Figure, Run
@@ -40,17 +41,15 @@ class Rounds:
 
     def _one_round(self) -> None:
         options, hosts, made = self.options, self.contenders.sites.hosts, self.contenders
+        few, asked = hosts[: options.sample], hosts[: options.ansible_sample]
         self._keep(ONE_HOST, 1, lambda: made.suite(hosts[:1], direct=True))
         results = 0
         for size in (*options.growth, options.hosts):
-            some = hosts[:size]
-            self._keep(FLOOR, size, lambda some=some: made.floor(some))  # type: ignore[misc]
-            results = self._keep(SUITE, size, lambda some=some: made.suite(some)).results or 0  # type: ignore[misc]
+            self._keep(FLOOR, size, partial(made.floor, hosts[:size]))
+            results = self._keep(SUITE, size, partial(made.suite, hosts[:size])).results or 0
         self._keep(EMPTY, 0, lambda: made.empty_items(results))
         for backend, name in PLAIN.items():
-            few = hosts[: options.sample]
-            self._keep(name, len(few), lambda few=few, backend=backend: made.plain_testinfra(few, backend))  # type: ignore[misc]
-        asked = hosts[: options.ansible_sample]
+            self._keep(name, len(few), partial(made.plain_testinfra, few, backend))
         self._keep(ANSIBLE, len(asked), lambda: made.ansible_script(asked))
 
     def _keep(self, name: str, hosts: int, measure: Callable[[], Run]) -> Run:
