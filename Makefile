@@ -2,7 +2,7 @@
 # Scripts should call .venv/bin/pytest: make has an exit status of its own.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help audit demo test test-engines fuzz lint lock set-up test-parts clean
+.PHONY: help audit demo test test-engines fuzz bench lint lock set-up test-parts bench-parts clean
 
 help: ## List the targets
 	@echo 'Usage: make TARGET'
@@ -25,6 +25,9 @@ test-engines: .venv/ready-for-tests .venv/engines/ready test-parts ## Run only t
 fuzz: .venv/ready-for-tests .venv/fuzz/ready ## Fuzz every reader of what comes from outside, SECONDS=60 each; HARNESS=name for one
 	.venv/fuzz/bin/python -m fuzz --seconds=$(or $(SECONDS),60) $(HARNESS)
 
+bench: .venv/ready-for-tests bench-parts ## Measure the suite beside Testinfra and Ansible over SSH on loopback (root); ARGS='--hosts 1000'
+	.venv/bin/python -m bench $(ARGS)
+
 lint: .venv/ready-for-tests ## Check style and types
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -39,6 +42,9 @@ set-up: ## Make .venv anew, for example after installing libvirt's headers
 
 test-parts:
 	@tools/test-parts.sh
+
+bench-parts:
+	@tools/bench-parts.sh
 
 clean: ## Remove .venv and what tools left; reports stay
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -64,6 +64,8 @@ package() {
         dnf:busybox) echo busybox ;;
         *:busybox) echo busybox-static ;;
         *:sshd) echo openssh-server ;;
+        dnf:ssh | zypper:ssh) echo openssh-clients ;;
+        *:ssh) echo openssh-client ;;
         apt-get:libvirtd) echo libvirt-daemon-system ;;
         *:libvirtd) echo libvirt-daemon ;;
         apt-get:virsh) echo libvirt-clients ;;

@@ -94,6 +94,11 @@ class Sshd:
         return self.host if self.port == 22 else f"[{self.host}]:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """The process that the test started; as root sshd is its only child."""
+        return self._process.pid
+
+    @property
     def logins(self) -> int:
         return self.log.read_text().count("Accepted publickey")
 

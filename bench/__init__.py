@@ -1,0 +1,1 @@
+"""How fast the suite is, and where its time goes: figures, never a test."""

@@ -1,0 +1,108 @@
+"""What the command line asks for."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+ROOT: Final = Path(__file__).parents[1]
+MOST_HOSTS: Final = 10_000
+_ANSIBLE_SAMPLE: Final = 200
+
+_WHAT: Final = """\
+Brings up real SSH hosts on loopback, each with an address of its own and the files of a KVM host, behind a round trip
+as a network has it, and measures side by side:
+
+  floor                        paramiko alone: connect, verify the host key, log in, run `true`, close
+  empty items                  pytest alone: as many empty tests as the suite had results
+  suite                        the suite, from its start until its last report
+  plain Testinfra, paramiko    the same questions with Testinfra's own modules, on --sample hosts
+  plain Testinfra, ssh         … over the ssh program
+  Ansible script               the very same probe by Ansible's `script`, on --ansible-sample hosts
+  one host                     the suite on one host without a round trip; also: seconds until its first verdict
+
+Of each: seconds, CPU seconds of it and all that it waited for, memory of its largest process, and what sshd's log
+counts on each host: logins, and sessions that were started.
+"""
+_NOTES: Final = """\
+examples:
+  make bench
+  .venv/bin/python -m bench --hosts 1000 --repeat 3
+  .venv/bin/python -m bench --hosts 10 --growth '' --sample 1 --ansible-sample 2     # a first look: half a minute
+
+It needs root, openssh-server and kmod (make bench-parts brings them). All of it lives in network, mount and process
+namespaces of its own, and ends with them: nothing is written but the results. sshd, proxy and what is measured share
+this machine's CPUs, so compare figures of one run only, and look at the load that is printed with them.
+It is no test: it says which targets are met, and ends with 0 either way.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How large the bench is."""
+
+    hosts: int
+    rtt_ms: float
+    """Milliseconds from a host's door and back."""
+    forks: int
+    sample: int
+    ansible_sample: int
+    growth: tuple[int, ...]
+    """Numbers of hosts, below `hosts`, that floor and suite are measured with as well."""
+    repeat: int
+    output: Path
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> Self:
+        """Read a command line; argparse ends the program where it is wrong, or asks for help."""
+        parser = _parser()
+        given = parser.parse_args(words)
+        asked = given.ansible_sample or _ANSIBLE_SAMPLE
+        return cls(
+            hosts=given.hosts,
+            rtt_ms=given.rtt,
+            forks=given.forks,
+            sample=min(given.sample, given.hosts),
+            ansible_sample=min(asked, given.hosts),
+            growth=tuple(sorted({size for size in given.growth if size < given.hosts})),
+            repeat=given.repeat,
+            output=given.output.absolute(),
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m bench", description=_WHAT, epilog=_NOTES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--hosts", type=_count, default=200, metavar="N", help="how many hosts (default %(default)s)")
+    add("--rtt", type=_milliseconds, default=20.0, metavar="MS", help="round trip, 0: none (default %(default)g ms)")
+    add("--forks", type=_count, default=32, metavar="N", help="hosts at once, for all (default %(default)s)")
+    add("--sample", type=_count, default=5, metavar="N", help="hosts of plain Testinfra (default %(default)s)")
+    add("--ansible-sample", type=_count, metavar="N", help=f"hosts of Ansible (default all, at most {_ANSIBLE_SAMPLE})")
+    add("--growth", type=_counts, default=(1, 10, 100), metavar="N,N", help="smaller fleets as well (1,10,100)")
+    add("--repeat", type=_count, default=1, metavar="N", help="rounds; the median counts (default %(default)s)")
+    folder = ROOT / "reports" / "bench"
+    add("--output", type=Path, default=folder, metavar="DIR", help="where results are kept (reports/bench)")
+    return parser
+
+
+def _count(word: str) -> int:
+    if not word.isascii() or not word.isdigit() or not 1 <= int(word) <= MOST_HOSTS:
+        raise argparse.ArgumentTypeError(f"{word!r} is no number from 1 to {MOST_HOSTS}")
+    return int(word)
+
+
+def _counts(words: str) -> tuple[int, ...]:
+    return tuple(map(_count, filter(None, words.split(","))))
+
+
+def _milliseconds(word: str) -> float:
+    try:
+        number = float(word)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 10_000:  # noqa: PLR2004 - ten seconds are more than any network takes
+        raise argparse.ArgumentTypeError(f"{word!r} is no number of milliseconds from 0 to 10000")
+    return number
