@@ -2,9 +2,9 @@
 
 import re
 
-from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe import readable_probe
 
-CODE = "\n".join(line.partition(" # ")[0] for line in probe_script().splitlines() if not line.lstrip().startswith("#"))
+CODE = "\n".join(line.partition(" # ")[0] for line in readable_probe().splitlines() if not line.lstrip().startswith("#"))
 WRITERS = {
     "tee",
     "touch",
