@@ -4,7 +4,8 @@ import re
 
 from nested_kvm.evidence.probe import readable_probe
 
-CODE = "\n".join(line.partition(" # ")[0] for line in readable_probe().splitlines() if not line.lstrip().startswith("#"))
+LINES = readable_probe().splitlines()
+CODE = "\n".join(line.partition(" # ")[0] for line in LINES if not line.lstrip().startswith("#"))
 WRITERS = {
     "tee",
     "touch",

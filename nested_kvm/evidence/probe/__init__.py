@@ -19,7 +19,7 @@ def readable_probe() -> str:
 def probe_script() -> str:
     """The same script as it is sent: without comment lines and indentation, so that TCP's first window holds it.
 
-    No line of the parts begins inside a word in quotes, or in a here-document, so no blank in front of one means anything.
+    No line of the parts begins inside quotes or in a here-document, so that no blank in front of one means anything.
     """
     lines = (line.lstrip(" ") for line in readable_probe().splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("#")).replace(" \\\n", " ")
