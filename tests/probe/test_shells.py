@@ -83,3 +83,8 @@ def test_shellcheck_has_nothing_to_say() -> None:
     command = [program("shellcheck") or "", "-"]
     done = subprocess.run(command, input=readable_probe(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_no_template_begins_in_it() -> None:
+    """Ansible's raw fills in templates."""
+    assert [mark for mark in ("{{", "{%", "{#") if mark in readable_probe()] == []

@@ -59,7 +59,7 @@ missing() {
     if [ -x "${parent:-/}" ]; then state=absent; else state=unreadable; fi
 }
 
-not_there() {
+lacks() {
     missing "$1"
     end "$state"
 }
@@ -82,8 +82,12 @@ is_read() {
     line=
     while IFS= read -r line; do text=$text$line$newline; done <"$1"
     text=$text$line
-    [ "${#text}" -eq "$size" ]
+    length_of "$text"
+    [ "$length" -eq "$size" ]
 }
+
+# Ansible takes a brace and a # side by side for the beginning of a comment.
+length_of() { length=; eval "length=\${""#1}"; }
 
 content() { if is_read "$1"; then printf %s "$text"; else cat "$1"; fi; }
 
@@ -110,7 +114,7 @@ settings() {
     for path do
         lines=
         begin "$path"
-        if [ ! -f "$path" ]; then not_there "$path"; continue; fi
+        if [ ! -f "$path" ]; then lacks "$path"; continue; fi
         lines=$(grep -E "$pattern" "$path" 2>/dev/null)
         if [ "$?" -le 1 ]; then state=ok; else state=unreadable; fi
         say_any "$lines"
@@ -132,14 +136,14 @@ node() {
     if [ -e "$1" ]; then
         if ls -ldLn "$1" 2>/dev/null; then end "ok$link"; else end unreadable; fi
     elif [ -L "$1" ]; then end "dangling$link"
-    else not_there "$1"
+    else lacks "$1"
     fi
 }
 
 # The names in a directory, one a line.
 names() {
     begin "$1"
-    if [ ! -d "$1" ]; then not_there "$1"
+    if [ ! -d "$1" ]; then lacks "$1"
     elif [ ! -r "$1" ] || [ ! -x "$1" ]; then end unreadable
     else
         for_each name "$1"
@@ -160,7 +164,7 @@ for_each() {
 # Small files of one value each: `name=value` a line, `name!` where it cannot be read.
 values() {
     begin "$1"
-    if [ ! -d "$1" ]; then not_there "$1"; return; fi
+    if [ ! -d "$1" ]; then lacks "$1"; return; fi
     for entry in "$1"/*; do
         [ -f "$entry" ] || continue
         value=
@@ -194,7 +198,8 @@ matching() {
     else
         lines=$(say "$answer" | grep -iE "$pattern")
         # As little as this cannot be more than 400 lines: each has three letters at least.
-        if [ "${#lines}" -gt 1600 ]; then say "$lines" | tail -n 400; else say_any "$lines"; fi
+        length_of "$lines"
+        if [ "$length" -gt 1600 ]; then say "$lines" | tail -n 400; else say_any "$lines"; fi
     fi
     end "exit $status"
 }

@@ -2,13 +2,13 @@ kernel='/proc/sys/kernel/osrelease /proc/sys/kernel/version /proc/cmdline /etc/o
 firmware='/sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name /sys/class/dmi/id/product_uuid'
 bugs=/sys/devices/system/cpu/vulnerabilities
 mitigations="$bugs/itlb_multihit $bugs/l1tf"
-kmod_folders='/etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /usr/lib/modprobe.d /lib/modprobe.d'
+folders='/etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /usr/lib/modprobe.d /lib/modprobe.d'
 
 # Sets $sizes, by one start of a program: a line for each file that is small and can be read.
 measure() {
     # shellcheck disable=SC2086  # words
     set -- $kernel $firmware $mitigations /etc/kernel/cmdline
-    for folder in $kmod_folders; do set -- "$@" "$folder"/* "$folder"/.[!.]*; done
+    for folder in $folders; do set -- "$@" "$folder"/* "$folder"/.[!.]*; done
     for path do
         shift
         case $path in *"$newline"*) continue ;; esac
@@ -44,7 +44,7 @@ modules() {
     for path in /sys/module/kvm* /sys/module/vbox* /sys/module/vmmon; do
         [ ! -d "$path" ] || name "$path"
     done
-    if [ -d /sys/module ]; then end ok; else not_there /sys/module; fi
+    if [ -d /sys/module ]; then end ok; else lacks /sys/module; fi
     for path in /sys/module/kvm*; do
         [ -d "$path" ] || continue
         values "$path"
@@ -53,7 +53,7 @@ modules() {
 }
 
 kmod() {
-    for folder in $kmod_folders; do
+    for folder in $folders; do
         names "$folder"
         for_each file "$folder"
     done

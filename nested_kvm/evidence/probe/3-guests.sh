@@ -89,7 +89,7 @@ list_fds() {
 nested_runs() {
     vms=/sys/kernel/debug/kvm
     begin "$vms$again"
-    if [ ! -d "$vms" ]; then not_there "$vms"; return; fi
+    if [ ! -d "$vms" ]; then lacks "$vms"; return; fi
     for vm in "$vms"/[0-9]*-[0-9]*; do
         for path in "$vm/nested_run" "$vm"/vcpu[0-9]*/guest_mode; do
             value=
@@ -137,7 +137,7 @@ tell() {
     end "exit $status"
 }
 
-run_virsh() { run virsh -r -c "$uri" "$@"; }
+query() { run virsh -r -c "$uri" "$@"; }
 
 # Prints what virsh lists, and keeps the uuids in it.
 list_domains() {
@@ -151,18 +151,18 @@ list_domains() {
 
 domains() {
     uri=$1
-    if ! found virsh; then run_virsh list --all --uuid; return; fi
+    if ! found virsh; then query list --all --uuid; return; fi
     list_domains || return
     for uuid in $uuids; do
-        run_virsh dominfo "$uuid"
-        run_virsh dumpxml --inactive "$uuid"
-        run_virsh dumpxml "$uuid"
+        query dominfo "$uuid"
+        query dumpxml --inactive "$uuid"
+        query dumpxml "$uuid"
     done
     twice domain_runs
-    run_virsh version --daemon
-    run_virsh capabilities
+    query version --daemon
+    query capabilities
     if list_domains --with-managed-save; then
-        for uuid in $uuids; do run_virsh managedsave-dumpxml "$uuid"; done
+        for uuid in $uuids; do query managedsave-dumpxml "$uuid"; done
     fi
     snapshots
 }
@@ -176,7 +176,7 @@ snapshots() {
         if [ "$status" -ne 0 ] || [ "$left" -eq 0 ]; then continue; fi
         chosen=$(say "$answer" | head -n "$((left < 50 ? left : 50))")
         say "$chosen" | while IFS= read -r name; do
-            [ -z "$name" ] || run_virsh snapshot-dumpxml "$uuid" "--snapshotname=$name"
+            [ -z "$name" ] || query snapshot-dumpxml "$uuid" "--snapshotname=$name"
         done
         left=$((left - $(say "$chosen" | grep -c .)))
     done
