@@ -62,18 +62,25 @@ def _not_the_probe(text: str) -> str:
 
 
 def _frames(body: str, nonce: str) -> ProbeAnswer:
-    mark = re.escape(nonce)
+    begin, end = f"@{nonce} begin ", f"\n@{nonce} end "
     readings: dict[str, Reading] = {}
-    frame = re.compile(rf"^@{mark} begin ([^\n]*)\n(.*?)\n@{mark} end ([^\n]*)\n", re.DOTALL | re.MULTILINE)
     position = 0
-    while (match := frame.match(body, position)) is not None:
-        readings.setdefault(match[1], _reading(*match.groups()))
-        position = match.end()
-    rest = body[position:]
-    if rest.startswith(f"@{nonce} done"):
-        return ProbeAnswer(readings)
-    began = re.match(rf"@{mark} begin ([^\n]*)", rest)
-    return ProbeAnswer(readings, began[1] if began else "a place between two readings")
+    while body.startswith(begin, position):
+        source, text_at = _line(body, position + len(begin))
+        ends_at = body.find(end, text_at)
+        state, behind = _line(body, ends_at + len(end))
+        if -1 in {ends_at, behind}:
+            return ProbeAnswer(readings, source)
+        readings.setdefault(source, _reading(source, body[text_at:ends_at], state))
+        position = behind
+    is_whole = body.startswith(f"@{nonce} done", position)
+    return ProbeAnswer(readings, None if is_whole else "a place between two readings")
+
+
+def _line(body: str, start: int) -> tuple[str, int]:
+    """What stands up to the end of the line, and where the next one begins; -1: the line has no end."""
+    newline = body.find("\n", start)
+    return (body[start:], -1) if newline < 0 else (body[start:newline], newline + 1)
 
 
 def _reading(source: str, text: str, end: str) -> Reading:

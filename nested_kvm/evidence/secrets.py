@@ -24,6 +24,19 @@ _NAMED: Final = re.compile(
     r"[ \t]{0,4})(?P<value>\"[^\"\n]{0,1000}\"|[^\s,;]+)",
     re.IGNORECASE,
 )
+_NAMES: Final = (
+    "passw",
+    "passphrase",
+    "secret",
+    "token",
+    "psk",
+    "credential",
+    "apikey",
+    "api_key",
+    "api-key",
+    "private",
+)
+"""One of them stands in all that `_NAMED` finds."""
 _WORD_ON: Final = r"""(?:[^ \t"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')*"""
 _SHELL: Final = {
     "=": re.compile(_WORD_ON),
@@ -41,7 +54,12 @@ _FREE_TEXT: Final = ("/etc/", "/run/", "/usr/", "/lib/", "/boot/", "/proc/cmdlin
 
 def without_secrets(readings: Mapping[str, Reading]) -> dict[str, Reading]:
     """The readings, what may be secret in them masked."""
-    return {source: replace(reading, text=_clean(source, reading.text)) for source, reading in readings.items()}
+    return {source: _without_secrets(source, reading) for source, reading in readings.items()}
+
+
+def _without_secrets(source: str, reading: Reading) -> Reading:
+    text = _clean(source, reading.text) if reading.text else ""
+    return reading if text == reading.text else replace(reading, text=text)
 
 
 def _clean(source: str, text: str) -> str:
@@ -49,9 +67,19 @@ def _clean(source: str, text: str) -> str:
     text = text if cleaner is None else cleaner(text)
     if not source.startswith(_FREE_TEXT):
         return text
-    for pattern in (_NAMED, _IN_URL):
-        text = pattern.sub(lambda found: found["name"] + _masked(found["value"]), text)
-    return text
+    if _mentions(text, *_NAMES):
+        text = _NAMED.sub(_mask_value, text)
+    return _IN_URL.sub(_mask_value, text) if "://" in text else text
+
+
+def _mentions(text: str, *words: str) -> bool:
+    """Whether one of the words may be there, at far less cost than by a pattern; letters beside ASCII leave it open."""
+    lowered = text.lower()
+    return not text.isascii() or any(word in lowered for word in words)
+
+
+def _mask_value(found: re.Match[str]) -> str:
+    return found["name"] + _masked(found["value"])
 
 
 def masked_cmdline(text: str) -> str:
@@ -106,10 +134,11 @@ def _masked(value: str) -> str:
     return "".join(letter if letter in _STAYS else "*" * len(letter.encode(errors="replace")) for letter in value)
 
 
+_clean_log: Final = _behind(_IN_LOG, {})
 _CLEANERS: Final[Mapping[str, Callable[[str], str]]] = {
     "/proc/cmdline": masked_cmdline,
     "/etc/kernel/cmdline": masked_cmdline,
     "/etc/default/grub": _behind(_KEY, _SHELL),
     "/boot/": _behind(_KEY, {}),
-    "dmesg": _behind(_IN_LOG, {}),
+    "dmesg": lambda text: _clean_log(text) if _mentions(text, "command line") else text,
 }

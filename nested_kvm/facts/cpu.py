@@ -1,7 +1,7 @@
 """The CPUs: whose they are, and whether each of them shows hardware virtualization."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -144,7 +144,7 @@ def cpu_of(bundle: Bundle) -> Cpu:
         vendor=_vendors(architecture).get(vendor_id),
         vendor_id=vendor_id,
         model_name=processors[0].get("model name", "") if processors else "",
-        flags=tuple(frozenset(processor.get("flags", "").split()) for processor in processors),
+        flags=_words_of_each([processor.get("flags", "") for processor in processors]),
         vmx_flags=frozenset(processors[0].get("vmx flags", "").split()) if processors else frozenset(),
     )
 
@@ -152,12 +152,20 @@ def cpu_of(bundle: Bundle) -> Cpu:
 def _processors(text: str) -> list[dict[str, str]]:
     """One mapping for each `processor` line; `vmx flags` is a key of its own."""
     processors: list[dict[str, str]] = []
-    for key, value in re.findall(r"^([^:\n]+?)[ \t]*:[ \t]*(.*)$", text, re.MULTILINE):
-        if key == "processor":
+    for line in text.split("\n"):
+        key, colon, value = line.partition(":")
+        key = key.rstrip(" \t")
+        if colon and key == "processor":
             processors.append({})
-        elif processors:
-            processors[-1].setdefault(key, value)
+        elif colon and processors:
+            processors[-1].setdefault(key, value.lstrip(" \t"))
     return processors
+
+
+def _words_of_each(lines: Sequence[str]) -> tuple[frozenset[str], ...]:
+    """The words of each line; CPUs are alike, so that a line is mostly one that was split before."""
+    words = {line: frozenset(line.split()) for line in set(lines)}
+    return tuple(words[line] for line in lines)
 
 
 def _z_processors(text: str) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe import readable_probe
 from tests.support.estate import (
     NAMES,
     assert_judged_alike,
@@ -60,7 +60,7 @@ def run_ansible(hosts: Path, tree: Path, *words: str) -> list[Path]:
     """Run the probe by Ansible's `raw`, and return what it left on the machines."""
     before = places()
     command = [shutil.which("ansible") or f"{Path(sys.executable).parent}/ansible", "all", f"--inventory={hosts}"]
-    probe = ["-m", "ansible.builtin.raw", "-a", probe_script()]
+    probe = ["-m", "ansible.builtin.raw", "-a", readable_probe()]
     subprocess.run(
         [*command, f"--tree={tree}", *probe, *words],
         cwd=ROOT,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe import readable_probe
 from tests.support.estate import (
     NAMES,
     assert_judged_alike,
@@ -23,7 +23,7 @@ from tests.support.suite import SuiteRun, run_suite
 
 pytestmark = pytest.mark.needs("salt", "sshd", "accounts")
 
-JOB = ("cmd.run_stdout", probe_script(), "shell=/bin/sh", "output_encoding=utf-8", "output_loglevel=quiet")
+JOB = ("cmd.run_stdout", readable_probe(), "shell=/bin/sh", "output_encoding=utf-8", "output_loglevel=quiet")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe import readable_probe
 from tests.support.estate import import_answers
 from tests.support.libvirt_node import NAMED_MODEL, Definition, write_node
 from tests.support.suite import SuiteRun, run_suite
@@ -27,7 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[SuiteRun, SuiteRun]:
     direct = run_suite(f"--inventory={fleet}", report_dir=folder / "direct")
     probe = ["sh", "-s", "--", "", "10", "always", uri]
     (folder / "answers").mkdir()
-    answer = subprocess.run(probe, input=probe_script().encode(), capture_output=True, check=True).stdout
+    answer = subprocess.run(probe, input=readable_probe().encode(), capture_output=True, check=True).stdout
     (folder / "answers" / "here").write_bytes(answer)
     words = ["--from=files", f"--inventory={fleet}", f"--to={folder}/evidence", folder / "answers"]
     ended = import_answers(folder, *words)

@@ -44,6 +44,7 @@ class Probing:
     mounts: Mapping[Path, str] = field(default_factory=dict)
     hidden: Sequence[str] = ()
     within: Sequence[str] = ()
+    script: str = SCRIPT
 
     def run(self) -> Probed:
         started = time.monotonic()
@@ -67,7 +68,7 @@ class Probing:
             program(self.shell) or self.shell,
             *applet,
             "-c",
-            SCRIPT,
+            self.script,
             "probe",
             NONCE,
             *self.arguments,

@@ -10,6 +10,20 @@ from tests.probe.probing import NOBODY, NONCE, Probing, each_shell
 
 pytestmark = pytest.mark.needs("accounts", "setpriv")
 PLACE = "/etc/modprobe.d"
+AS_THEY_ARE = {
+    "every-byte.conf": bytes(range(1, 256)),
+    "every-byte-and-nul.conf": bytes(range(256)) + b"\n",
+    "nul.conf": b"\0",
+    "nul-behind.conf": b"options kvm_amd nested=1\n\0",
+    "newline.conf": b"\n",
+    "newlines.conf": b"\n\n\n",
+    "backslashes.conf": b"  a\\\nb\\n %s %d\t\n",
+    "hardly-small.conf": b"# abcdefghijklmnopq\n" * 100,
+    "hardly-large.conf": b"# abcdefghijklmnopq\n" * 100 + b"x",
+    "large.conf": b"# a comment\n" * 2000,
+    "[g]*?.conf": b"glob\n",
+    "12 a.conf": b"a size in front of a name\n",
+}
 FORGED = "@x begin /proc/cpuinfo\nflags : svm\n@x end ok\n"
 
 
@@ -27,6 +41,8 @@ def folder(tmp_path: Path) -> Path:
     (made / "windows.conf").write_bytes(b"# nested\r\noptions kvm_amd nested=1\r\n")
     (made / "marked.conf").write_bytes(b"\xef\xbb\xbfoptions\tkvm_amd\tnested=1")
     (made / "latin.conf").write_bytes(b"# f\xfcr G\xe4ste\noptions kvm_amd nested='1' # on\n")
+    for name, content in AS_THEY_ARE.items():
+        (made / name).write_bytes(content)
     (made / "empty.conf").touch()
     (made / "secret.conf").write_text("options kvm_amd nested=0\n")
     (made / "secret.conf").chmod(0o600)
@@ -58,6 +74,10 @@ def test_every_file_is_told_as_what_it_is(folder: Path, shell: str) -> None:
         f"{PLACE}/windows.conf": (Status.OK, "# nested\r\noptions kvm_amd nested=1\r", None),
         f"{PLACE}/marked.conf": (Status.OK, "\ufeffoptions\tkvm_amd\tnested=1", None),
         f"{PLACE}/latin.conf": (Status.OK, "# f\ufffdr G\ufffdste\noptions kvm_amd nested='1' # on", None),
+        **{
+            f"{PLACE}/{name}": (Status.OK, content.decode(errors="replace").removesuffix("\n"), None)
+            for name, content in AS_THEY_ARE.items()
+        },
         f"{PLACE}/empty.conf": (Status.OK, "", None),
         f"{PLACE}/secret.conf": (Status.OK, "options kvm_amd nested=0", None),
         f"{PLACE}/directory.conf": (Status.DIRECTORY, "", None),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe import readable_probe
 from nested_kvm.evidence.reading import Reading, Status
 from tests.probe.probing import NOBODY, Probing, each_shell
 from tests.support.needs import program
@@ -81,5 +81,10 @@ def test_the_probe_needs_nothing_that_can_be_written(shell: str, tmp_path: Path)
 @pytest.mark.needs("shellcheck")
 def test_shellcheck_has_nothing_to_say() -> None:
     command = [program("shellcheck") or "", "-"]
-    done = subprocess.run(command, input=probe_script(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=readable_probe(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_no_template_begins_in_it() -> None:
+    """Ansible's raw fills in templates."""
+    assert [mark for mark in ("{{", "{%", "{#") if mark in readable_probe()] == []

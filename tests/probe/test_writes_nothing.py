@@ -2,9 +2,10 @@
 
 import re
 
-from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe import readable_probe
 
-CODE = "\n".join(line.partition(" # ")[0] for line in probe_script().splitlines() if not line.lstrip().startswith("#"))
+LINES = readable_probe().splitlines()
+CODE = "\n".join(line.partition(" # ")[0] for line in LINES if not line.lstrip().startswith("#"))
 WRITERS = {
     "tee",
     "touch",

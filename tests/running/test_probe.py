@@ -127,6 +127,28 @@ def test_control_characters_in_an_argument_make_no_line(machine: Machine, probe:
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (b"kvm", []),
+        (b"\0kvm\0", []),
+        (b"kvm\0-enable-kvm", ["program=kvm"]),
+        (b"kvm\0-name", ["program=kvm"]),
+        (b"kvm\0-name\0\0", ["program=kvm", "name="]),
+        (b"kvm\0-cpu\0host", ["program=kvm", "cpu=host"]),
+        (b"kvm\0\0\0-cpu\0\0\0", ["program=kvm", "cpu="]),
+        (b"kvm\0---cpu\0a\0-\0--\0cpu\0-M\0*\0", ["program=kvm", "M=*"]),
+        (b"kvm\0-cpu\0-name\0x\0--enable-kvm\0", ["program=kvm", "cpu=-name", "enable-kvm=on"]),
+    ],
+)
+def test_arguments_are_told_apart_however_they_end(
+    machine: Machine, probe: Probe, arguments: bytes, lines: list[str]
+) -> None:
+    machine.process(5)
+    (machine.root / "proc" / "5" / "cmdline").write_bytes(arguments)
+    assert probe()[CMDLINES].text.splitlines() == [f"5 {line}" for line in lines]
+
+
 def test_names_beside_ascii_stay_as_they_are(machine: Machine, probe: Probe) -> None:
     machine.process(5, b"qemu-kvm", b"-name", "größe $(touch x) `y` \\n %s".encode())
     assert probe()[CMDLINES].text.strip().splitlines()[1] == "5 name=größe $(touch x) `y` \\n %s"

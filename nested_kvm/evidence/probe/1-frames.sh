@@ -17,14 +17,22 @@ newline='
 
 begin() { printf '@%s begin %s\n' "$nonce" "$1"; }
 end() { printf '\n@%s end %s\n' "$nonce" "$1"; }
+say() { printf '%s\n' "$1"; }
+say_any() { [ -z "$1" ] || say "$1"; }
 found() { command -v "$1" >/dev/null 2>&1; }
 
-choose_limiter() {
-    if found timeout && timeout -s KILL 1 true 2>/dev/null; then
-        limited() { timeout -s KILL "$seconds" "$@"; }
-    else
-        limited() { watched "$@"; }
+# Whether timeout(1) works is told by the first command that it limits.
+machine() {
+    limited() { timeout -s KILL "$seconds" "$@"; }
+    begin 'uname -m'
+    if found timeout && machine=$(limited uname -m 2>&1) && [ -n "$machine" ]; then
+        say "$machine"
+        end 'exit 0'
+        return
     fi
+    if ! found timeout || ! timeout -s KILL 1 true 2>/dev/null; then limited() { watched "$@"; }; fi
+    answer uname -m
+    machine=
 }
 
 # Where there is no timeout(1): a watchdog that ends with what it watches, and holds no pipe open. Told to end before
@@ -40,83 +48,130 @@ watched() {
     watchdog=$!
     wait "$job" 2>/dev/null
     status=$?
-    kill "$watchdog" 2>/dev/null
-    wait "$watchdog" 2>/dev/null
+    { kill "$watchdog"; wait "$watchdog"; } 2>/dev/null
     return "$status"
 }
 
-# absent, or unreadable where a parent directory does not let us look.
+# Sets $state to absent, or to unreadable where a parent directory does not let us look.
 missing() {
     parent=${1%/*}
     while [ -n "$parent" ] && [ ! -d "$parent" ]; do parent=${parent%/*}; done
-    if [ -x "${parent:-/}" ]; then echo absent; else echo unreadable; fi
+    if [ -x "${parent:-/}" ]; then state=absent; else state=unreadable; fi
 }
 
+lacks() {
+    missing "$1"
+    end "$state"
+}
+
+# Sets $link: where a symbolic link points, as it is written.
 pointing() {
+    link=
     [ -L "$1" ] || return 0
     to=$(readlink "$1") || return 0
-    case $to in *"$newline"*) ;; *) printf ' -> %s' "$to" ;; esac
+    case $to in *"$newline"*) ;; *) link=" -> $to" ;; esac
 }
 
+# Small files are read by the shell itself, which starts no program. It loses NULs: then the size is another.
+is_read() {
+    size=${sizes%%" $1$newline"*}
+    [ "$size" != "$sizes" ] || return 1
+    size=${size##*[!0-9]}
+    [ "${size:-9999}" -le 2000 ] || return 1
+    text=
+    line=
+    while IFS= read -r line; do text=$text$line$newline; done <"$1"
+    text=$text$line
+    length_of "$text"
+    [ "$length" -eq "$size" ]
+}
+
+# Ansible takes a brace and a # side by side for the beginning of a comment.
+length_of() { length=; eval "length=\${""#1}"; }
+
+content() { if is_read "$1"; then printf %s "$text"; else cat "$1"; fi; }
+
 file() {
-    for source do
-        begin "$source"
-        if [ -f "$source" ]; then
-            if [ -r "$source" ] && cat "$source" 2>/dev/null; then state=ok; else state=unreadable; fi
-        elif [ -d "$source" ]; then state=directory
-        elif [ -c "$source" ] || [ -b "$source" ]; then state=device
-        elif [ -e "$source" ]; then state=special
-        elif [ -L "$source" ]; then state=dangling
-        else state=$(missing "$source")
+    for path do
+        begin "$path"
+        if [ -f "$path" ]; then
+            if [ -r "$path" ] && content "$path" 2>/dev/null; then state=ok; else state=unreadable; fi
+        elif [ -d "$path" ]; then state=directory
+        elif [ -c "$path" ] || [ -b "$path" ]; then state=device
+        elif [ -e "$path" ]; then state=special
+        elif [ -L "$path" ]; then state=dangling
+        else missing "$path"
         fi
-        end "$state$(pointing "$source")"
+        pointing "$path"
+        end "$state$link"
     done
 }
 
-# Only the lines of a file that match: what else stands in it may be secret.
+# Only the lines of files that match: what else stands in them may be secret. Keeps those of the last in $lines.
 settings() {
     pattern=$1
-    begin "$2"
-    if [ ! -f "$2" ]; then end "$(missing "$2")"; return; fi
-    grep -E "$pattern" "$2" 2>/dev/null
-    if [ "$?" -le 1 ]; then end ok; else end unreadable; fi
+    shift
+    for path do
+        lines=
+        begin "$path"
+        if [ ! -f "$path" ]; then lacks "$path"; continue; fi
+        lines=$(grep -E "$pattern" "$path" 2>/dev/null)
+        if [ "$?" -le 1 ]; then state=ok; else state=unreadable; fi
+        say_any "$lines"
+        end "$state"
+    done
+}
+
+# The same of those that are there.
+present() {
+    wanted=$1
+    shift
+    for entry do [ ! -f "$entry" ] || settings "$wanted" "$entry"; done
 }
 
 # What a node is, not what it holds.
 node() {
     begin "$1"
+    pointing "$1"
     if [ -e "$1" ]; then
-        if ls -ldLn "$1" 2>/dev/null; then end "ok$(pointing "$1")"; else end unreadable; fi
-    elif [ -L "$1" ]; then end "dangling$(pointing "$1")"
-    else end "$(missing "$1")"
+        if ls -ldLn "$1" 2>/dev/null; then end "ok$link"; else end unreadable; fi
+    elif [ -L "$1" ]; then end "dangling$link"
+    else lacks "$1"
     fi
 }
 
-# The names in a directory, one a line. A name with a newline in it is no name that anything reads.
+# The names in a directory, one a line.
 names() {
     begin "$1"
-    if [ ! -d "$1" ]; then end "$(missing "$1")"
+    if [ ! -d "$1" ]; then lacks "$1"
     elif [ ! -r "$1" ] || [ ! -x "$1" ]; then end unreadable
     else
-        for entry in "$1"/* "$1"/.[!.]*; do
-            case $entry in *"$newline"*) continue ;; esac
-            if [ -e "$entry" ] || [ -L "$entry" ]; then printf '%s\n' "${entry##*/}"; fi
-        done
+        for_each name "$1"
         end ok
     fi
+}
+
+name() { say "${1##*/}"; }
+
+# A name with a newline in it is no name that anything reads.
+for_each() {
+    for entry in "$2"/* "$2"/.[!.]*; do
+        case $entry in *"$newline"*) continue ;; esac
+        if [ -e "$entry" ] || [ -L "$entry" ]; then "$1" "$entry"; fi
+    done
 }
 
 # Small files of one value each: `name=value` a line, `name!` where it cannot be read.
 values() {
     begin "$1"
-    if [ ! -d "$1" ]; then end "$(missing "$1")"; return; fi
+    if [ ! -d "$1" ]; then lacks "$1"; return; fi
     for entry in "$1"/*; do
-        if [ ! -f "$entry" ]; then continue; fi
+        [ -f "$entry" ] || continue
         value=
         if [ -r "$entry" ] && { IFS= read -r value <"$entry" || [ -n "$value" ]; } 2>/dev/null; then
-            printf '%s=%s\n' "${entry##*/}" "$value"
+            say "${entry##*/}=$value"
         else
-            printf '%s!\n' "${entry##*/}"
+            say "${entry##*/}!"
         fi
     done
     end ok
@@ -124,22 +179,27 @@ values() {
 
 run() {
     begin "$*"
+    answer "$@"
+}
+
+answer() {
     if found "$1"; then limited "$@" </dev/null 2>&1; end "exit $?"; else end missing; fi
 }
 
-# Only the lines that match: of a command whose whole answer is large.
+# Only the lines that match, the last 400: of a command whose whole answer is large.
 matching() {
     pattern=$1
     shift
     begin "$*"
     if ! found "$1"; then end missing; return; fi
-    answer=$(limited "$@" </dev/null 2>&1)
+    answer=$(limited "$@" 2>&1)
     status=$?
-    if [ "$status" -eq 0 ]; then
-        printf '%s\n' "$answer" | grep -iE "$pattern" | tail -n 400
+    if [ "$status" -ne 0 ]; then say "$answer" | tail -n 5
     else
-        printf '%s\n' "$answer" | tail -n 5
+        lines=$(say "$answer" | grep -iE "$pattern")
+        # As little as this cannot be more than 400 lines: each has three letters at least.
+        length_of "$lines"
+        if [ "$length" -gt 1600 ]; then say "$lines" | tail -n 400; else say_any "$lines"; fi
     fi
     end "exit $status"
 }
-

@@ -1,45 +1,65 @@
+kernel='/proc/sys/kernel/osrelease /proc/sys/kernel/version /proc/cmdline /etc/os-release'
+firmware='/sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name /sys/class/dmi/id/product_uuid'
+bugs=/sys/devices/system/cpu/vulnerabilities
+mitigations="$bugs/itlb_multihit $bugs/l1tf"
+folders='/etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /usr/lib/modprobe.d /lib/modprobe.d'
+
+# Sets $sizes, by one start of a program: a line for each file that is small and can be read.
+measure() {
+    # shellcheck disable=SC2086  # words
+    set -- $kernel $firmware $mitigations /etc/kernel/cmdline
+    for folder in $folders; do set -- "$@" "$folder"/* "$folder"/.[!.]*; done
+    for path do
+        shift
+        case $path in *"$newline"*) continue ;; esac
+        if [ -f "$path" ] && [ -r "$path" ]; then set -- "$@" "$path"; fi
+    done
+    sizes=$(wc -c "$@" 2>/dev/null)$newline
+}
+
 cpu() {
     begin /proc/cpuinfo
     if grep -E '^(processor|vendor_id|cpu family|model|model name|flags|vmx flags|features|Features|cpu|platform|MMU)[[:blank:]0-9]*[:=]' \
         /proc/cpuinfo 2>/dev/null; then end ok; else end unreadable; fi
 }
 
+# Sets $module. On x86 the vendor stands in the second line.
 vendor_module() {
-    vendor=$(grep -m1 '^vendor_id' /proc/cpuinfo 2>/dev/null)
+    module=
+    vendor=
+    if [ -r /proc/cpuinfo ]; then { read -r vendor; IFS= read -r vendor; } </proc/cpuinfo; fi 2>/dev/null
+    case $vendor in vendor_id*) ;; *) vendor=$(grep -m1 '^vendor_id' /proc/cpuinfo 2>/dev/null) ;; esac
     case $vendor in
-        *GenuineIntel* | *CentaurHauls* | *Shanghai*) echo kvm_intel ;;
-        *AuthenticAMD* | *HygonGenuine*) echo kvm_amd ;;
-        *IBM/S390*) echo kvm ;;
+        *GenuineIntel* | *CentaurHauls* | *Shanghai*) module=kvm_intel ;;
+        *AuthenticAMD* | *HygonGenuine*) module=kvm_amd ;;
+        *IBM/S390*) module=kvm ;;
         *)
-            if grep -q '^platform.*\(pSeries\|PowerNV\)' /proc/cpuinfo 2>/dev/null; then echo kvm_hv
-            elif [ "$(uname -m)" = aarch64 ]; then echo kvm; fi ;;
+            if grep -q '^platform.*\(pSeries\|PowerNV\)' /proc/cpuinfo 2>/dev/null; then module=kvm_hv
+            elif [ "${machine:-$(uname -m)}" = aarch64 ]; then module=kvm; fi ;;
     esac
 }
 
 modules() {
     begin /sys/module
     for path in /sys/module/kvm* /sys/module/vbox* /sys/module/vmmon; do
-        if [ -d "$path" ]; then printf '%s\n' "${path##*/}"; fi
+        [ ! -d "$path" ] || name "$path"
     done
-    if [ -d /sys/module ]; then end ok; else end "$(missing /sys/module)"; fi
+    if [ -d /sys/module ]; then end ok; else lacks /sys/module; fi
     for path in /sys/module/kvm*; do
-        if [ ! -d "$path" ]; then continue; fi
+        [ -d "$path" ] || continue
         values "$path"
         values "$path/parameters"
     done
 }
 
 kmod() {
-    for directory in /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /usr/lib/modprobe.d /lib/modprobe.d; do
-        names "$directory"
-        for path in "$directory"/* "$directory"/.[!.]*; do
-            case $path in *"$newline"*) continue ;; esac
-            if [ -e "$path" ] || [ -L "$path" ]; then file "$path"; fi
-        done
+    for folder in $folders; do
+        names "$folder"
+        for_each file "$folder"
     done
     run modprobe --version
-    module=$(vendor_module)
-    if [ -z "$module" ]; then return; fi
+    vendor_module
+    [ -n "$module" ] || return
     run modprobe --show-depends "$module"
     run modinfo --parameters "$module"
 }

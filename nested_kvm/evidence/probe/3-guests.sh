@@ -1,102 +1,148 @@
 # The processes that are VMMs. Of their arguments only what is judged leaves the machine, each a line of its own.
 vmms() {
     begin '/proc/[0-9]*/cmdline'
-    grep -lsE '(^|/)(qemu-system-|qemu-kvm|kvm|cloud-hypervisor|firecracker|crosvm)' /proc/[0-9]*/cmdline |
-        while IFS= read -r path; do vmm "$path"; done
+    # shellcheck disable=SC2013  # words
+    for path in $(grep -lsE '(^|/)(qemu-system-|qemu-kvm|kvm|cloud-hypervisor|firecracker|crosvm)' /proc/[0-9]*/cmdline); do
+        vmm "$path"
+    done
     if [ -r /proc/1/cmdline ]; then end ok; else end unreadable; fi
 }
 
 vmm() {
     pid=${1#/proc/}
     pid=${pid%/cmdline}
-    tr '\000\001-\037\177' '\n?' 2>/dev/null <"$1" | {
-        IFS= read -r program || exit 0
-        program=${program##*/}
-        case $program in
-            *[!A-Za-z0-9_.-]*) exit 0 ;;
-            qemu-system-* | qemu-kvm | kvm | cloud-hypervisor | firecracker | crosvm) ;;
-            *) exit 0 ;;
+    : "${unit:=$(printf '\037')}"
+    words=$(tr '\000\001-\037\177' '\037?' 2>/dev/null <"$1")
+    # What nothing ends can be a value, and is no option.
+    unended=1
+    case $words in *"$unit") unended=0 ;; esac
+    set -f
+    IFS=$unit
+    # shellcheck disable=SC2086  # an argument each
+    set -- $words
+    unset IFS
+    set +f
+    if [ $# -gt "$unended" ]; then judged "$@"; fi
+}
+
+judged() {
+    program=${1##*/}
+    case $program in
+        *[!A-Za-z0-9_.-]*) return ;;
+        qemu-system-* | qemu-kvm | kvm | cloud-hypervisor | firecracker | crosvm) ;;
+        *) return ;;
+    esac
+    say "$pid program=$program"
+    shift
+    while [ $# -gt "$unended" ]; do
+        case $1 in
+            --*) option=${1#--} ;;
+            -*) option=${1#-} ;;
+            *) option= ;;
         esac
-        printf '%s program=%s\n' "$pid" "$program"
-        while IFS= read -r option; do
-            case $option in
-                -enable-kvm | --enable-kvm) printf '%s enable-kvm=on\n' "$pid"; continue ;;
-                -name | --name | -uuid | --uuid | -cpu | --cpu | -accel | --accel | -machine | --machine | -M | --M) ;;
-                *) continue ;;
-            esac
-            option=${option#-}
-            value=
-            if IFS= read -r value || [ -n "$value" ]; then printf '%s %s=%s\n' "$pid" "${option#-}" "$value"; fi
-        done
-    }
+        shift
+        case $option in
+            enable-kvm) say "$pid enable-kvm=on" ;;
+            name | uuid | cpu | accel | machine | M)
+                [ $# -gt 0 ] || return
+                say "$pid $option=$1"
+                shift ;;
+        esac
+    done
 }
 
 # The processes that hold a VM of KVM. Without the right to look into all of them the answer is not whole.
 vm_holders() {
     begin 'ls -lq /proc/[0-9]*/fd'
-    quoting=-lq # busybox knows no -q, and masks control characters without it
-    limited ls -lq / >/dev/null 2>&1 || quoting=-l
-    holders=$({ limited ls "$quoting" /proc/[0-9]*/fd 2>/dev/null; echo "exit $?"; } |
-        grep -E '^/proc/[0-9]+/fd:$|^[^>]*-> anon_inode:kvm-vm$|^exit (124|137)$' |
-        while IFS= read -r line; do
-            case $line in
-                /proc/1/fd:) pid=1; echo listed ;;
-                /proc/*) pid=${line#/proc/} ;;
-                exit*) echo killed ;;
-                *) printf '%s\n' "${pid%/fd:}" ;;
-            esac
-        done)
-    printf '%s\n' "${holders#listed}"
+    # busybox knows no -q, and masks control characters without it.
+    listed=$(list_fds -nlq)
+    [ -n "$listed" ] || listed=$(list_fds -nl)
+    held=
+    set -f
+    IFS=$newline
+    for line in $listed; do
+        case $line in
+            /proc/1/fd:) pid=1; held=${held}listed$newline ;;
+            /proc/*) pid=${line#/proc/} ;;
+            exit*) held=${held}killed$newline ;;
+            *) held=$held${pid%/fd:}$newline ;;
+        esac
+    done
+    unset IFS
+    set +f
+    held=${held%"$newline"}
+    say "${held#listed}"
     set -- /proc/1/fd/*
-    case $holders in
+    case $held in
         *killed*) end timed-out ;;
         *listed*) if [ -L "$1" ]; then end ok; else end unreadable; fi ;;
         *) end unreadable ;;
     esac
 }
 
+list_fds() {
+    { limited ls "$1" /proc/[0-9]*/fd 2>/dev/null; echo "exit $?"; } |
+        grep -E '^/proc/[0-9]+/fd:$|^[^>]*-> anon_inode:kvm-vm$|^exit (124|137)$'
+}
+
 # How often each VM entered a guest of its own, and which vCPU is in one now.
 nested_runs() {
-    begin "/sys/kernel/debug/kvm$1"
-    if [ ! -d /sys/kernel/debug/kvm ]; then end "$(missing /sys/kernel/debug/kvm)"; return; fi
-    for vm in /sys/kernel/debug/kvm/[0-9]*-[0-9]*; do
+    vms=/sys/kernel/debug/kvm
+    begin "$vms$again"
+    if [ ! -d "$vms" ]; then lacks "$vms"; return; fi
+    for vm in "$vms"/[0-9]*-[0-9]*; do
         for path in "$vm/nested_run" "$vm"/vcpu[0-9]*/guest_mode; do
             value=
             if [ -r "$path" ]; then IFS= read -r value <"$path"; fi 2>/dev/null
-            if [ -n "$value" ]; then printf '%s=%s\n' "${path#/sys/kernel/debug/kvm/}" "$value"; fi
+            [ -z "$value" ] || counted "${path#"$vms"/}=$value"
         done
     done
     end ok
 }
 
-domain_statistics() {
-    begin "virsh -r -c $uri domstats --vcpu --list-active --nowait$1"
-    answer=$(limited virsh -r -c "$uri" domstats --vcpu --list-active --nowait 2>&1 </dev/null)
-    status=$?
+domain_runs() {
+    ask domstats --vcpu --list-active --nowait
     if [ "$status" -eq 0 ]; then
-        printf '%s\n' "$answer" | grep -E '^Domain: |vcpu\.(current|[0-9]+\.(nested_run\.sum|guest_mode\.cur))='
+        counted "$(say "$answer" | grep -E '^Domain: |vcpu\.(current|[0-9]+\.(nested_run\.sum|guest_mode\.cur))=')"
     fi
     end "exit $status"
 }
 
+counted() {
+    say_any "$1"
+    case $1 in *nested_run=[1-9]* | *nested_run.sum=[1-9]*) entered=yes ;; esac
+}
+
 # Counters tell by how they change: where any is not 0 they are read again after a second.
 twice() {
-    first=$("$1" '')
-    printf '%s\n' "$first"
-    case $first in
-        *nested_run=[1-9]* | *nested_run.sum=[1-9]*) sleep 1; "$1" '  # again' ;;
-    esac
+    entered=
+    "$1"
+    [ -n "$entered" ] || return
+    sleep 1
+    again='  # again'
+    "$1"
+    again=
 }
+
+# Keeps what virsh says, and its exit status.
+ask() {
+    begin "virsh -r -c $uri $*$again"
+    answer=$(limited virsh -r -c "$uri" "$@" 2>&1)
+    status=$?
+}
+
+tell() {
+    ask "$@"
+    say "$answer"
+    end "exit $status"
+}
+
+query() { run virsh -r -c "$uri" "$@"; }
 
 # Prints what virsh lists, and keeps the uuids in it.
 list_domains() {
     uuids=
-    begin "virsh -r -c $uri list --all --uuid${1:+ $1}"
-    if ! found virsh; then end missing; return 1; fi
-    answer=$(limited virsh -r -c "$uri" list --all --uuid "$@" </dev/null 2>&1)
-    status=$?
-    printf '%s\n' "$answer"
-    end "exit $status"
+    tell list --all --uuid "$@"
     for uuid in $answer; do
         case $uuid in *[!0-9a-fA-F-]*) ;; ????????-????-????-????-????????????) uuids="$uuids $uuid" ;; esac
     done
@@ -105,42 +151,34 @@ list_domains() {
 
 domains() {
     uri=$1
-    if ! list_domains; then return; fi
+    if ! found virsh; then query list --all --uuid; return; fi
+    list_domains || return
     for uuid in $uuids; do
-        run virsh -r -c "$uri" dominfo "$uuid"
-        run virsh -r -c "$uri" dumpxml --inactive "$uuid"
-        run virsh -r -c "$uri" dumpxml "$uuid"
+        query dominfo "$uuid"
+        query dumpxml --inactive "$uuid"
+        query dumpxml "$uuid"
     done
-    twice domain_statistics
-    run virsh -r -c "$uri" version --daemon
-    run virsh -r -c "$uri" capabilities
-    managed_saves
+    twice domain_runs
+    query version --daemon
+    query capabilities
+    if list_domains --with-managed-save; then
+        for uuid in $uuids; do query managedsave-dumpxml "$uuid"; done
+    fi
     snapshots
-}
-
-managed_saves() {
-    if ! list_domains --with-managed-save; then return; fi
-    for uuid in $uuids; do run virsh -r -c "$uri" managedsave-dumpxml "$uuid"; done
 }
 
 # The snapshots with memory, of one domain 50 and of all 100.
 snapshots() {
     left=100
-    if ! list_domains --with-snapshot; then return; fi
+    list_domains --with-snapshot || return
     for uuid in $uuids; do
-        begin "virsh -r -c $uri snapshot-list --active --name $uuid"
-        listed=$(limited virsh -r -c "$uri" snapshot-list --active --name "$uuid" </dev/null 2>&1)
-        status=$?
-        printf '%s\n' "$listed"
-        end "exit $status"
+        tell snapshot-list --active --name "$uuid"
         if [ "$status" -ne 0 ] || [ "$left" -eq 0 ]; then continue; fi
-        if [ "$left" -lt 50 ]; then chosen=$(printf '%s\n' "$listed" | head -n "$left")
-        else chosen=$(printf '%s\n' "$listed" | head -n 50)
-        fi
-        printf '%s\n' "$chosen" | while IFS= read -r name; do
-            if [ -n "$name" ]; then run virsh -r -c "$uri" snapshot-dumpxml "$uuid" "--snapshotname=$name"; fi
+        chosen=$(say "$answer" | head -n "$((left < 50 ? left : 50))")
+        say "$chosen" | while IFS= read -r name; do
+            [ -z "$name" ] || query snapshot-dumpxml "$uuid" "--snapshotname=$name"
         done
-        left=$((left - $(printf '%s\n' "$chosen" | grep -c .)))
+        left=$((left - $(say "$chosen" | grep -c .)))
     done
 }
 

@@ -1,17 +1,21 @@
 main() {
     nonce=${1:-$(cat /proc/sys/kernel/random/uuid 2>/dev/null || echo "$$-$(date +%s)")}
     seconds=${2:-10}
+    again=
     printf '@%s nested-kvm-probe 1\n' "$nonce"
-    choose_limiter
-    run uname -m
+    machine
     run id -u
-    file /proc/sys/kernel/osrelease /proc/sys/kernel/version /proc/cmdline /etc/os-release
+    measure
+    # shellcheck disable=SC2086  # words
+    file $kernel
     cpu
     modules
     node /dev/kvm
-    file /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name /sys/class/dmi/id/product_uuid
+    # shellcheck disable=SC2086  # words
+    file $firmware
     kmod
-    file /sys/devices/system/cpu/vulnerabilities/itlb_multihit /sys/devices/system/cpu/vulnerabilities/l1tf
+    # shellcheck disable=SC2086  # words
+    file $mitigations
     boot
     monitors
     shutdown

@@ -3,12 +3,23 @@
 `python -m nested_kvm.evidence.probe` prints it, for whatever else can run a script on a fleet.
 """
 
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
 PARTS: Final = ("1-frames.sh", "2-machine.sh", "3-guests.sh", "4-host.sh", "5-main.sh")
 
 
-def probe_script() -> str:
-    """The whole script; its head says what it takes."""
+def readable_probe() -> str:
+    """The whole script, as people read it; its head says what it takes."""
     return "".join(files(__name__).joinpath(part).read_text(encoding="utf-8") for part in PARTS)
+
+
+@cache
+def probe_script() -> str:
+    """The same script as it is sent: without comment lines and indentation, so that TCP's first window holds it.
+
+    No line of the parts begins inside quotes or in a here-document, so that no blank in front of one means anything.
+    """
+    lines = (line.lstrip(" ") for line in readable_probe().splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith("#")).replace(" \\\n", " ")

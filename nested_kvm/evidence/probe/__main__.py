@@ -3,8 +3,8 @@
 import shlex
 import sys
 
-from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe import readable_probe
 
 if len(sys.argv) > 1:
     sys.stdout.write(f"set -- {shlex.join(sys.argv[1:])}\n")
-sys.stdout.write(probe_script())
+sys.stdout.write(readable_probe())
