@@ -97,7 +97,10 @@ class Door(End):
     async def _open(self, address: str) -> None:
         await asyncio.sleep(self._handshake)
         try:
-            await asyncio.get_running_loop().create_connection(lambda: self._inner, address, self._target_port)
+            # From the host's own address: by a port alone the hosts' log could not tell visitors apart.
+            await asyncio.get_running_loop().create_connection(
+                lambda: self._inner, address, self._target_port, local_addr=(address, 0)
+            )
         except OSError:
             self.close()
 

@@ -15,16 +15,28 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin
 newline='
 '
 
-begin() { printf '@%s begin %s\n' "$nonce" "$1"; }
-end() { printf '\n@%s end %s\n' "$nonce" "$1"; }
-say() { printf '%s\n' "$1"; }
+# What is said waits for its turn: until a program prints something itself, and for 16 frames at most. A few large
+# packets cost both ends less than hundreds of small ones.
+begin() { said="$said@$nonce begin $1$newline"; }
+end() {
+    said="$said$newline@$nonce end $1$newline"
+    frames=$((frames + 1))
+    [ "$((frames % 16))" -ne 0 ] || print_said
+}
+say() { said=$said$1$newline; }
 say_any() { [ -z "$1" ] || say "$1"; }
+print_said() {
+    printf %s "$said"
+    said=
+}
+raw() { printf '%s\n' "$1"; }
 found() { command -v "$1" >/dev/null 2>&1; }
 
 # Whether timeout(1) works is told by the first command that it limits.
 machine() {
     limited() { timeout -s KILL "$seconds" "$@"; }
     begin 'uname -m'
+    print_said
     if found timeout && machine=$(limited uname -m 2>&1) && [ -n "$machine" ]; then
         say "$machine"
         end 'exit 0'
@@ -89,7 +101,11 @@ is_read() {
 # Ansible takes a brace and a # side by side for the beginning of a comment.
 length_of() { length=; eval "length=\${""#1}"; }
 
-content() { if is_read "$1"; then printf %s "$text"; else cat "$1"; fi; }
+content() {
+    if is_read "$1"; then said=$said$text; return; fi
+    print_said
+    cat "$1"
+}
 
 file() {
     for path do
@@ -133,6 +149,7 @@ present() {
 node() {
     begin "$1"
     pointing "$1"
+    print_said
     if [ -e "$1" ]; then
         if ls -ldLn "$1" 2>/dev/null; then end "ok$link"; else end unreadable; fi
     elif [ -L "$1" ]; then end "dangling$link"
@@ -183,7 +200,10 @@ run() {
 }
 
 answer() {
-    if found "$1"; then limited "$@" </dev/null 2>&1; end "exit $?"; else end missing; fi
+    if ! found "$1"; then end missing; return; fi
+    print_said
+    limited "$@" </dev/null 2>&1
+    end "exit $?"
 }
 
 # Only the lines that match, the last 400: of a command whose whole answer is large.
@@ -194,12 +214,13 @@ matching() {
     if ! found "$1"; then end missing; return; fi
     answer=$(limited "$@" 2>&1)
     status=$?
-    if [ "$status" -ne 0 ]; then say "$answer" | tail -n 5
+    print_said
+    if [ "$status" -ne 0 ]; then raw "$answer" | tail -n 5
     else
-        lines=$(say "$answer" | grep -iE "$pattern")
+        lines=$(raw "$answer" | grep -iE "$pattern")
         # As little as this cannot be more than 400 lines: each has three letters at least.
         length_of "$lines"
-        if [ "$length" -gt 1600 ]; then say "$lines" | tail -n 400; else say_any "$lines"; fi
+        if [ "$length" -gt 1600 ]; then raw "$lines" | tail -n 400; else say_any "$lines"; fi
     fi
     end "exit $status"
 }

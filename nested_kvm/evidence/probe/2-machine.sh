@@ -19,6 +19,7 @@ measure() {
 
 cpu() {
     begin /proc/cpuinfo
+    print_said
     if grep -E '^(processor|vendor_id|cpu family|model|model name|flags|vmx flags|features|Features|cpu|platform|MMU)[[:blank:]0-9]*[:=]' \
         /proc/cpuinfo 2>/dev/null; then end ok; else end unreadable; fi
 }

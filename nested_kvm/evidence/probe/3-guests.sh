@@ -103,7 +103,7 @@ nested_runs() {
 domain_runs() {
     ask domstats --vcpu --list-active --nowait
     if [ "$status" -eq 0 ]; then
-        counted "$(say "$answer" | grep -E '^Domain: |vcpu\.(current|[0-9]+\.(nested_run\.sum|guest_mode\.cur))=')"
+        counted "$(raw "$answer" | grep -E '^Domain: |vcpu\.(current|[0-9]+\.(nested_run\.sum|guest_mode\.cur))=')"
     fi
     end "exit $status"
 }
@@ -174,11 +174,15 @@ snapshots() {
     for uuid in $uuids; do
         tell snapshot-list --active --name "$uuid"
         if [ "$status" -ne 0 ] || [ "$left" -eq 0 ]; then continue; fi
-        chosen=$(say "$answer" | head -n "$((left < 50 ? left : 50))")
-        say "$chosen" | while IFS= read -r name; do
-            [ -z "$name" ] || query snapshot-dumpxml "$uuid" "--snapshotname=$name"
-        done
-        left=$((left - $(say "$chosen" | grep -c .)))
+        chosen=$(raw "$answer" | head -n "$((left < 50 ? left : 50))")
+        print_said
+        raw "$chosen" | {
+            while IFS= read -r name; do
+                [ -z "$name" ] || query snapshot-dumpxml "$uuid" "--snapshotname=$name"
+            done
+            print_said
+        }
+        left=$((left - $(raw "$chosen" | grep -c .)))
     done
 }
 

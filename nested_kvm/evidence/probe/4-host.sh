@@ -4,6 +4,7 @@ grub='^[[:blank:]]*(export[[:blank:]]+)?GRUB_CMDLINE_LINUX(_DEFAULT)?[+]?='
 
 monitors() {
     begin 'virtual machine monitors'
+    print_said
     for program in qemu-system-x86_64 qemu-system-i386 qemu-system-s390x qemu-system-ppc64 qemu-system-aarch64 \
         qemu-kvm kvm cloud-hypervisor firecracker crosvm lkvm stratovirt /usr/libexec/qemu-kvm; do command -v "$program"; done
     end ok

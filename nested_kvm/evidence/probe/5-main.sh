@@ -2,7 +2,8 @@ main() {
     nonce=${1:-$(cat /proc/sys/kernel/random/uuid 2>/dev/null || echo "$$-$(date +%s)")}
     seconds=${2:-10}
     again=
-    printf '@%s nested-kvm-probe 1\n' "$nonce"
+    frames=0
+    said="@$nonce nested-kvm-probe 1$newline"
     machine
     run id -u
     measure
@@ -26,7 +27,8 @@ main() {
     vm_holders
     twice nested_runs
     libvirt "${3:-never}" "${4:-qemu:///system}"
-    printf '@%s done\n' "$nonce"
+    say "@$nonce done"
+    print_said
 }
 
 main "$@" </dev/null
