@@ -22,6 +22,7 @@ from nested_kvm.facts.libvirt import Libvirt, libvirt_of
 from nested_kvm.facts.libvirt_capabilities import LibvirtCapabilities, libvirt_capabilities_of
 from nested_kvm.facts.load_outcome import NextLoad
 from nested_kvm.facts.mitigations import Mitigations, mitigations_of
+from nested_kvm.facts.modprobe import ModprobeConfiguration
 from nested_kvm.facts.nested_activity import NestedActivity, activity_in_domain, activity_in_guest, activity_in_process
 from nested_kvm.facts.nested_lines import NestedLines, nested_lines_of
 from nested_kvm.facts.nesting import Nesting, nesting_of
@@ -103,7 +104,11 @@ class Machine:
         """What the next load of its KVM module will do."""
         if architecture_of(self.architecture) is ARM64:
             raise NotObserved(f"on {ARM64.name} no module carries the parameter: {ARM64.way}")
-        return next_load_of(self.bundle, self.kvm_module)
+        return next_load_of(self.bundle, self.kvm_module, self._modprobe_configuration)
+
+    @cached_property
+    def _modprobe_configuration(self) -> ModprobeConfiguration:
+        return modprobe_configuration_of(self.bundle)
 
     @cached_property
     def kernel_modules(self) -> KernelModules:
@@ -132,8 +137,9 @@ class Machine:
     @cached_property
     def nested_lines(self) -> NestedLines:
         """The lines of its modprobe.d that name nested, or keep the module from loading."""
-        configuration = modprobe_configuration_of(self.bundle)
-        return nested_lines_of(configuration, self.next_load, self.kvm_module.name, self.bundle.text(CMDLINE))
+        return nested_lines_of(
+            self._modprobe_configuration, self.next_load, self.kvm_module.name, self.bundle.text(CMDLINE)
+        )
 
     @cached_property
     def next_cmdline(self) -> NextCmdline:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from nested_kvm.evidence.reading import Evidence
 from nested_kvm.facts.kmod import Kmod
@@ -17,6 +18,8 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PAIRED = re.compile(r"(?>[^\[\]]++|\[[^\]]*+\])*+")
 _PIECE = re.compile(r"\[[^\]]*\]|[^\[\]]+")
 _END_OF_FILE = "\N{REPLACEMENT CHARACTER}"  # How the byte 0xff reads once it is decoded.
+_SMALL = 16 * 1024
+"""Letters of a file whose lines are kept for the next machine that has the same."""
 _KVM_MODULES = frozenset({"kvm", "kvm_amd", "kvm_intel", "kvm_hv", "kvm_pr"})
 
 
@@ -101,8 +104,23 @@ class ModprobeLine:
         return self if self.flaw and self.flaw.is_comment else replace(self, flaw=Flaw.FILE_NOT_READ)
 
 
-def parse_lines(path: str, text: str, kmod: Kmod) -> Iterator[ModprobeLine]:
-    """Read every line of a file but the blank ones; time grows with the size of the text alone."""
+def parse_lines(path: str, text: str, kmod: Kmod) -> tuple[ModprobeLine, ...]:
+    """Read every line of a file but the blank ones; time grows with the size of the text alone.
+
+    Most files are the same on a whole fleet: a small one is read once.
+    """
+    read = _read_once if len(text) <= _SMALL else _read
+    return read(path, text, kmod)
+
+
+def _read(path: str, text: str, kmod: Kmod) -> tuple[ModprobeLine, ...]:
+    return tuple(_read_lines(path, text, kmod))
+
+
+_read_once = lru_cache(maxsize=1024)(_read)
+
+
+def _read_lines(path: str, text: str, kmod: Kmod) -> Iterator[ModprobeLine]:
     for number, pieces, ends_at_backslash in _logical_lines(text):
         logical = "".join(_ESCAPED.sub(r"\1", piece) for piece in pieces)
         if ends_at_backslash and kmod.keeps_end_of_file:

@@ -27,7 +27,7 @@ def modprobe_configuration_of(bundle: Bundle) -> ModprobeConfiguration:
     return ModprobeConfiguration.parse(bundle.readings, bundle.text(CMDLINE), kmod)
 
 
-def next_load_of(bundle: Bundle, module: KvmModule) -> NextLoad:
+def next_load_of(bundle: Bundle, module: KvmModule, configuration: ModprobeConfiguration) -> NextLoad:
     """What the next load of the module does, by kmod's own answer.
 
     Raises:
@@ -38,7 +38,7 @@ def next_load_of(bundle: Bundle, module: KvmModule) -> NextLoad:
     loaded_next = next_load(
         oracle,
         bundle.reading(f"modinfo --parameters {module.name}"),
-        modprobe_configuration_of(bundle),
+        configuration,
         module=module.name,
         release=release,
         cmdline=bundle.text(CMDLINE),

@@ -36,7 +36,7 @@ def answer(script: str, *arguments: str) -> str:
 
 def settings(pattern: str, path: Path) -> list[str]:
     functions = PROBE.rpartition("main ")[0]
-    return answer(f'{functions}\nnonce=N; settings "$1" "$2"', pattern, str(path)).split("\n")
+    return answer(f'{functions}\nnonce=N; settings "$1" "$2"; print_said', pattern, str(path)).split("\n")
 
 
 def test_the_probe_looks_at_all_that_the_facts_need() -> None:
