@@ -146,7 +146,7 @@ set_up_beside() {
     say "making .venv/$1 from the $(grep -c '^[a-z]' "requirements-$1.lock") packages of requirements-$1.lock"
     rm -rf ".venv/$1"
     quietly "$python" -m venv --without-pip ".venv/$1" || die "could not make .venv/$1 (the reason is above)"
-    awk '/^setuptools==/ { on = 1 } on { print; if (!/\\$/) exit }' "requirements-$1.lock" >"$scratch/builder"
+    awk '/^[a-z]/ { on = /^(cython|setuptools)==/ } on' "requirements-$1.lock" >"$scratch/builder"
     if pip_into ".venv/$1" --require-hashes -r "$scratch/builder" &&
         pip_into ".venv/$1" --require-hashes --no-build-isolation -r "requirements-$1.lock"; then
         [ "$1" = engines ] || install_project_into ".venv/$1"
