@@ -19,9 +19,9 @@ LAYERS = (
     {"waiver", "drift", "scope", "results", "judgement"},
     {"waiver_file", "waiving", "baseline"},
     {"ledger"},
-    {"options", "catalogue", "example", "reporting"},
-    {"audit", "items"},
-    {"session"},
+    {"contradictions", "options", "catalogue", "example", "reporting"},
+    {"audit", "items", "merging", "reported"},
+    {"session", "merge_session"},
     {"fixtures"},
     {"control_item", "plugin", "html_hooks"},
 )
