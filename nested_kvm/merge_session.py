@@ -1,7 +1,7 @@
 """One run made of several: nothing is connected to, nothing is judged again."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
@@ -13,15 +13,16 @@ from nested_kvm.errors import UsageError
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.items import safe_id
 from nested_kvm.merging.merged_run import merged_run
-from nested_kvm.merging.run_file import path_of
 from nested_kvm.merging.stored_results import StoredResults
 from nested_kvm.options import Options
 from nested_kvm.reported import REPORTED, ReportedSession
 from nested_kvm.reporting.html.table import ROWS
 from nested_kvm.reporting.machine import append_step_summary, machine_reports
 from nested_kvm.reporting.pytest_report import shown
+from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.reporting.slow_progress import SlowProgress
 from nested_kvm.results import Result, Run, exit_status
+from nested_kvm.results_file import path_of
 
 _JUDGED: Final = frozenset({pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED})
 """How pytest ends where it had nothing to collect, and was fed what others judged."""
@@ -78,13 +79,15 @@ class MergeSession(ReportedSession):
         self.run.exit_status = exit_status(self.run, status, self.options.threshold)
         reports = list(machine_reports(self.run))
         with self.directory.complete():
-            with self.uncaptured(), self.told() as told:
-                with SlowProgress("writing reports", len(reports) + 1, told) as progress:
-                    for name, text in reports:
-                        self.directory.write(name, text)
-                        progress.advance(1)
+            self._write(reports, self.directory)
             yield self.run.exit_status
         append_step_summary(self.run)
+
+    def _write(self, reports: Sequence[tuple[str, Iterable[str]]], directory: RunDirectory) -> None:
+        with self.uncaptured(), self.told() as told, SlowProgress("writing reports", len(reports), told) as progress:
+            for name, text in reports:
+                directory.write(name, text)
+                progress.advance(1)
 
 
 def _size(folder: Path) -> int:

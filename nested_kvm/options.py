@@ -15,6 +15,7 @@ from nested_kvm.results import Threshold
 
 DEFAULT_INVENTORY = "inventories/local.yaml"
 
+
 def add_options(parser: pytest.Parser) -> None:
     """Add the suite's options to pytest's. Testinfra's own keep their meaning."""
     group = parser.getgroup("nested KVM compliance", "nested KVM compliance (write --name=value)")
@@ -105,8 +106,8 @@ def _add_several_controllers(group: pytest.OptionGroup) -> None:
         action="append",
         type=Path,
         metavar="DIR",
-        help="make one run's reports of those of several runs, for example of all shards; DIR has a run's results.json, "
-        "repeat the option for each",
+        help="make one run's reports of several runs', for example of all shards; DIR has a run's results.json, repeat "
+        "the option for each",
     )
 
 

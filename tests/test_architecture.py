@@ -18,6 +18,7 @@ LAYERS = (
     {"subject", "remediation", "chain", "diagnosis"},
     {"waiver", "drift", "scope", "results", "judgement"},
     {"waiver_file", "waiving", "baseline"},
+    {"results_file"},
     {"ledger"},
     {"contradictions", "options", "catalogue", "example", "reporting"},
     {"audit", "items", "merging", "reported"},

@@ -9,7 +9,7 @@ from typing import Final, get_args
 
 from nested_kvm.drift import DriftSummary, PastFinding
 from nested_kvm.merging.rows import DriftPart, PastState
-from nested_kvm.merging.run_file import Unusable
+from nested_kvm.results_file import Unusable
 from nested_kvm.waiver import Waiver, WaiverState, WaiverUse
 
 _STRONGEST: Final = (

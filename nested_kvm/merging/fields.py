@@ -11,6 +11,7 @@ from nested_kvm.control import Severity
 
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CAUSES: Final = {cause.code: cause for cause in Cause}
 _CONTROL: Final = re.compile(r"(L0|DOM|L1|PAIR)(-[A-Z0-9]+)+|SITE-[\w.-]+")
 
 
@@ -33,10 +34,9 @@ def _severity(word: object) -> Severity:
 
 
 def _cause(code: object) -> Cause:
-    try:
-        return Cause(code)
-    except ValueError:
-        raise ValueError("is no cause that this version knows") from None
+    if not isinstance(code, str) or code not in _CAUSES:
+        raise ValueError("is no cause that this version knows")
+    return _CAUSES[code]
 
 
 def _control(text: object) -> object:

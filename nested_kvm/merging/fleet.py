@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from nested_kvm.inventory.shard import FleetShard, fleet_digest
-from nested_kvm.merging.run_file import Unusable
+from nested_kvm.results_file import Unusable
 from nested_kvm.text import printable
 
 _NAMED: Final = 20
@@ -37,7 +37,8 @@ class MergedFleet:
         if shard.of != first.of:
             raise Unusable(f"run.shard.of: is one of {shard.of} shards, {one} is one of {first.of}")
         if shard.number in self._shards:
-            raise Unusable(f"run.shard.number: is shard {shard.number}, as is {self._shards[shard.number]}: leave one out")
+            twin = self._shards[shard.number]
+            raise Unusable(f"run.shard.number: is shard {shard.number}, as is {twin}: leave one out")
         self._shards[shard.number] = path
 
     def take_target(self, path: Path, name: str, *, of_shard: bool) -> None:

@@ -67,6 +67,4 @@ def past_of(row: PastRow) -> PastFinding:
 
 
 def _waiver(part: WaiverPart) -> Waiver:
-    return Waiver(
-        part.control, part.target, part.subject, part.reason, part.approver, part.expires, part.source
-    )
+    return Waiver(part.control, part.target, part.subject, part.reason, part.approver, part.expires, part.source)

@@ -24,9 +24,9 @@ from nested_kvm.merging.rows import (
     WaiverUseRow,
     checked,
 )
-from nested_kvm.merging.run_file import Row, Tell, Unusable, path_of, rows_of
 from nested_kvm.merging.stored_results import StoredResults
 from nested_kvm.results import INCOMPLETE, ExitStatus, Run, TargetResult
+from nested_kvm.results_file import Row, Tell, Unusable, path_of, rows_of
 from nested_kvm.text import printable
 from nested_kvm.version import VERSION
 

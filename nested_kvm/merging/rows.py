@@ -10,8 +10,8 @@ from nested_kvm.drift import Drift
 from nested_kvm.inventory.shard import MOST
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.merging.fields import ControlId, Day, Grade, Line, Name, Number, Sentence, Time, Why, Word
-from nested_kvm.merging.run_file import Row, Unusable
 from nested_kvm.policy import Nested, Persistence, Undeclared
+from nested_kvm.results_file import Row, Unusable
 from nested_kvm.text import printable
 from nested_kvm.verdict import Outcome
 from nested_kvm.waiver import WaiverState

@@ -26,9 +26,7 @@ def write_shards(folder: Path, document: dict[str, Any], copies: int, shards: in
     return folders
 
 
-def _text(
-    document: dict[str, Any], run: dict[str, Any], parts: dict[str, str], copies: Sequence[int]
-) -> Iterator[str]:
+def _text(document: dict[str, Any], run: dict[str, Any], parts: dict[str, str], copies: Sequence[int]) -> Iterator[str]:
     yield f'{{"schema": {json.dumps(document["schema"])}, "run": {json.dumps(run)}'
     for part, lines in parts.items():
         yield f', "{part}": ['

@@ -43,11 +43,11 @@ class Row:
 
 
 class Unusable(UsageError):
-    """What is wrong, without the file's name: `rows_of` adds it."""
+    """What is wrong, and where in the file; whoever reads it adds the file's name."""
 
 
 def path_of(given: Path) -> Path:
-    """The file that `--merge` names by its folder."""
+    """The file of a run that was named by its folder."""
     return given / "results.json" if given.is_dir() else given
 
 
@@ -55,17 +55,15 @@ def rows_of(path: Path, tell: Tell) -> Iterator[Row]:
     """Everything that the file holds, in its order.
 
     Raises:
-        UsageError: it cannot be read, or is not what a run writes; the message names the file and the place.
+        Unusable: it cannot be read, or is not what a run writes; the message names the place.
     """
+    if path.exists() and not path.is_file():
+        raise Unusable("is no file: give the folder of a run, which holds its results.json")
     try:
-        if path.exists() and not path.is_file():
-            raise Unusable("is no file: give the folder of a run, which holds its results.json")
         with path.open("rb") as file:
             yield from _Document(file, tell).rows()
     except OSError as error:
-        raise UsageError(f"--merge: {path}: {error.strerror or error}") from None
-    except Unusable as error:
-        raise UsageError(f"--merge: {path}: {error}") from None
+        raise Unusable(error.strerror or str(error)) from None
 
 
 class _Bounded:
