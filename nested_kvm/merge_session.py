@@ -84,10 +84,12 @@ class MergeSession(ReportedSession):
         append_step_summary(self.run)
 
     def _write(self, reports: Sequence[tuple[str, Iterable[str]]], directory: RunDirectory) -> None:
-        with self.uncaptured(), self.told() as told, SlowProgress("writing reports", len(reports), told) as progress:
-            for name, text in reports:
-                directory.write(name, text)
-                progress.advance(1)
+        with self.uncaptured(), self.told() as told:
+            progress = SlowProgress("writing reports", len(reports), told, on_a_new_line=True)
+            with progress:
+                for name, text in reports:
+                    directory.write(name, text)
+                    progress.advance(1)
 
 
 def _size(folder: Path) -> int:

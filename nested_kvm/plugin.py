@@ -111,6 +111,15 @@ def _refusing(config: pytest.Config) -> Iterator[None]:
         raise pytest.UsageError("\n".join(lines)) from None
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Where pytest does not expect an interruption: end as if it did."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        pytest.exit("interrupted while reports were written: there is none", returncode=pytest.ExitCode.INTERRUPTED)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one item for each subject of a control."""
     parametrize(metafunc, metafunc.config.stash[SESSION].audit.fleet)
@@ -181,7 +190,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     reported = session.config.stash.get(REPORTED, None)
     if reported is None or reported.directory is None:
         return (yield)
-    with _refusing(session.config), reported.finish(session, int(exitstatus)) as status:
+    with _refusing(session.config), _interruptible(), reported.finish(session, int(exitstatus)) as status:
         session.exitstatus = status
         yield
     if reported.options.nagios:

@@ -41,19 +41,22 @@ _CACHED: Final = 4096
 
 
 class StoredResults:
-    """Fulfils `Results` from a private database, of which nothing is left when the process ends, however it ends."""
+    """Fulfils `Results` from a private database, of which nothing is left when the process ends, however it ends.
+
+    Raises:
+        UsageError: there is no place for it.
+    """
 
     def __init__(self) -> None:
         folder = Path(mkdtemp(prefix="nested-kvm-merge-"))
         self._place = folder.parent
         try:
             with self._or_why():
-                # The virtual machine of one thread reads what another one wrote: pytest has but one.
                 self._database = sqlite3.connect(folder / "results.sqlite", isolation_level=None)
                 self._database.executescript(_SCHEMA)
                 self._database.execute("BEGIN")
         finally:
-            # The file stays until it is closed, and has no name by which it could be left behind.
+            # The file stays until it is closed, and has no name under which a process that is killed would leave it.
             shutil.rmtree(folder)
         self._counts = dict.fromkeys(Outcome, 0)
         self._ended: dict[Outcome, tuple[Result, ...]] = {}

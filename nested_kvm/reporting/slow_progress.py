@@ -18,11 +18,12 @@ _LINES: Final = 10
 class SlowProgress:
     """A context in which `advance` is called for each part of `total`, in whatever unit."""
 
-    def __init__(self, what: str, total: int, file: TextIO) -> None:
+    def __init__(self, what: str, total: int, file: TextIO, *, on_a_new_line: bool = False) -> None:
         self._what = printable(what)
         self._total = max(1, total)
         self._done = 0
         self._told = 0
+        self._before = "\n" if on_a_new_line else ""
         self._since = time.monotonic()
         self._console = Console(file=file, highlight=False, markup=False, soft_wrap=True)
         words = TextColumn("{task.description}", markup=False)
@@ -36,7 +37,8 @@ class SlowProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
 
     def advance(self, parts: int) -> None:
         """Count some; from two seconds on it is told."""
@@ -53,4 +55,5 @@ class SlowProgress:
         step = self._done * _LINES // self._total + 1
         if step > self._told:
             self._told = step
-            self._console.print(f"{self._what}: {min(100, 100 * self._done // self._total)} %")
+            before, self._before = self._before, ""
+            self._console.print(f"{before}{self._what}: {min(100, 100 * self._done // self._total)} %")

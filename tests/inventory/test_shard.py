@@ -98,7 +98,23 @@ def test_a_shard_that_would_be_empty_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1", "1/", "/2", "0/2", "3/2", "-1/2", "1/0", "01/2", "1/2/3", "1 / 2", "a/b", "1/²", "1.0/2", f"1/{MOST + 1}"],
+    [
+        "",
+        "1",
+        "1/",
+        "/2",
+        "0/2",
+        "3/2",
+        "-1/2",
+        "1/0",
+        "01/2",
+        "1/2/3",
+        "1 / 2",
+        "a/b",
+        "1/²",
+        "1.0/2",
+        f"1/{MOST + 1}",
+    ],
 )
 def test_what_is_no_shard_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"write --shard=K/N with 1 <= K <= N"):

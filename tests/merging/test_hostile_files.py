@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nested_kvm.drift import DriftSummary
 from nested_kvm.errors import UsageError
 from nested_kvm.reporting.json_results import results_json
 from nested_kvm.results_file import TEXT_LIMIT
 from nested_kvm.waiver import WaiverState, WaiverUse
 from tests.support.made_runs import PAST, STARTED, WAIVER
-from nested_kvm.drift import DriftSummary
 from tests.support.merging import leave_document, merged, run_on
 
 Change = Callable[[dict[str, Any]], object]
@@ -58,7 +58,10 @@ BYTES = {
     "blanks": (b" " * 2 * TEXT_LIMIT, "has a text of more than 4 MiB"),
     "bad UTF-8": (b'{"schema":"\xff"}', "schema: is no JSON"),
     "another schema": (b'{"schema":"another/1"}', "is of schema 'another/1', not 'nested-kvm-compliance/results/1'"),
-    "a later schema": (b'{"schema":"nested-kvm-compliance/results/2"}', "is of schema 'nested-kvm-compliance/results/2'"),
+    "a later schema": (
+        b'{"schema":"nested-kvm-compliance/results/2"}',
+        "is of schema 'nested-kvm-compliance/results/2'",
+    ),
     "no schema": (b'{"run":{}}', "in what a run writes schema stands before run"),
     "nothing in it": (b"{}", "schema: is missing"),
     "a command to the terminal": (b'{"\\u001b[2J":1}', "schema stands before [2J"),
@@ -102,7 +105,10 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a cause of the future": (lambda d: d["results"][0].update(cause="later"), "no cause that this version knows"),
     "markup for a control": (lambda d: d["results"][0].update(control="SITE-<b>"), "results.0.control: "),
     "a control of two lines": (lambda d: d["results"][0].update(control="L0-CPU-01\n"), "results.0.control: "),
-    "a waived pass": (lambda d: d["results"][1].update(waiver=d["waivers"][0]["waiver"]), "only a finding has a waiver"),
+    "a waived pass": (
+        lambda d: d["results"][1].update(waiver=d["waivers"][0]["waiver"]),
+        "only a finding has a waiver",
+    ),
     "a pass to mend": (lambda d: d["results"][1].update(remediation=["rm"]), "only a finding has a waiver or a remedy"),
     "a pass with a cause": (lambda d: d["results"][1].update(cause="nested-off"), "no finding has no cause"),
     "evidence that is none": (lambda d: d["results"][0].update(evidence=[1]), "results.0.evidence.0: "),
@@ -184,11 +190,13 @@ def test_no_bytes_lead_to_anything_else(tmp_path: Path, place: int, cut: int, pu
     data = json.dumps(document()).encode()
     file = tmp_path / "results.json"
     file.write_bytes(data[: place % len(data)] + put + data[place % len(data) + cut :])
+    refusals = [f"--merge: {file}: "]
     try:
         with merged([file]) as run:
             assert len(list(run.results.by_place())) == len(run.results)
     except UsageError as error:
-        assert str(error).startswith(f"--merge: {file}: ")
+        refusals.append(str(error))
+    assert refusals[-1].startswith(refusals[0])
 
 
 @pytest.mark.parametrize("name", ["missing", "folder", "device"])
@@ -198,6 +206,9 @@ def test_what_cannot_be_read(tmp_path: Path, name: str) -> None:
         (path / "results.json").mkdir(parents=True)
     if name == "device":
         path = Path("/dev/zero")
-    with pytest.raises(UsageError, match=r"No such file|is no file: give the folder of a run") as raised, merged([path]):
+    with (
+        pytest.raises(UsageError, match=r"No such file|is no file: give the folder of a run") as raised,
+        merged([path]),
+    ):
         pass
     assert str(path) in str(raised.value)

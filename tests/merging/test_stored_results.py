@@ -82,11 +82,15 @@ def test_nothing_of_them_has_a_name_on_the_disk(place: Path) -> None:
     kept.close()
 
 
+def keep(kept: StoredResults, times: int) -> None:
+    for _ in range(times):
+        kept.add(FAIL)
+
+
 @pytest.mark.usefixtures("place")
 def test_a_full_disk_is_told_of() -> None:
     kept = StoredResults()
     kept._database.execute("PRAGMA max_page_count = 20")
-    with pytest.raises(UsageError, match="results cannot be kept in .*: database or disk is full: make room there"):
-        for _ in range(10_000):
-            kept.add(FAIL)
+    with pytest.raises(UsageError, match=r"results cannot be kept in .*: database or disk is full: make room there"):
+        keep(kept, 10_000)
     kept.close()
