@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record(folder / "before", "kvm-0009", refusal="Connection refused")
     record(folder / "before", "kvm-gone", refusal="Connection refused")
     signed = {"reason": "known", "approver": "ops"}
-    entries = [
+    entries: list[dict[str, object]] = [
         {"control": "L0-PER-01", "target": "kvm-0000", "expires": "2999-12-31"},
         {"control": "L0-PER-*", "target": "kvm-000?", "expires": "2020-12-31"},
         {"control": "DOM-CPU-02", "target": "kvm-zzzz", "permanent": True},

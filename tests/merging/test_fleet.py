@@ -105,7 +105,7 @@ def test_a_run_beside_the_shards_is_no_part_of_them(tmp_path: Path) -> None:
         assert (run.complete, len(run.targets), run.inventory) == (True, 3, "--merge")
 
 
-INCOMPLETE = {
+INCOMPLETE: dict[str, tuple[dict[str, Any], bool]] = {
     "interrupted": ({"complete": False, "exit_status": 2}, False),
     "interrupted, with a finding": ({"complete": False, "exit_status": 1}, False),
     "says it is, and ended as interrupted": ({"complete": True, "exit_status": 2}, False),

@@ -79,6 +79,17 @@ def test_what_is_no_results_json(tmp_path: Path, name: str) -> None:
     assert said.isprintable()
 
 
+DIAGNOSIS: dict[str, Any] = {
+    "target": "ci-1",
+    "host": None,
+    "can_nest": "yes",
+    "broken_link": None,
+    "cause": None,
+    "explanation": "Every link was seen to hold.",
+    "remediation": [],
+    "warnings": [],
+    "links": [{"link": "l0-cpu", "state": "holds", "text": ""}],
+}
 CHANGES: dict[str, tuple[Change, str]] = {
     "a new key": (lambda d: d.update(added=1), "added: is no key of"),
     "a new key of the run": (lambda d: d["run"].update(added=1), "run.added: Extra inputs"),
@@ -124,17 +135,6 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda d: d["diagnoses"].extend([{**DIAGNOSIS, "target": "kvm-a"}] * 2),
         "diagnoses.1.target: there are two",
     ),
-}
-DIAGNOSIS = {
-    "target": "ci-1",
-    "host": None,
-    "can_nest": "yes",
-    "broken_link": None,
-    "cause": None,
-    "explanation": "Every link was seen to hold.",
-    "remediation": [],
-    "warnings": [],
-    "links": [{"link": "l0-cpu", "state": "holds", "text": ""}],
 }
 
 
