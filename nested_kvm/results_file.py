@@ -16,8 +16,10 @@ from nested_kvm.errors import UsageError
 from nested_kvm.results import RESULTS_SCHEMA
 from nested_kvm.text import printable
 
-TEXT_LIMIT: Final = 4 * 1024 * 1024
-"""Bytes of one text, and of one row in all: a reading that is quoted whole has no more."""
+TEXT_LIMIT: Final = 32 * 1024 * 1024
+"""Bytes of one text: a target's whole answer, of four MiB, may be quoted, and each of its letters be escaped."""
+ROW_LIMIT: Final = 64 * 1024 * 1024
+"""Letters of one row: it may be quoted several times."""
 _DEPTH: Final = 6
 """Of one row; those of a run have four at most."""
 _EACH: Final = 16
@@ -189,8 +191,8 @@ class _Document:
             raise Unusable(f"{self._place}: ends in the middle")
         self._bytes.of_one = 0
         self._size += _EACH + (len(event[1]) if isinstance(event[1], str) else 0)
-        if self._size > TEXT_LIMIT:
-            raise Unusable(f"{self._place}: has more than {TEXT_LIMIT // 1024 // 1024} MiB")
+        if self._size > ROW_LIMIT:
+            raise Unusable(f"{self._place}: has more than {ROW_LIMIT // 1024 // 1024} MiB")
         return event
 
     def _end(self) -> None:

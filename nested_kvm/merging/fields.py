@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from nested_kvm.cause import Cause
 from nested_kvm.control import Severity
+from nested_kvm.results_file import ROW_LIMIT
 
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -52,7 +53,8 @@ def _line(text: object) -> object:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
-Sentence = Annotated[str, Field(min_length=1, max_length=100_000)]
+Sentence = Annotated[str, Field(min_length=1, max_length=ROW_LIMIT)]
+"""May quote what a target said."""
 Line = Annotated[str, Field(min_length=1, max_length=4000), BeforeValidator(_line)]
 ControlId = Annotated[str, Field(max_length=300), BeforeValidator(_control)]
 Time = Annotated[datetime, BeforeValidator(_time)]

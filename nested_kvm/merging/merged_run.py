@@ -34,6 +34,8 @@ _JUDGED: Final = frozenset({ExitStatus.COMPLIANT, ExitStatus.FINDING, ExitStatus
 """With these a run of an older version, which did not say whether it is complete, is."""
 _COMPLETE: Final = _JUDGED | {ExitStatus.USAGE}
 """With these one that says so is: of a shard, no control may apply to anything, which is exit status 4."""
+_TARGETS: Final = 500_000
+"""Of all runs: they are kept in memory."""
 _NAMED: Final = 20
 """Incomplete runs that are named."""
 
@@ -129,6 +131,8 @@ class _Merging:
 
     def take_target(self, file: _File, row: Row) -> None:
         target = target_of(checked(TargetRow, row))
+        if len(self._targets) >= _TARGETS:
+            raise Unusable(f"{row.place}: these runs have more than {_TARGETS:,} targets")
         self._fleet.take_target(file.path, target.name, of_shard=file.is_shard)
         self._targets.append(target)
 

@@ -99,7 +99,7 @@ class ResultRow(_Part):
 
     control: ControlId
     target: Name
-    subject: Name
+    subject: Sentence
     outcome: Annotated[Outcome, Word]
     severity: Grade
     title: Sentence
@@ -155,7 +155,7 @@ class PastRow(_Part):
 
     control: Name
     target: Name
-    subject: Name
+    subject: Sentence
     severity: Grade
     title: Sentence
     message: Sentence

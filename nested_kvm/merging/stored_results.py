@@ -69,7 +69,7 @@ class StoredResults:
         """Keep one more.
 
         Raises:
-            UsageError: the disk is full, or a text is none.
+            UsageError: the disk is full.
         """
         row = (result.target, result.subject, result.control, result.outcome.value, int(result.severity), _rest(result))
         with self._or_why():

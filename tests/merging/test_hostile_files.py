@@ -5,14 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ijson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nested_kvm import results_file
 from nested_kvm.drift import DriftSummary
 from nested_kvm.errors import UsageError
 from nested_kvm.reporting.json_results import results_json
-from nested_kvm.results_file import TEXT_LIMIT
 from nested_kvm.waiver import WaiverState, WaiverUse
 from tests.support.made_runs import PAST, STARTED, WAIVER
 from tests.support.merging import leave_document, merged, run_on
@@ -43,6 +44,7 @@ def document_of(name: str) -> dict[str, Any]:
     return found
 
 
+LIMIT = 100_000
 BYTES = {
     "empty": (b"", "its beginning: is no JSON"),
     "no JSON": (b"\x7fELF", "its beginning: is no JSON"),
@@ -53,9 +55,9 @@ BYTES = {
     "a long number": (b'{"schema":' + b"9" * 10_000 + b"}", "schema: is no JSON: parse error: integer overflow"),
     "a large number": (b'{"schema":1e999999}', "schema: is no JSON"),
     "not a number": (b'{"schema":NaN}', "schema: is no JSON"),
-    "a long text": (b'{"schema":"' + b"x" * 2 * TEXT_LIMIT + b'"}', "has a text of more than 4 MiB"),
-    "a long row": (b'{"schema":["' + b'x","' * TEXT_LIMIT + b'"]}', "schema: has more than 4 MiB"),
-    "blanks": (b" " * 2 * TEXT_LIMIT, "has a text of more than 4 MiB"),
+    "a long text": (b'{"schema":"' + b"x" * 4 * LIMIT + b'"}', "has a text of more than "),
+    "a long row": (b'{"schema":["' + b'x","' * LIMIT + b'"]}', "schema: has more than "),
+    "blanks": (b" " * 4 * LIMIT, "has a text of more than "),
     "bad UTF-8": (b'{"schema":"\xff"}', "schema: is no JSON"),
     "another schema": (b'{"schema":"another/1"}', "is of schema 'another/1', not 'nested-kvm-compliance/results/1'"),
     "a later schema": (
@@ -69,7 +71,9 @@ BYTES = {
 
 
 @pytest.mark.parametrize("name", BYTES)
-def test_what_is_no_results_json(tmp_path: Path, name: str) -> None:
+def test_what_is_no_results_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(results_file, "TEXT_LIMIT", LIMIT)
+    monkeypatch.setattr(results_file, "ROW_LIMIT", LIMIT)
     content, reason = BYTES[name]
     file = tmp_path / "results.json"
     file.write_bytes(content)
@@ -212,3 +216,34 @@ def test_what_cannot_be_read(tmp_path: Path, name: str) -> None:
     ):
         pass
     assert str(path) in str(raised.value)
+
+
+def test_a_target_that_says_as_much_as_it_can_keeps_no_fleet_from_being_merged(tmp_path: Path) -> None:
+    """Four MiB of an answer, of which each letter is escaped."""
+    changed = document()
+    changed["results"][0]["evidence"] = [{"source": "/etc/modprobe.d/x.conf:1", "text": "\x7f\u202e" * 2 * 1024 * 1024}]
+    with merged([leave_document(tmp_path / "long", changed)]) as run:
+        assert max(len(item.text) for each in run.results.by_place() for item in each.evidence) == 4 * 1024 * 1024
+
+
+def test_there_may_be_only_so_many_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nested_kvm.merging.merged_run._TARGETS", 2)
+    folders = [leave_document(tmp_path / name, document_of(name)) for name in "abc"]
+    with pytest.raises(UsageError, match=r"c/results\.json: targets\.0: these runs have more than 2 targets"):
+        merge_all(folders)
+
+
+def merge_all(folders: list[Path]) -> None:
+    with merged(folders):
+        pass
+
+
+@pytest.mark.parametrize("name", [name for name in CHANGES if "of the run" in name or "control" in name])
+def test_a_reader_without_the_c_library_refuses_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(ijson, "basic_parse", ijson.get_backend("python").basic_parse)
+    test_what_a_run_does_not_write(tmp_path, name)
+    surrogate = document()
+    surrogate["results"][0]["message"] = "\udc80"
+    assert "results.0.message: " in refusal(leave_document(tmp_path / "half", surrogate) / "results.json")

@@ -78,10 +78,17 @@ def _read(file: Path, run: Run) -> Point | None:
         if row.section == "run":
             if value["inventory"] != run.inventory or value["id"] == run.id or value.get("complete") is False:
                 return None
+            if _part(value.get("shard")) != (None if run.shard is None else (run.shard.number, run.shard.of)):
+                return None
             started = datetime.fromisoformat(value["started"])
         elif row.section == "results" and value["waiver"] is None:
             counts[value["outcome"]] += 1
     return None if started is None else Point(started, counts[Outcome.FAIL], sum(counts[each] for each in _UNSEEN))
+
+
+def _part(shard: dict[str, int] | None) -> tuple[int, int] | None:
+    """A part of the fleet is compared with the same part only, and the whole with the whole."""
+    return None if shard is None else (shard["number"], shard["of"])
 
 
 def _tell_nobody(_read: int) -> None:
