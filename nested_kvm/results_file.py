@@ -20,6 +20,8 @@ TEXT_LIMIT: Final = 32 * 1024 * 1024
 """Bytes of one text: a target's whole answer, of four MiB, may be quoted, and each of its letters be escaped."""
 ROW_LIMIT: Final = 64 * 1024 * 1024
 """Letters of one row: it may be quoted several times."""
+_BUFFER: Final = 1024 * 1024
+"""Bytes: a text that goes over many is read again for each by the C library."""
 _DEPTH: Final = 6
 """Of one row; those of a run have four at most."""
 _EACH: Final = 16
@@ -99,7 +101,7 @@ class _Document:
     def __init__(self, file: BufferedReader, tell: Tell) -> None:
         self._bytes = _Bounded(file, tell)
         # Integers as the C library parses them: those of any length crash it.
-        self._events: Iterator[_Event] = iter(ijson.basic_parse(self._bytes, use_float=True))
+        self._events: Iterator[_Event] = iter(ijson.basic_parse(self._bytes, buf_size=_BUFFER, use_float=True))
         self._place = "its beginning"
         self._size = 0
 

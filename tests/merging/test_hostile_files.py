@@ -44,7 +44,7 @@ def document_of(name: str) -> dict[str, Any]:
     return found
 
 
-LIMIT = 100_000
+LIMIT = 1_500_000
 BYTES = {
     "empty": (b"", "its beginning: is no JSON"),
     "no JSON": (b"\x7fELF", "its beginning: is no JSON"),
