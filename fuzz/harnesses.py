@@ -40,6 +40,9 @@ from nested_kvm.facts.l2_boot import l2_boot_of
 from nested_kvm.facts.machine import Machine
 from nested_kvm.inventory.ansible import inventory_of_ansible
 from nested_kvm.inventory.load import load_inventory
+from nested_kvm.merging.merged_run import merged_run
+from nested_kvm.merging.stored_results import StoredResults
+from nested_kvm.reporting.machine import machine_reports
 from nested_kvm.waiver_file import load_waivers
 
 _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of our own is made in it
@@ -171,6 +174,15 @@ def baseline(data: bytes) -> None:
         load_baseline(_kept("results.json", data), frozenset({"kvm-a"}))
 
 
+def merge(data: bytes) -> None:
+    """The results of a run that is to be merged, and every report that is made of them."""
+    results = StoredResults()
+    with suppress(UsageError):
+        run = merged_run([_kept("merged.json", data)], results, lambda _read: None)
+        assert [text for _, pieces in machine_reports(run) for text in pieces]
+    results.close()
+
+
 def ssh_config(data: bytes) -> None:
     """An ssh_config. What would read other files or run something is left to the tests."""
     if b"include" in data.lower() or b"exec" in data.lower():
@@ -211,6 +223,7 @@ HARNESSES: Mapping[str, Harness] = {
     "l2": Harness(l2, seeds.l2),
     "waivers": Harness(waivers, seeds.waivers),
     "baseline": Harness(baseline, seeds.baseline),
+    "merge": Harness(merge, seeds.baseline),
     "ssh_config": Harness(ssh_config, seeds.ssh_config),
     "inventory": Harness(inventory, seeds.inventory),
     "ansible_inventory": Harness(ansible_inventory, seeds.ansible_inventory),

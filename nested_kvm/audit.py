@@ -16,6 +16,7 @@ from nested_kvm.inventory.ad_hoc import ad_hoc_inventory
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.ansible import load_ansible_inventory
 from nested_kvm.inventory.load import load_inventory
+from nested_kvm.inventory.shard import FleetShard, fleet_digest, split
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.options import DEFAULT_INVENTORY, Options
 from nested_kvm.results import TargetResult
@@ -34,9 +35,18 @@ class Audit:
             named = (each for each in self._whole if each.host and each.domain == candidate.name)
             self.candidate = replace(candidate, declared={str(each.host): each.policy for each in named})
             self.inventory = _hosts_of(self.inventory)
+        self.shard = self._split()
         self.connections = Connections(self._whole, options.settings)
         self._bundles: dict[str, Bundle] = {}
         self.fleet = self._fleet()
+
+    def _split(self) -> FleetShard | None:
+        given = self.options.shard
+        if given is None:
+            return None
+        digest = fleet_digest(target.name for target in self.inventory)
+        self.inventory = split(self.inventory, given)
+        return FleetShard(given.number, given.of, digest)
 
     def observe(self, when_observed: WhenObserved, *, keep_open: bool = True) -> None:
         """Look at every target, or at its saved evidence, and tell of each; also of one that nothing leads into.
@@ -92,7 +102,7 @@ class Audit:
 
     @property
     def names(self) -> frozenset[str]:
-        """Every target of the inventory, also those that `--hosts` leaves out."""
+        """Every target of the inventory, also those that `--hosts` and `--shard` leave out."""
         return frozenset(target.name for target in self._whole)
 
     def targets(self) -> list[TargetResult]:
@@ -159,4 +169,5 @@ def _target_result(bundle: Bundle) -> TargetResult:
         address=None if target.address is None else target.address.spec,
         observed=bundle.is_observed,
         error=None if bundle.failure is None else bundle.failure.message,
+        policy=target.policy,
     )

@@ -18,6 +18,7 @@ _WITH_A_PATH = (
     "--waivers",
     "--baseline",
     "--domain-xml",
+    "--merge",
 )
 
 

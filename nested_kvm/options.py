@@ -1,25 +1,19 @@
 """The command line: what it offers, and the settings it comes to."""
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from nested_kvm.connection import Settings
+from nested_kvm.contradictions import refuse_contradictions
 from nested_kvm.control import Severity
-from nested_kvm.errors import UsageError
+from nested_kvm.inventory.shard import Shard, parse_shard
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.policy import Nested, Policy, Undeclared
 from nested_kvm.results import Threshold
 
 DEFAULT_INVENTORY = "inventories/local.yaml"
-
-_UNSUPPORTED = {
-    "force_ansible": "SSH runs in-process, whatever the inventory",
-    "ssh_extra_args": "SSH runs in-process; say it in --ssh-config",
-}
-"""Testinfra's options that would be ignored."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -27,6 +21,7 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("nested KVM compliance", "nested KVM compliance (write --name=value)")
     _add_what_is_audited(group)
     _add_what_counts(group)
+    _add_several_controllers(group)
     _add_how_it_is_reached(group)
     group.addoption("--controls", action="store_true", help="print the catalogue of controls and exit")
 
@@ -99,6 +94,23 @@ def _add_what_counts(group: pytest.OptionGroup) -> None:
     )
 
 
+def _add_several_controllers(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--shard",
+        metavar="K/N",
+        help="audit the K-th of N parts of the fleet, the same one every time; guests stay with their host, and hosts "
+        "with their group",
+    )
+    group.addoption(
+        "--merge",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        help="make one run's reports of several runs', for example of all shards; DIR has a run's results.json, repeat "
+        "the option for each",
+    )
+
+
 def _add_how_it_is_reached(group: pytest.OptionGroup) -> None:
     group.addoption("--forks", type=int, default=32, metavar="N", help="targets observed at once (default: 32)")
     group.addoption(
@@ -138,6 +150,10 @@ class Options:
     """Answer as a plugin of Nagios; a gate's threshold comes with it."""
     waivers: Path | None
     baseline: Path | None
+    shard: Shard | None
+    """Of the targets that the run would audit without it."""
+    merge: tuple[Path, ...]
+    """Runs to make one of; nothing is audited then."""
     forks: int
     settings: Settings
 
@@ -146,10 +162,10 @@ class Options:
         """Read the command line.
 
         Raises:
-            UsageError: options contradict each other, or a number is none that makes sense.
+            UsageError: options contradict each other, or a number or a shard is none that makes sense.
         """
         given = config.option
-        _refuse_contradictions(config)
+        refuse_contradictions(config)
         return cls(
             inventory=given.inventory,
             ansible_inventory=Path(given.ansible_inventory) if given.ansible_inventory else None,
@@ -169,6 +185,8 @@ class Options:
             nagios=given.nagios,
             waivers=given.waivers,
             baseline=given.baseline,
+            shard=None if given.shard is None else parse_shard(given.shard),
+            merge=tuple(given.merge or ()),
             forks=given.forks,
             settings=_settings(given),
         )
@@ -184,44 +202,3 @@ def _settings(given: object) -> Settings:
         sudo=bool(values["sudo"] or values["sudo_user"]),
         sudo_user=values["sudo_user"],
     )
-
-
-def _refuse_contradictions(config: pytest.Config) -> None:
-    given = config.option
-    if config.inipath is None:
-        raise UsageError("pytest.ini was not found: start in the suite's folder, and write options as --name=value")
-    ad_hoc = [name for name in ("level", "nested", "undeclared") if getattr(given, name)]
-    if given.domain_xml and "nested" in ad_hoc:
-        ad_hoc.remove("nested")  # of that domain, whatever the inventory says
-    if given.inventory and given.ansible_inventory:
-        raise UsageError("--inventory and --ansible-inventory both say what the fleet is: give one")
-    if ad_hoc and (given.inventory or given.ansible_inventory or given.evidence or not given.hosts):
-        raise UsageError(f"--{ad_hoc[0]} goes with --hosts alone: an inventory says it for each target itself")
-    if given.active and (given.evidence or "maintenance" in given.markexpr):
-        other = "--evidence connects to none" if given.evidence else "`-m maintenance` would find it"
-        raise UsageError(f"--active starts an L2 in guests, and {other}: leave one out")
-    for name, instead in _UNSUPPORTED.items():
-        if getattr(given, name):
-            raise UsageError(f"--{name.replace('_', '-')} is not supported by this version: {instead}")
-    _refuse_nothing(given)
-    _refuse_numbers(given)
-
-
-def _refuse_nothing(given: argparse.Namespace) -> None:
-    if given.hosts and "ansible://" in given.hosts and not given.ansible_inventory:
-        raise UsageError(f"--hosts={given.hosts} takes --ansible-inventory=FILE")
-    if given.hosts is not None and not given.hosts.strip(", "):
-        raise UsageError("--hosts names nothing: nothing to audit")
-    if given.fail_on_drift and not given.baseline:
-        raise UsageError("--fail-on-drift needs a --baseline to compare with")
-    if given.nagios and (given.collectonly or given.showfixtures or given.show_fixtures_per_test):
-        raise UsageError("--nagios answers for a run: nothing is audited where items are only listed")
-
-
-def _refuse_numbers(given: argparse.Namespace) -> None:
-    if given.forks < 1:
-        raise UsageError(f"--forks={given.forks}: at least one target is observed at once")
-    for name in ("connect_timeout", "probe_timeout"):
-        seconds = getattr(given, name)
-        if seconds is not None and not 0 < seconds < float("inf"):
-            raise UsageError(f"--{name.replace('_', '-')}={seconds:g}: a time limit is a positive number of seconds")

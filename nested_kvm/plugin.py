@@ -17,8 +17,10 @@ from nested_kvm.control import Control
 from nested_kvm.errors import UsageError
 from nested_kvm.items import control_of_item, parametrize, subject_of
 from nested_kvm.judgement import judge
+from nested_kvm.merge_session import begin_merge
 from nested_kvm.nagios_guard import GUARD
 from nested_kvm.options import add_options
+from nested_kvm.reported import REPORTED, ReportedSession
 from nested_kvm.reporting.nagios import State, nagios_answer, refusal
 from nested_kvm.reporting.pytest_report import shown
 from nested_kvm.reporting.terminal import write_summary
@@ -42,7 +44,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return None
     _end_as_if_interrupted(config)
     with _refusing(config):
-        session = config.stash[SESSION] = AuditSession(config)
+        if option.merge:
+            return begin_merge(config)
+        session = config.stash[SESSION] = config.stash[REPORTED] = AuditSession(config)
         if not session.only_collects:
             session.prepare_reports()
         # Testinfra's own would answer as well.
@@ -65,7 +69,7 @@ def _as_before(number: signal.Signals) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Keep everything but the answer from a plugin's standard output."""
-    session = config.stash.get(SESSION, None)
+    session = config.stash.get(REPORTED, None)
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if session is not None and session.options.nagios and terminal is not None:
         config.pluginmanager.unregister(terminal)
@@ -100,11 +104,20 @@ def _refusing(config: pytest.Config) -> Iterator[None]:
         yield
     except UsageError as error:
         lines = [printable(line, 2000) for line in str(error).splitlines()]
-        session = config.stash.get(SESSION, None)
+        session = config.stash.get(REPORTED, None)
         if config.option.nagios or (session is not None and session.options.nagios):
             with nullcontext() if session is None else session.uncaptured():
                 GUARD.answer(State.UNKNOWN, refusal(lines[0]))
         raise pytest.UsageError("\n".join(lines)) from None
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Where pytest does not expect an interruption: end as if it did."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        pytest.exit("interrupted while reports were written: there is none", returncode=pytest.ExitCode.INTERRUPTED)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -150,7 +163,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if "host" in getattr(item, "fixturenames", ()) and (subject := subject_of(item)) is not None
     }
     audit.connections.close(target.name for target in audit.inventory if target.name not in wanted)
-    _leave_the_summary_to_us(session.config)
+    session.config.stash[REPORTED].take_over_the_summary()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -174,21 +187,18 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
     """Write the results around every other report, and set the exit status that follows from them."""
-    audit_session = session.config.stash.get(SESSION, None)
-    if audit_session is None or audit_session.only_collects:
+    reported = session.config.stash.get(REPORTED, None)
+    if reported is None or reported.directory is None:
         return (yield)
-    # What failed beside the results is a check that could not be read: pytest may be told to go on without it.
-    unread = session.testsfailed > audit_session.ledger.failures
-    stopped = bool(session.shouldstop or session.shouldfail or unread)
-    with _refusing(session.config), audit_session.finish(int(exitstatus), stopped=stopped) as status:
+    with _refusing(session.config), _interruptible(), reported.finish(session, int(exitstatus)) as status:
         session.exitstatus = status
         yield
-    if audit_session.options.nagios:
-        session.exitstatus = _answer(audit_session)
+    if reported.options.nagios:
+        session.exitstatus = _answer(reported)
     return None
 
 
-def _answer(session: AuditSession) -> int:
+def _answer(session: ReportedSession) -> int:
     state, text = nagios_answer(session.run, session.options.threshold)
     with session.uncaptured():
         GUARD.answer(state, text)
@@ -197,18 +207,9 @@ def _answer(session: AuditSession) -> int:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what an operator has to know."""
-    session = config.stash.get(SESSION, None)
+    session = config.stash.get(REPORTED, None)
     if session is not None and session.run.finished is not None:
         terminalreporter.section("nested KVM compliance")
         write_summary(
             session.run, terminalreporter.write_line, threshold=session.options.threshold, report=session.report
         )
-
-
-def _leave_the_summary_to_us(config: pytest.Config) -> None:
-    """Keep pytest from listing each finding as a failed test, unless the command line asks for that."""
-    terminal = config.pluginmanager.getplugin("terminalreporter")
-    if config.option.tbstyle == "auto":
-        config.option.tbstyle = "no"
-    if terminal is not None and config.option.reportchars == "fE":
-        terminal.reportchars = ""

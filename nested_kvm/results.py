@@ -11,7 +11,9 @@ from nested_kvm.cause import Cause
 from nested_kvm.control import Severity
 from nested_kvm.diagnosis import Diagnosis
 from nested_kvm.drift import Drift, DriftSummary
+from nested_kvm.inventory.shard import FleetShard
 from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.policy import Policy
 from nested_kvm.remediation.repair import Step
 from nested_kvm.verdict import Evidence, Outcome
 from nested_kvm.waiver import Waiver, WaiverUse
@@ -31,7 +33,7 @@ INTERRUPTED: Final = 2
 RESULTS_SCHEMA: Final = "nested-kvm-compliance/results/1"
 """What `results.json` says it is."""
 INCOMPLETE: Final = "the run ended before everything was judged"
-"""How every report says it."""
+"""How every report says it of a run that was not merged; see `Run.shortfall`."""
 _NOTHING_AUDITED: Final = frozenset({Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED})
 
 
@@ -72,6 +74,8 @@ class TargetResult:
     address: str | None
     observed: bool
     error: str | None
+    policy: Policy | None = None
+    """What was required of it; None: a run of an older version did not say."""
 
 
 class Results(Protocol):
@@ -151,6 +155,10 @@ class Run:
     exit_status: int | None = None
     complete: bool = False
     """Whether every target was tried and every control judged: an interrupted run is not."""
+    gaps: list[str] = field(default_factory=list)
+    """Of a run that was merged: what is missing in it, a sentence each."""
+    shard: FleetShard | None = None
+    """Which part of the fleet it audited; None: all of it."""
     targets: list[TargetResult] = field(default_factory=list)
     results: Results = field(default_factory=ResultList)
     diagnoses: list[Diagnosis] = field(default_factory=list)
@@ -158,6 +166,11 @@ class Run:
     """Every waiver of the file, in its order."""
     drift: DriftSummary | None = None
     """None: there was nothing to compare with."""
+
+    @property
+    def shortfall(self) -> str:
+        """How every report says that the run is not complete."""
+        return f"INCOMPLETE: {'; '.join(self.gaps)}" if self.gaps else INCOMPLETE
 
     def count(self, outcome: Outcome) -> int:
         """How many results ended so."""

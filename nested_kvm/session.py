@@ -1,15 +1,12 @@
 """One run from its options to its reports."""
 
-import os
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TextIO, cast
 
 import pytest
+from typing_extensions import override
 
 from nested_kvm.audit import Audit
 from nested_kvm.baseline import load_baseline
@@ -20,10 +17,10 @@ from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.ledger import Ledger
 from nested_kvm.live_host import may_ask_for_host
 from nested_kvm.options import Options
+from nested_kvm.reported import ReportedSession
 from nested_kvm.reporting.machine import append_step_summary, machine_reports
 from nested_kvm.reporting.progress import ObservationProgress
 from nested_kvm.reporting.remediation_files import write_remediation
-from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.results import Run, exit_status
 from nested_kvm.scope import Scope
 from nested_kvm.version import VERSION
@@ -31,18 +28,16 @@ from nested_kvm.waiver_file import load_waivers
 from nested_kvm.waiving import Waivers
 
 
-class AuditSession:
-    """What the plugin keeps while pytest runs."""
+class AuditSession(ReportedSession):
+    """A run that looks at targets, or at their evidence."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.options = Options.of(config)
+        super().__init__(config, Options.of(config))
         if self.options.evidence is None:
             check_settings(self.options.settings)
         self.audit = Audit(self.options, config.rootpath)
-        self.run = Run(str(uuid.uuid4()), datetime.now(UTC), VERSION, self.audit.inventory.source)
+        self.run = Run(str(uuid.uuid4()), self.started, VERSION, self.audit.inventory.source, shard=self.audit.shard)
         self.ledger = self._open_ledger()
-        self._config = config
-        self._directory: RunDirectory | None = None
         self._broken: UsageError | None = None
         self._expected: int | None = None
         self._interrupted = False
@@ -52,28 +47,6 @@ class AuditSession:
         """Whether nothing is to be looked at: `--collect-only`, `--fixtures`."""
         option = self._config.option
         return bool(option.collectonly or option.showfixtures or option.show_fixtures_per_test)
-
-    @property
-    def report(self) -> str | None:
-        """Where the HTML report is."""
-        return None if self._directory is None else str(self._directory.parent / "latest" / "report.html")
-
-    @property
-    def reports(self) -> Path | None:
-        """Where this run and earlier ones keep their reports."""
-        return None if self._directory is None else self._directory.parent
-
-    def prepare_reports(self) -> None:
-        """Make the run's directory, and tell pytest-html of it.
-
-        Raises:
-            UsageError: the directory cannot be made.
-        """
-        self._directory = RunDirectory(self.options.report_dir, self.run.started)
-        option = self._config.option
-        if not option.htmlpath:
-            option.htmlpath = str(self._directory.path / "report.html")
-            option.self_contained_html = True
 
     def observe(self) -> None:
         """Look at every target, tell how far it has come, and keep the evidence of each at once.
@@ -88,7 +61,7 @@ class AuditSession:
         targets = sum(target.address is not None for target in self.audit.inventory)
         with self.uncaptured():
             self._unlock_keys()
-        directory = self._directory
+        directory = self.directory
         try:
             with nullcontext() if directory is None else directory.awaiting(self.audit.inventory):
                 self._look(targets)
@@ -97,7 +70,7 @@ class AuditSession:
             raise
 
     def _look(self, targets: int) -> None:
-        with self.uncaptured(), self._told() as told, ObservationProgress(targets, told) as progress:
+        with self.uncaptured(), self.told() as told, ObservationProgress(targets, told) as progress:
             try:
                 self.audit.observe(
                     lambda bundle: self._keep(bundle, progress), keep_open=may_ask_for_host(self._config)
@@ -105,12 +78,12 @@ class AuditSession:
             except KeyboardInterrupt:
                 self._interrupted = True
                 progress.tell("interrupted: what was observed until now is judged")
-                if self._directory is not None:
-                    self._directory.keep_missing(self.audit.bundles())
+                if self.directory is not None:
+                    self.directory.keep_missing(self.audit.bundles())
 
     def _keep(self, bundle: Bundle, progress: ObservationProgress) -> None:
-        if self._directory is not None:
-            self._directory.keep(bundle)
+        if self.directory is not None:
+            self.directory.keep(bundle)
         if bundle.target.address is not None:
             progress.advance(bundle)
 
@@ -122,18 +95,22 @@ class AuditSession:
         if self.options.evidence is None:
             unlock_keys(self.audit.addresses(), self.options.settings)
 
+    @override
     @contextmanager
-    def finish(self, pytest_status: int, *, stopped: bool) -> Iterator[int]:
+    def finish(self, session: pytest.Session, pytest_status: int) -> Iterator[int]:
         """Close every connection, and give the exit status to those that write reports.
 
-        A run that was `stopped` (`-x`, `--maxfail`, a check that cannot be read) did not judge everything: it is never
+        A run that was stopped (`-x`, `--maxfail`, a check that cannot be read) did not judge everything: it is never
         compliant.
 
         Raises:
             UsageError: a report cannot be written; then there is none.
         """
+        # What failed beside the results is a check that could not be read: pytest may be told to go on without it.
+        unread = session.testsfailed > self.ledger.failures
+        stopped = bool(session.shouldstop or session.shouldfail or unread)
         self.audit.connections.close()
-        directory = self._directory
+        directory = self.directory
         if directory is None:
             yield pytest_status
             return
@@ -167,20 +144,6 @@ class AuditSession:
         given = self.options
         waivers = Waivers([] if given.waivers is None else load_waivers(given.waivers), self.run.started.date())
         return Ledger(scope, waivers, None if given.baseline is None else load_baseline(given.baseline, fleet))
-
-    @contextmanager
-    def _told(self) -> Iterator[TextIO]:
-        """Where progress is told: a plugin of Nagios says one thing only."""
-        if not self.options.nagios:
-            yield sys.stdout
-            return
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-            yield nowhere
-
-    def uncaptured(self) -> nullcontext[None]:
-        """What is printed inside is seen."""
-        capture = self._config.pluginmanager.getplugin("capturemanager")
-        return nullcontext() if capture is None else cast("nullcontext[None]", capture.global_and_fixture_disabled())
 
 
 SESSION = pytest.StashKey[AuditSession]()

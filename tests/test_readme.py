@@ -33,9 +33,19 @@ def test_it_names_every_report(name: str) -> None:
 
 
 def test_its_recipe_for_gitlab_is_yaml() -> None:
-    (block,) = [each for each in blocks("yaml") if "# GitLab CI" in each]
+    (block,) = [each for each in blocks("yaml") if "# GitLab CI\n" in each]
     job = YAML(typ="safe").load(block.partition("# GitLab CI\n")[2])["audit"]
     assert job["artifacts"]["reports"]["junit"] == "reports/latest/junit.xml"
+
+
+@pytest.mark.parametrize("service", ["GitHub Actions", "GitLab CI"])
+def test_its_recipes_for_several_controllers_name_every_shard(service: str) -> None:
+    (block,) = [each for each in blocks("yaml") if f"# {service}, four runners" in each]
+    text = YAML(typ="safe").load(block)
+    jobs = text.get("jobs", text)
+    lines = [str(line) for line in jobs["merge"].get("script", jobs["merge"].get("steps"))]
+    assert [number for number in (1, 2, 3, 4) if not any(f"shard-{number}" in line for line in lines)] == []
+    assert "shard=" in str(jobs["audit"])
 
 
 def test_it_names_every_option(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from nested_kvm.control import Severity
 from nested_kvm.reporting.accounts import end_of, place
 from nested_kvm.reporting.json_pieces import json_document
-from nested_kvm.results import INCOMPLETE, Result, Run
+from nested_kvm.results import Result, Run
 from nested_kvm.text import printable, visible
 from nested_kvm.verdict import Outcome
 
@@ -63,7 +63,7 @@ def _controls(run: Run) -> Iterator[dict[str, Any]]:
     for control, results in groupby(run.results.by_control(), key=attrgetter("control")):
         yield _control(results, fixes.get(control, {}), started)
     if not run.complete:
-        yield _incomplete(started)
+        yield _incomplete(run.shortfall, started)
 
 
 def _control(results: Iterator[Result], fixes: Iterable[str], started: str) -> dict[str, Any]:
@@ -83,19 +83,19 @@ def _control(results: Iterator[Result], fixes: Iterable[str], started: str) -> d
     }
 
 
-def _incomplete(started: str) -> dict[str, Any]:
+def _incomplete(shortfall: str, started: str) -> dict[str, Any]:
     """A control that fails: what was not judged is not there, and viewers count what is."""
     return {
         "id": "RUN-INCOMPLETE",
         "title": "The run judged everything.",
-        "desc": INCOMPLETE,
+        "desc": shortfall,
         "descriptions": [],
         "impact": _IMPACT[Severity.CRITICAL],
         "tags": {"severity": str(Severity.CRITICAL), "nist": _NIST},
         "refs": [],
         "source_location": {},
         "code": "",
-        "results": [{"status": "error", "code_desc": "the run", "start_time": started, "message": INCOMPLETE}],
+        "results": [{"status": "error", "code_desc": "the run", "start_time": started, "message": shortfall}],
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from nested_kvm.diagnosis import Diagnosis
 from nested_kvm.drift import DriftSummary, PastFinding
+from nested_kvm.policy import Policy
 from nested_kvm.reporting.json_pieces import json_document
 from nested_kvm.results import RESULTS_SCHEMA, Result, Run, TargetResult
 from nested_kvm.waiver import Waiver, WaiverUse
@@ -28,6 +29,7 @@ def results_json(run: Run) -> Iterator[str]:
             "inventory": run.inventory,
             "exit_status": run.exit_status,
             "complete": run.complete,
+            "shard": None if run.shard is None else asdict(run.shard),
         },
         "targets": map(_target, sorted(run.targets, key=_place)),
         "results": map(_result, run.results.by_place()),
@@ -48,7 +50,19 @@ def _place(target: TargetResult) -> tuple[str, bool, str]:
 
 
 def _target(target: TargetResult) -> dict[str, Any]:
-    return {**asdict(target), "level": target.level.value}
+    known: dict[str, Any] = {
+        "name": target.name,
+        "level": target.level.value,
+        "host": target.host,
+        "address": target.address,
+        "observed": target.observed,
+        "error": target.error,
+    }
+    return known if target.policy is None else {**known, "policy": _policy(target.policy)}
+
+
+def _policy(policy: Policy) -> dict[str, str]:
+    return {"nested": policy.nested, "persistence": policy.persistence, "undeclared": policy.undeclared}
 
 
 def _result(result: Result) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from nested_kvm.reporting.log import log_of
 from nested_kvm.reporting.pytest_report import properties, waived_because
-from nested_kvm.results import INCOMPLETE, Result, Run
+from nested_kvm.results import Result, Run
 from nested_kvm.text import printable
 from nested_kvm.verdict import Outcome
 
@@ -22,7 +22,7 @@ def junit_xml(run: Run) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="utf-8"?>\n'
     yield f'<testsuites name="nested-kvm-compliance">\n<testsuite name="nested-kvm-compliance"{_counts(run)}>\n'
     if not run.complete:
-        yield f'<testcase classname="run" name="complete">\n{_element("error", INCOMPLETE)}</testcase>\n'
+        yield f'<testcase classname="run" name="complete">\n{_element("error", run.shortfall)}</testcase>\n'
     for result in run.results.by_place():
         yield _case(result)
     yield "</testsuite>\n</testsuites>\n"

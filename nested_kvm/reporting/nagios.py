@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import Final
 
 from nested_kvm.reporting.gate import gate_lines
-from nested_kvm.results import INCOMPLETE, ExitStatus, Run, Threshold
+from nested_kvm.results import ExitStatus, Run, Threshold
 from nested_kvm.text import printable
 from nested_kvm.verdict import Outcome
 
@@ -58,7 +58,7 @@ def _summary(run: Run, state: State, blocked: int) -> str:
     waived = f", {len(run.waived())} waived" if run.waived() else ""
     unseen = run.count(Outcome.ERROR) + run.count(Outcome.UNKNOWN)
     undecided = f", {unseen} results undecided" if unseen else ""
-    cut = "" if run.complete else f", {INCOMPLETE}"
+    cut = "" if run.complete else f", {run.shortfall}"
     return f"{len(run.findings())} findings{waived}{undecided}{cut}, {blocked} of {len(run.targets)} targets blocked"
 
 

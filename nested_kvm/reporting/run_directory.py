@@ -18,12 +18,13 @@ from nested_kvm.inventory.target import Inventory
 class RunDirectory:
     """`<report-dir>/<UTC time>/`, made at once, so that a directory that cannot be written ends the run early."""
 
-    def __init__(self, parent: Path, started: datetime) -> None:
+    def __init__(self, parent: Path, started: datetime, *, with_evidence: bool = True) -> None:
         self.parent = parent
         with self._or_why():
             self.path = self._make(started.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
             self._evidence = self.path / "evidence"
-            self._evidence.mkdir()
+            if with_evidence:
+                self._evidence.mkdir()
 
     def keep(self, bundle: Bundle) -> None:
         """Write a target's evidence.
@@ -106,6 +107,8 @@ class RunDirectory:
                     shutil.rmtree(path, ignore_errors=True)
                 elif path.is_file():
                     path.unlink()
+            if not self._evidence.exists():
+                self.path.rmdir()
 
     @contextmanager
     def _or_why(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from nested_kvm.control import Severity
 from nested_kvm.drift import Drift
 from nested_kvm.reporting.accounts import end_of
 from nested_kvm.reporting.json_pieces import json_document
-from nested_kvm.results import INCOMPLETE, Result, Run
+from nested_kvm.results import Result, Run
 from nested_kvm.text import printable, visible
 from nested_kvm.verdict import Outcome
 from nested_kvm.waiver import Waiver
@@ -132,7 +132,7 @@ def _invocation(run: Run) -> dict[str, Any]:
 
 
 def _incomplete(run: Run) -> list[dict[str, Any]]:
-    return [] if run.complete else [{"level": "error", "message": {"text": INCOMPLETE}}]
+    return [] if run.complete else [{"level": "error", "message": {"text": run.shortfall}}]
 
 
 def _notifications(unjudged: Sequence[Result]) -> list[dict[str, Any]]:

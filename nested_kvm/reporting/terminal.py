@@ -8,7 +8,7 @@ from nested_kvm.diagnosis import CanNest, Diagnosis
 from nested_kvm.drift import Drift, DriftSummary
 from nested_kvm.reporting.accounts import drift_line, ended_lines, place, waived_line, waivers_to_mend
 from nested_kvm.reporting.gate import counts_line, gate_lines, without
-from nested_kvm.results import INCOMPLETE, ExitStatus, Reason, Result, Run, Threshold
+from nested_kvm.results import ExitStatus, Reason, Result, Run, Threshold
 from nested_kvm.text import printable, visible
 from nested_kvm.verdict import Outcome
 
@@ -121,12 +121,12 @@ def verdict(run: Run) -> tuple[str, dict[str, bool]]:
     if run.exit_status in {ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
         return f"NOT DECIDED: something could not be looked at{_cut(run)}", {"yellow": True, "bold": True}
     if not run.complete:
-        return f"INCOMPLETE: {INCOMPLETE}", {"red": True, "bold": True}
+        return f"INCOMPLETE: {run.shortfall.removeprefix('INCOMPLETE: ')}", {"red": True, "bold": True}
     return f"NO VERDICT: the run ended with exit status {run.exit_status}", {"red": True, "bold": True}
 
 
 def _cut(run: Run) -> str:
-    return "" if run.complete else f"; {INCOMPLETE}"
+    return "" if run.complete else f"; {run.shortfall}"
 
 
 def _but(run: Run) -> str:

@@ -25,6 +25,7 @@ FOUND = [
     ("access", b"uid=" + b"9" * 5000 + b" gid=0\0"),
     ("access", b"uid=1 gid=1" + b" groups=1" * 100_000 + b"\nx\0user:" + b"9" * 5000 + b":rw-"),
     ("capabilities", b"daemon: " + b"9" * 5000 + b".0.0"),
+    ("merge", b'{"schema":' + b"9" * 5000 + b"}"),
     ("known_hosts", b"*" * 60 + b"-" + b"*" * 60 + b"x ssh-ed25519 " + KEY.encode()),
 ]
 """What once broke a reader, or made it hang."""

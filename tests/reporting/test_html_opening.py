@@ -15,6 +15,7 @@ import pytest
 from nested_kvm.control import Severity
 from nested_kvm.drift import DriftSummary, PastFinding
 from nested_kvm.html_hooks import HtmlReport
+from nested_kvm.inventory.shard import FleetShard
 from nested_kvm.policy import Nested, Policy
 from nested_kvm.reporting.html.fleet_map import Cell, fleet_maps
 from nested_kvm.reporting.html.opening import opening
@@ -174,6 +175,16 @@ def test_the_trend_is_of_the_last_runs_of_this_inventory(tmp_path: Path) -> None
     assert found.points[-1].unseen == 1
     assert found.ignored == ()
     assert f"over {RUNS} runs" in text_of(this, tmp_path)
+
+
+def test_the_trend_compares_parts_with_parts(tmp_path: Path) -> None:
+    shard = FleetShard(1, 2, "0" * 64)
+    kept = {None: 1, shard: 2, FleetShard(2, 2, "0" * 64): 3, FleetShard(1, 3, "0" * 64): 4}
+    for part, findings in kept.items():
+        earlier = replace_id(run_of(*[FAIL] * findings, shard=part))
+        keep(tmp_path, earlier, f"2026-02-0{findings}T12-00-00Z")
+    assert [point.findings for point in trend(run_of(PASS), tmp_path).points] == [1, 0]
+    assert [point.findings for point in trend(run_of(PASS, shard=shard), tmp_path).points] == [2, 0]
 
 
 @pytest.mark.parametrize("broken", ["", "{", "[]", "null", '{"schema": "another/1"}', "[" * 100_000, "\xff\xfe"])

@@ -1,5 +1,6 @@
 """The report's opening, from its templates; they escape whatever they are given."""
 
+from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +33,12 @@ _UNSEEN: Final = (
 
 def opening(run: Run, scope: Scope, reports: Path | None) -> str:
     """Everything that the run found, as HTML. `reports` is where earlier runs are."""
-    return _environment().get_template("opening.jinja2").render(_context(run, scope, reports))
+    return "".join(opening_pieces(run, scope, reports))
+
+
+def opening_pieces(run: Run, scope: Scope, reports: Path | None) -> Iterator[str]:
+    """The same, as it is made: the page of a large fleet is never held whole."""
+    return _environment().get_template("opening.jinja2").generate(_context(run, scope, reports))
 
 
 def _context(run: Run, scope: Scope, reports: Path | None) -> dict[str, Any]:

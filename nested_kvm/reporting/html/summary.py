@@ -9,10 +9,9 @@ from typing import Final
 from nested_kvm.control import Severity
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.policy import Policy
-from nested_kvm.results import INCOMPLETE, ExitStatus, Run
+from nested_kvm.results import ExitStatus, Run
 from nested_kvm.verdict import Outcome
 
-_INCOMPLETE: Final = f"{INCOMPLETE[0].upper()}{INCOMPLETE[1:]}."
 _JUDGED: Final = (Outcome.PASS, Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN)
 
 
@@ -43,8 +42,12 @@ def verdict(run: Run, scope: Scope) -> Verdict:
         return _verdict(run, scope)
     if run.exit_status in {ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
         ended = _verdict(run, scope)
-        return replace(ended, reason=f"{ended.reason} {_INCOMPLETE}")
-    return Verdict("Incomplete", _INCOMPLETE, "bad")
+        return replace(ended, reason=f"{ended.reason} {_shortfall(run)}")
+    return Verdict("Incomplete", _shortfall(run), "bad")
+
+
+def _shortfall(run: Run) -> str:
+    return f"{run.shortfall[0].upper()}{run.shortfall[1:]}."
 
 
 def _verdict(run: Run, scope: Scope) -> Verdict:

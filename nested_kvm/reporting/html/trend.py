@@ -1,21 +1,21 @@
 """Earlier runs of the same inventory, as `reports/` keeps them, and the little chart that they make."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from nested_kvm.results import Run
+from nested_kvm.results_file import Unusable, rows_of
 from nested_kvm.verdict import Outcome
 
 RUNS: Final = 12
 """Runs that a chart shows, this one included."""
 _BYTES: Final = 150_000_000
 """Of earlier results, that are read at most."""
-_SCHEMA: Final = "nested-kvm-compliance/results/1"
+_UNSEEN: Final = (Outcome.ERROR, Outcome.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def trend(run: Run, folder: Path | None) -> Trend:
             break
         try:
             found = _read(file, run)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (OSError, Unusable, ValueError, KeyError, TypeError, AttributeError):
             ignored.append(f"{file.parent.name}/{file.name}")
             continue
         if found is not None:
@@ -71,13 +71,25 @@ def _earlier(folder: Path | None) -> Iterator[Path]:
 
 def _read(file: Path, run: Run) -> Point | None:
     """One earlier run; None where it was of another inventory, did not end, or is this one."""
-    document: dict[str, Any] = json.loads(file.read_bytes())
-    if document["schema"] != _SCHEMA:
-        raise ValueError(document["schema"])
-    if document["run"]["inventory"] != run.inventory or document["run"]["id"] == run.id:
-        return None
-    if document["run"].get("complete") is False:
-        return None
-    started = datetime.fromisoformat(document["run"]["started"])
-    counts = Counter(result["outcome"] for result in document["results"] if result["waiver"] is None)
-    return Point(started, counts[Outcome.FAIL], counts[Outcome.ERROR] + counts[Outcome.UNKNOWN])
+    started: datetime | None = None
+    counts: Counter[str] = Counter()
+    for row in rows_of(file, _tell_nobody):
+        value = row.value
+        if row.section == "run":
+            if value["inventory"] != run.inventory or value["id"] == run.id or value.get("complete") is False:
+                return None
+            if _part(value.get("shard")) != (None if run.shard is None else (run.shard.number, run.shard.of)):
+                return None
+            started = datetime.fromisoformat(value["started"])
+        elif row.section == "results" and value["waiver"] is None:
+            counts[value["outcome"]] += 1
+    return None if started is None else Point(started, counts[Outcome.FAIL], sum(counts[each] for each in _UNSEEN))
+
+
+def _part(shard: dict[str, int] | None) -> tuple[int, int] | None:
+    """A part of the fleet is compared with the same part only, and the whole with the whole."""
+    return None if shard is None else (shard["number"], shard["of"])
+
+
+def _tell_nobody(_read: int) -> None:
+    """It is over in a moment."""

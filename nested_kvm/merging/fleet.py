@@ -1,0 +1,82 @@
+"""Whether the runs that are merged make up one fleet: each target once, each shard once, and none missing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from nested_kvm.inventory.shard import FleetShard, fleet_digest
+from nested_kvm.results_file import Unusable
+from nested_kvm.text import printable
+
+_NAMED: Final = 20
+"""Missing shards that are named."""
+
+
+class MergedFleet:
+    """The runs by their files, in the order in which they are read."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, Path] = {}
+        self._shards: dict[int, Path] = {}
+        self._first: FleetShard | None = None
+        self._split: list[str] = []
+
+    def take_shard(self, path: Path, shard: FleetShard) -> None:
+        """Note that a run is a part of a fleet.
+
+        Raises:
+            Unusable: it is of another fleet than the parts before, or is there twice.
+        """
+        first = self._first = self._first or shard
+        one = next(iter(self._shards.values()), path)
+        if shard.fleet != first.fleet:
+            raise Unusable(
+                f"run.shard.fleet: is a part of another fleet than {one}: merge the shards of one inventory, and of "
+                "the same --hosts"
+            )
+        if shard.of != first.of:
+            raise Unusable(f"run.shard.of: is one of {shard.of} shards, {one} is one of {first.of}")
+        if shard.number in self._shards:
+            twin = self._shards[shard.number]
+            raise Unusable(f"run.shard.number: is shard {shard.number}, as is {twin}: leave one out")
+        self._shards[shard.number] = path
+
+    def take_target(self, path: Path, name: str, *, of_shard: bool) -> None:
+        """Note that a run audited a target.
+
+        Raises:
+            Unusable: it is there already.
+        """
+        owner = self._owners.get(name)
+        if owner is not None:
+            also = "twice" if owner is path else f"as does {owner}"
+            raise Unusable(f"has the target {printable(name)!r}, {also}: each may be in one run only, and once")
+        self._owners[name] = path
+        if of_shard:
+            self._split.append(name)
+
+    def has(self, path: Path, name: str) -> bool:
+        """Whether it was that run that audited this target."""
+        return self._owners.get(name) is path
+
+    def knows(self, name: str) -> bool:
+        """Whether any run audited it."""
+        return name in self._owners
+
+    def missing_shards(self) -> Iterator[str]:
+        """A sentence for each part that is not there.
+
+        Raises:
+            Unusable: all parts are there, and they are not the fleet that was split.
+        """
+        if self._first is None:
+            return
+        missing = [number for number in range(1, self._first.of + 1) if number not in self._shards]
+        yield from (f"shard {number} of {self._first.of} is missing" for number in missing[:_NAMED])
+        if len(missing) > _NAMED:
+            yield f"and {len(missing) - _NAMED} more shards"
+        if not missing and fleet_digest(self._split) != self._first.fleet:
+            raise Unusable(
+                f"the {self._first.of} shards do not have the targets that were split: one was made of another "
+                "inventory, or was changed since"
+            )

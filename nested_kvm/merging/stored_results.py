@@ -1,0 +1,191 @@
+"""Results on disk: as many as several runs have, in no more memory than the findings take."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, Final
+
+from nested_kvm.cause import Cause
+from nested_kvm.control import Severity
+from nested_kvm.drift import Drift
+from nested_kvm.errors import UsageError
+from nested_kvm.results import Result
+from nested_kvm.verdict import Evidence, Outcome
+from nested_kvm.waiver import Waiver
+
+_SCHEMA: Final = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA cache_size = -16384;
+CREATE TABLE results (
+    target TEXT NOT NULL, subject TEXT NOT NULL, control TEXT NOT NULL,
+    outcome TEXT NOT NULL, severity INTEGER NOT NULL, rest TEXT NOT NULL
+);
+CREATE TABLE titles (control TEXT PRIMARY KEY, title TEXT NOT NULL) WITHOUT ROWID;
+"""
+_INDEXES: Final = """
+CREATE INDEX IF NOT EXISTS by_place ON results (target, subject, control);
+CREATE INDEX IF NOT EXISTS by_control ON results (control, target, subject);
+CREATE INDEX IF NOT EXISTS by_outcome ON results (outcome, severity DESC, target, control, subject);
+"""
+_COLUMNS: Final = "target, subject, control, outcome, severity, rest"
+_CACHED: Final = 4096
+"""Texts that are kept once, however many results share them."""
+
+
+class StoredResults:
+    """Fulfils `Results` from a private database, of which nothing is left when the process ends, however it ends.
+
+    Raises:
+        UsageError: there is no place for it.
+    """
+
+    def __init__(self) -> None:
+        folder = Path(mkdtemp(prefix="nested-kvm-merge-"))
+        self._place = folder.parent
+        try:
+            with self._or_why():
+                self._database = sqlite3.connect(folder / "results.sqlite", isolation_level=None)
+                self._database.executescript(_SCHEMA)
+                self._database.execute("BEGIN")
+        finally:
+            # The file stays until it is closed, and has no name under which a process that is killed would leave it.
+            shutil.rmtree(folder)
+        self._counts = dict.fromkeys(Outcome, 0)
+        self._ended: dict[Outcome, tuple[Result, ...]] = {}
+
+    def close(self) -> None:
+        """Give the disk back."""
+        self._database.close()
+
+    def add(self, result: Result) -> None:
+        """Keep one more.
+
+        Raises:
+            UsageError: the disk is full.
+        """
+        row = (result.target, result.subject, result.control, result.outcome.value, int(result.severity), _rest(result))
+        with self._or_why():
+            self._database.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._database.execute("INSERT OR REPLACE INTO titles VALUES (?, ?)", (result.control, result.title))
+        self._counts[result.outcome] += 1
+
+    def seal(self) -> None:
+        """Make them ready to be gone through: nothing comes in any more.
+
+        Raises:
+            UsageError: the disk is full.
+        """
+        with self._or_why():
+            self._database.executescript(_INDEXES)
+
+    def __len__(self) -> int:
+        return sum(self._counts.values())
+
+    def by_place(self) -> Iterator[Result]:
+        """See `Results`."""
+        return self._in_order("target, subject, control")
+
+    def by_control(self) -> Iterator[Result]:
+        """See `Results`."""
+        return self._in_order("control, target, subject")
+
+    def ended(self, outcome: Outcome) -> Sequence[Result]:
+        """See `Results`. They are kept, as every report asks for them."""
+        if outcome not in self._ended:
+            order = "ORDER BY severity DESC, target, control, subject, rowid"
+            found = self._database.execute(
+                f"SELECT {_COLUMNS} FROM results WHERE outcome = ? {order}",  # noqa: S608 - words of this file
+                (outcome.value,),
+            )
+            self._ended[outcome] = tuple(map(_result, found))
+        return self._ended[outcome]
+
+    def count(self, outcome: Outcome) -> int:
+        """See `Results`."""
+        return self._counts[outcome]
+
+    def titles(self) -> Mapping[str, str]:
+        """See `Results`."""
+        return dict(self._database.execute("SELECT control, title FROM titles"))
+
+    def _in_order(self, columns: str) -> Iterator[Result]:
+        found = self._database.execute(
+            f"SELECT {_COLUMNS} FROM results ORDER BY {columns}, rowid"  # noqa: S608 - words of this file
+        )
+        return map(_result, found)
+
+    @contextmanager
+    def _or_why(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise UsageError(
+                f"--merge: results cannot be kept in {self._place}: {error}: make room there, or name another "
+                "directory by TMPDIR"
+            ) from None
+
+
+def _rest(result: Result) -> str:
+    waiver = result.waiver
+    return json.dumps(
+        [
+            result.title,
+            result.message,
+            None if result.cause is None else result.cause.code,
+            [[item.source, item.text] for item in result.evidence],
+            list(result.remediation),
+            None if waiver is None else _written(waiver),
+            result.drift,
+        ]
+    )
+
+
+def _result(row: tuple[Any, ...]) -> Result:
+    target, subject, control, outcome, severity, rest = row
+    title, message, cause, evidence, remediation, waiver, drift = json.loads(rest)
+    return Result(
+        _same(control),
+        _same(target),
+        _same(subject),
+        _OUTCOMES[outcome],
+        _SEVERITIES[severity],
+        _same(title),
+        _same(message),
+        _CAUSES[cause],
+        tuple(Evidence(_same(source), _same(text)) for source, text in evidence),
+        tuple(map(_same, remediation)),
+        waiver=None if waiver is None else _read(waiver),
+        drift=_DRIFTS[drift],
+    )
+
+
+def _written(waiver: Waiver) -> str:
+    expires = None if waiver.expires is None else waiver.expires.isoformat()
+    words = (waiver.control, waiver.target, waiver.subject, waiver.reason, waiver.approver, expires, waiver.source)
+    return json.dumps(words)
+
+
+@lru_cache(_CACHED)
+def _read(written: str) -> Waiver:
+    control, target, subject, reason, approver, expires, source = json.loads(written)
+    ends = None if expires is None else date.fromisoformat(expires)
+    return Waiver(control, target, subject, reason, approver, ends, source)
+
+
+@lru_cache(_CACHED)
+def _same(text: str) -> str:
+    return text
+
+
+_OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
+_SEVERITIES: Final = {int(severity): severity for severity in Severity}
+_CAUSES: Final[Mapping[str | None, Cause | None]] = {None: None, **{cause.code: cause for cause in Cause}}
+_DRIFTS: Final[Mapping[str | None, Drift | None]] = {None: None, **{drift.value: drift for drift in Drift}}
