@@ -70,6 +70,7 @@ class StoredResults:
 
         Raises:
             UsageError: the disk is full.
+            Unusable: a text has half a letter in it, which no file can hold.
         """
         row = (result.target, result.subject, result.control, result.outcome.value, int(result.severity), _rest(result))
         with self._or_why():
