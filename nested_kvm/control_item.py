@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from nested_kvm.control import Control, Level, control_of
 from nested_kvm.fixtures import FACTS
-from nested_kvm.items import safe_id
+from nested_kvm.items import distinct, safe_id
 from nested_kvm.judgement import check_applies, judge
 from nested_kvm.reporting.pytest_report import shown
 from nested_kvm.session import SESSION
@@ -110,10 +110,10 @@ def _items(collector: pytest.Module, name: str, function: object, control: Contr
     subjects = collector.config.stash[SESSION].audit.fleet.subjects(control.level)
     if not subjects:
         yield UnneededControl.from_parent(collector, name=f"{name}[none]", function=function)
-    for subject in subjects:
+    for subject, identifier in zip(subjects, distinct(safe_id(each.id) for each in subjects), strict=True):
         yield ControlItem.from_parent(
             collector,
-            name=f"{name}[{safe_id(subject.id)}]",
+            name=f"{name}[{identifier}]",
             function=function,
             control=control,
             subject=subject,

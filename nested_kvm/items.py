@@ -2,6 +2,8 @@
 
 import inspect
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -34,6 +36,18 @@ def subject_of(item: pytest.Item) -> Subject | None:
     if found is None and hasattr(item, "callspec"):
         found = item.callspec.params.get("subject")
     return found if isinstance(found, Subject) else None
+
+
+def distinct(ids: Iterable[str]) -> Iterator[str]:
+    """The ids, a number behind each that was there already: results are told apart by them."""
+    taken: Counter[str] = Counter()
+    for each in ids:
+        found = each
+        while found in taken:
+            taken[each] += 1
+            found = f"{each}~{taken[each] + 1}"
+        taken[found] += 0
+        yield found
 
 
 def safe_id(text: str) -> str:
