@@ -1,6 +1,5 @@
 """One run over twenty healthy guests and one target for each way in which a server can misbehave."""
 
-import os
 import shlex
 import socket
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 
 from tests.support.guests import PLAIN_GUEST
 from tests.support.misbehaving import MisbehavingServer
+from tests.support.peak import bytes_in, measured
 from tests.support.sshd import Sshd, SshdFactory, make_key, public
 from tests.support.suite import ROOT, SuiteRun, command_line, environment
 
@@ -182,14 +182,19 @@ def audit(folder: Path, reports: str, *words: str) -> Measured:
     output, errors = folder / f"{reports}.out", folder / f"{reports}.err"
     start = time.monotonic()
     with output.open("wb") as stdout, errors.open("wb") as stderr:
-        command = command_line(*options, *limits, *words, report_dir=report_dir)
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(folder), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+        command = measured(command_line(*options, *limits, *words, report_dir=report_dir), folder / f"{reports}.peak")
+        ended = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            check=False,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    run = SuiteRun(process.returncode, output.read_text(), errors.read_text(), report_dir)
-    return Measured(run, time.monotonic() - start, usage.ru_maxrss * 1024)
+        seconds = time.monotonic() - start
+    run = SuiteRun(ended.returncode, output.read_text(), errors.read_text(), report_dir)
+    return Measured(run, seconds, bytes_in(folder / f"{reports}.peak"))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 Both merges take about 50 seconds of CPU.
 """
 
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from tests.support.large_fleet import write_fleet
 from tests.support.large_runs import write_shards
+from tests.support.peak import bytes_in, measured
 from tests.support.suite import ROOT, command_line, environment, run_suite
 
 HOSTS: Final = 40
@@ -47,10 +47,9 @@ def merge(folder: Path, document: dict[str, Any], shards: int) -> Merge:
     runs = write_shards(folder / "runs", document, COPIES, shards)
     words = command_line(*(f"--merge={run}" for run in runs), report_dir=folder / "reports")
     with (folder / "output").open("w") as output:
-        process = subprocess.Popen(words, cwd=ROOT, env=environment(folder), stdout=output, stderr=output)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return Merge(process.returncode, (folder / "output").read_text(), used.ru_maxrss / 1024)
+        words = measured(words, folder / "peak")
+        ended = subprocess.run(words, cwd=ROOT, env=environment(folder), stdout=output, stderr=output, check=False)
+    return Merge(ended.returncode, (folder / "output").read_text(), bytes_in(folder / "peak") / 2**20)
 
 
 def test_a_large_fleet_takes_little_memory(merges: dict[int, Merge]) -> None:
