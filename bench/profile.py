@@ -32,7 +32,7 @@ _PHASES: Final = {
     "observing (here: saved evidence)": "nested_kvm/plugin.py:pytest_collection",
     "making the items": "_pytest/main.py:perform_collect",
     "judging them": "_pytest/main.py:pytest_runtestloop",
-    "… of that: turning each into a result": "nested_kvm/plugin.py:pytest_runtest_makereport",
+    "… of that: judging, and making results": "nested_kvm/control_item.py:_reports",
     "writing the reports": "nested_kvm/plugin.py:pytest_sessionfinish",
 }
 """Each phase's function; what it calls is part of it."""

@@ -95,6 +95,7 @@ def test_a_uuid_that_is_none_is_not_asked_about(shell: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("timeout", ["exit 1", None])
 def test_no_process_stays_behind(shell: str, timeout: str | None, tmp_path: Path) -> None:
     bin_folder = stub(tmp_path / "bin", "virsh", "exec sleep 61")
+    stub(bin_folder, "systemctl", "exec sleep 61")
     if timeout is not None:
         stub(bin_folder, "timeout", timeout)
     command = Probing(shell, WITH_VIRSH).command()

@@ -32,15 +32,20 @@ print_said() {
 raw() { printf '%s\n' "$1"; }
 found() { command -v "$1" >/dev/null 2>&1; }
 
-# Whether timeout(1) works is told by the first command that it limits.
+# Whether timeout(1) works is told by the first command that it limits; and whether it is GNU's, which ends all that
+# its command started: only that one knows the option.
 machine() {
     limited() { timeout -s KILL "$seconds" "$@"; }
+    ends_all=
     begin 'uname -m'
     print_said
-    if found timeout && machine=$(limited uname -m 2>&1) && [ -n "$machine" ]; then
-        say "$machine"
-        end 'exit 0'
-        return
+    if found timeout; then
+        machine=$(timeout --preserve-status -s KILL "$seconds" uname -m 2>/dev/null) && [ -n "$machine" ] && ends_all=yes
+        if [ -n "$ends_all" ] || { machine=$(limited uname -m 2>&1) && [ -n "$machine" ]; }; then
+            say "$machine"
+            end 'exit 0'
+            return
+        fi
     fi
     if ! found timeout || ! timeout -s KILL 1 true 2>/dev/null; then limited() { watched "$@"; }; fi
     answer uname -m
@@ -205,6 +210,20 @@ answer() {
     limited "$@" </dev/null 2>&1
     end "exit $?"
 }
+
+# Commands of plain words under one limit, which starts two programs and not one for each. Where one of them hangs, all
+# are asked again, each under a limit of its own.
+together() {
+    if [ -n "$ends_all" ] && answer=$(limited sh -c "$framed" sh "$nonce" "$@" 2>/dev/null); then
+        say "$answer"
+        return
+    fi
+    # shellcheck disable=SC2086  # words
+    for words do run $words; done
+}
+
+# shellcheck disable=SC2016  # for the shell that it is given to
+framed='nonce=$1; shift; set -f; for words do printf "@%s begin %s\n" "$nonce" "$words"; if command -v "${words%% *}" >/dev/null 2>&1; then $words </dev/null 2>&1; state="exit $?"; else state=missing; fi; printf "\n@%s end %s\n" "$nonce" "$state"; done'
 
 # Only the lines that match, the last 400: of a command whose whole answer is large.
 matching() {

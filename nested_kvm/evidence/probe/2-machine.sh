@@ -58,10 +58,5 @@ kmod() {
         names "$folder"
         for_each file "$folder"
     done
-    run modprobe --version
-    vendor_module
-    [ -n "$module" ] || return
-    run modprobe --show-depends "$module"
-    run modinfo --parameters "$module"
 }
 

@@ -11,7 +11,6 @@ monitors() {
 }
 
 shutdown() {
-    run systemctl is-enabled libvirt-guests
     settings 'ON_SHUTDOWN=' /etc/default/libvirt-guests /etc/sysconfig/libvirt-guests \
         /usr/lib/libvirt/libvirt-guests.sh /usr/libexec/libvirt-guests.sh
     settings '^[[:blank:]]*(auto_shutdown_|(user|group)[[:blank:]]*=)' "$qemu_conf"
@@ -30,21 +29,17 @@ libvirts_memory() {
     done
 }
 
-# Who may open /dev/kvm: its access control list, and the accounts that may be meant to run VMs.
+# The accounts that qemu.conf means to run VMs.
 accounts() {
-    run getfacl -cnp /dev/kvm
-    run id
-    for name in "$1" libvirt-qemu qemu; do account "$name"; done
     qemu_conf user
     account "$value"
     qemu_conf group
     [ -z "$value" ] || run getent group "$value"
 }
 
-account() {
-    case $1 in '' | -* | *[!A-Za-z0-9_.@-]*) return ;; esac
-    run id "$1"
-}
+is_account() { case $1 in '' | -* | *[!A-Za-z0-9_.@-]*) return 1 ;; esac; }
+
+account() { if is_account "$1"; then run id "$1"; fi; }
 
 # Sets $value: the last that qemu.conf gives a setting; `+` marks a number.
 qemu_conf() {

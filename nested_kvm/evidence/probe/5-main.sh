@@ -1,3 +1,14 @@
+# What kmod would do, how guests fare at a shutdown, and who may open /dev/kvm: the account $1 as well.
+commands() {
+    vendor_module
+    set -- "$1" 'id -u' id 'id libvirt-qemu' 'id qemu' 'getfacl -cnp /dev/kvm' 'modprobe --version' \
+        'systemctl is-enabled libvirt-guests'
+    [ -z "$module" ] || set -- "$@" "modprobe --show-depends $module" "modinfo --parameters $module"
+    if is_account "$1"; then set -- "$@" "id $1"; fi
+    shift
+    together "$@"
+}
+
 main() {
     nonce=${1:-$(cat /proc/sys/kernel/random/uuid 2>/dev/null || echo "$$-$(date +%s)")}
     seconds=${2:-10}
@@ -5,7 +16,7 @@ main() {
     frames=0
     said="@$nonce nested-kvm-probe 1$newline"
     machine
-    run id -u
+    commands "${5:-}"
     measure
     # shellcheck disable=SC2086  # words
     file $kernel
@@ -21,7 +32,7 @@ main() {
     monitors
     shutdown
     libvirts_memory
-    accounts "${5:-}"
+    accounts
     matching 'kvm|svm|vmx|vboxdrv|vmmon' dmesg
     vmms
     vm_holders
