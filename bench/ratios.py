@@ -48,7 +48,9 @@ def ratios(figures: Sequence[Figure], hosts: int) -> list[Ratio]:
 def _ratios(by_key: dict[tuple[str, int], Figure], hosts: int) -> Iterator[Ratio]:
     suite = by_key[SUITE, hosts]
     lower = by_key[FLOOR, hosts].seconds + by_key[EMPTY, 0].seconds
+    controllers = by_key[FLOOR, hosts].cpu_seconds + by_key[EMPTY, 0].cpu_seconds
     yield Ratio("suite / (floor + empty items)", suite.seconds / lower, 2.0, at_most=True)
+    yield Ratio("… in CPU of the controller alone", suite.cpu_seconds / controllers, 2.0, at_most=True)
     yield Ratio("suite, memory of its largest process", suite.peak_mb, 500.0, at_most=True, unit=" MB")
     others = {name: each for (name, _), each in by_key.items()}
     for name, target in ((PLAIN["paramiko"], 40.0), (ANSIBLE, 2.5)):

@@ -104,6 +104,7 @@ def test_each_ratio_has_its_target(document: dict[str, Any]) -> None:
     targets = {each["name"]: each.get("at_most", each.get("at_least")) for each in document["ratios"]}
     assert targets == {
         "suite / (floor + empty items)": 2.0,
+        "… in CPU of the controller alone": 2.0,
         "suite, memory of its largest process": 500.0,
         "plain Testinfra, paramiko / suite, per host": 40.0,
         "Ansible script / suite, per host": 2.5,
