@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Final
@@ -121,6 +122,34 @@ class _Users:
         return (target.name, target.host) if target.needs_host and target.host else (target.name,)
 
 
+@dataclass
+class _Work:
+    """What each thread does: it takes a target and looks at it, until none is left."""
+
+    connections: Connections
+    settings: Settings
+    active: bool
+    users: _Users | None
+    """None: every connection stays open."""
+    waiting: SimpleQueue[Target] = field(default_factory=SimpleQueue)
+    seen: SimpleQueue[Bundle] = field(default_factory=SimpleQueue)
+
+    def start(self, targets: Iterable[Target], workers: int) -> None:
+        """Begin. As daemons: an interrupted run waits for no target that hangs, as with an executor it would."""
+        for target in targets:
+            self.waiting.put(target)
+        for number in range(workers):
+            Thread(target=self._go_on, name=f"observe-{number}", daemon=True).start()
+
+    def _go_on(self) -> None:
+        with suppress(Empty):
+            while True:
+                target = self.waiting.get_nowait()
+                self.seen.put(_observe(target, self.connections, self.settings, active=self.active))
+                if self.users is not None:
+                    self.connections.close(self.users.release(target))
+
+
 def collect(
     inventory: Inventory,
     connections: Connections,
@@ -143,31 +172,17 @@ def collect(
     """
     # A guest waits for its host's connection, so the hosts come first: else guests could hold every worker.
     targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.needs_host)
-    waiting: SimpleQueue[Target] = SimpleQueue()
-    seen: SimpleQueue[Bundle] = SimpleQueue()
-    users = _Users(targets)
-
-    def work() -> None:
-        with suppress(Empty):
-            while True:
-                target = waiting.get_nowait()
-                seen.put(_observe(target, connections, settings, active=active))
-                if not keep_open:
-                    connections.close(users.release(target))
-
-    for target in targets:
-        waiting.put(target)
+    users = None if keep_open else _Users(targets)
+    work = _Work(connections, settings, active=active, users=users)
     workers = min(max(1, forks), len(targets))
-    for number in range(workers):
-        # A daemon: an interrupted run does not wait for a target that hangs, as an executor's threads make it.
-        Thread(target=work, name=f"observe-{number}", daemon=True).start()
+    work.start(targets, workers)
     deadline = deadline or Deadline(connections.time_limit(targets, workers))
     is_complete = False
     try:
-        is_complete = _hand_over(targets, seen, when_observed, deadline)
+        is_complete = _hand_over(targets, work.seen, when_observed, deadline)
     finally:
         if not is_complete:
-            _drain(waiting)
+            _drain(work.waiting)
             connections.close()
 
 
