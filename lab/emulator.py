@@ -33,10 +33,9 @@ class Emulator:
         try:
             pid = int((self.place.run / PID_FILE).read_text())
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return None
-        return pid if self._software().mark.encode() in words and state != "Z" else None
+        return pid if self._software().mark.encode() in words and not _is_over(pid) else None
 
     def start(self) -> None:
         """Begin with fresh disks over the read-only image, in a session that Ctrl-C does not reach."""
@@ -58,7 +57,7 @@ class Emulator:
             pid = self.pid()
             if pid is not None:
                 os.kill(pid, number)
-                self._await_end()
+                self._await_end(pid)
         shutil.rmtree(self.place.run, ignore_errors=True)
 
     def require_alive(self) -> None:
@@ -89,9 +88,11 @@ class Emulator:
         answer: dict[str, dict[str, object]] = json.loads(lines.readline())
         return answer["return"]
 
-    def _await_end(self) -> None:
+    @staticmethod
+    def _await_end(pid: int) -> None:
+        """Until its memory is given back: by then it has long lost its command line, by which `pid` knows it."""
         deadline = time.monotonic() + END_LIMIT
-        while self.pid() is not None and time.monotonic() < deadline:
+        while not _is_over(pid) and time.monotonic() < deadline:
             time.sleep(0.1)
 
     def _last_words(self) -> str:
@@ -102,6 +103,14 @@ class Emulator:
             if panics:
                 return panics[-1].strip()
         return "it left no message"
+
+
+def _is_over(pid: int) -> bool:
+    """Whether a process has ended, buried or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 class _Directory:
