@@ -120,10 +120,10 @@ def test_it_says_on_what_and_how_it_was_measured(document: dict[str, Any]) -> No
     assert any("libvirt: none" in sentence for sentence in document["method"])
 
 
-def test_the_table_has_a_line_for_each_figure_and_each_target(printed: str) -> None:
+def test_the_table_has_a_line_for_each_figure_and_each_target(printed: str, document: dict[str, Any]) -> None:
     for name in ("floor", "empty items", "one host", "Ansible script"):
         assert f"\n{name} " in printed
-    assert printed.count(" met\n") == 5
+    assert printed.count(" met\n") == len(document["ratios"]) > 0
 
 
 @pytest.mark.usefixtures("document")
