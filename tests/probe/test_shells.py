@@ -1,6 +1,7 @@
 """The probe says the same under every shell, and does nothing else."""
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -88,3 +89,10 @@ def test_shellcheck_has_nothing_to_say() -> None:
 def test_no_template_begins_in_it() -> None:
     """Ansible's raw fills in templates."""
     assert [mark for mark in ("{{", "{%", "{#") if mark in readable_probe()] == []
+
+
+def test_quotes_come_in_pairs_also_in_comments() -> None:
+    """Ansible's raw splits the script into words, comments and all, and refuses what does not split."""
+    assert "vm_holders" in shlex.split(readable_probe())
+    with pytest.raises(ValueError, match="quotation"):
+        shlex.split(f"# it's one\n{readable_probe()}")

@@ -32,8 +32,8 @@ print_said() {
 raw() { printf '%s\n' "$1"; }
 found() { command -v "$1" >/dev/null 2>&1; }
 
-# Whether timeout(1) works is told by the first command that it limits; and whether it is GNU's, which ends all that
-# its command started: only that one knows the option.
+# Whether timeout(1) works is told by the first command that it limits; and whether it is the GNU one, which ends all
+# that its command started: only that one knows the option.
 machine() {
     limited() { timeout -s KILL "$seconds" "$@"; }
     ends_all=
