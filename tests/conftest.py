@@ -15,8 +15,9 @@ pytest_plugins = ("pytester", "tests.support.sshd")
 
 
 def pytest_configure() -> None:
-    """Let what the tests start be interrupted, also where a shell started the tests with SIGINT ignored."""
+    """Let what the tests start be interrupted, also where a shell, or nohup, started the tests with that ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
