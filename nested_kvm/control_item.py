@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import pytest
 from typing_extensions import override
 
-from nested_kvm.control import Control, Level, control_of
+from nested_kvm.control import Control, ControlDefinitionError, Level, control_of
 from nested_kvm.fixtures import FACTS
 from nested_kvm.items import distinct, safe_id
 from nested_kvm.judgement import check_applies, judge
@@ -57,7 +57,8 @@ class ControlItem(UnneededControl):
         check_applies(self.control, self.subject)
         for name in self._asks_for:
             self.facts[name] = FACTS[name](self.subject)
-        self.function(**self.facts)
+        if self.function(**self.facts) is not None:
+            raise ControlDefinitionError("a check returns nothing: what it gives back, a coroutine say, judges nothing")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -125,14 +125,36 @@ def test_a_run_of_no_host_is_unknown_to_nagios(places: Mapping[str, Path], sourc
 
 @pytest.mark.parametrize(("mode", "status"), [("", 2), ("--gate", 2), ("--nagios", 3)])
 def test_a_check_that_cannot_be_read_is_no_reason_to_pass(tmp_path: Path, mode: str, status: int) -> None:
-    root = tmp_path / "suite"
-    for name in ("checks", "inventories"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("conftest.py", "pytest.ini"):
-        shutil.copy(ROOT / name, root / name)
-    (root / "checks" / "site" / "test_broken.py").write_text("def broken(:\n")
+    root = suite_with(tmp_path, "def broken(:\n")
     record(tmp_path / "evidence", "kvm-a")
     words = [f"--evidence={tmp_path}/evidence", "--continue-on-collection-errors", *mode.split()]
     run = run_suite(*words, report_dir=tmp_path / "reports", root=root)
     assert run.status == status
     assert "pass" in run.outcomes("kvm-a").values()
+
+
+@pytest.mark.parametrize("body", ["async def test_it(cpu)", "def test_it(cpu)"], ids=["a coroutine", "a generator"])
+def test_a_control_that_judges_nothing_is_no_reason_to_pass(tmp_path: Path, body: str) -> None:
+    lines = [
+        "from nested_kvm import Severity, control",
+        "@control('L0-ZZZ-01', severity=Severity.LOW)",
+        f"{body}:",
+        "    '''It holds.\n\n    For a reason.\n    '''",
+        "    yield" if body.startswith("def") else "    raise AssertionError",
+    ]
+    root = suite_with(tmp_path, "\n".join(lines))
+    record(tmp_path / "evidence", "kvm-a")
+    run = run_suite(f"--evidence={tmp_path}/evidence", report_dir=tmp_path / "reports", root=root)
+    assert run.outcomes("kvm-a")["L0-ZZZ-01"] == "error"
+    assert run.status != 0
+
+
+def suite_with(folder: Path, check: str) -> Path:
+    """Copy the suite, with one check of a site's own."""
+    root = folder / "suite"
+    for name in ("checks", "inventories"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conftest.py", "pytest.ini"):
+        shutil.copy(ROOT / name, root / name)
+    (root / "checks" / "site" / "test_own.py").write_text(check)
+    return root

@@ -9,7 +9,7 @@ import pytest
 
 from nested_kvm.evidence.probe import readable_probe
 from nested_kvm.evidence.reading import Reading, Status
-from tests.probe.probing import NOBODY, Probing, each_shell
+from tests.probe.probing import NOBODY, Probing, each_shell, stub
 from tests.support.needs import program
 
 _CHANGING = ("dmesg", "/sys/module/", "id")
@@ -96,3 +96,12 @@ def test_quotes_come_in_pairs_also_in_comments() -> None:
     assert "vm_holders" in shlex.split(readable_probe())
     with pytest.raises(ValueError, match="quotation"):
         shlex.split(f"# it's one\n{readable_probe()}")
+
+
+@each_shell
+def test_a_program_is_found_by_each_shell_that_it_starts_too(shell: str, tmp_path: Path) -> None:
+    """A PATH that is not in the environment, but the shell's own, is handed on."""
+    stub(tmp_path / "bin", "systemctl", "echo from the stub")
+    own = f"unset PATH\nPATH={tmp_path}/bin:/usr/bin:/bin\n{readable_probe()}"
+    readings = Probing(shell, script=own).run().answer.readings
+    assert readings["systemctl is-enabled libvirt-guests"].text.strip() == "from the stub"

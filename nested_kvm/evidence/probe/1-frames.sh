@@ -10,8 +10,8 @@
 #   URI      libvirt's, for virsh (default qemu:///system)
 #   ACCOUNT  that will run VMs here, where the inventory names one
 
-export LC_ALL=C
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin
+export LC_ALL=C PATH
 newline='
 '
 
