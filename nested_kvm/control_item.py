@@ -15,6 +15,7 @@ from nested_kvm.control import Control, ControlDefinitionError, Level, control_o
 from nested_kvm.fixtures import FACTS
 from nested_kvm.items import distinct, safe_id
 from nested_kvm.judgement import check_applies, judge
+from nested_kvm.reporting.html.table import has_row
 from nested_kvm.reporting.pytest_report import shown
 from nested_kvm.session import SESSION
 from nested_kvm.subject import Subject
@@ -73,7 +74,7 @@ def pytest_pycollect_makeitem(collector: pytest.Module, name: str, obj: object) 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
-    """Judge a control, and report it as called and torn down: pytest's reporters wait for both."""
+    """Judge a control, and report it as called; and as torn down to who waits for that."""
     if not isinstance(item, ControlItem):
         return None
     hook, node = item.ihook, {"nodeid": item.nodeid, "location": item.location}
@@ -91,9 +92,11 @@ def _reports(item: ControlItem) -> Iterator[pytest.TestReport]:
     result = item.config.stash[SESSION].ledger.record(item.nodeid, judged)
     report = shown(_report(item, call, "call"), result, item.subject.machine.target.level)
     yield report
-    torn_down = _report(item, call, "teardown")
-    torn_down.user_properties = report.user_properties  # where pytest's JUnit writer looks for them
-    yield torn_down
+    # pytest-html makes a row at the teardown, and so does pytest's JUnit writer, which takes the properties from it.
+    if has_row(result) or item.config.option.xmlpath:
+        torn_down = _report(item, call, "teardown")
+        torn_down.user_properties = report.user_properties
+        yield torn_down
 
 
 def _report(item: ControlItem, call: pytest.CallInfo[None], when: Literal["call", "teardown"]) -> pytest.TestReport:

@@ -3,6 +3,7 @@
 Options in; every target observed before collection; one item for each control and subject; reports out.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -154,7 +155,7 @@ def _control(item: pytest.Item) -> Control:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let go of the targets of which no check asks for a live `host`."""
+    """Let go of the targets of which no check asks for a live `host`; and look for no garbage in what stays."""
     session.config.stash[SESSION].expect(len(session.items))
     audit = session.config.stash[SESSION].audit
     wanted = {
@@ -163,6 +164,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if "host" in getattr(item, "fixturenames", ()) and (subject := subject_of(item)) is not None
     }
     audit.connections.close(target.name for target in audit.inventory if target.name not in wanted)
+    gc.freeze()
     session.config.stash[REPORTED].take_over_the_summary()
 
 

@@ -35,6 +35,13 @@ class ShardPart(_Part):
         return self
 
 
+class CountsPart(_Part):
+    """`run.counts`: what the rows say as well."""
+
+    findings: Annotated[int, Field(ge=0)]
+    undecided: Annotated[int, Field(ge=0)]
+
+
 class RunPart(_Part):
     """`run`."""
 
@@ -46,6 +53,7 @@ class RunPart(_Part):
     exit_status: Annotated[int, Field(ge=0, le=6)]
     complete: bool | None = None
     shard: ShardPart | None = None
+    counts: CountsPart | None = None
 
 
 class PolicyPart(_Part):

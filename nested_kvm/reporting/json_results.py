@@ -11,6 +11,7 @@ from nested_kvm.drift import DriftSummary, PastFinding
 from nested_kvm.policy import Policy
 from nested_kvm.reporting.json_pieces import json_document
 from nested_kvm.results import RESULTS_SCHEMA, Result, Run, TargetResult
+from nested_kvm.verdict import Outcome
 from nested_kvm.waiver import Waiver, WaiverUse
 
 
@@ -30,6 +31,10 @@ def results_json(run: Run) -> Iterator[str]:
             "exit_status": run.exit_status,
             "complete": run.complete,
             "shard": None if run.shard is None else asdict(run.shard),
+            "counts": {
+                "findings": len(run.findings()),
+                "undecided": run.count(Outcome.ERROR) + run.count(Outcome.UNKNOWN),
+            },
         },
         "targets": map(_target, sorted(run.targets, key=_place)),
         "results": map(_result, run.results.by_place()),

@@ -57,21 +57,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def counted(folder: Path) -> Mapping[str, Any]:
+def count(folder: Path, *options: str) -> Mapping[str, Any]:
     """Judge them, and count what pytest does for it."""
     words = [f"--evidence={folder}/evidence", f"--report-dir={folder}/reports", "-p", "no:hypothesispytest"]
-    command = [sys.executable, "-c", COUNTED, str(folder / "counts.json"), *words]
+    command = [sys.executable, "-c", COUNTED, str(folder / "counts.json"), *words, *options]
     subprocess.run(command, cwd=ROOT, env=environment(folder), capture_output=True, check=True)
     found: Mapping[str, Any] = json.loads((folder / "counts.json").read_text())
     return found
 
 
-def test_a_control_is_reported_twice_and_set_up_never(counted: Mapping[str, int], folder: Path) -> None:
+@pytest.fixture(scope="module")
+def counted(folder: Path) -> Mapping[str, Any]:
+    return count(folder)
+
+
+def test_a_control_is_reported_once_a_finding_twice_and_nothing_is_set_up(
+    counted: Mapping[str, int], folder: Path
+) -> None:
     results = json.loads((folder / "reports/latest/results.json").read_text())["results"]
     assert len(results) == counted["items"] > 0
-    assert counted["reports"] == 2 * counted["items"]
+    findings = sum(result["outcome"] == "fail" for result in results)
+    assert counted["reports"] == len(results) + findings > len(results)
     assert counted.get("set up", 0) == counted.get("fixtures", 0) == 0
+
+
+def test_pytests_own_junit_is_told_of_the_end_of_each(folder: Path) -> None:
+    counted = count(folder, f"--junitxml={folder}/pytest.xml")
+    assert counted["reports"] == 2 * counted["items"]
+    assert (folder / "pytest.xml").read_text().count("<testcase ") == counted["items"]
 
 
 def test_no_target_has_more_items_than_there_are_controls(counted: Mapping[str, int]) -> None:

@@ -10,6 +10,9 @@ from nested_kvm.facts.kernel_log import KernelLog, kernel_log_of
 from nested_kvm.facts.kvm_device import KvmDevice, kvm_device_of
 from tests.facts.bundles import any_status, any_text, bundle_of, ok
 
+ROOT = ok("id", "uid=0(root) gid=0(root) groups=0(root)\n")
+NAMELESS = "id: cannot find name for group ID 77\nuid=1000(ci) gid=77 groups=77\n"
+
 
 def device(listing: str, status: Status = Status.OK) -> KvmDevice:
     return kvm_device_of(bundle_of(Reading("/dev/kvm", status, listing)))
@@ -121,9 +124,9 @@ def test_a_log_that_may_not_be_read_says_nothing() -> None:
     assert (denied.firmware_disabled, denied.is_readable) == ((), False)
 
 
-def identity(**dmi: Reading) -> Identity:
+def identity(account: Reading = ROOT, **dmi: Reading) -> Identity:
     known = {name: Reading(f"/sys/class/dmi/id/{name}", Status.ABSENT) for name in _DMI} | dmi
-    return identity_of(bundle_of(ok("/proc/sys/kernel/osrelease", "6.1.0\n"), ok("id -u", "0\n"), *known.values()))
+    return identity_of(bundle_of(ok("/proc/sys/kernel/osrelease", "6.1.0\n"), account, *known.values()))
 
 
 _DMI = ("sys_vendor", "product_name", "product_uuid")
@@ -139,3 +142,33 @@ def test_the_uuid_is_shown_to_root_only() -> None:
     vendor = ok("/sys/class/dmi/id/sys_vendor", "QEMU\n")
     seen = identity(product_uuid=uuid, sys_vendor=vendor)
     assert (seen.uuid, seen.hardware) == (None, "QEMU")
+
+
+@pytest.mark.parametrize(
+    ("account", "is_root"),
+    [
+        (ROOT, True),
+        (ok("id", "uid=0 gid=0\n"), True),
+        (ok("id", "uid=1000(ci) gid=0(root) groups=0(root)\n"), False),
+        (Reading("id", Status.FAILED, NAMELESS, 1), False),
+        (ok("id -u", "0\n"), True),
+        (ok("id -u", "1000\n"), False),
+    ],
+)
+def test_the_account_that_looked_is_root_by_its_number(account: Reading, *, is_root: bool) -> None:
+    assert identity(account).is_root is is_root
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        Reading("id", Status.MISSING),
+        Reading("id", Status.TIMED_OUT, "uid=", 137),
+        ok("id", "0\nuid"),
+        ok("id", "uid=root"),
+        ok("id -u", "0 1"),
+    ],
+)
+def test_an_account_that_is_not_told_is_not_guessed(account: Reading) -> None:
+    with pytest.raises(ObservationError, match="id"):
+        identity(account)

@@ -12,7 +12,7 @@ from nested_kvm.facts.mitigations import DIRECTORY, FROM_GUESTS
 from nested_kvm.facts.next_cmdline import ENTRIES, GRUB, GRUB_D, GRUBENV, KERNEL_INSTALL
 
 PROBE = probe_script()
-OF_ACCOUNTS = [GETFACL, "id", "id libvirt-qemu", "id qemu", "/proc/sys/kernel/version", LIBVIRTS_MEMORY]
+OF_ACCOUNTS = [GETFACL, "id", "/proc/sys/kernel/version", LIBVIRTS_MEMORY]
 VULNERABILITIES = [f"{DIRECTORY}/{name}" for name in FROM_GUESTS]
 NEEDED = {
     UNIT,

@@ -111,7 +111,7 @@ def test_what_lies_in_a_closed_directory_is_unreadable_and_not_absent(tmp_path: 
     closed.mkdir(mode=0o700)
     probed = Probing("sh", ("2", "never"), mounts={closed: "/etc"}, within=NOBODY).run()
     assert probed.answer.readings[PLACE].status is Status.UNREADABLE
-    assert probed.answer.readings["/etc/os-release"].status is Status.UNREADABLE
+    assert probed.answer.readings["/etc/default/grub"].status is Status.UNREADABLE
     as_root = Probing("sh", ("2", "never"), mounts={closed: "/etc"}).run()
     assert as_root.answer.readings[PLACE].status is Status.ABSENT
 

@@ -1,12 +1,13 @@
 """Of libvirt's files the probe reads what is judged, whoever may run QEMU, and nothing else."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from nested_kvm.evidence.reading import Status
 from nested_kvm.facts.libvirts_memory import DIRECTORY
-from tests.probe.probing import Probing, each_shell, kmods_shells, stub
+from tests.probe.probing import NOBODY, Probing, each_shell, kmods_shells, stub
 
 REMEMBERED = """\
 <qemuCaps>
@@ -27,6 +28,7 @@ REMEMBERED = """\
 </qemuCaps>
 """
 KEPT = 10
+LIBVIRTS = ["id libvirt-qemu", "id qemu"]
 CONF = """\
 #user = "commented"
 vnc_password = "geheim"
@@ -74,5 +76,80 @@ def test_libvirts_account_and_the_inventorys_are_asked_for(shell: str, tmp_path:
 @pytest.mark.parametrize("account", ["-rf", "a b", "$(touch here)", "a;b", "a\nb", ""])
 def test_what_is_no_account_is_not_asked_for(shell: str, account: str, tmp_path: Path) -> None:
     readings = Probing(shell, ("5", "never", "", account), cwd=tmp_path).run().answer.readings
-    assert [source for source in readings if source.startswith("id ")] == ["id -u", "id libvirt-qemu", "id qemu"]
+    asked = {source for source in readings if source.startswith("id ")}
+    assert asked <= {"id libvirt-qemu", "id qemu"}
     assert list(tmp_path.iterdir()) == []
+
+
+@each_shell
+@pytest.mark.needs("accounts")
+@pytest.mark.parametrize(
+    ("mode", "within", "asked"),
+    [(None, (), []), (0o700, NOBODY, LIBVIRTS), (0o755, NOBODY, LIBVIRTS)],
+)
+def test_libvirts_own_accounts_are_asked_for_unless_it_is_surely_not_there(
+    shell: str, mode: int | None, within: tuple[str, ...], asked: list[str], tmp_path: Path
+) -> None:
+    if mode is not None:
+        conf = tmp_path / "etc" / "libvirt"
+        conf.mkdir(parents=True)
+        (conf / "qemu.conf").touch()
+        conf.chmod(mode)
+    (tmp_path / "etc").mkdir(exist_ok=True)
+    tmp_path.chmod(0o755)
+    probing = Probing(shell, mounts={tmp_path / "etc": "/etc"}, within=within)
+    assert [each for each in probing.run().answer.readings if each.startswith("id ")] == asked
+
+
+FOUND = {
+    "/etc/default/grub": 'GRUB_CMDLINE_LINUX="quiet"\npassword=geheim\n',
+    "/etc/default/libvirt-guests": "ON_SHUTDOWN=shutdown\n",
+    "/etc/libvirt/qemu.conf": 'auto_shutdown_poweroff = "all"\nvnc_password = "geheim"\n',
+}
+SAID = {
+    "/etc/default/grub": 'GRUB_CMDLINE_LINUX="quiet"',
+    "/etc/default/libvirt-guests": "ON_SHUTDOWN=shutdown",
+    "/etc/libvirt/qemu.conf": 'auto_shutdown_poweroff = "all"',
+}
+
+
+def well_known(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Write them below a folder that is to be put over /etc."""
+    for name, content in files.items():
+        path = folder / name.removeprefix("/etc/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+@each_shell
+@pytest.mark.needs("accounts")
+def test_each_file_of_a_well_known_name_has_the_lines_that_are_its_own(shell: str, tmp_path: Path) -> None:
+    etc = well_known(tmp_path / "etc", {name: text.encode() for name, text in FOUND.items()})
+    readings = Probing(shell, mounts={etc: "/etc"}).run().answer.readings
+    assert {name: readings[name].text for name in FOUND} == SAID
+    assert readings["/boot/grub2/grubenv"].status is Status.ABSENT
+
+
+@each_shell
+@pytest.mark.needs("accounts")
+def test_one_that_may_not_be_read_takes_no_other_along(shell: str, tmp_path: Path) -> None:
+    etc = well_known(tmp_path / "etc", {name: text.encode() for name, text in FOUND.items()})
+    (etc / "libvirt/qemu.conf").chmod(0o600)
+    tmp_path.chmod(0o755)
+    readings = Probing(shell, mounts={etc: "/etc"}, within=NOBODY).run().answer.readings
+    assert readings["/etc/libvirt/qemu.conf"].status is Status.UNREADABLE
+    assert readings["/etc/default/grub"].text == SAID["/etc/default/grub"]
+    assert readings["/etc/default/libvirt-guests"].is_ok
+
+
+@each_shell
+@pytest.mark.needs("accounts")
+def test_one_that_grep_takes_for_binary_is_told_apart(shell: str, tmp_path: Path) -> None:
+    files = {name: text.encode() for name, text in FOUND.items()}
+    etc = well_known(tmp_path / "etc", {**files, "/etc/default/grub": b"\0\nGRUB_CMDLINE_LINUX=x\n"})
+    readings = Probing(shell, mounts={etc: "/etc"}).run().answer.readings
+    told = readings["/etc/default/grub"]
+    as_text = (Status.OK, "GRUB_CMDLINE_LINUX=x")  # so it is for busybox
+    assert (told.status, told.text) in {(Status.UNREADABLE, ""), as_text}
+    assert {name: readings[name].text for name in list(FOUND)[1:]} == {name: SAID[name] for name in list(FOUND)[1:]}

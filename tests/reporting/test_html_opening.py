@@ -226,9 +226,27 @@ def test_a_page_of_another_kind_is_refused() -> None:
 def test_the_trend_reads_what_older_versions_wrote(tmp_path: Path) -> None:
     file = keep(tmp_path, replace_id(run_of(FAIL, PASS)), "2026-02-01T12-00-00Z")
     document = json.loads(file.read_text())
-    del document["waivers"], document["drift"]
+    del document["waivers"], document["drift"], document["run"]["counts"]
     file.write_text(json.dumps(document))
     assert [point.findings for point in trend(run_of(PASS), tmp_path).points] == [1, 0]
+
+
+def test_the_trend_takes_a_runs_own_word_and_reads_no_result(tmp_path: Path) -> None:
+    file = keep(tmp_path, replace_id(run_of(FAIL, FAIL, ERROR, PASS)), "2026-02-01T12-00-00Z")
+    before, results, _ = file.read_text().partition('"results"')
+    file.write_text(f"{before}{results}: [")
+    earlier, _ = trend(run_of(PASS), tmp_path).points
+    assert (earlier.findings, earlier.unseen) == (2, 1)
+
+
+@pytest.mark.parametrize("counts", [None, [], {}, {"findings": -1, "undecided": 0}, {"findings": 1, "undecided": True}])
+def test_a_count_that_is_none_is_not_believed(counts: object, tmp_path: Path) -> None:
+    file = keep(tmp_path, replace_id(run_of(FAIL)), "2026-02-01T12-00-00Z")
+    document = json.loads(file.read_text())
+    document["run"]["counts"] = counts
+    file.write_text(json.dumps(document))
+    found = trend(run_of(PASS), tmp_path)
+    assert (len(found.points), found.ignored) == (1, ("2026-02-01T12-00-00Z/results.json",))
 
 
 def replace_id(run: Run) -> Run:

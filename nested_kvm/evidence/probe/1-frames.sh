@@ -32,25 +32,7 @@ print_said() {
 raw() { printf '%s\n' "$1"; }
 found() { command -v "$1" >/dev/null 2>&1; }
 
-# Whether timeout(1) works is told by the first command that it limits; and whether it is the GNU one, which ends all
-# that its command started: only that one knows the option.
-machine() {
-    limited() { timeout -s KILL "$seconds" "$@"; }
-    ends_all=
-    begin 'uname -m'
-    print_said
-    if found timeout; then
-        machine=$(timeout --preserve-status -s KILL "$seconds" uname -m 2>/dev/null) && [ -n "$machine" ] && ends_all=yes
-        if [ -n "$ends_all" ] || { machine=$(limited uname -m 2>&1) && [ -n "$machine" ]; }; then
-            say "$machine"
-            end 'exit 0'
-            return
-        fi
-    fi
-    if ! found timeout || ! timeout -s KILL 1 true 2>/dev/null; then limited() { watched "$@"; }; fi
-    answer uname -m
-    machine=
-}
+limited() { timeout -s KILL "$seconds" "$@"; }
 
 # Where there is no timeout(1): a watchdog that ends with what it watches, and holds no pipe open. Told to end before
 # it sleeps, it must not sleep at all: then $! is still the job.
@@ -128,7 +110,8 @@ file() {
     done
 }
 
-# Only the lines of files that match: what else stands in them may be secret. Keeps those of the last in $lines.
+# Only the lines of files that match: what else stands in them may be secret. Sets $lines. Of a file that it takes for
+# binary grep shows none, or not all, and says so.
 settings() {
     pattern=$1
     shift
@@ -136,8 +119,13 @@ settings() {
         lines=
         begin "$path"
         if [ ! -f "$path" ]; then lacks "$path"; continue; fi
-        lines=$(grep -E "$pattern" "$path" 2>/dev/null)
-        if [ "$?" -le 1 ]; then state=ok; else state=unreadable; fi
+        lines=$(grep -E "$pattern" "$path" 2>&1)
+        case $?$lines in
+            *'inary file '*matches) state=unreadable ;;
+            0* | 1) state=ok ;;
+            *) state=unreadable ;;
+        esac
+        [ "$state" = ok ] || lines=
         say_any "$lines"
         end "$state"
     done
@@ -211,13 +199,16 @@ answer() {
     end "exit $?"
 }
 
-# Commands of plain words under one limit, which starts two programs and not one for each. Where one of them hangs, all
-# are asked again, each under a limit of its own.
+# Commands of plain words under one limit, which starts two programs and not one for each. The timeout(1) of GNU ends all
+# that its command started, and it alone knows the option. Where it is another, or a command hangs, each has its own limit.
 together() {
-    if [ -n "$ends_all" ] && answer=$(limited sh -c "$framed" sh "$nonce" "$@" 2>/dev/null); then
+    if found timeout && {
+        answer=$(timeout --preserve-status -s KILL "$seconds" sh -c "$framed" sh "$nonce" "$@") && [ -n "$answer" ]
+    } 2>/dev/null; then
         say "$answer"
         return
     fi
+    if ! found timeout || [ -z "$(limited echo works 2>/dev/null)" ]; then limited() { watched "$@"; }; fi
     # shellcheck disable=SC2086  # words
     for words do run $words; done
 }

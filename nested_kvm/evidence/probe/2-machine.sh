@@ -1,4 +1,4 @@
-kernel='/proc/sys/kernel/osrelease /proc/sys/kernel/version /proc/cmdline /etc/os-release'
+kernel='/proc/sys/kernel/osrelease /proc/sys/kernel/version /proc/cmdline'
 firmware='/sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name /sys/class/dmi/id/product_uuid'
 bugs=/sys/devices/system/cpu/vulnerabilities
 mitigations="$bugs/itlb_multihit $bugs/l1tf"
@@ -36,7 +36,7 @@ vendor_module() {
         *IBM/S390*) module=kvm ;;
         *)
             if grep -q '^platform.*\(pSeries\|PowerNV\)' /proc/cpuinfo 2>/dev/null; then module=kvm_hv
-            elif [ "${machine:-$(uname -m)}" = aarch64 ]; then module=kvm; fi ;;
+            elif [ "$(uname -m)" = aarch64 ]; then module=kvm; fi ;;
     esac
 }
 

@@ -1,6 +1,9 @@
 qemu_conf=/etc/libvirt/qemu.conf
 memory=/var/cache/libvirt/qemu/capabilities
 grub='^[[:blank:]]*(export[[:blank:]]+)?GRUB_CMDLINE_LINUX(_DEFAULT)?[+]?='
+sought="$grub|^kernelopts=|ON_SHUTDOWN=|^[[:blank:]]*(auto_shutdown_|(user|group)[[:blank:]]*=)"
+well_known='/etc/default/grub /boot/grub2/grubenv /etc/default/libvirt-guests /etc/sysconfig/libvirt-guests'
+well_known="$well_known /usr/lib/libvirt/libvirt-guests.sh /usr/libexec/libvirt-guests.sh $qemu_conf"
 
 monitors() {
     begin 'virtual machine monitors'
@@ -10,11 +13,32 @@ monitors() {
     end ok
 }
 
-shutdown() {
-    settings 'ON_SHUTDOWN=' /etc/default/libvirt-guests /etc/sysconfig/libvirt-guests \
-        /usr/lib/libvirt/libvirt-guests.sh /usr/libexec/libvirt-guests.sh
-    settings '^[[:blank:]]*(auto_shutdown_|(user|group)[[:blank:]]*=)' "$qemu_conf"
+# One grep for all of them. Where it cannot read one, or takes it for binary, each has its own.
+well_known_settings() {
+    set -- /dev/null
+    for path in $well_known; do [ ! -f "$path" ] || set -- "$@" "$path"; done
+    all_lines=$(grep -E "$sought" "$@" 2>&1)
+    [ "$?" -le 1 ] || all_lines='inary file '
+    for path in $well_known; do
+        case $all_lines in *'inary file '*) settings "$sought" "$path"; continue ;; esac
+        begin "$path"
+        lines_of "$path"
+        say_any "$lines"
+        if [ -f "$path" ]; then end ok; else lacks "$path"; fi
+    done
     for_qemu=$lines
+}
+
+# Sets $lines: those of $all_lines that are of one file.
+lines_of() {
+    lines=
+    set -f
+    IFS=$newline
+    for line in $all_lines; do
+        case $line in "$1:"*) lines=$lines${lines:+$newline}${line#"$1:"} ;; esac
+    done
+    unset IFS
+    set +f
 }
 
 # What libvirt remembers of each QEMU: of 200 kB the lines that say whether KVM gives the flag, and when it is outdated.
@@ -37,6 +61,10 @@ accounts() {
     [ -z "$value" ] || run getent group "$value"
 }
 
+lacks_libvirt() {
+    [ ! -e "$qemu_conf" ] && missing "$qemu_conf" && [ "$state" = absent ]
+}
+
 is_account() { case $1 in '' | -* | *[!A-Za-z0-9_.@-]*) return 1 ;; esac; }
 
 account() { if is_account "$1"; then run id "$1"; fi; }
@@ -52,11 +80,9 @@ qemu_conf() {
 
 # The next boot's command line, as the boot loaders' files have it; grub's may hold a password as well.
 boot() {
-    settings "$grub" /etc/default/grub
     names /etc/default/grub.d
     present "$grub" /etc/default/grub.d/*.cfg
     file /etc/kernel/cmdline
     names /boot/loader/entries
     present '^options[[:blank:]]' /boot/loader/entries/*.conf
-    settings '^kernelopts=' /boot/grub2/grubenv
 }

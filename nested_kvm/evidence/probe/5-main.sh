@@ -1,8 +1,8 @@
 # What kmod would do, how guests fare at a shutdown, and who may open /dev/kvm: the account $1 as well.
 commands() {
     vendor_module
-    set -- "$1" 'id -u' id 'id libvirt-qemu' 'id qemu' 'getfacl -cnp /dev/kvm' 'modprobe --version' \
-        'systemctl is-enabled libvirt-guests'
+    set -- "$1" 'uname -m' id 'getfacl -cnp /dev/kvm' 'modprobe --version' 'systemctl is-enabled libvirt-guests'
+    lacks_libvirt || set -- "$@" 'id libvirt-qemu' 'id qemu'
     [ -z "$module" ] || set -- "$@" "modprobe --show-depends $module" "modinfo --parameters $module"
     if is_account "$1"; then set -- "$@" "id $1"; fi
     shift
@@ -15,7 +15,6 @@ main() {
     again=
     frames=0
     said="@$nonce nested-kvm-probe 1$newline"
-    machine
     commands "${5:-}"
     measure
     # shellcheck disable=SC2086  # words
@@ -30,7 +29,7 @@ main() {
     file $mitigations
     boot
     monitors
-    shutdown
+    well_known_settings
     libvirts_memory
     accounts
     matching 'kvm|svm|vmx|vboxdrv|vmmon' dmesg

@@ -14,7 +14,7 @@ from nested_kvm.verdict import Outcome
 RUNS: Final = 12
 """Runs that a chart shows, this one included."""
 _BYTES: Final = 150_000_000
-"""Of earlier results, that are read at most."""
+"""Of earlier results, that are looked into at most."""
 _UNSEEN: Final = (Outcome.ERROR, Outcome.UNKNOWN)
 
 
@@ -70,7 +70,10 @@ def _earlier(folder: Path | None) -> Iterator[Path]:
 
 
 def _read(file: Path, run: Run) -> Point | None:
-    """One earlier run; None where it was of another inventory, did not end, or is this one."""
+    """One earlier run; None where it was of another inventory, did not end, or is this one.
+
+    Files of older versions do not count their results: there each is looked at.
+    """
     started: datetime | None = None
     counts: Counter[str] = Counter()
     for row in rows_of(file, _tell_nobody):
@@ -81,9 +84,17 @@ def _read(file: Path, run: Run) -> Point | None:
             if _part(value.get("shard")) != (None if run.shard is None else (run.shard.number, run.shard.of)):
                 return None
             started = datetime.fromisoformat(value["started"])
+            if "counts" in value:
+                return Point(started, *(_number(value["counts"], name) for name in ("findings", "undecided")))
         elif row.section == "results" and value["waiver"] is None:
             counts[value["outcome"]] += 1
     return None if started is None else Point(started, counts[Outcome.FAIL], sum(counts[each] for each in _UNSEEN))
+
+
+def _number(counts: dict[str, int], name: str) -> int:
+    if type(counts[name]) is not int or counts[name] < 0:
+        raise ValueError(f"run.counts.{name}: is no number of results")
+    return counts[name]
 
 
 def _part(shard: dict[str, int] | None) -> tuple[int, int] | None:
