@@ -200,7 +200,7 @@ answer() {
 }
 
 # Commands of plain words under one limit, which starts two programs and not one for each. The timeout(1) of GNU ends all
-# that its command started, and it alone knows the option. Where it is another, or a command hangs, each has its own limit.
+# that its command started, and knows the option. Where it does not, or a command hangs, each has a limit of its own.
 together() {
     if found timeout && {
         answer=$(timeout --preserve-status -s KILL "$seconds" sh -c "$framed" sh "$nonce" "$@") && [ -n "$answer" ]
