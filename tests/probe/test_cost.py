@@ -14,8 +14,8 @@ from tests.probe.test_shells import comparable
 from tests.support.needs import SYSTEM_PATH
 
 FILES = 10
-STARTS = 29
-FORKS = 43
+STARTS = 20
+FORKS = 28
 """Both of dash, on a machine with every program below, ten files in modprobe.d, and none in the places below."""
 BYTES = 13_600
 """TCP sends 10 segments of 1,448 bytes at once; SSH and the arguments take their part."""
