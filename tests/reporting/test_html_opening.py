@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -15,15 +13,12 @@ import pytest
 from nested_kvm.control import Severity
 from nested_kvm.drift import DriftSummary, PastFinding
 from nested_kvm.html_hooks import HtmlReport
-from nested_kvm.inventory.shard import FleetShard
 from nested_kvm.policy import Nested, Policy
 from nested_kvm.reporting.html.fleet_map import Cell, fleet_maps
 from nested_kvm.reporting.html.opening import opening
 from nested_kvm.reporting.html.page import completed
 from nested_kvm.reporting.html.summary import score
 from nested_kvm.reporting.html.table import ROWS
-from nested_kvm.reporting.html.trend import RUNS, trend
-from nested_kvm.reporting.json_results import results_json
 from nested_kvm.reporting.pytest_report import RESULT
 from nested_kvm.results import Result, Run
 from nested_kvm.session import AuditSession
@@ -36,8 +31,8 @@ UNKNOWN = replace(PASS, outcome=Outcome.UNKNOWN)
 MARKUP = "<img src=x onerror=alert(1)>"
 
 
-def text_of(run: Run, folder: Path | None = None, *policies: Policy, gate: bool = False) -> str:
-    return " ".join(" ".join(elements(opening(run, scope(*policies, gate=gate), folder)).texts).split())
+def text_of(run: Run, *policies: Policy, gate: bool = False) -> str:
+    return " ".join(" ".join(elements(opening(run, scope(*policies, gate=gate), None)).texts).split())
 
 
 @pytest.mark.parametrize(
@@ -71,7 +66,7 @@ def test_the_score_counts_what_could_not_be_seen_and_is_never_rounded_up() -> No
 
 
 def test_it_says_who_was_held_against_what_when_and_by_which_version() -> None:
-    said = text_of(run_of(PASS), None, Policy(), Policy(), Policy(nested=Nested.FORBIDDEN))
+    said = text_of(run_of(PASS), Policy(), Policy(), Policy(nested=Nested.FORBIDDEN))
     assert "1 host, 1 guest" in said
     assert "2 targets: nested required, persistence effective" in said
     assert "1 target: nested forbidden" in said
@@ -153,48 +148,6 @@ def test_the_worst_rows_come_first() -> None:
     assert [row.name for row in only.rows] == ["host 3", "host 2", "host 1", "host 0"]
 
 
-def keep(folder: Path, run: Run, name: str) -> Path:
-    file = folder / name / "results.json"
-    file.parent.mkdir(parents=True)
-    file.write_text("".join(results_json(run)))
-    return file
-
-
-def test_the_trend_is_of_the_last_runs_of_this_inventory(tmp_path: Path) -> None:
-    for day in range(1, 20):
-        earlier = run_of(*[FAIL] * day, PASS, started=STARTED + timedelta(days=day))
-        earlier.id = f"run {day}"
-        keep(tmp_path, earlier, f"2026-03-{day + 1:02}T12-00-00Z")
-    other = run_of(*[FAIL] * 50)
-    other.inventory = "other.yaml"
-    keep(tmp_path, other, "2026-03-28T12-00-00Z")
-    this = run_of(ERROR, started=STARTED + timedelta(days=28))
-    keep(tmp_path, this, "2026-03-29T12-00-00Z")
-    found = trend(this, tmp_path)
-    assert [point.findings for point in found.points] == [*range(20 - RUNS + 1, 20), 0]
-    assert found.points[-1].unseen == 1
-    assert found.ignored == ()
-    assert f"over {RUNS} runs" in text_of(this, tmp_path)
-
-
-def test_the_trend_compares_parts_with_parts(tmp_path: Path) -> None:
-    shard = FleetShard(1, 2, "0" * 64)
-    kept = {None: 1, shard: 2, FleetShard(2, 2, "0" * 64): 3, FleetShard(1, 3, "0" * 64): 4}
-    for part, findings in kept.items():
-        earlier = replace_id(run_of(*[FAIL] * findings, shard=part))
-        keep(tmp_path, earlier, f"2026-02-0{findings}T12-00-00Z")
-    assert [point.findings for point in trend(run_of(PASS), tmp_path).points] == [1, 0]
-    assert [point.findings for point in trend(run_of(PASS, shard=shard), tmp_path).points] == [2, 0]
-
-
-@pytest.mark.parametrize("broken", ["", "{", "[]", "null", '{"schema": "another/1"}', "[" * 100_000, "\xff\xfe"])
-def test_a_broken_earlier_result_is_left_out_and_said(tmp_path: Path, broken: str) -> None:
-    keep(tmp_path, run_of(PASS), "2026-02-01T12-00-00Z").write_bytes(broken.encode("latin-1"))
-    this = run_of(PASS)
-    assert trend(this, tmp_path).ignored == ("2026-02-01T12-00-00Z/results.json",)
-    assert "could not be read were left out: 2026-02-01T12-00-00Z/results.json." in text_of(this, tmp_path)
-
-
 def test_no_text_of_waivers_or_drift_is_markup() -> None:
     waiver = Waiver(MARKUP, MARKUP, MARKUP, MARKUP, MARKUP, None, MARKUP)
     past = PastFinding(MARKUP, MARKUP, MARKUP, Severity.LOW, MARKUP, MARKUP)
@@ -221,34 +174,3 @@ def test_the_table_stops_where_a_browser_would_be_slow() -> None:
 def test_a_page_of_another_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="not a page of pytest-html"):
         completed("<html><body>something else")
-
-
-def test_the_trend_reads_what_older_versions_wrote(tmp_path: Path) -> None:
-    file = keep(tmp_path, replace_id(run_of(FAIL, PASS)), "2026-02-01T12-00-00Z")
-    document = json.loads(file.read_text())
-    del document["waivers"], document["drift"], document["run"]["counts"]
-    file.write_text(json.dumps(document))
-    assert [point.findings for point in trend(run_of(PASS), tmp_path).points] == [1, 0]
-
-
-def test_the_trend_takes_a_runs_own_word_and_reads_no_result(tmp_path: Path) -> None:
-    file = keep(tmp_path, replace_id(run_of(FAIL, FAIL, ERROR, PASS)), "2026-02-01T12-00-00Z")
-    before, results, _ = file.read_text().partition('"results"')
-    file.write_text(f"{before}{results}: [")
-    earlier, _ = trend(run_of(PASS), tmp_path).points
-    assert (earlier.findings, earlier.unseen) == (2, 1)
-
-
-@pytest.mark.parametrize("counts", [None, [], {}, {"findings": -1, "undecided": 0}, {"findings": 1, "undecided": True}])
-def test_a_count_that_is_none_is_not_believed(counts: object, tmp_path: Path) -> None:
-    file = keep(tmp_path, replace_id(run_of(FAIL)), "2026-02-01T12-00-00Z")
-    document = json.loads(file.read_text())
-    document["run"]["counts"] = counts
-    file.write_text(json.dumps(document))
-    found = trend(run_of(PASS), tmp_path)
-    assert (len(found.points), found.ignored) == (1, ("2026-02-01T12-00-00Z/results.json",))
-
-
-def replace_id(run: Run) -> Run:
-    run.id, run.started = "another", STARTED - timedelta(days=30)
-    return run

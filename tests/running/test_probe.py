@@ -16,6 +16,7 @@ from tests.support.needs import program
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 MOUNT = """
 mount --bind "$1/debug" /sys/kernel/debug || mount --bind "$1/sys" /sys || exit 9
+[ ! -d /sys/module ] || mount --bind "$1/module" /sys/module || exit 9
 mount --bind "$1/proc" /proc || exit 9
 shift
 exec "$@"
@@ -27,12 +28,12 @@ Probe = Callable[..., dict[str, Reading]]
 
 
 class Machine:
-    """A /proc and a debugfs of plain files."""
+    """A /proc and a debugfs of plain files; no module says that KVM is not in use."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.process(1, b"/sbin/init")
-        for name in ("debug", "sys/kernel/debug"):
+        for name in ("debug", "module", "sys/kernel/debug"):
             (root / name).mkdir(parents=True)
 
     def process(self, pid: int, *arguments: bytes, descriptors: tuple[str, ...] = ("/dev/null",)) -> None:
@@ -177,6 +178,8 @@ def test_without_a_view_of_all_processes_the_answer_is_not_whole(machine: Machin
     assert readings[CMDLINES].status is Status.UNREADABLE
 
 
+@pytest.mark.parametrize("probe", ["dash", "bash"], indirect=True)
+@pytest.mark.needs("dash", "bash")
 def test_an_ls_that_lists_nothing_has_seen_nothing(machine: Machine, probe: Probe) -> None:
     machine.process(293, b"a", descriptors=("anon_inode:kvm-vm",))
     old = machine.root / "ls"
