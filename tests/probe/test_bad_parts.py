@@ -49,6 +49,18 @@ def test_a_timeout_that_does_not_work_is_replaced(shell: str, body: str, tmp_pat
 
 
 @kmods_shells
+def test_a_timeout_that_is_one_of_many_programs_is_not_relied_upon(shell: str, tmp_path: Path) -> None:
+    bin_folder = stub(tmp_path / "bin", "modprobe", "exec sleep 61")
+    many = stub(tmp_path / "many", "coreutils", '# ends nothing\nwhile [ "$1" != 1 ]; do shift; done\nshift\nexec "$@"')
+    (bin_folder / "timeout").symlink_to(many / "coreutils")
+    probed = Probing(shell, ("1", "never"), first_on_path=bin_folder).run()
+    hung = only_timed_out(probed)
+    assert hung
+    assert all(source.startswith("modprobe ") for source in hung)
+    assert probed.answer.readings["uname -m"].is_ok
+
+
+@kmods_shells
 @pytest.mark.needs("accounts")
 def test_without_timeout_the_readings_are_the_same(shell: str) -> None:
     with_it, without = Probing(shell).run(), Probing(shell, hidden=["timeout"]).run()

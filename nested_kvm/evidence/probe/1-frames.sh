@@ -199,16 +199,20 @@ answer() {
     end "exit $?"
 }
 
+# A timeout(1) that is a link is one of many programs in one file. Some of uutils end nothing by KILL, or only the command
+# and not what that started: a watchdog of our own is surer than those.
+has_timeout() { timeout=$(command -v timeout) && [ ! -L "$timeout" ]; }
+
 # Commands of plain words under one limit, which starts two programs and not one for each. The timeout(1) of GNU ends all
 # that its command started, and knows the option. Where it does not, or a command hangs, each has a limit of its own.
 together() {
-    if found timeout && {
+    if has_timeout && {
         answer=$(timeout --preserve-status -s KILL "$seconds" sh -c "$framed" sh "$nonce" "$@") && [ -n "$answer" ]
     } 2>/dev/null; then
         say "$answer"
         return
     fi
-    if ! found timeout || [ -z "$(limited echo works 2>/dev/null)" ]; then limited() { watched "$@"; }; fi
+    if ! has_timeout || [ -z "$(limited echo works 2>/dev/null)" ]; then limited() { watched "$@"; }; fi
     # shellcheck disable=SC2086  # words
     for words do run $words; done
 }
