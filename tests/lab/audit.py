@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.errors import GuestHungError
 from lab.guests import GUESTS
 from lab.place import HOST
 from lab.session import TRIES, Session
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 1200
+AGENT_LOST = "Guest agent disappeared while executing command"
+"""libvirt's words."""
 JUDGED = {0, 1, 6}
 """The exit statuses of a run that came to an end."""
 
@@ -67,6 +70,9 @@ def run(
 
     A guest that panics under emulation reboots, and whoever spoke to it waits for nothing: such an audit, and
     no other, is done again.
+
+    Raises:
+        GuestHungError: a guest's agent went away in the middle, as it does in a panic, and at no other time.
     """
     directory.mkdir()
     inventory = directory / "inventory.json"
@@ -78,6 +84,9 @@ def run(
             break
         begun = time.monotonic()
         report = _run_once(lab, directory, inventory, arguments)
+    lost = [each["message"] for each in report.unseen if each["target"] in by_agent and AGENT_LOST in each["message"]]
+    if lost:
+        raise GuestHungError(lost[0])
     assert not report.unseen, f"everything in the lab can be looked at: {report.unseen}"
     return report
 

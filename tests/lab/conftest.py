@@ -56,11 +56,14 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Look at once whether the host died or hangs: the end of the tests ends it too."""
+    """Look at once whether the host died or hangs: the end of the tests ends it too.
+
+    One that is about to die may be lost only while the test's guests are put back.
+    """
     report = yield
-    if call.excinfo and report.failed and call.when != "teardown" and "lab" in getattr(item, "fixturenames", ()):
+    if call.excinfo and report.failed and "lab" in getattr(item, "fixturenames", ()):
         is_lost = not Session(from_environment()).is_up()
-        item.stash[EMULATION_FAILED] = is_lost or isinstance(call.excinfo.value, EMULATIONS_OWN)
+        item.stash[EMULATION_FAILED] |= is_lost or isinstance(call.excinfo.value, EMULATIONS_OWN)
     return report
 
 
