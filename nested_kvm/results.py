@@ -172,9 +172,9 @@ class Run:
         """How every report says that the run is not complete."""
         return f"INCOMPLETE: {'; '.join(self.gaps)}" if self.gaps else INCOMPLETE
 
-    def count(self, outcome: Outcome) -> int:
-        """How many results ended so."""
-        return self.results.count(outcome)
+    def count(self, *outcomes: Outcome) -> int:
+        """How many results ended in one of these ways."""
+        return sum(map(self.results.count, outcomes))
 
     def ended(self, outcome: Outcome) -> Sequence[Result]:
         """The results that ended so, the severest first, then by target."""

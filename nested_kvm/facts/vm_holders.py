@@ -9,6 +9,8 @@ from nested_kvm.text import decimal
 from nested_kvm.verdict import Evidence
 
 SOURCE: Final = "ls -lq /proc/[0-9]*/fd"
+UNUSED: Final = "no module of KVM is in use"
+"""What the probe says in place of a listing: an open VM keeps the module that knows the CPU in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,8 @@ class VmHolders:
 
     pids: tuple[int, ...]
     are_all: bool
+    is_kvm_unused: bool = False
+    """Nobody had to be looked into."""
 
     @property
     def text(self) -> str:
@@ -26,6 +30,8 @@ class VmHolders:
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """Each file descriptor that was seen."""
+        if self.is_kvm_unused:
+            return (Evidence("/sys/module/kvm_*/refcnt", UNUSED),)
         held = tuple(Evidence(f"/proc/{pid}/fd", "anon_inode:kvm-vm") for pid in self.pids)
         scope = "processes" if self.are_all else "processes that may be looked into"
         return held or (Evidence(SOURCE, f"none of the {scope} holds anon_inode:kvm-vm"),)
@@ -41,4 +47,5 @@ def vm_holders_of(bundle: Bundle) -> VmHolders:
     pids = sorted({pid for pid in map(decimal, reading.text.split()) if pid is not None})
     if reading.status is not Status.UNREADABLE and not (pids and reading.status is Status.TIMED_OUT):
         reading.require()
-    return VmHolders(tuple(pids), are_all=reading.is_ok)
+    is_unused = reading.is_ok and reading.text.strip() == UNUSED
+    return VmHolders(tuple(pids), are_all=reading.is_ok, is_kvm_unused=is_unused)

@@ -33,7 +33,7 @@ def results_json(run: Run) -> Iterator[str]:
             "shard": None if run.shard is None else asdict(run.shard),
             "counts": {
                 "findings": len(run.findings()),
-                "undecided": run.count(Outcome.ERROR) + run.count(Outcome.UNKNOWN),
+                "undecided": run.count(Outcome.ERROR, Outcome.UNKNOWN),
             },
         },
         "targets": map(_target, sorted(run.targets, key=_place)),

@@ -46,7 +46,7 @@ def _state(run: Run, threshold: Threshold) -> State:
         return State.UNKNOWN
     if any(each.counts for each in run.blocking(threshold)):
         return State.CRITICAL
-    unseen = run.count(Outcome.ERROR) + run.count(Outcome.UNKNOWN)
+    unseen = run.count(Outcome.ERROR, Outcome.UNKNOWN)
     if unseen or not run.complete or run.exit_status != ExitStatus.COMPLIANT:
         return State.UNKNOWN
     return State.WARNING if run.findings() else State.OK
@@ -56,7 +56,7 @@ def _summary(run: Run, state: State, blocked: int) -> str:
     if state is State.UNKNOWN and run.exit_status not in {ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
         return f"no verdict: the run ended with exit status {run.exit_status}"
     waived = f", {len(run.waived())} waived" if run.waived() else ""
-    unseen = run.count(Outcome.ERROR) + run.count(Outcome.UNKNOWN)
+    unseen = run.count(Outcome.ERROR, Outcome.UNKNOWN)
     undecided = f", {unseen} results undecided" if unseen else ""
     cut = "" if run.complete else f", {run.shortfall}"
     return f"{len(run.findings())} findings{waived}{undecided}{cut}, {blocked} of {len(run.targets)} targets blocked"

@@ -1,7 +1,6 @@
 """A host that could not be reached, or no host at all, passes in no mode, and in no report."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.recorded import record
-from tests.support.suite import ROOT, SuiteRun, run_many, run_suite
+from tests.support.suite import SuiteRun, run_many, run_suite
+from tests.support.suite_copy import suite_with
 
 MODES = {
     "": 6,
@@ -147,14 +147,3 @@ def test_a_control_that_judges_nothing_is_no_reason_to_pass(tmp_path: Path, body
     run = run_suite(f"--evidence={tmp_path}/evidence", report_dir=tmp_path / "reports", root=root)
     assert run.outcomes("kvm-a")["L0-ZZZ-01"] == "error"
     assert run.status != 0
-
-
-def suite_with(folder: Path, check: str) -> Path:
-    """Copy the suite, with one check of a site's own."""
-    root = folder / "suite"
-    for name in ("checks", "inventories"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("conftest.py", "pytest.ini"):
-        shutil.copy(ROOT / name, root / name)
-    (root / "checks" / "site" / "test_own.py").write_text(check)
-    return root

@@ -1,6 +1,5 @@
 """Two real SSH hosts: one connection and at most two executions each, also with a site's own check."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ import pytest
 from tests.support.guests import ssh_config
 from tests.support.schema import assert_valid
 from tests.support.sshd import Sshd, SshdFactory
-from tests.support.suite import ROOT, SuiteRun, run_suite
+from tests.support.suite import SuiteRun, run_suite
+from tests.support.suite_copy import suite_with
 
 pytestmark = pytest.mark.needs("sshd")
 
@@ -117,13 +117,7 @@ def test_what_was_read_is_in_the_evidence(audit: Audit, name: str) -> None:
 @pytest.fixture(scope="module")
 def suite(folder: Path) -> Path:
     """A checkout with a check of its own."""
-    root = folder / "suite"
-    for name in ("checks", "inventories"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("conftest.py", "pytest.ini"):
-        shutil.copy(ROOT / name, root / name)
-    (root / "checks" / "site" / "test_own.py").write_text(SITE_CHECK)
-    return root
+    return suite_with(folder, SITE_CHECK)
 
 
 @pytest.fixture(scope="module")

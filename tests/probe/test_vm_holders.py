@@ -6,11 +6,9 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.evidence.reading import Reading
-from nested_kvm.facts.vm_holders import SOURCE, vm_holders_of
+from nested_kvm.facts.vm_holders import SOURCE, UNUSED, vm_holders_of
 from tests.facts.bundles import bundle_of
 from tests.probe.probing import NOBODY, Probing, each_shell
-
-UNUSED = "no module of KVM is in use"
 
 
 def look(folder: Path, modules: Mapping[str, str | None], shell: str = "sh", within: tuple[str, ...] = ()) -> Reading:
@@ -36,6 +34,7 @@ def test_a_module_that_nobody_uses_holds_no_vm_whoever_looks(
     assert (reading.text, reading.is_ok) == (UNUSED, True)
     holders = vm_holders_of(bundle_of(reading))
     assert (holders.pids, holders.are_all) == ((), True)
+    assert [each.text for each in holders.evidence] == [UNUSED]
 
 
 @each_shell

@@ -14,6 +14,9 @@ from nested_kvm.results import Run
 from tests.support.html_report import elements
 from tests.support.made_runs import ERROR, FAIL, PASS, STARTED, run_of, scope
 
+MANY = 5000
+"""Findings: a file of which a reader takes several bites."""
+
 
 def text_of(run: Run, folder: Path) -> str:
     return " ".join(" ".join(elements(opening(run, scope(), folder)).texts).split())
@@ -80,6 +83,21 @@ def test_the_trend_takes_a_runs_own_word_and_reads_no_result(tmp_path: Path) -> 
     file.write_text(f"{before}{results}: [")
     earlier, _ = trend(run_of(PASS), tmp_path).points
     assert (earlier.findings, earlier.unseen) == (2, 1)
+
+
+@pytest.mark.parametrize(("says_counts", "points"), [(True, 2), (False, 1)])
+def test_the_trend_stops_when_it_has_read_enough_and_of_a_run_that_counts_it_reads_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, says_counts: bool, points: int
+) -> None:
+    keep(tmp_path, replace_id(run_of(FAIL)), "2026-02-01T12-00-00Z")
+    newer = keep(tmp_path, replace_id(run_of(*[FAIL] * MANY)), "2026-02-02T12-00-00Z")
+    document = json.loads(newer.read_text())
+    if not says_counts:
+        del document["run"]["counts"]
+    newer.write_text(json.dumps(document))
+    monkeypatch.setattr("nested_kvm.reporting.html.trend._BYTES", newer.stat().st_size)
+    earlier = trend(run_of(PASS), tmp_path).points[:-1]
+    assert sorted(point.findings for point in earlier) == [1, MANY][-points:]
 
 
 @pytest.mark.parametrize("counts", [None, [], {}, {"findings": -1, "undecided": 0}, {"findings": 1, "undecided": True}])

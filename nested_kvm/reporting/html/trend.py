@@ -1,20 +1,19 @@
 """Earlier runs of the same inventory, as `reports/` keeps them, and the little chart that they make."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from nested_kvm.results import Run
-from nested_kvm.results_file import Unusable, rows_of
+from nested_kvm.results_file import Tell, Unusable, rows_of
 from nested_kvm.verdict import Outcome
 
 RUNS: Final = 12
 """Runs that a chart shows, this one included."""
 _BYTES: Final = 150_000_000
-"""Of earlier results, that are looked into at most."""
+"""Of earlier results: when as many were read no further file is opened."""
 _UNSEEN: Final = (Outcome.ERROR, Outcome.UNKNOWN)
 
 
@@ -43,13 +42,14 @@ class Trend:
 
 def trend(run: Run, folder: Path | None) -> Trend:
     """This run behind the last ones of `folder` that were of the same inventory."""
-    points = [Point(run.started, len(run.findings()), run.count(Outcome.ERROR) + run.count(Outcome.UNKNOWN))]
+    points = [Point(run.started, len(run.findings()), run.count(*_UNSEEN))]
     ignored: list[str] = []
+    read: list[int] = []
     for file in _earlier(folder):
-        if len(points) == RUNS:
+        if len(points) == RUNS or sum(read) >= _BYTES:
             break
         try:
-            found = _read(file, run)
+            found = _read(file, run, read.append)
         except (OSError, Unusable, ValueError, KeyError, TypeError, AttributeError):
             ignored.append(f"{file.parent.name}/{file.name}")
             continue
@@ -58,25 +58,19 @@ def trend(run: Run, folder: Path | None) -> Trend:
     return Trend(tuple(sorted(points, key=lambda point: point.started)), tuple(ignored))
 
 
-def _earlier(folder: Path | None) -> Iterator[Path]:
-    """The newest first; as many as can be read in a moment."""
-    files = [] if folder is None else sorted(folder.glob("[0-9]*/results.json"), reverse=True)
-    budget = _BYTES
-    for file in files:
-        budget -= file.stat().st_size if file.exists() else 0
-        if budget < 0:
-            return
-        yield file
+def _earlier(folder: Path | None) -> list[Path]:
+    """The newest first."""
+    return [] if folder is None else sorted(folder.glob("[0-9]*/results.json"), reverse=True)
 
 
-def _read(file: Path, run: Run) -> Point | None:
+def _read(file: Path, run: Run, tell: Tell) -> Point | None:
     """One earlier run; None where it was of another inventory, did not end, or is this one.
 
     Files of older versions do not count their results: there each is looked at.
     """
     started: datetime | None = None
     counts: Counter[str] = Counter()
-    for row in rows_of(file, _tell_nobody):
+    for row in rows_of(file, tell):
         value = row.value
         if row.section == "run":
             if value["inventory"] != run.inventory or value["id"] == run.id or value.get("complete") is False:
@@ -100,7 +94,3 @@ def _number(counts: dict[str, int], name: str) -> int:
 def _part(shard: dict[str, int] | None) -> tuple[int, int] | None:
     """A part of the fleet is compared with the same part only, and the whole with the whole."""
     return None if shard is None else (shard["number"], shard["of"])
-
-
-def _tell_nobody(_read: int) -> None:
-    """It is over in a moment."""
