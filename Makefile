@@ -55,7 +55,7 @@ ifneq ($(shell cat .venv/ready 2>/dev/null),$(CURDIR))
 .PHONY: .venv/ready
 endif
 
-.venv/ready: requirements.lock requirements-libvirt.lock tools/set-up.sh tools/parts.sh
+.venv/ready: pyproject.toml requirements.lock requirements-libvirt.lock tools/set-up.sh tools/parts.sh
 	@tools/set-up.sh
 
 .venv/ready-for-tests: .venv/ready requirements-test.lock

@@ -28,12 +28,12 @@ _ROWS: Final = 20
 _STDLIB: Final = Path(sysconfig.get_path("stdlib"))
 _PHASES: Final = {
     "reading the command line, the plugins and the options": "_pytest/config/__init__.py:_prepareconfig",
-    "checking what was asked for": "nested_kvm/plugin.py:pytest_cmdline_main",
-    "observing (here: saved evidence)": "nested_kvm/plugin.py:pytest_collection",
+    "checking what was asked for": "nested_kvm/plugin/hooks.py:pytest_cmdline_main",
+    "observing (here: saved evidence)": "nested_kvm/plugin/hooks.py:pytest_collection",
     "making the items": "_pytest/main.py:perform_collect",
     "judging them": "_pytest/main.py:pytest_runtestloop",
-    "… of that: judging, and making results": "nested_kvm/control_item.py:_reports",
-    "writing the reports": "nested_kvm/plugin.py:pytest_sessionfinish",
+    "… of that: judging, and making results": "nested_kvm/plugin/control_item.py:_reports",
+    "writing the reports": "nested_kvm/plugin/hooks.py:pytest_sessionfinish",
 }
 """Each phase's function; what it calls is part of it."""
 

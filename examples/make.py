@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from nested_kvm.evidence.file import write_bundle
+from nested_kvm.evidence.bundle_file import write_bundle
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory, Target
 from tests.scenarios.fleet import bundles, inventory

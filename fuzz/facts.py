@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from fuzz import seeds
-from nested_kvm.diagnosis import diagnose
+from nested_kvm.controls.diagnose import diagnose
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.machine import Machine
+from nested_kvm.fleet.machine import Machine
+from nested_kvm.fleet.subject import Fleet
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
-from nested_kvm.policy import Policy
-from nested_kvm.subject import Fleet
+from nested_kvm.model.policy import Policy
 
 _FACTS = [name for name, value in vars(Machine).items() if isinstance(value, cached_property)]
 _TARGET = Target("kvm-a", TargetLevel.L0, Address.parse("kvm-a"), Policy(), libvirt="qemu:///system")

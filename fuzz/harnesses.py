@@ -13,9 +13,8 @@ from tempfile import mkdtemp
 
 from fuzz import seeds
 from fuzz.facts import every_fact, machine_with
-from nested_kvm.baseline import load_baseline
-from nested_kvm.connection.known_hosts import KnownHosts
-from nested_kvm.connection.ssh_config import SshConfig
+from nested_kvm.connection.ssh.config import SshConfig
+from nested_kvm.connection.ssh.known_hosts import KnownHosts
 from nested_kvm.errors import (
     AnswerUnusable,
     EvidenceUnusable,
@@ -24,26 +23,27 @@ from nested_kvm.errors import (
     ObservationError,
     UsageError,
 )
-from nested_kvm.evidence.answer import parse_answer_of_any_nonce
 from nested_kvm.evidence.bundle import LibvirtAnswer
-from nested_kvm.evidence.domain_xml import parse_domain_xml, reduce_domain_xml, reduce_snapshot_xml
+from nested_kvm.evidence.bundle_file import read_bundle
 from nested_kvm.evidence.engine import answers_of_ansible, answers_of_salt
-from nested_kvm.evidence.file import read_bundle
 from nested_kvm.evidence.import_answers import import_answers
 from nested_kvm.evidence.l2 import BY_QEMU
-from nested_kvm.evidence.libvirt_capabilities import domain_types_of, version_of_virsh
+from nested_kvm.evidence.libvirt.capabilities import domain_types_of, version_of_virsh
+from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml, reduce_domain_xml, reduce_snapshot_xml
+from nested_kvm.evidence.libvirt.vcpu_statistics import statistics_of_virsh
+from nested_kvm.evidence.probe.answer import parse_answer_of_any_nonce
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.evidence.secrets import without_secrets
-from nested_kvm.evidence.vcpu_statistics import statistics_of_virsh
-from nested_kvm.facts.domain import domain_of
-from nested_kvm.facts.l2_boot import l2_boot_of
-from nested_kvm.facts.machine import Machine
+from nested_kvm.evidence.redaction import without_secrets
+from nested_kvm.facts.kvm.l2_boot import l2_boot_of
+from nested_kvm.facts.libvirt.domain import domain_of
+from nested_kvm.fleet.machine import Machine
 from nested_kvm.inventory.ansible import inventory_of_ansible
 from nested_kvm.inventory.load import load_inventory
-from nested_kvm.merging.merged_run import merged_run
+from nested_kvm.merging.merge import merged_run
 from nested_kvm.merging.stored_results import StoredResults
-from nested_kvm.reporting.machine import machine_reports
-from nested_kvm.waiver_file import load_waivers
+from nested_kvm.reporting.report_files import machine_reports
+from nested_kvm.results.baseline import load_baseline
+from nested_kvm.results.waiver_file import load_waivers
 
 _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of our own is made in it
 FOLDER = Path(os.environ.get("FUZZ_FOLDER") or mkdtemp(prefix="fuzz-", dir=_MEMORY))

@@ -8,14 +8,14 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nested_kvm.control import Level, Severity
 from nested_kvm.evidence.bundle import DomainRecord
 from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.target import TargetLevel
-from nested_kvm.reporting.json_results import results_json
-from nested_kvm.results import Result, ResultList, Run, TargetResult
-from nested_kvm.verdict import Outcome
+from nested_kvm.model.control import Level, Severity
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.formats.json_results import results_json
+from nested_kvm.results.run import Result, ResultList, Run, TargetResult
 from tests.scenarios.scenario import RECORDED, base, reading
 from tests.support.recorded import ABSENT, HOST, record
 

@@ -3,38 +3,38 @@
 These names are what a check may import.
 """
 
-from nested_kvm.architecture import ARM64, KNOWN, POWER, S390X, X86
-from nested_kvm.cause import Cause
-from nested_kvm.chain import Pair, first_break
-from nested_kvm.control import Level, Severity, control
-from nested_kvm.facts.assists import Assists
-from nested_kvm.facts.cpu import Cpu, Vendor
-from nested_kvm.facts.cpu_definition import Answer
-from nested_kvm.facts.domain import Domain
-from nested_kvm.facts.holders import Holders
-from nested_kvm.facts.host_group import GroupComparison
-from nested_kvm.facts.host_shutdown import HostShutdown
-from nested_kvm.facts.hypervisors import Hypervisors
-from nested_kvm.facts.identity import Identity
-from nested_kvm.facts.kernel_log import KernelLog
-from nested_kvm.facts.kernel_modules import KernelModules
-from nested_kvm.facts.kvm_access import KvmAccess
-from nested_kvm.facts.kvm_device import KvmDevice
-from nested_kvm.facts.kvm_module import KvmModule
-from nested_kvm.facts.l2_boot import L2Boot
-from nested_kvm.facts.libvirt import Libvirt
-from nested_kvm.facts.libvirt_capabilities import LibvirtCapabilities
-from nested_kvm.facts.load_outcome import Authority, NextLoad
-from nested_kvm.facts.mitigations import Mitigations
-from nested_kvm.facts.nested_activity import NestedActivity
-from nested_kvm.facts.nested_lines import NestedLines
-from nested_kvm.facts.nesting import Nesting
-from nested_kvm.facts.next_cmdline import NextCmdline
-from nested_kvm.facts.saved_states import SavedStates
-from nested_kvm.facts.vmm_guest import VmmGuests
+from nested_kvm.controls.chain import Pair, first_break
+from nested_kvm.facts.kernel.cpu import Cpu, Vendor
+from nested_kvm.facts.kernel.identity import Identity
+from nested_kvm.facts.kernel.kvm_module import KvmModule
+from nested_kvm.facts.kernel.log import KernelLog
+from nested_kvm.facts.kernel.mitigations import Mitigations
+from nested_kvm.facts.kernel.modules import KernelModules
+from nested_kvm.facts.kvm.assists import Assists
+from nested_kvm.facts.kvm.device import KvmDevice
+from nested_kvm.facts.kvm.device_access import KvmAccess
+from nested_kvm.facts.kvm.hypervisors import Hypervisors
+from nested_kvm.facts.kvm.l2_boot import L2Boot
+from nested_kvm.facts.kvm.module_users import Holders
+from nested_kvm.facts.kvm.nested_activity import NestedActivity
+from nested_kvm.facts.kvm.nesting import Nesting
+from nested_kvm.facts.kvm.vmm_guest import VmmGuests
+from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities
+from nested_kvm.facts.libvirt.daemon import Libvirt
+from nested_kvm.facts.libvirt.domain import Domain
+from nested_kvm.facts.libvirt.host_shutdown import HostShutdown
+from nested_kvm.facts.libvirt.saved_states import SavedStates
+from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline
+from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad
+from nested_kvm.facts.modprobe.nested_lines import NestedLines
+from nested_kvm.fleet.host_group import GroupComparison
 from nested_kvm.inventory.target import Target
-from nested_kvm.policy import Nested, Persistence, Policy
-from nested_kvm.verdict import (
+from nested_kvm.model.answer import Answer
+from nested_kvm.model.architecture import ARM64, KNOWN, POWER, S390X, X86
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.control import Level, Severity, control
+from nested_kvm.model.policy import Nested, Persistence, Policy
+from nested_kvm.model.verdict import (
     Evidence,
     Finding,
     Informed,

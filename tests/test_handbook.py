@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from nested_kvm import Policy, Target
-from nested_kvm.catalogue import catalogue, sources
-from nested_kvm.control import Control
-from nested_kvm.example import example_remedy
+from nested_kvm.controls.catalogue import catalogue, sources
+from nested_kvm.controls.catalogue_example import example_remedy
+from nested_kvm.model.control import Control
 
 ROOT = Path(__file__).parent.parent
 HANDBOOK = ROOT / "docs" / "controls.md"
@@ -19,9 +19,9 @@ every_control = pytest.mark.parametrize("control", catalogue(ROOT), ids=lambda c
 
 
 def test_the_handbook_is_fresh() -> None:
-    command = [sys.executable, "-m", "nested_kvm.catalogue"]
+    command = [sys.executable, "-m", "nested_kvm.controls.catalogue"]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert HANDBOOK.read_text() == made.stdout, "run: python -m nested_kvm.catalogue > docs/controls.md"
+    assert HANDBOOK.read_text() == made.stdout, "run: python -m nested_kvm.controls.catalogue > docs/controls.md"
 
 
 def test_every_control_has_a_chapter_with_its_causes() -> None:

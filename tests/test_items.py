@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nested_kvm.items import distinct
+from nested_kvm.plugin.items import distinct
 
 
 @given(st.lists(st.sampled_from(["a", "a~2", "a~2~2", "b", ""])))

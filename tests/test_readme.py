@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from nested_kvm.waiver_file import load_waivers
+from nested_kvm.results.waiver_file import load_waivers
 from tests.support.suite import REPORTS, run_suite
 
 ROOT = Path(__file__).parent.parent

@@ -2,11 +2,11 @@
 
 import testinfra.host
 
-from nested_kvm.connection.connection import Answer, Connection, Settings, Stream, StreamConnection
+from nested_kvm.connection.base import Answer, Connection, Settings, Stream, StreamConnection
+from nested_kvm.connection.connect import AnyConnection, check_settings, connect, connect_by_agent, connect_limit
 from nested_kvm.connection.libvirt_tunnel import LibvirtTunnel, libvirt_tunnel
-from nested_kvm.connection.opening import AnyConnection, check_settings, connect, connect_by_agent, connect_limit
-from nested_kvm.connection.passphrases import unlock_keys
-from nested_kvm.connection.ssh_ways import SshWays
+from nested_kvm.connection.ssh.connector import SshWays
+from nested_kvm.connection.ssh.passphrases import unlock_keys
 
 Host = testinfra.host.Host
 """Testinfra's view of a target."""

@@ -17,13 +17,13 @@ import testinfra.host
 from testinfra.backend.base import CommandResult
 from typing_extensions import override
 
-from nested_kvm.connection.agent_refusal import agent_refusal
-from nested_kvm.connection.connection import STDERR_KEPT, Answer, Settings
+from nested_kvm.connection.base import STDERR_KEPT, Answer, Settings
 from nested_kvm.connection.deadline import Deadline
+from nested_kvm.connection.guest_agent_errors import agent_refusal
 from nested_kvm.connection.plain_backend import PlainBackend
-from nested_kvm.connection.shell import ONE_COMMAND, standard_input
+from nested_kvm.connection.shell_command import ONE_COMMAND, standard_input
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, LimitExceeded
-from nested_kvm.text import printable
+from nested_kvm.util.text import printable
 
 _ANSWER_SECONDS = 10
 """How long libvirt waits for the agent's answer to one command."""

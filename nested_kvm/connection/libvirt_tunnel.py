@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
-from nested_kvm.connection.connection import Stream, StreamConnection
+from nested_kvm.connection.base import Stream, StreamConnection
 from nested_kvm.connection.deadline import Deadline, closing_at
 from nested_kvm.errors import ConnectionFailed, UsageError
-from nested_kvm.text import printable
+from nested_kvm.util.text import printable
 
 READ_ONLY_SOCKET = "/var/run/libvirt/libvirt-sock-ro"
 READ_WRITE_SOCKET = "/var/run/libvirt/libvirt-sock"

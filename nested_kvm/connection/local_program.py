@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
-from nested_kvm.connection.connection import Answer
+from nested_kvm.connection.base import Answer
 from nested_kvm.connection.deadline import Deadline
-from nested_kvm.connection.gathered import Gathered
+from nested_kvm.connection.output import Gathered
 
 _CHUNK = 64 * 1024
 _POLL = 0.1

@@ -3,7 +3,7 @@
 from testinfra.backend.base import BaseBackend
 from typing_extensions import override
 
-from nested_kvm.connection.shell import sudo_command
+from nested_kvm.connection.shell_command import sudo_command
 
 
 class PlainBackend(BaseBackend):

@@ -12,8 +12,8 @@ from nested_kvm.connection import AnyConnection, Settings, SshWays, connect, con
 from nested_kvm.connection.deadline import Deadline
 from nested_kvm.errors import ConnectionFailed, LimitExceeded, NestedKvmError, NotObserved, ObservationError
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.file import unusable_bundle
-from nested_kvm.evidence.observation import observe
+from nested_kvm.evidence.bundle_file import unusable_bundle
+from nested_kvm.evidence.observe import observe
 from nested_kvm.inventory.target import Inventory, Target
 
 _SLACK = 10.0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, ObservationError, UsageError
-from nested_kvm.text import printable
+from nested_kvm.util.text import printable
 
 SIZE_LIMIT: Final = 1024 * 1024 * 1024
 """Bytes: the answers of ten thousand targets, several times over."""

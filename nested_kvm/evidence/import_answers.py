@@ -10,19 +10,19 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from nested_kvm.errors import LimitExceeded, NotObserved, ObservationError, UsageError
-from nested_kvm.evidence.answer import parse_answer_of_any_nonce
 from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
+from nested_kvm.evidence.bundle_file import evidence_path, unusable_bundle, write_bundle
 from nested_kvm.evidence.engine import Answers, answers_of_ansible, answers_of_files, answers_of_salt, read_whole
-from nested_kvm.evidence.file import evidence_path, unusable_bundle, write_bundle
-from nested_kvm.evidence.libvirt_virsh import answer_of_virsh
-from nested_kvm.evidence.observation import bundle_of_answer
+from nested_kvm.evidence.libvirt.virsh import answer_of_virsh
+from nested_kvm.evidence.observe import bundle_of_answer
+from nested_kvm.evidence.probe.answer import parse_answer_of_any_nonce
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.ansible import load_ansible_inventory
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.schema import Name
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
-from nested_kvm.policy import Policy
-from nested_kvm.text import printable
+from nested_kvm.model.policy import Policy
+from nested_kvm.util.text import printable
 
 ANSWER_LIMIT: Final = 4 * 1024 * 1024
 """Bytes: what one target may answer in a direct run."""

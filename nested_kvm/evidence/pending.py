@@ -9,9 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from nested_kvm.errors import InventoryError, NotObserved, UsageError
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.file import SIZE_LIMIT, Declaration, evidence_path, read_bundles, unusable_bundle
-from nested_kvm.files import write_atomically
+from nested_kvm.evidence.bundle_file import SIZE_LIMIT, Declaration, evidence_path, read_bundles, unusable_bundle
 from nested_kvm.inventory.target import Inventory, Target
+from nested_kvm.util.files import write_atomically
 
 NAME: Final = "targets.pending"
 _TARGETS: Final = TypeAdapter(list[Declaration])

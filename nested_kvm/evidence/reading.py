@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Self
 
 from nested_kvm.errors import NotObserved
-from nested_kvm.verdict import Evidence
+from nested_kvm.model.verdict import Evidence
 
 __all__ = ["Evidence", "Reading", "Status"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from nested_kvm.errors import InventoryError, UsageError
 from nested_kvm.inventory.address import AGENT, Address
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
 
 
 def ad_hoc_inventory(

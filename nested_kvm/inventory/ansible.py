@@ -13,7 +13,7 @@ from nested_kvm.inventory.ansible_host import Variables
 from nested_kvm.inventory.ansible_program import ansible_inventory
 from nested_kvm.inventory.schema import NO_LIBVIRT, Name
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
 
 SCHEME: Final = "ansible://"
 _VAULT: Final = "__ansible_vault"

@@ -15,8 +15,8 @@ from nested_kvm.inventory.schema import (
     PolicySection,
 )
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
-from nested_kvm.policy import Policy
-from nested_kvm.yaml_file import YamlFile, read_yaml
+from nested_kvm.model.policy import Policy
+from nested_kvm.util.yaml_file import YamlFile, read_yaml
 
 
 def load_inventory(path: Path) -> Inventory:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from nested_kvm.errors import InventoryError
 from nested_kvm.inventory.address import AGENT, Address
 from nested_kvm.inventory.target import TargetLevel
-from nested_kvm.policy import Nested, Persistence, Undeclared
+from nested_kvm.model.policy import Nested, Persistence, Undeclared
 
 NO_LIBVIRT = "none"
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,255}")

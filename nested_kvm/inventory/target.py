@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from nested_kvm.errors import UsageError
 from nested_kvm.inventory.address import AGENT, Address
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
 
 
 class TargetLevel(StrEnum):

@@ -6,9 +6,9 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
-from nested_kvm.cause import Cause
-from nested_kvm.control import Severity
-from nested_kvm.results_file import ROW_LIMIT
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.control import Severity
+from nested_kvm.results.reader import ROW_LIMIT
 
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

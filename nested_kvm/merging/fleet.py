@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from nested_kvm.inventory.shard import FleetShard, fleet_digest
-from nested_kvm.results_file import Unusable
-from nested_kvm.text import printable
+from nested_kvm.results.reader import Unusable
+from nested_kvm.util.text import printable
 
 _NAMED: Final = 20
 """Missing shards that are named."""

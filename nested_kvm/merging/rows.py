@@ -4,17 +4,17 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nested_kvm.chain import LinkName, LinkState
-from nested_kvm.diagnosis import CanNest
-from nested_kvm.drift import Drift
 from nested_kvm.inventory.shard import MOST
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.merging.fields import ControlId, Day, Grade, Line, Name, Number, Sentence, Time, Why, Word
-from nested_kvm.policy import Nested, Persistence, Undeclared
-from nested_kvm.results_file import Row, Unusable
-from nested_kvm.text import printable
-from nested_kvm.verdict import Outcome
-from nested_kvm.waiver import WaiverState
+from nested_kvm.model.answer import Answer
+from nested_kvm.model.policy import Nested, Persistence, Undeclared
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.results.diagnosis import LinkName, LinkState
+from nested_kvm.results.drift import Drift
+from nested_kvm.results.reader import Row, Unusable
+from nested_kvm.results.waiver import WaiverState
+from nested_kvm.util.text import printable
 
 
 class _Part(BaseModel):
@@ -141,7 +141,7 @@ class DiagnosisRow(_Part):
 
     target: Name
     host: Name | None
-    can_nest: Annotated[CanNest, Word]
+    can_nest: Annotated[Answer, Word]
     broken_link: Annotated[LinkName, Word] | None
     cause: Why | None
     explanation: Sentence

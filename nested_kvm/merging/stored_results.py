@@ -11,13 +11,13 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Final
 
-from nested_kvm.cause import Cause
-from nested_kvm.control import Severity
-from nested_kvm.drift import Drift
 from nested_kvm.errors import UsageError
-from nested_kvm.results import Result
-from nested_kvm.verdict import Evidence, Outcome
-from nested_kvm.waiver import Waiver
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.control import Severity
+from nested_kvm.model.verdict import Evidence, Outcome
+from nested_kvm.results.drift import Drift
+from nested_kvm.results.run import Result
+from nested_kvm.results.waiver import Waiver
 
 _SCHEMA: Final = """
 PRAGMA journal_mode = OFF;

@@ -6,12 +6,12 @@ command that verifies it.
 
 from typing import Final
 
-from nested_kvm.cause import Cause
+from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation import domain, guest, host
 from nested_kvm.remediation.domain import Remedy
-from nested_kvm.remediation.elsewhere import remedy_elsewhere
-from nested_kvm.subject import Subject
-from nested_kvm.verdict import Finding
+from nested_kvm.remediation.other_architectures import remedy_elsewhere
 
 
 def remediation(subject: Subject, finding: Finding) -> list[str]:

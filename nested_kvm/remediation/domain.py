@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Callable
 from typing import Final
 
-from nested_kvm.cause import Cause
 from nested_kvm.errors import ObservationError
-from nested_kvm.remediation.places import candidate_file, domain_name, flag_of
-from nested_kvm.subject import Subject
-from nested_kvm.verdict import Finding
+from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.verdict import Finding
+from nested_kvm.remediation.names import candidate_file, domain_name, flag_of
 
 Remedy = Callable[[Subject, Finding], list[str]]
 

@@ -3,9 +3,9 @@
 import shlex
 
 from nested_kvm.errors import ObservationError
+from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation import host
-from nested_kvm.subject import Subject
-from nested_kvm.verdict import Finding
 
 
 def _account(subject: Subject) -> str:

@@ -4,11 +4,11 @@ import re
 import shlex
 from typing import Final
 
-from nested_kvm.facts.libvirts_memory import DIRECTORY
-from nested_kvm.facts.modprobe_cmdline import PATH as CMDLINE
-from nested_kvm.remediation.places import flag_of, is_built_in, module_of, reload_now, show_nested, shut_down_first
-from nested_kvm.subject import Subject
-from nested_kvm.verdict import Finding
+from nested_kvm.facts.libvirt.capabilities_cache import DIRECTORY
+from nested_kvm.facts.modprobe.config_cmdline import PATH as CMDLINE
+from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.verdict import Finding
+from nested_kvm.remediation.names import flag_of, is_built_in, module_of, reload_now, show_nested, shut_down_first
 
 OWN_FILE: Final = "/etc/modprobe.d/zz-nested-kvm.conf"
 """kmod sorts by basename: this name is read after the usual ones."""

@@ -7,34 +7,16 @@ the CPU.
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import Final
 
-from nested_kvm.cause import Cause
 from nested_kvm.errors import ObservationError
+from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation import host
 from nested_kvm.remediation.domain import cpu_arguments
-from nested_kvm.remediation.places import flag_of, is_built_in, module_of
-from nested_kvm.subject import Subject
-from nested_kvm.verdict import Finding
-
-
-class Phase(IntEnum):
-    """The safe order: a module is reloaded once every file is right, and domains are changed last."""
-
-    FILES = 1
-    MODULE = 2
-    DOMAINS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One change, in sh, which ends with a status other than 0 where it fails."""
-
-    phase: Phase
-    command: str
-
+from nested_kvm.remediation.names import flag_of, is_built_in, module_of
+from nested_kvm.results.repair_step import Phase, Step
 
 _Repair = Callable[[Subject, Finding], tuple[Step, ...]]
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from nested_kvm.results import Result, Run, TargetResult, Threshold
-from nested_kvm.text import printable
-from nested_kvm.verdict import Outcome
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.results.run import Result, Run, TargetResult, Threshold
+from nested_kvm.util.text import printable
 
 _WORST: Final = {outcome: rank for rank, outcome in enumerate((Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN))}
 

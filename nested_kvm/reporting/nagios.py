@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final
 
+from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.gate import gate_lines
-from nested_kvm.results import ExitStatus, Run, Threshold
-from nested_kvm.text import printable
-from nested_kvm.verdict import Outcome
+from nested_kvm.results.run import ExitStatus, Run, Threshold
+from nested_kvm.util.text import printable
 
 LINES: Final = 40
 """Of details below the first line: Nagios reads four KiB in all by default."""

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.text import printable
+from nested_kvm.util.text import printable
 
 LINES = 20
 """A log of CI gets about this many, however large the fleet."""

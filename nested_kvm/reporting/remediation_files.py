@@ -13,9 +13,9 @@ from typing import Final
 
 from ruamel.yaml import YAML
 
-from nested_kvm.files import file_stem, write_atomically
-from nested_kvm.results import Result, Run
-from nested_kvm.text import printable, visible
+from nested_kvm.results.run import Result, Run
+from nested_kvm.util.files import file_stem, write_atomically
+from nested_kvm.util.text import printable, visible
 
 PLAYBOOK: Final = "playbook.yaml"
 _PROLOGUE: Final = r"""

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from nested_kvm.errors import UsageError
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.file import evidence_path, write_bundle
+from nested_kvm.evidence.bundle_file import evidence_path, write_bundle
 from nested_kvm.evidence.pending import announce, withdraw
-from nested_kvm.files import write_pieces_atomically
 from nested_kvm.inventory.target import Inventory
+from nested_kvm.util.files import write_pieces_atomically
 
 
 class RunDirectory:

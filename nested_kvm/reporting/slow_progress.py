@@ -7,7 +7,7 @@ from typing import Final, Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from nested_kvm.text import printable
+from nested_kvm.util.text import printable
 
 PATIENCE: Final = 2.0
 """Seconds without a word."""

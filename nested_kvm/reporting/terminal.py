@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import Final
 
-from nested_kvm.chain import LinkState, SeenLink
-from nested_kvm.diagnosis import CanNest, Diagnosis
-from nested_kvm.drift import Drift, DriftSummary
-from nested_kvm.reporting.accounts import drift_line, ended_lines, place, waived_line, waivers_to_mend
+from nested_kvm.model.answer import Answer
+from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.gate import counts_line, gate_lines, without
-from nested_kvm.results import ExitStatus, Reason, Result, Run, Threshold
-from nested_kvm.text import printable, visible
-from nested_kvm.verdict import Outcome
+from nested_kvm.reporting.lines import drift_line, ended_lines, place, waived_line, waivers_to_mend
+from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
+from nested_kvm.results.drift import Drift, DriftSummary
+from nested_kvm.results.run import ExitStatus, Reason, Result, Run, Threshold
+from nested_kvm.util.text import printable, visible
 
 Write = Callable[..., None]
 _SHOWN: Final = 50
@@ -78,10 +78,10 @@ def _diagnoses(diagnoses: list[Diagnosis], write: Write) -> None:
         name = printable(each.target)
         for warning in each.warnings:
             write(f"{name}  {printable(warning)}", yellow=True)
-        if each.can_nest is CanNest.YES:
+        if each.can_nest is Answer.YES:
             write(f"{name}  can nest", green=True)
             continue
-        word = "cannot nest" if each.can_nest is CanNest.NO else "may or may not nest"
+        word = "cannot nest" if each.can_nest is Answer.NO else "may or may not nest"
         write(f"{name}  {word}: {printable(each.explanation)}", yellow=True)
         write(f"  {' → '.join(_link(link) for link in each.links)}")
     if len(diagnoses) > _SHOWN:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.evidence.bundle import Bundle, Failure
-from nested_kvm.evidence.file import write_bundle
+from nested_kvm.evidence.bundle_file import write_bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
-from nested_kvm.policy import Policy, Undeclared
+from nested_kvm.model.policy import Policy, Undeclared
 from tests.scenarios.fleet import URI, bundle
 from tests.scenarios.scenario import DomainCase, Inside, scenarios
 from tests.support.browser import Browser

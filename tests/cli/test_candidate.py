@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.policy import Nested, Policy
+from nested_kvm.model.policy import Nested, Policy
 from tests.support.recorded import record
 from tests.support.schema import assert_valid
 from tests.support.suite import SuiteRun, run_many, run_suite

@@ -9,7 +9,7 @@ from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.collector import Connections, collect
 from nested_kvm.inventory.ad_hoc import ad_hoc_inventory
 from nested_kvm.inventory.target import TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
 from tests.support.guests import PLAIN_GUEST, ssh_config
 from tests.support.schema import assert_valid
 from tests.support.sshd import SshdFactory

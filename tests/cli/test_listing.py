@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.catalogue import catalogue
+from nested_kvm.controls.catalogue import catalogue
 from tests.support.suite import ROOT, run_suite
 
 
@@ -22,8 +22,8 @@ def door() -> Iterator[socket.socket]:
     ("option", "shown"),
     [
         ("--collect-only", "test_nested_matches_the_policy[127.0.0.1:"),
-        ("--fixtures", "kvm_module -- nested_kvm/fixtures.py"),
-        ("--fixtures-per-test", "policy -- nested_kvm/fixtures.py"),
+        ("--fixtures", "kvm_module -- nested_kvm/plugin/fixtures.py"),
+        ("--fixtures-per-test", "policy -- nested_kvm/plugin/fixtures.py"),
     ],
 )
 def test_a_listing_connects_to_nothing_and_reports_nothing(

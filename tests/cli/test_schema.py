@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from nested_kvm.chain import LinkName, LinkState
-from nested_kvm.control import Severity
-from nested_kvm.diagnosis import CanNest
 from nested_kvm.evidence.reading import Status
 from nested_kvm.inventory.target import TargetLevel
-from nested_kvm.policy import Nested, Persistence, Undeclared
-from nested_kvm.verdict import Outcome
-from nested_kvm.waiver import WaiverState
+from nested_kvm.model.answer import Answer
+from nested_kvm.model.control import Severity
+from nested_kvm.model.policy import Nested, Persistence, Undeclared
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.results.diagnosis import LinkName, LinkState
+from nested_kvm.results.waiver import WaiverState
 from tests.support.recorded import record
 from tests.support.schema import assert_valid, problems, validator
 from tests.support.suite import SuiteRun, run_suite
@@ -46,7 +46,7 @@ def enumerations(schema: Any) -> list[list[Any]]:
         ("results", list(Outcome)),
         ("results", [str(severity) for severity in Severity]),
         ("results", list(TargetLevel)),
-        ("results", list(CanNest)),
+        ("results", list(Answer)),
         ("results", list(LinkName)),
         ("results", list(LinkState)),
         ("results", list(WaiverState)),

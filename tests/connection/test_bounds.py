@@ -11,8 +11,8 @@ import paramiko
 import pytest
 
 from nested_kvm.connection import Settings, connect
-from nested_kvm.connection.connection import MEBIBYTE
-from nested_kvm.connection.ssh import SshConnection
+from nested_kvm.connection.base import MEBIBYTE
+from nested_kvm.connection.ssh.connection import SshConnection
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
 from nested_kvm.inventory.address import Address
 from tests.support.misbehaving import MisbehavingServer

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.connection import Settings, check_settings, connect, unlock_keys
-from nested_kvm.connection.key_file import public_half, unlock_key
+from nested_kvm.connection.ssh.key_file import public_half, unlock_key
 from nested_kvm.errors import LoginRejected, UsageError
 from tests.support.guests import PLAIN_GUEST
 from tests.support.sshd import Sshd, SshdFactory, make_key, public

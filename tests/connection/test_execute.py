@@ -7,8 +7,8 @@ from contextlib import closing, suppress
 import pytest
 
 from nested_kvm.connection import connect
-from nested_kvm.connection.connection import STDERR_KEPT
-from nested_kvm.connection.ssh import SshConnection
+from nested_kvm.connection.base import STDERR_KEPT
+from nested_kvm.connection.ssh.connection import SshConnection
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
 from tests.support.sshd import Sshd, SshdFactory
 

@@ -11,9 +11,9 @@ import pytest
 
 from nested_kvm.connection import Settings, connect, connect_by_agent
 from nested_kvm.connection.guest_agent import GuestAgentConnection
-from nested_kvm.connection.ssh import SshConnection
+from nested_kvm.connection.ssh.connection import SshConnection
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, LimitExceeded, NotAllowed
-from nested_kvm.text import LINE_SHOWN
+from nested_kvm.util.text import LINE_SHOWN
 from tests.support.guest_agent import AgentSite, start_guest, start_site
 from tests.support.sshd import Sshd, SshdFactory
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.connection import connect
-from nested_kvm.connection.certificate import Certificate, CertificateUnusableError
-from nested_kvm.connection.ssh_config import SshConfig
-from nested_kvm.connection.trust import Trust
+from nested_kvm.connection.ssh.certificate import Certificate, CertificateUnusableError
+from nested_kvm.connection.ssh.config import SshConfig
+from nested_kvm.connection.ssh.host_keys import Trust
 from nested_kvm.errors import HostKeyRejected
 from tests.support.sshd import Sshd, SshdFactory, make_key, public
 

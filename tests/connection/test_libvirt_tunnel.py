@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from nested_kvm.connection import connect, libvirt_tunnel
-from nested_kvm.connection.ssh import SshConnection
+from nested_kvm.connection.ssh.connection import SshConnection
 from nested_kvm.errors import ConnectionFailed, UsageError
 from tests.support.sshd import Sshd, SshdFactory
 from tests.support.threads import threads_are_back_at

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.connection import Settings, connect
-from nested_kvm.connection.backends import BackendConnection
-from nested_kvm.connection.connection import STDERR_KEPT
+from nested_kvm.connection.base import STDERR_KEPT
+from nested_kvm.connection.testinfra_backends import BackendConnection
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
 from nested_kvm.inventory.address import Address
 

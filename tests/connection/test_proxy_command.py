@@ -22,7 +22,7 @@ pytestmark = pytest.mark.needs("sshd", "nc")
 
 HALF_MADE = """\
 import contextlib, sys
-from nested_kvm.connection.proxy_command import ProxyCommand
+from nested_kvm.connection.ssh.proxy_command import ProxyCommand
 program = ProxyCommand(sys.argv[1])
 program.settimeout(0.5)
 with contextlib.suppress(TimeoutError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.connection import Settings, check_settings, connect
-from nested_kvm.connection.ssh_config import SshConfig
+from nested_kvm.connection.ssh.config import SshConfig
 from nested_kvm.errors import ConnectionFailed, UsageError
 from nested_kvm.inventory.address import Address
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.connection import Settings, connect
-from nested_kvm.connection.ssh import SshConnection
+from nested_kvm.connection.ssh.connection import SshConnection
 from nested_kvm.errors import ConnectionFailed, HostKeyRejected, LimitExceeded
 from nested_kvm.inventory.address import Address
 from tests.support.sshd import Sshd, SshdFactory, free_port

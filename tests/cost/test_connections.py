@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.live_host import may_ask_for_host
+from nested_kvm.plugin.host_usage import may_ask_for_host
 from tests.support.guests import PLAIN_GUEST, ssh_config
 from tests.support.sshd import Sshd, SshdFactory
 from tests.support.suite import ROOT, SuiteRun, command_line, environment

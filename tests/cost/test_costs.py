@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nested_kvm.catalogue import catalogue
+from nested_kvm.controls.catalogue import catalogue
 from tests.support.guests import PLAIN_GUEST, ssh_config
 from tests.support.large_fleet import write_fleet
 from tests.support.sshd import SshdFactory

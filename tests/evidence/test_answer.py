@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nested_kvm.errors import AnswerUnusable
-from nested_kvm.evidence.answer import parse_answer
+from nested_kvm.evidence.probe.answer import parse_answer
 from nested_kvm.evidence.reading import Reading, Status
 
 NONCE = "0123abcd"

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nested_kvm.errors import NotObserved
-from nested_kvm.evidence.domain_xml import parse_domain_xml, reduce_domain_xml
-from nested_kvm.facts.cpu_definition import cpu_definition_of
+from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml, reduce_domain_xml
+from nested_kvm.facts.libvirt.cpu_definition import cpu_definition_of
 from tests.scenarios.scenario import RECORDED
 
 SECRET = "hunter2"  # noqa: S105 - looked for where it must not be

@@ -11,15 +11,15 @@ import pytest
 
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, ObservationError, UsageError
 from nested_kvm.evidence import import_answers as verb
-from nested_kvm.evidence.answer import parse_answer_of_any_nonce
+from nested_kvm.evidence.bundle_file import read_bundle
 from nested_kvm.evidence.engine import answers_of_ansible, answers_of_files, answers_of_salt
-from nested_kvm.evidence.file import read_bundle
 from nested_kvm.evidence.import_answers import ANSWER_LIMIT, import_answers, main
 from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe.answer import parse_answer_of_any_nonce
 from nested_kvm.evidence.reading import Status
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
 
 NONCE = "7c0b4f6e-0d1c-4a55-8a0e-000000000001"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

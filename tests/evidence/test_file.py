@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from nested_kvm.errors import EvidenceUnusable, UsageError
 from nested_kvm.evidence.bundle import Bundle, DomainRecord, Failure, LibvirtAnswer, SavedState
-from nested_kvm.evidence.file import read_bundle, read_bundles, write_bundle
+from nested_kvm.evidence.bundle_file import read_bundle, read_bundles, write_bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
-from nested_kvm.policy import Nested, Persistence, Policy, Undeclared
+from nested_kvm.model.policy import Nested, Persistence, Policy, Undeclared
 
 _target = Target(
     "ci-1",

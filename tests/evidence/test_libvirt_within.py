@@ -2,7 +2,7 @@
 
 import threading
 
-from nested_kvm.evidence.libvirt_rpc import _within
+from nested_kvm.evidence.libvirt.rpc import _within
 
 
 def test_an_answer_in_time_is_taken() -> None:

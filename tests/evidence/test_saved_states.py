@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.errors import NotObserved
-from nested_kvm.evidence.answer import parse_answer
 from nested_kvm.evidence.bundle import DomainRecord, SavedState
-from nested_kvm.evidence.domain_xml import parse_domain_xml, reduce_snapshot_xml
-from nested_kvm.evidence.libvirt_rpc import ask_libvirt
-from nested_kvm.evidence.libvirt_virsh import answer_of_virsh
+from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml, reduce_snapshot_xml
+from nested_kvm.evidence.libvirt.rpc import ask_libvirt
+from nested_kvm.evidence.libvirt.saved_states import LIMIT, managed_save, snapshots
+from nested_kvm.evidence.libvirt.virsh import answer_of_virsh
 from nested_kvm.evidence.probe import probe_script
-from nested_kvm.evidence.saved_states import LIMIT, managed_save, snapshots
+from nested_kvm.evidence.probe.answer import parse_answer
 
 UUID = "11111111-2222-3333-4444-555555555555"
 PARTS = f"<name>ci-1</name><uuid>{UUID}</uuid><memory>8192</memory><os><type>hvm</type></os>"

@@ -11,21 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nested_kvm.evidence.answer import ProbeAnswer, parse_answer
-from nested_kvm.evidence.observation import bundle_of_answer
+from nested_kvm.evidence.observe import bundle_of_answer
 from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe.answer import ProbeAnswer, parse_answer
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.evidence.secrets import masked_cmdline, without_secrets
-from nested_kvm.facts.kernel_cmdline import refused_modules
-from nested_kvm.facts.kernel_release import KernelRelease
-from nested_kvm.facts.modprobe_cmdline import parse_cmdline
-from nested_kvm.facts.modprobe_line import Directive
-from nested_kvm.facts.next_cmdline import GRUB
-from nested_kvm.facts.parameter import ParameterType, read_parameter
-from nested_kvm.facts.shell_word import shell_word
+from nested_kvm.evidence.redaction import masked_cmdline, without_secrets
+from nested_kvm.facts.kernel.cmdline import refused_modules
+from nested_kvm.facts.kernel.parameter import ParameterType, read_parameter
+from nested_kvm.facts.kernel.release import KernelRelease
+from nested_kvm.facts.modprobe.boot_cmdline import GRUB
+from nested_kvm.facts.modprobe.config_cmdline import parse_cmdline
+from nested_kvm.facts.modprobe.config_line import Directive
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
+from nested_kvm.util.shell_word import shell_word
 
 SECRET = "hunter2"  # noqa: S105 - looked for where it must not be
 CMDLINE = (

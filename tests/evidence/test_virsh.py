@@ -2,7 +2,7 @@
 
 import pytest
 
-from nested_kvm.evidence.libvirt_virsh import answer_of_virsh, without_virsh
+from nested_kvm.evidence.libvirt.virsh import answer_of_virsh, without_virsh
 from nested_kvm.evidence.reading import Reading, Status
 
 URI = "qemu:///system"

@@ -8,7 +8,7 @@ from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
 
 TARGET = Target("kvm-a", TargetLevel.L0, Address.parse("local://"), Policy(), libvirt="qemu:///system")
 

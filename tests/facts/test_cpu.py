@@ -3,7 +3,7 @@ from hypothesis import given
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.cpu import Cpu, Vendor, cpu_of
+from nested_kvm.facts.kernel.cpu import Cpu, Vendor, cpu_of
 from tests.facts.bundles import any_status, any_text, bundle_of
 
 

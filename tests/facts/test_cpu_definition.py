@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nested_kvm.cause import Cause
-from nested_kvm.facts.cpu import Vendor
-from nested_kvm.facts.cpu_definition import Answer, CpuDefinition, Promise, cpu_definition_of
+from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.libvirt.cpu_definition import CpuDefinition, Promise, cpu_definition_of
+from nested_kvm.model.answer import Answer
+from nested_kvm.model.cause import Cause
 
 YES, NO, UNKNOWN = Answer.YES, Answer.NO, Answer.UNKNOWN
 

@@ -2,10 +2,10 @@ import pytest
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer
-from nested_kvm.facts.cpu import Vendor
-from nested_kvm.facts.cpu_definition import Answer
-from nested_kvm.facts.domain import Domain, domain_of
-from nested_kvm.facts.libvirt import libvirt_of
+from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.libvirt.daemon import libvirt_of
+from nested_kvm.facts.libvirt.domain import Domain, domain_of
+from nested_kvm.model.answer import Answer
 from tests.facts.bundles import bundle_of, ok
 
 PASSTHROUGH = "<cpu mode='host-passthrough'/>"

@@ -1,6 +1,6 @@
 import pytest
 
-from nested_kvm.facts.glob import matches
+from nested_kvm.facts.modprobe.fnmatch import matches
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import pytest
 
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import Bundle, Failure
-from nested_kvm.facts.host_group import HostGroup, host_groups
-from nested_kvm.facts.machine import Machine
+from nested_kvm.fleet.host_group import HostGroup, host_groups
+from nested_kvm.fleet.machine import Machine
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
 from tests.facts.bundles import bundle_of, ok
 
 INSERTED = "insmod /lib/modules/6.1.0/kernel/arch/x86/kvm/kvm-amd.ko "

@@ -4,10 +4,10 @@ import pytest
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.cpu_definition import Answer
-from nested_kvm.facts.host_shutdown import QEMU_CONF
-from nested_kvm.facts.kvm_access import GETFACL, KvmAccess, kvm_access_of
-from nested_kvm.facts.kvm_device import kvm_device_of
+from nested_kvm.facts.kvm.device import kvm_device_of
+from nested_kvm.facts.kvm.device_access import GETFACL, KvmAccess, kvm_access_of
+from nested_kvm.facts.libvirt.host_shutdown import QEMU_CONF
+from nested_kvm.model.answer import Answer
 from tests.facts.bundles import bundle_of, ok
 
 DEV = "uid=1000(dev) gid=1000(dev) groups=1000(dev),27(sudo)"

@@ -5,13 +5,13 @@ from hypothesis import given
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.bundle import LibvirtAnswer
-from nested_kvm.evidence.libvirt_capabilities import domain_types_of, version_of_virsh
+from nested_kvm.evidence.libvirt.capabilities import domain_types_of, version_of_virsh
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.cpu import Cpu, Vendor
-from nested_kvm.facts.cpu_definition import Answer
-from nested_kvm.facts.libvirt import libvirt_of
-from nested_kvm.facts.libvirt_capabilities import LibvirtCapabilities, libvirt_capabilities_of
-from nested_kvm.facts.libvirts_memory import DIRECTORY, libvirts_memory_of
+from nested_kvm.facts.kernel.cpu import Cpu, Vendor
+from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities, libvirt_capabilities_of
+from nested_kvm.facts.libvirt.capabilities_cache import DIRECTORY, libvirts_memory_of
+from nested_kvm.facts.libvirt.daemon import libvirt_of
+from nested_kvm.model.answer import Answer
 from tests.facts.bundles import any_text, bundle_of, ok
 
 CPU = Cpu("x86_64", Vendor.AMD, "AuthenticAMD", "", (frozenset({"svm"}),))

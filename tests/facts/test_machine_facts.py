@@ -5,9 +5,9 @@ from hypothesis import given
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.identity import Identity, identity_of
-from nested_kvm.facts.kernel_log import KernelLog, kernel_log_of
-from nested_kvm.facts.kvm_device import KvmDevice, kvm_device_of
+from nested_kvm.facts.kernel.identity import Identity, identity_of
+from nested_kvm.facts.kernel.log import KernelLog, kernel_log_of
+from nested_kvm.facts.kvm.device import KvmDevice, kvm_device_of
 from tests.facts.bundles import any_status, any_text, bundle_of, ok
 
 ROOT = ok("id", "uid=0(root) gid=0(root) groups=0(root)\n")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 import pytest
 
 from nested_kvm.evidence.reading import Evidence, Reading, Status
-from nested_kvm.facts.kmod import Kmod
-from nested_kvm.facts.modprobe import ModprobeConfiguration
-from nested_kvm.facts.modprobe_file import FileState
-from nested_kvm.facts.modprobe_line import Directive, Flaw
+from nested_kvm.facts.modprobe.config import ModprobeConfiguration
+from nested_kvm.facts.modprobe.config_file import FileState
+from nested_kvm.facts.modprobe.config_line import Directive, Flaw
+from nested_kvm.facts.modprobe.kmod import Kmod
 
 DEBIAN_12 = Kmod(30)
 ETC = "/etc/modprobe.d"

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nested_kvm.architecture import ARM64, KNOWN, POWER, S390X, X86, Architecture, architecture_of
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.cpu_definition import Answer
-from nested_kvm.facts.kvm_module import KvmModule
-from nested_kvm.facts.nesting import Nesting, nesting_of
+from nested_kvm.facts.kernel.kvm_module import KvmModule
+from nested_kvm.facts.kvm.nesting import Nesting, nesting_of
+from nested_kvm.model.answer import Answer
+from nested_kvm.model.architecture import ARM64, KNOWN, POWER, S390X, X86, Architecture, architecture_of
 from tests.facts.bundles import any_status, any_text, bundle_of, ok
 
 STARTED = "[    0.5] kvm [1]: VHE+NV2 mode initialized successfully"

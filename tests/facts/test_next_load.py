@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.kernel_cmdline import refused_modules
-from nested_kvm.facts.kmod import ALL_DIRECTORIES, Kmod
-from nested_kvm.facts.load_outcome import Authority, NextLoad, Outcome
-from nested_kvm.facts.modprobe import ModprobeConfiguration
-from nested_kvm.facts.next_load import next_load
-from nested_kvm.facts.show_depends import ShowDepends
+from nested_kvm.facts.kernel.cmdline import refused_modules
+from nested_kvm.facts.modprobe.config import ModprobeConfiguration
+from nested_kvm.facts.modprobe.kmod import ALL_DIRECTORIES, Kmod
+from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad, Outcome
+from nested_kvm.facts.modprobe.next_load import next_load
+from nested_kvm.facts.modprobe.show_depends import ShowDepends
 
 CONF = "/etc/modprobe.d/kvm.conf"
 DIRECTORY = "/lib/modules/6.1.0/kernel/arch/x86/kvm"

@@ -2,8 +2,7 @@ import time
 
 import pytest
 
-from nested_kvm.facts.kernel_release import KernelRelease
-from nested_kvm.facts.parameter import (
+from nested_kvm.facts.kernel.parameter import (
     ParameterType,
     Setting,
     parameter_types,
@@ -11,6 +10,7 @@ from nested_kvm.facts.parameter import (
     value_setting,
     words,
 )
+from nested_kvm.facts.kernel.release import KernelRelease
 
 ON, OFF, INVALID, UNDECIDED = Setting.ON, Setting.OFF, Setting.INVALID, Setting.UNDECIDED
 DEBIAN_12 = KernelRelease.parse("6.1.0-56-cloud-amd64")

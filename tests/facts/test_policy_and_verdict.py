@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nested_kvm.cause import Cause
-from nested_kvm.control import Control, Level, Severity
+from nested_kvm.controls.judge import judge
 from nested_kvm.errors import NotObserved
-from nested_kvm.facts.machine import Machine
-from nested_kvm.judgement import judge
-from nested_kvm.policy import Nested, Persistence, Policy, Undeclared
-from nested_kvm.results import ExitStatus, Result, Threshold, exit_status
-from nested_kvm.subject import Subject
-from nested_kvm.verdict import Finding, Informed, NotApplicable, NotChecked, Outcome, Undecided, require
+from nested_kvm.fleet.machine import Machine
+from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.control import Control, Level, Severity
+from nested_kvm.model.policy import Nested, Persistence, Policy, Undeclared
+from nested_kvm.model.verdict import Finding, Informed, NotApplicable, NotChecked, Outcome, Undecided, require
+from nested_kvm.results.run import ExitStatus, Result, Threshold, exit_status
 from tests.facts.bundles import bundle_of
 from tests.support.made_runs import run_of
 

@@ -4,12 +4,12 @@ import subprocess
 from pathlib import Path
 
 from nested_kvm.evidence.probe import probe_script
-from nested_kvm.facts.host_shutdown import QEMU_CONF, UNIT, UNIT_FILES
-from nested_kvm.facts.hypervisors import SOURCE
-from nested_kvm.facts.kvm_access import GETFACL
-from nested_kvm.facts.libvirts_memory import DIRECTORY as LIBVIRTS_MEMORY
-from nested_kvm.facts.mitigations import DIRECTORY, FROM_GUESTS
-from nested_kvm.facts.next_cmdline import ENTRIES, GRUB, GRUB_D, GRUBENV, KERNEL_INSTALL
+from nested_kvm.facts.kernel.mitigations import DIRECTORY, FROM_GUESTS
+from nested_kvm.facts.kvm.device_access import GETFACL
+from nested_kvm.facts.kvm.hypervisors import SOURCE
+from nested_kvm.facts.libvirt.capabilities_cache import DIRECTORY as LIBVIRTS_MEMORY
+from nested_kvm.facts.libvirt.host_shutdown import QEMU_CONF, UNIT, UNIT_FILES
+from nested_kvm.facts.modprobe.boot_cmdline import ENTRIES, GRUB, GRUB_D, GRUBENV, KERNEL_INSTALL
 
 PROBE = probe_script()
 OF_ACCOUNTS = [GETFACL, "id", "/proc/sys/kernel/version", LIBVIRTS_MEMORY]

@@ -3,9 +3,9 @@
 import pytest
 
 from nested_kvm.evidence.bundle import DomainRecord, SavedState
-from nested_kvm.facts.cpu import Vendor
-from nested_kvm.facts.cpu_definition import CpuDefinition
-from nested_kvm.facts.saved_states import saved_states_of
+from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.libvirt.cpu_definition import CpuDefinition
+from nested_kvm.facts.libvirt.saved_states import saved_states_of
 
 RECORD = DomainRecord("ci-1", "11111111-2222-3333-4444-555555555555", "shut off")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from nested_kvm.facts.shell_word import shell_word
+from nested_kvm.util.shell_word import shell_word
 from tests.support.needs import program
 
 READ_IT = '. "$1"; printf "<%s>" "$WORD"'

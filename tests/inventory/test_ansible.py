@@ -8,7 +8,7 @@ from nested_kvm.errors import InventoryError, UsageError
 from nested_kvm.inventory import ansible_program
 from nested_kvm.inventory.ansible import load_ansible_inventory
 from nested_kvm.inventory.target import Inventory
-from nested_kvm.policy import Nested, Persistence, Policy, Undeclared
+from nested_kvm.model.policy import Nested, Persistence, Policy, Undeclared
 
 pytestmark = pytest.mark.needs("ansible-inventory")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nested_kvm.errors import InventoryError, UsageError
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory, TargetLevel
-from nested_kvm.policy import Nested, Persistence, Policy, Undeclared
+from nested_kvm.model.policy import Nested, Persistence, Policy, Undeclared
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ from nested_kvm.errors import UsageError
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.shard import MOST, Shard, fleet_digest, parse_shard, split, units
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
 
 
 def target(name: str, *, of: str | None = None, group: str | None = None) -> Target:

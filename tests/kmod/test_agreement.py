@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from nested_kvm.facts.kmod import Kmod
-from nested_kvm.facts.modprobe import ModprobeConfiguration, normalised
-from nested_kvm.facts.modprobe_line import Directive
+from nested_kvm.facts.modprobe.config import ModprobeConfiguration, normalised
+from nested_kvm.facts.modprobe.config_line import Directive
+from nested_kvm.facts.modprobe.kmod import Kmod
 from tests.kmod.configurations import Case, cases
 from tests.kmod.module_tree import BUILT_IN, MODULES, QUESTIONS, ModuleTree
 

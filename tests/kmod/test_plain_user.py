@@ -5,9 +5,9 @@ import os
 import pytest
 
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.kmod import Kmod
-from nested_kvm.facts.modprobe import ModprobeConfiguration
-from nested_kvm.facts.parameter import parameter_types
+from nested_kvm.facts.kernel.parameter import parameter_types
+from nested_kvm.facts.modprobe.config import ModprobeConfiguration
+from nested_kvm.facts.modprobe.kmod import Kmod
 from tests.kmod.configurations import Case, Entry
 from tests.kmod.module_tree import ModuleTree
 

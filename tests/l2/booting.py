@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.evidence.answer import parse_answer
 from nested_kvm.evidence.l2 import CODE, boot_arguments, boot_script
+from nested_kvm.evidence.probe.answer import parse_answer
 from nested_kvm.evidence.reading import Reading
 from tests.support.needs import program
 

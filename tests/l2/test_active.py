@@ -10,10 +10,10 @@ import pytest
 
 from nested_kvm.connection import connect
 from nested_kvm.evidence.l2 import BY_PYTHON, BY_QEMU, LEFT
-from nested_kvm.evidence.l2_boot import boot_l2
+from nested_kvm.evidence.l2.boot import boot_l2
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.target import Target, TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
 from tests.l2.test_boot import until
 from tests.support.guests import CPU, ssh_config, with_cpuinfo
 from tests.support.schema import assert_valid

@@ -4,9 +4,9 @@ import pytest
 
 from nested_kvm.evidence.l2 import BY_PYTHON, BY_QEMU
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.cpu_definition import Answer
-from nested_kvm.facts.l2_boot import l2_boot_of
+from nested_kvm.facts.kvm.l2_boot import l2_boot_of
 from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.model.answer import Answer
 from tests.running.machines import machine
 
 MISSING = Reading(BY_PYTHON, Status.MISSING)

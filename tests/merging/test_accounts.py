@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from nested_kvm.drift import DriftSummary, PastFinding
 from nested_kvm.errors import UsageError
-from nested_kvm.results import Run
-from nested_kvm.waiver import WaiverState, WaiverUse
+from nested_kvm.results.drift import DriftSummary, PastFinding
+from nested_kvm.results.run import Run
+from nested_kvm.results.waiver import WaiverState, WaiverUse
 from tests.support.made_runs import PAST, STARTED, WAIVER
 from tests.support.merging import leave_all, merged, run_on
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nested_kvm import results_file
-from nested_kvm.drift import DriftSummary
 from nested_kvm.errors import UsageError
-from nested_kvm.reporting.json_results import results_json
-from nested_kvm.waiver import WaiverState, WaiverUse
+from nested_kvm.reporting.formats.json_results import results_json
+from nested_kvm.results import reader as results_file
+from nested_kvm.results.drift import DriftSummary
+from nested_kvm.results.waiver import WaiverState, WaiverUse
 from tests.support.made_runs import PAST, STARTED, WAIVER
 from tests.support.merging import leave_document, merged, run_on
 
@@ -227,7 +227,7 @@ def test_a_target_that_says_as_much_as_it_can_keeps_no_fleet_from_being_merged(t
 
 
 def test_there_may_be_only_so_many_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nested_kvm.merging.merged_run._TARGETS", 2)
+    monkeypatch.setattr("nested_kvm.merging.merge._TARGETS", 2)
     folders = [leave_document(tmp_path / name, document_of(name)) for name in "abc"]
     with pytest.raises(UsageError, match=r"c/results\.json: targets\.0: these runs have more than 2 targets"):
         merge_all(folders)

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nested_kvm.cause import Cause
-from nested_kvm.control import Severity
-from nested_kvm.drift import Drift
 from nested_kvm.errors import UsageError
 from nested_kvm.merging.stored_results import StoredResults
-from nested_kvm.results import Result, ResultList
-from nested_kvm.verdict import Evidence, Outcome
-from nested_kvm.waiver import Waiver
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.control import Severity
+from nested_kvm.model.verdict import Evidence, Outcome
+from nested_kvm.results.drift import Drift
+from nested_kvm.results.run import Result, ResultList
+from nested_kvm.results.waiver import Waiver
 from tests.support.made_runs import FAIL, PASS
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)

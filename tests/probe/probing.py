@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.evidence.answer import ProbeAnswer, parse_answer
 from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe.answer import ProbeAnswer, parse_answer
 from tests.support.needs import program
 
 NONCE = "0123456789abcdef"

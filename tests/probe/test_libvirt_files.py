@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.evidence.reading import Status
-from nested_kvm.facts.libvirts_memory import DIRECTORY
+from nested_kvm.facts.libvirt.capabilities_cache import DIRECTORY
 from tests.probe.probing import NOBODY, Probing, each_shell, kmods_shells, stub
 
 REMEMBERED = """\

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.evidence.reading import Reading
-from nested_kvm.facts.vm_holders import SOURCE, UNUSED, vm_holders_of
+from nested_kvm.facts.kvm.vm_holders import SOURCE, UNUSED, vm_holders_of
 from tests.facts.bundles import bundle_of
 from tests.probe.probing import NOBODY, Probing, each_shell
 

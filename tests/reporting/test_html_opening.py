@@ -10,20 +10,20 @@ from typing import cast
 
 import pytest
 
-from nested_kvm.control import Severity
-from nested_kvm.drift import DriftSummary, PastFinding
-from nested_kvm.html_hooks import HtmlReport
-from nested_kvm.policy import Nested, Policy
+from nested_kvm.model.control import Severity
+from nested_kvm.model.policy import Nested, Policy
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.plugin.audit_session import AuditSession
+from nested_kvm.plugin.html_report import HtmlReport
+from nested_kvm.plugin.test_report import RESULT
 from nested_kvm.reporting.html.fleet_map import Cell, fleet_maps
 from nested_kvm.reporting.html.opening import opening
 from nested_kvm.reporting.html.page import completed
 from nested_kvm.reporting.html.summary import score
 from nested_kvm.reporting.html.table import ROWS
-from nested_kvm.reporting.pytest_report import RESULT
-from nested_kvm.results import Result, Run
-from nested_kvm.session import AuditSession
-from nested_kvm.verdict import Outcome
-from nested_kvm.waiver import Waiver, WaiverState, WaiverUse
+from nested_kvm.results.drift import DriftSummary, PastFinding
+from nested_kvm.results.run import Result, Run
+from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 from tests.support.html_report import elements
 from tests.support.made_runs import ERROR, FAIL, PASS, STARTED, WAIVER, run_of, run_with_everything, scope
 

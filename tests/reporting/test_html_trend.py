@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.inventory.shard import FleetShard
+from nested_kvm.reporting.formats.json_results import results_json
 from nested_kvm.reporting.html.opening import opening
 from nested_kvm.reporting.html.trend import RUNS, trend
-from nested_kvm.reporting.json_results import results_json
-from nested_kvm.results import Run
+from nested_kvm.results.run import Run
 from tests.support.html_report import elements
 from tests.support.made_runs import ERROR, FAIL, PASS, STARTED, run_of, scope
 

@@ -10,18 +10,18 @@ from junitparser import JUnitXml
 from prometheus_client.parser import text_string_to_metric_families
 from sarif_pydantic import Sarif
 
-from nested_kvm.control import Severity
-from nested_kvm.drift import Drift, DriftSummary, PastFinding
 from nested_kvm.inventory.target import TargetLevel
-from nested_kvm.reporting.hdf import hdf_json
-from nested_kvm.reporting.json_results import results_json
-from nested_kvm.reporting.machine import machine_reports
-from nested_kvm.reporting.markdown import summary_markdown
-from nested_kvm.reporting.metrics import metrics_text
-from nested_kvm.reporting.sarif import sarif_json
-from nested_kvm.results import INCOMPLETE, Result, ResultList, Run, TargetResult
-from nested_kvm.verdict import Evidence, Outcome
-from nested_kvm.waiver import Waiver, WaiverState, WaiverUse
+from nested_kvm.model.control import Severity
+from nested_kvm.model.verdict import Evidence, Outcome
+from nested_kvm.reporting.formats.hdf import hdf_json
+from nested_kvm.reporting.formats.json_results import results_json
+from nested_kvm.reporting.formats.markdown import summary_markdown
+from nested_kvm.reporting.formats.metrics import metrics_text
+from nested_kvm.reporting.formats.sarif import sarif_json
+from nested_kvm.reporting.report_files import machine_reports
+from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
+from nested_kvm.results.run import INCOMPLETE, Result, ResultList, Run, TargetResult
+from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 from tests.support.needs import INSPECJS
 from tests.support.schema import problems
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.baseline import Baseline, load_baseline
-from nested_kvm.control import Severity
-from nested_kvm.drift import Drift
 from nested_kvm.inventory.target import TargetLevel
-from nested_kvm.ledger import Ledger
-from nested_kvm.reporting.json_results import results_json
-from nested_kvm.results import Result, ResultList, Run, TargetResult
-from nested_kvm.scope import Scope
-from nested_kvm.verdict import Outcome
-from nested_kvm.waiving import Waivers
+from nested_kvm.model.control import Severity
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.formats.json_results import results_json
+from nested_kvm.results.baseline import Baseline, load_baseline
+from nested_kvm.results.drift import Drift
+from nested_kvm.results.recorder import Ledger
+from nested_kvm.results.run import Result, ResultList, Run, TargetResult
+from nested_kvm.results.scope import Scope
+from nested_kvm.results.waivers import Waivers
 
 FLEET = frozenset({"kvm-a"})
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)

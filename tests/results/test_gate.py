@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nested_kvm.control import Severity
-from nested_kvm.drift import Drift
 from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.model.control import Severity
+from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.reporting.gate import gate_lines
 from nested_kvm.reporting.nagios import State, nagios_answer
-from nested_kvm.results import Result, ResultList, Run, TargetResult, Threshold, exit_status
-from nested_kvm.verdict import Evidence, Outcome
+from nested_kvm.results.drift import Drift
+from nested_kvm.results.run import Result, ResultList, Run, TargetResult, Threshold, exit_status
 
 
 def run_of(*results: Result, error: str | None = None) -> Run:

@@ -4,11 +4,11 @@ from datetime import date
 
 import pytest
 
-from nested_kvm.control import Severity
-from nested_kvm.results import Result
-from nested_kvm.verdict import Outcome
-from nested_kvm.waiver import Waiver
-from nested_kvm.waiving import Waivers
+from nested_kvm.model.control import Severity
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.results.run import Result
+from nested_kvm.results.waiver import Waiver
+from nested_kvm.results.waivers import Waivers
 
 LAST = date(2026, 3, 31)
 

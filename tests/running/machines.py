@@ -9,7 +9,7 @@ from nested_kvm.evidence.bundle import Bundle, DomainRecord, LibvirtAnswer
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
 
 UUID = "5b2e4bd7-2b0a-4a3c-9d55-1f0f6d5d7a11"
 DEBUGFS = "/sys/kernel/debug/kvm"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.file import read_bundle, write_bundle
+from nested_kvm.evidence.bundle_file import read_bundle, write_bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.target import TargetLevel
-from nested_kvm.policy import Nested, Policy, Undeclared
+from nested_kvm.model.policy import Nested, Policy, Undeclared
 from tests.running.machines import BUSY, HOLDERS, IDLE, NEVER, machine, ok, record, without
 from tests.support.schema import problems
 from tests.support.suite import SuiteRun, run_suite

@@ -3,12 +3,12 @@
 import pytest
 
 from nested_kvm.evidence.bundle import DomainRecord
+from nested_kvm.evidence.libvirt.vcpu_statistics import statistics_of_rpc, statistics_of_virsh, two_looks
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.evidence.vcpu_statistics import statistics_of_rpc, statistics_of_virsh, two_looks
-from nested_kvm.facts.cpu_definition import Answer
-from nested_kvm.facts.machine import Machine
-from nested_kvm.facts.nested_activity import NestedActivity, activity_of
+from nested_kvm.facts.kvm.nested_activity import NestedActivity, activity_of
+from nested_kvm.fleet.machine import Machine
 from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.model.answer import Answer
 from tests.running.machines import (
     BUSY,
     CMDLINES,

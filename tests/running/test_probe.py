@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.evidence.answer import parse_answer
 from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe.answer import parse_answer
 from nested_kvm.evidence.reading import Reading, Status
 from tests.running.machines import CMDLINES, DEBUGFS, HOLDERS
 from tests.support.needs import program

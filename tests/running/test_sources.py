@@ -4,10 +4,10 @@ import subprocess
 
 import pytest
 
-from nested_kvm.evidence.answer import parse_answer
-from nested_kvm.evidence.libvirt_rpc import ask_libvirt
-from nested_kvm.evidence.libvirt_virsh import answer_of_virsh
+from nested_kvm.evidence.libvirt.rpc import ask_libvirt
+from nested_kvm.evidence.libvirt.virsh import answer_of_virsh
 from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe.answer import parse_answer
 from nested_kvm.evidence.reading import Reading, Status
 
 URI = "test:///default"

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from nested_kvm.errors import NotObserved, ObservationError
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.cpu import Vendor
-from nested_kvm.facts.cpu_definition import Answer
-from nested_kvm.facts.qemu_cpu import qemu_cpu_definition
-from nested_kvm.facts.vm_holders import VmHolders
-from nested_kvm.facts.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
-from nested_kvm.facts.vmm_process import VmmProcess, VmmProcesses, vmm_processes_of
+from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
+from nested_kvm.facts.kvm.vm_holders import VmHolders
+from nested_kvm.facts.kvm.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
+from nested_kvm.facts.kvm.vmm_process import VmmProcess, VmmProcesses, vmm_processes_of
+from nested_kvm.model.answer import Answer
 from tests.running.machines import CMDLINES, machine
 
 AMD, INTEL = Vendor.AMD, Vendor.INTEL

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.file import write_bundle
+from nested_kvm.evidence.bundle_file import write_bundle
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.policy import Nested, Policy, Undeclared
+from nested_kvm.model.policy import Nested, Policy, Undeclared
 from tests.running.machines import CMDLINES, DEBUGFS, HOLDERS, machine, ok
 from tests.support.schema import assert_valid
 from tests.support.suite import SuiteRun, run_suite

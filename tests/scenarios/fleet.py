@@ -14,8 +14,8 @@ from uuid import NAMESPACE_URL, uuid5
 from xml.sax.saxutils import escape
 
 from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
-from nested_kvm.evidence.file import write_bundle
-from nested_kvm.evidence.libvirt_virsh import answer_of_virsh, without_virsh
+from nested_kvm.evidence.bundle_file import write_bundle
+from nested_kvm.evidence.libvirt.virsh import answer_of_virsh, without_virsh
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory, Target

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
 
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.kmod import ALL_DIRECTORIES
+from nested_kvm.facts.modprobe.kmod import ALL_DIRECTORIES
 
 HERE: Final = Path(__file__).parent
 RECORDED: Final = HERE / "recorded"

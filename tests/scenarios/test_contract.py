@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.catalogue import catalogue
-from nested_kvm.chain import LinkName
-from nested_kvm.control import Control
+from nested_kvm.controls.catalogue import catalogue
+from nested_kvm.model.control import Control
+from nested_kvm.results.diagnosis import LinkName
 from tests.scenarios.fleet import ROOT, FleetRun, judge_evidence
 from tests.scenarios.scenario import scenarios
 from tests.support.needs import program

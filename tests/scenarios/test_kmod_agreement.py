@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.show_depends import ShowDepends
+from nested_kvm.facts.modprobe.show_depends import ShowDepends
 from tests.kmod.configurations import Case, Entry
 from tests.kmod.module_tree import DIRECTORIES, ModuleTree
 from tests.scenarios.scenario import scenarios

@@ -7,13 +7,13 @@ from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
-from nested_kvm.cause import Cause
-from nested_kvm.facts.machine import Machine
-from nested_kvm.facts.parameter import ParameterType, Setting, read_parameter
-from nested_kvm.policy import Nested, Policy
+from nested_kvm.facts.kernel.parameter import ParameterType, Setting, read_parameter
+from nested_kvm.fleet.machine import Machine
+from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.policy import Nested, Policy
+from nested_kvm.model.verdict import Evidence, Finding
 from nested_kvm.remediation import remediation
-from nested_kvm.subject import Subject
-from nested_kvm.verdict import Evidence, Finding
 from tests.facts.bundles import bundle_of
 from tests.scenarios.fleet import FleetRun
 

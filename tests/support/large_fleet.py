@@ -7,10 +7,10 @@ from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.file import write_bundle
+from nested_kvm.evidence.bundle_file import write_bundle
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
 from tests.scenarios.fleet import URI, bundle
 from tests.scenarios.scenario import DomainCase, Inside, scenarios
 

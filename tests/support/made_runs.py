@@ -6,15 +6,15 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from nested_kvm.cause import Cause
-from nested_kvm.control import Severity
-from nested_kvm.drift import Drift, DriftSummary, PastFinding
 from nested_kvm.inventory.target import TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.control import Severity
+from nested_kvm.model.policy import Policy
+from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.reporting.html.summary import Scope, policies_of
-from nested_kvm.results import Result, ResultList, Run, TargetResult
-from nested_kvm.verdict import Evidence, Outcome
-from nested_kvm.waiver import Waiver, WaiverState, WaiverUse
+from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
+from nested_kvm.results.run import Result, ResultList, Run, TargetResult
+from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 
 STARTED: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FAIL: Final = Result(

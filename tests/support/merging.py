@@ -9,11 +9,11 @@ from typing import Any
 
 from nested_kvm.inventory.shard import FleetShard, fleet_digest
 from nested_kvm.inventory.target import TargetLevel
-from nested_kvm.merging.merged_run import merged_run
+from nested_kvm.merging.merge import merged_run
 from nested_kvm.merging.stored_results import StoredResults
-from nested_kvm.policy import Policy
-from nested_kvm.reporting.json_results import results_json
-from nested_kvm.results import Result, ResultList, Run, TargetResult
+from nested_kvm.model.policy import Policy
+from nested_kvm.reporting.formats.json_results import results_json
+from nested_kvm.results.run import Result, ResultList, Run, TargetResult
 from tests.support.made_runs import FAIL, PASS, run_of
 
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
-from nested_kvm.evidence.file import write_bundle
+from nested_kvm.evidence.bundle_file import write_bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
-from nested_kvm.policy import Policy
+from nested_kvm.model.policy import Policy
 from nested_kvm.version import VERSION
 from tests.scenarios.scenario import base, reading
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from nested_kvm.chain import SeenLink
-from nested_kvm.diagnosis import CanNest, Diagnosis
+from nested_kvm.model.answer import Answer
+from nested_kvm.results.diagnosis import Diagnosis, SeenLink
 
 _STAGES: Final = {"l0": "Host", "domain": "Domain", "l1": "Guest", "l2": "L2"}
-_ANSWERS: Final = (CanNest.NO, CanNest.UNKNOWN, CanNest.YES)
+_ANSWERS: Final = (Answer.NO, Answer.UNKNOWN, Answer.YES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def in_order(diagnoses: Iterable[Diagnosis]) -> list[Diagnosis]:
     return sorted(diagnoses, key=lambda each: (_ANSWERS.index(each.can_nest), not each.warnings, each.target))
 
 
-def answers(diagnoses: Iterable[Diagnosis]) -> Iterator[tuple[CanNest, int]]:
+def answers(diagnoses: Iterable[Diagnosis]) -> Iterator[tuple[Answer, int]]:
     """How many guests there are of each answer."""
     given = [each.can_nest for each in diagnoses]
     yield from ((answer, given.count(answer)) for answer in _ANSWERS if answer in given)

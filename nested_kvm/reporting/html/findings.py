@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nested_kvm.cause import Cause
-from nested_kvm.control import Severity
-from nested_kvm.results import Result
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.control import Severity
+from nested_kvm.results.run import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from nested_kvm.control import Level
 from nested_kvm.inventory.target import TargetLevel
-from nested_kvm.results import Result, Run, TargetResult
-from nested_kvm.verdict import Outcome
+from nested_kvm.model.control import Level
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.results.run import Result, Run, TargetResult
 
 _WORST_FIRST: Final = (Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN)
 _LEVELS: Final = tuple(level.value for level in Level)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.html import summary
 from nested_kvm.reporting.html.chains import answers, in_order, stages
 from nested_kvm.reporting.html.findings import anchor, chapters
@@ -14,9 +15,8 @@ from nested_kvm.reporting.html.fleet_map import fleet_maps
 from nested_kvm.reporting.html.summary import Scope
 from nested_kvm.reporting.html.table import ROWS
 from nested_kvm.reporting.html.trend import trend
-from nested_kvm.results import Run
-from nested_kvm.text import printable, visible
-from nested_kvm.verdict import Outcome
+from nested_kvm.results.run import Run
+from nested_kvm.util.text import printable, visible
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _FEW: Final = 20

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from nested_kvm.control import Severity
 from nested_kvm.inventory.target import TargetLevel
-from nested_kvm.policy import Policy
-from nested_kvm.results import ExitStatus, Run
-from nested_kvm.verdict import Outcome
+from nested_kvm.model.control import Severity
+from nested_kvm.model.policy import Policy
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.results.run import ExitStatus, Run
 
 _JUDGED: Final = (Outcome.PASS, Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN)
 

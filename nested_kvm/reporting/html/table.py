@@ -6,10 +6,10 @@ pytest-html puts cells into the page as they are, so everything that comes from 
 from html import escape
 from typing import Final
 
-from nested_kvm.control import Severity
+from nested_kvm.model.control import Severity
 from nested_kvm.reporting.html.findings import anchor
-from nested_kvm.results import Result
-from nested_kvm.text import printable
+from nested_kvm.results.run import Result
+from nested_kvm.util.text import printable
 
 HEADER: Final = ("Result", "Target", "Subject", "Level", "Control", "Severity", "Cause", "Order")
 HIDDEN: Final = frozenset({"Result", "Order"})

@@ -6,9 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from nested_kvm.results import Run
-from nested_kvm.results_file import Tell, Unusable, rows_of
-from nested_kvm.verdict import Outcome
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.results.reader import Tell, Unusable, rows_of
+from nested_kvm.results.run import Run
 
 RUNS: Final = 12
 """Runs that a chart shows, this one included."""

@@ -1,0 +1,53 @@
+"""How a script reaches a POSIX shell, whatever the account's login shell is."""
+
+import shlex
+from collections.abc import Iterable
+
+from nested_kvm.connection.base import Answer
+from nested_kvm.errors import ConnectionFailed
+from nested_kvm.util.text import printable
+
+ONE_COMMAND = 'exec /bin/sh -c "$1" </dev/null'
+"""A script that runs its argument as Testinfra means it: without standard input."""
+
+_STARTED = b"nested-kvm-compliance: started as root\n"
+
+
+def shell(*, sudo: bool, sudo_user: str | None) -> list[str]:
+    """Return the program that reads a script from standard input. sudo(8): `-n` never prompts."""
+    if not sudo:
+        return ["/bin/sh", "-s"]
+    user = [] if sudo_user is None else ["-u", sudo_user]
+    return ["sudo", "-n", *user, "--", "/bin/sh", "-s"]
+
+
+def standard_input(script: str, arguments: Iterable[str], *, sudo: bool) -> bytes:
+    """Return what that shell reads.
+
+    The arguments go along: so only `/bin/sh` ever parses them, and none is seen in a list of processes.
+    """
+    started = f"printf %s {shlex.quote(_STARTED.decode())} >&2; " if sudo else ""
+    words = " ".join(shlex.quote(argument) for argument in arguments)
+    return f"{started}set -- {words}; {script}\n".encode(errors="surrogateescape")
+
+
+def without_sudo_mark(answer: Answer, target: str) -> Answer:
+    """Take out the mark that shows that sudo let the script start.
+
+    Raises:
+        ConnectionFailed: it is not there: sudo refused, or is missing.
+    """
+    before, mark, after = answer.stderr.partition(_STARTED)
+    if not mark:
+        complaint = printable(answer.stderr) or f"exit status {answer.exit_status}"
+        raise ConnectionFailed(
+            f"{target}: sudo -n did not run the probe: {complaint}. "
+            "Allow it without a password in sudoers (NOPASSWD), or log in as root"
+        )
+    return Answer(answer.exit_status, answer.stdout, before + after)
+
+
+def sudo_command(command: str, sudo_user: str | None) -> str:
+    """Return a shell command that runs `command` as root, or as `sudo_user`, without ever prompting."""
+    user = "" if sudo_user is None else f" -u {shlex.quote(sudo_user)}"
+    return f"sudo -n{user} -- /bin/sh -c {shlex.quote(command)}"

@@ -1,0 +1,1 @@
+"""SSH in-process, on paramiko, by the rules of OpenSSH."""

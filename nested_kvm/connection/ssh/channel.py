@@ -1,0 +1,148 @@
+"""One program on an SSH channel: written to and read from at once, within its limits."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import paramiko
+
+from nested_kvm.connection.base import STDERR_KEPT, Answer
+from nested_kvm.connection.deadline import Deadline
+from nested_kvm.connection.output import Gathered
+
+_CHUNK = 32 * 1024
+_PAUSE_WHILE_WRITING = 0.002
+_PAUSE = 0.05
+"""Seconds between two looks at what has come; the exit status ends the pause."""
+_SILENCE_AFTER_EXIT = 2.0
+"""Seconds. A process that the program left behind may hold its output open for ever."""
+
+
+class ChannelProgram:
+    """A program whose answer is wanted whole."""
+
+    def __init__(self, channel: paramiko.Channel, data: bytes, gathered: Gathered, deadline: Deadline) -> None:
+        self._channel = channel
+        self._pending = memoryview(data)
+        self._gathered = gathered
+        self._deadline = deadline
+        self._last_heard = time.monotonic()
+
+    def communicate(self) -> Answer:
+        """Send all, read all, and wait for the exit status.
+
+        Raises:
+            LimitExceeded: it took too long, or answered too much.
+            ConnectionFailed: the connection broke before it ended.
+            OSError, paramiko.SSHException: the same, noticed by a call.
+        """
+        while not self._is_finished():
+            if self._deadline.expired:
+                raise self._gathered.timed_out()
+            if not (self._write() | self._read()):
+                self._wait()
+        return self._gathered.answer(self._exit_status())
+
+    def _wait(self) -> None:
+        """Let the answer gather: it comes in many small packets, and to wake for each costs more than it holds."""
+        pause = min(self._deadline.remaining, _PAUSE_WHILE_WRITING if self._pending else _PAUSE)
+        if not self._channel.status_event.wait(pause):
+            return
+        # The status comes before the end, or after it, and some answers go on behind it.
+        time.sleep(_PAUSE_WHILE_WRITING)
+
+    def _is_finished(self) -> bool:
+        channel = self._channel
+        ended = bool(channel.eof_received) or channel.closed or self._is_left_behind()
+        return ended and not (channel.recv_ready() or channel.recv_stderr_ready())
+
+    def _is_left_behind(self) -> bool:
+        silence = time.monotonic() - self._last_heard
+        return self._channel.exit_status_ready() and silence > _SILENCE_AFTER_EXIT
+
+    def _write(self) -> bool:
+        """Send a piece if the target takes one. A program that ended without reading all is no error."""
+        if not self._pending or not self._channel.send_ready():
+            return False
+        if self._channel.closed or self._channel.exit_status_ready():
+            self._pending = memoryview(b"")
+            return False
+        sent = self._channel.send(bytes(self._pending[:_CHUNK]))
+        self._pending = self._pending[sent:]
+        if not self._pending:
+            self._channel.shutdown_write()
+        return True
+
+    def _read(self) -> bool:
+        channel = self._channel
+        out, err = channel.recv_ready(), channel.recv_stderr_ready()
+        if out:
+            self._gathered.add_stdout(channel.recv(_CHUNK))
+        if err:
+            self._gathered.add_stderr(channel.recv_stderr(_CHUNK))
+        if out or err:
+            self._last_heard = time.monotonic()
+        return out or err
+
+    def _exit_status(self) -> int | None:
+        """Return None where the target sent none: a signal ended the program."""
+        if not self._channel.status_event.wait(self._deadline.remaining):
+            raise self._gathered.timed_out()
+        if self._channel.exit_status != -1:
+            return self._channel.exit_status
+        if not self._channel.get_transport().is_active():
+            raise self._gathered.broken("the connection broke before the answer was complete")
+        return None
+
+
+class ChannelStream:
+    """A program's standard input and output, for a protocol that is spoken over them."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+        self._stderr = bytearray()
+
+    def recv(self, size: int, /) -> bytes:
+        """Wait for up to `size` bytes; empty at the end.
+
+        Raises:
+            OSError: the connection broke, or nothing came in time.
+        """
+        with _os_errors():
+            self._drain_stderr()
+            return self._channel.recv(size)
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send all of `data`.
+
+        Raises:
+            OSError: the program has ended.
+        """
+        with _os_errors():
+            self._channel.sendall(data)
+
+    def stderr(self) -> bytes:
+        """Return the first `STDERR_KEPT` bytes of what the program complained about so far."""
+        with suppress(OSError), _os_errors():
+            self._drain_stderr()
+        return bytes(self._stderr)
+
+    def close(self) -> None:
+        """End the program: nothing is read from it, nor sent to it, from now on."""
+        self.stderr()
+        with suppress(OSError), _os_errors():
+            self._channel.close()
+
+    def _drain_stderr(self) -> None:
+        while self._channel.recv_stderr_ready():
+            data = self._channel.recv_stderr(_CHUNK)
+            self._stderr += data[: STDERR_KEPT - len(self._stderr)]
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Raise what a socket would raise."""
+    try:
+        yield
+    except (paramiko.SSHException, EOFError) as error:
+        raise ConnectionError(str(error)) from None

@@ -1,0 +1,133 @@
+"""The user's ssh-config: what it says for one host. See ssh_config(5)."""
+
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Self, cast
+
+import paramiko
+
+from nested_kvm.connection.ssh.config_options import SshOptions
+from nested_kvm.errors import UsageError
+
+DEFAULT_PATH = Path("~/.ssh/config")
+
+_MAXIMUM_DEPTH = 16  # as OpenSSH's readconf.c
+_HEADER = re.compile(r"\s*(host|match)(\s|=)", re.IGNORECASE)
+_INCLUDE = re.compile(r"\s*include(?:\s*=\s*|\s+)(?P<files>.+)", re.IGNORECASE)
+_TRAILING_COMMENT = re.compile(r"\s+#.*")
+# paramiko takes a criterion that it does not know for one that holds.
+_UNKNOWN_CRITERION = re.compile(r"\s*match\b.*\b(localnetwork|tagged|version|command|sessiontype)\b", re.IGNORECASE)
+_parsing = threading.Lock()
+
+
+class _Config(paramiko.SSHConfig):
+    """paramiko's, but ways round stay as they are written: an address may go before the user and port that it knows."""
+
+    TOKENS_BY_CONFIG_KEY = {  # noqa: RUF012  # as in the base class
+        keyword: tokens
+        for keyword, tokens in paramiko.SSHConfig.TOKENS_BY_CONFIG_KEY.items()
+        if keyword not in {"proxycommand", "proxyjump"}
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class SshConfig:
+    """One ssh-config file with all it includes."""
+
+    path: Path
+    _config: paramiko.SSHConfig
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Self:
+        """Read `path`; without one, `~/.ssh/config` where there is one.
+
+        A file is parsed once while it stays as it is.
+
+        Raises:
+            UsageError: it cannot be read or understood; the message names file and line.
+        """
+        file = (path or DEFAULT_PATH).expanduser()
+        if path is None and not file.exists():
+            return cls(file, _Config.from_text(""))
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise UsageError(f"{file}: the ssh-config cannot be read: {error.strerror}") from None
+        with _parsing:
+            return cls(file, _parse(file, status.st_mtime_ns, status.st_size))
+
+    def lookup(self, host: str) -> SshOptions:
+        """Tell what holds for `host`, a name as `ssh` takes it on its command line.
+
+        Raises:
+            UsageError: a value is not what its keyword takes; the message names file, keyword and host.
+        """
+        try:
+            values = self._config.lookup(host)
+            return SshOptions.from_values(cast("Mapping[str, str | list[str] | None]", values))
+        except (paramiko.SSHException, ValueError, KeyError, RuntimeError) as error:  # the last: ~nobody
+            raise UsageError(f"{self.path}: for host {host}: {error}") from None
+
+
+@lru_cache(maxsize=8)
+def _parse(path: Path, _modified: int, _size: int) -> paramiko.SSHConfig:
+    return _Config.from_text("\n".join(_lines(path, depth=0)))
+
+
+def _lines(path: Path, depth: int) -> Iterator[str]:
+    """Yield a file's lines with the lines of included files in their place.
+
+    paramiko knows no Include. The header of the block that a file was included from is repeated
+    behind it, so that the lines that follow still belong to that block.
+    """
+    block = "Host *"
+    for number, line in _numbered_lines(path):
+        where = f"{path}:{number}"
+        include = _INCLUDE.fullmatch(line)
+        if include is None:
+            _check(line, where)
+            block = line if _HEADER.match(line) else block
+            yield line
+            continue
+        for file in _included_files(include["files"]):
+            yield from _included_lines(file, block, where, depth + 1)
+        yield block
+
+
+def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"{path}: the ssh-config cannot be read: {error.strerror}") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        yield number, line if '"' in line else _TRAILING_COMMENT.sub("", line)
+
+
+def _check(line: str, where: str) -> None:
+    try:
+        paramiko.SSHConfig.from_text(line)
+    except (paramiko.ConfigParseError, ValueError) as error:
+        raise UsageError(f"{where}: the ssh-config cannot be understood: {error}") from None
+    criterion = _UNKNOWN_CRITERION.match(line)
+    if criterion:
+        raise UsageError(f"{where}: Match {criterion[1]} is not supported: use Host or Match host")
+
+
+def _included_files(patterns: str) -> Iterator[Path]:
+    for pattern in patterns.replace('"', " ").split():
+        path = Path(pattern).expanduser()
+        path = path if path.is_absolute() else DEFAULT_PATH.expanduser().parent / path
+        yield from sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+
+
+def _included_lines(path: Path, block: str, where: str, depth: int) -> Iterator[str]:
+    if depth > _MAXIMUM_DEPTH:
+        raise UsageError(f"{where}: more than {_MAXIMUM_DEPTH} files include one another")
+    lines = list(_lines(path, depth))
+    if block != "Host *" and any(_HEADER.match(line) and line != "Host *" for line in lines):
+        raise UsageError(f"{where}: {path} has Host or Match lines of its own: include it above the first Host line")
+    yield from lines

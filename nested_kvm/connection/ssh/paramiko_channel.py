@@ -1,0 +1,127 @@
+"""paramiko's transport and channel, made safe for many channels that end while others go on.
+
+paramiko decides under a lock that a channel is open, and sends its data after the lock is gone. If the
+channel is closed in between, by either side, data follows the close: OpenSSH ends the whole connection for
+that ("data packet referred to nonexistent channel", channels.c), and every guest behind the host is lost.
+"""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import paramiko
+from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA
+from paramiko.message import Message
+from typing_extensions import override
+
+from nested_kvm.connection.ssh.certificate import SUFFIX
+from nested_kvm.connection.ssh.packetizer import Packetizer, feed, feed_extended
+from nested_kvm.connection.ssh.proxy_command import ProxyCommand
+
+Carrier = socket.socket | paramiko.Channel | ProxyCommand
+"""What carries a connection's bytes."""
+
+TRANSPORT_ERRORS = (paramiko.SSHException, EOFError, OSError)
+"""Everything that paramiko's calls raise when a connection breaks."""
+
+_JOIN_SECONDS = 2.0
+
+
+class Channel(paramiko.Channel):
+    """A channel that sends nothing once it is closed, and closes without raising."""
+
+    transport: "Transport"
+
+    def _send(self, s: bytes, m: Message) -> int:
+        with self.transport.speaking_for(self):
+            sent: int = super()._send(s, m)  # type: ignore[misc]  # the stubs leave it out
+            return sent
+
+    @override
+    def recv(self, nbytes: int) -> bytes:
+        with self.transport.speaking_for(self):
+            return super().recv(nbytes)
+
+    @override
+    def recv_stderr(self, nbytes: int) -> bytes:
+        with self.transport.speaking_for(self):
+            return super().recv_stderr(nbytes)
+
+    @override
+    def shutdown(self, how: int) -> None:
+        with self.transport.speaking_for(self):
+            super().shutdown(how)
+
+    @override
+    def close(self) -> None:
+        with suppress(*TRANSPORT_ERRORS):
+            super().close()
+
+
+class Transport(paramiko.Transport):
+    """paramiko's, with limits, errors of its own kind only, and nothing left over when it is closed."""
+
+    _channel_handler_table = {  # noqa: RUF012  # as in the base class
+        **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]  # noqa: SLF001  # the stubs leave it out
+        MSG_CHANNEL_DATA: feed,
+        MSG_CHANNEL_EXTENDED_DATA: feed_extended,
+    }
+
+    def __init__(self, sock: Carrier) -> None:
+        super().__init__(sock, packetizer_class=Packetizer)  # type: ignore[arg-type]  # it takes whatever has a socket's methods
+        self.wants_certificate = False
+        """Whether somebody is known who could vouch for the host. Else its bare key is asked for."""
+        self._speaker = threading.local()
+        self._order = threading.Lock()
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """The algorithms by which the host may prove itself."""
+        bare: tuple[str, ...] = self._filter_algorithm("keys")  # type: ignore[attr-defined]  # the stubs leave it out
+        return (*(f"{name}{SUFFIX}" for name in bare), *bare) if self.wants_certificate else bare
+
+    @contextmanager
+    def speaking_for(self, channel: paramiko.Channel) -> Iterator[None]:
+        """Say whose packets this thread sends."""
+        self._speaker.channel = channel
+        try:
+            yield
+        finally:
+            self._speaker.channel = None
+
+    def _send_user_message(self, data: Message) -> None:
+        """Send a packet unless its channel has been closed meanwhile.
+
+        A channel is marked as closed before its close is sent. So whoever sees it open here, where packets go
+        one after the other, is ahead of that close.
+        """
+        channel = getattr(self._speaker, "channel", None)
+        with self._order:
+            if channel is None or not channel.closed:
+                super()._send_user_message(data)  # type: ignore[misc]  # the stubs leave it out
+
+    @override
+    def open_channel(self, *args: Any, **kwargs: Any) -> paramiko.Channel:
+        channel = super().open_channel(*args, **kwargs)
+        channel.__class__ = Channel  # paramiko lets nobody choose the class
+        return channel
+
+    @override
+    def get_exception(self) -> Exception | None:
+        """Return what ended the connection. A malformed packet makes paramiko's thread fail in any way."""
+        error = super().get_exception()
+        if error is None or isinstance(error, TRANSPORT_ERRORS):
+            return error
+        return paramiko.SSHException(f"it does not speak SSH as it should ({error})")
+
+    @override
+    def close(self) -> None:
+        with suppress(*TRANSPORT_ERRORS):
+            self.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads
+        super().close()
+        self.packetizer.complete_handshake()  # ends the timer of a handshake that never was
+        self.sock.close()
+        if self.is_alive() and self is not threading.current_thread():
+            self.join(_JOIN_SECONDS)

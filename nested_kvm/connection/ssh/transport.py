@@ -1,0 +1,200 @@
+"""From an address to an authenticated SSH transport, within one deadline."""
+
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+import paramiko
+from paramiko.ssh_exception import PartialAuthentication
+
+from nested_kvm.connection.deadline import Deadline
+from nested_kvm.connection.ssh.credentials import Credentials
+from nested_kvm.connection.ssh.host_keys import Trust
+from nested_kvm.connection.ssh.paramiko_channel import TRANSPORT_ERRORS, Carrier, Transport
+from nested_kvm.errors import ConnectionFailed, LoginRejected, ObservationError
+from nested_kvm.util.text import printable
+
+_SHORTEST_TRY = 0.001
+_MARGIN = 5.0
+_BANNER = "Error reading SSH protocol banner"
+"""paramiko puts it before every reason, without a space."""
+
+# Its words reach the reader through our errors; by default they would go to stderr, with tracebacks.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+class ConnectionDropped(ConnectionFailed):
+    """It was refused, or closed before anything was agreed on: a second try may go better."""
+
+
+def reason(error: Exception | None) -> str:
+    """Say in a few words why a connection, or one channel of it, broke."""
+    if isinstance(error, paramiko.ChannelException):
+        return printable(error.text)
+    return printable(error or "") or "no reason given"
+
+
+def dial(host: str, port: int, deadline: Deadline, where: str) -> socket.socket:
+    """Open a TCP connection to the first of the host's addresses that answers.
+
+    Raises:
+        ConnectionFailed: none does, or the name cannot be resolved.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ConnectionFailed(f"{where}: its name cannot be resolved ({error})") from None
+    problems: dict[str, None] = {}
+    kind: type[ConnectionFailed] = ConnectionDropped
+    for index, (*_, address) in enumerate(found):
+        share = max(deadline.remaining / (len(found) - index), _SHORTEST_TRY)
+        try:
+            return _undelayed(socket.create_connection((str(address[0]), port), timeout=share))
+        except TimeoutError:
+            problems[f"no answer within {deadline.seconds:g} s (--connect-timeout)"] = None
+            kind = ConnectionFailed
+        except ConnectionError as error:
+            problems[error.strerror or str(error)] = None
+        except OSError as error:
+            problems[error.strerror or str(error)] = None
+            kind = ConnectionFailed
+    raise kind(f"{where}: it cannot be reached ({', '.join(problems)}): is it up, and is the port right?")
+
+
+def _undelayed(sock: socket.socket) -> socket.socket:
+    """Send small packets at once: SSH's are, and each waits for an answer (Nagle's algorithm, tcp(7))."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def agree_on_keys(sock: Carrier, trust: Trust, deadline: Deadline, where: str) -> Transport:
+    """Speak SSH over `sock` with a machine that proves to be the one that is meant.
+
+    Raises:
+        ConnectionFailed: it does not speak SSH, or not in time.
+        HostKeyRejected: it is not known to be that machine.
+    """
+    transport = Transport(sock)
+    with _closed_on_error(transport):
+        _agree(transport, trust, deadline, where)
+    return transport
+
+
+def log_in(transport: Transport, user: str, credentials: Credentials, deadline: Deadline, where: str) -> None:
+    """Offer every key until one is accepted.
+
+    Raises:
+        LoginRejected: none is.
+        ConnectionFailed: the machine hangs, or the connection breaks.
+    """
+    with _closed_on_error(transport):
+        _Login(transport, user, deadline, where).offer_all(credentials)
+
+
+@contextmanager
+def _closed_on_error(transport: Transport) -> Iterator[None]:
+    try:
+        yield
+    except ObservationError:
+        transport.close()
+        raise
+
+
+def _agree(transport: Transport, trust: Trust, deadline: Deadline, where: str) -> None:
+    # paramiko's own limits must not end it first: they say less about why.
+    transport.banner_timeout = transport.handshake_timeout = deadline.remaining + _MARGIN
+    algorithms = transport.get_security_options()
+    algorithms.key_types = trust.prefer_known_types(algorithms.key_types)
+    transport.wants_certificate = bool(trust.authorities)
+    done = threading.Event()
+    transport.start_client(event=done)
+    _wait(done, transport, deadline, f"{where}: it does not complete SSH's key exchange")
+    if not transport.is_active() or transport.host_key is None:
+        raise _no_agreement(transport.get_exception(), where)
+    trust.check(transport.host_key, where)
+
+
+def _no_agreement(error: Exception | None, where: str) -> ConnectionFailed:
+    text = printable(error or "").removeprefix(_BANNER)
+    if error is None or isinstance(error, EOFError | ConnectionError) or not text or "Errno" in text:
+        return ConnectionDropped(
+            f"{where}: it closed the connection before SSH was agreed on: "
+            "is it an SSH port, or does sshd's MaxStartups drop connections?"
+        )
+    return ConnectionFailed(f"{where}: SSH cannot be agreed on ({text})")
+
+
+def _wait(done: threading.Event, transport: Transport, deadline: Deadline, complaint: str) -> None:
+    """Wait until a step is done or the connection ends; `done` is not set by every such end."""
+    while not done.wait(min(0.1, deadline.remaining)) and transport.is_active():
+        if deadline.expired:
+            raise ConnectionFailed(f"{complaint} within {deadline.seconds:g} s (--connect-timeout)")
+
+
+def _describe(key: paramiko.PKey) -> str:
+    certificate = "the certificate of " if key.public_blob is not None else ""
+    return f"{certificate}{key.get_name()} {key.fingerprint}"
+
+
+@dataclass
+class _Login:
+    transport: Transport
+    user: str
+    deadline: Deadline
+    where: str
+    refused: list[str] = field(default_factory=list)
+
+    def offer_all(self, credentials: Credentials) -> None:
+        with closing(credentials.keys()) as keys:
+            for key in keys:
+                if self._is_accepted(key):
+                    return
+                self.refused.append(_describe(key))
+        raise LoginRejected(f"{self.where}: {self._refusal(credentials.problems)}")
+
+    def _is_accepted(self, key: paramiko.PKey) -> bool:
+        done = threading.Event()
+        try:
+            self.transport.auth_publickey(self.user, key, event=done)
+        except TRANSPORT_ERRORS as broken:
+            raise self._broken(broken) from None
+        _wait(
+            done,
+            self.transport,
+            self.deadline,
+            f"{self.where}: it does not decide on the login of {self.user}",
+        )
+        if self.transport.is_authenticated():
+            return True
+        error = self.transport.get_exception()
+        if isinstance(error, PartialAuthentication | paramiko.BadAuthenticationType):
+            methods = printable(", ".join(error.allowed_types))
+            raise LoginRejected(f"{self.where}: a key alone does not let {self.user} in: it wants {methods}")
+        if not self.transport.is_active():
+            raise self._broken(error)
+        return False
+
+    def _broken(self, error: Exception | None) -> ConnectionFailed:
+        if self.refused:
+            return LoginRejected(
+                f"{self.where}: it hung up after refusing {len(self.refused)} keys of {self.user} "
+                f"({reason(error)}): name the right one by IdentityFile and IdentitiesOnly, "
+                "or by --ssh-identity-file"
+            )
+        return ConnectionFailed(f"{self.where}: the connection broke at the login of {self.user} ({reason(error)})")
+
+    def _refusal(self, problems: list[str]) -> str:
+        notes = f" ({'; '.join(problems)})" if problems else ""
+        if not self.refused:
+            return (
+                f"there is no key to log in with as {self.user}{notes}: "
+                "name one by --ssh-identity-file, or start an agent"
+            )
+        return (
+            f"it refuses every key of user {self.user}: {', '.join(self.refused)}{notes}. "
+            "Add one to authorized_keys there, or name another by --ssh-identity-file"
+        )

@@ -1,0 +1,139 @@
+"""Testinfra's own backends, bounded: this machine, containers, and what else Testinfra reaches."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import cast
+from urllib.parse import urlencode
+
+import testinfra.backend
+import testinfra.host
+from testinfra.backend.base import BaseBackend, CommandResult
+from typing_extensions import override
+
+from nested_kvm.connection.base import Answer, Settings
+from nested_kvm.connection.deadline import Deadline
+from nested_kvm.connection.local_program import LocalProgram
+from nested_kvm.connection.output import Gathered
+from nested_kvm.connection.plain_backend import PlainBackend
+from nested_kvm.connection.shell_command import shell, standard_input, without_sudo_mark
+from nested_kvm.errors import ConnectionFailed
+from nested_kvm.inventory.address import Address
+
+
+@dataclass(slots=True)
+class _Bounds:
+    target: str
+    settings: Settings
+    running: set[LocalProgram] = field(default_factory=set)
+    is_closed: bool = False
+
+    def run(self, argv: Sequence[str], data: bytes = b"") -> Answer:
+        """Run a program on this machine.
+
+        Raises:
+            ConnectionFailed: it cannot be started, or the connection was closed.
+            LimitExceeded: it took too long, or answered too much.
+        """
+        deadline = Deadline(self.settings.probe_timeout)
+        gathered = Gathered(self.target, deadline, self.settings.answer_limit)
+        if self.is_closed:
+            raise gathered.broken("the connection was closed")
+        try:
+            program = LocalProgram(argv, data, gathered, deadline)
+        except OSError as error:
+            raise gathered.broken(f"{argv[0]} cannot be started ({error.strerror})") from None
+        self.running.add(program)
+        try:
+            return program.communicate()
+        finally:
+            self.running.discard(program)
+
+    def close(self) -> None:
+        """End what runs, and start nothing more."""
+        self.is_closed = True
+        for program in tuple(self.running):
+            program.kill()
+
+
+class _BoundedBackend(PlainBackend):
+    """What every backend gets on top: limits, a name of the inventory, and no prompts."""
+
+    _bounds: _Bounds
+
+    @override
+    def run_local(self, command: str, *args: str) -> CommandResult:
+        line = self.quote(command, *args)
+        answer = self._bounds.run(["/bin/sh", "-c", line])
+        status = -1 if answer.exit_status is None else answer.exit_status
+        return self.result(status, line.encode(errors="surrogateescape"), answer.stdout, answer.stderr)
+
+    @override
+    def get_pytest_id(self) -> str:
+        return self._bounds.target
+
+
+class BackendConnection:
+    """A target that Testinfra reaches. Nothing stays open: each execution is a program of its own here."""
+
+    def __init__(self, name: str, backend: BaseBackend, bounds: _Bounds) -> None:
+        self.name = name
+        self._backend = backend
+        self._bounds = bounds
+
+    @property
+    def kind(self) -> str:
+        """Testinfra's name for the way: such as `docker`."""
+        return self._backend.get_connection_type()
+
+    @cached_property
+    def host(self) -> testinfra.host.Host:
+        """Testinfra's view of the target, over this very connection."""
+        host = testinfra.host.Host(self._backend)
+        self._backend.set_host(host)
+        return host
+
+    def execute(self, script: str, *arguments: str) -> Answer:
+        """Run a POSIX `sh` script on the target, in one execution. See `Connection.execute`."""
+        command = " ".join(["/bin/sh -c %s sh", *("%s" for _ in arguments)])
+        result = self._backend.run(command, script, *arguments)
+        return Answer(result.rc if result.rc >= 0 else None, result.stdout_bytes, result.stderr_bytes)
+
+    def close(self) -> None:
+        """Let go of the target: end what still runs there for us."""
+        self._bounds.close()
+
+
+class LocalConnection(BackendConnection):
+    """This machine."""
+
+    @override
+    def execute(self, script: str, *arguments: str) -> Answer:
+        """Run a POSIX `sh` script here; it is in no list of processes. See `Connection.execute`."""
+        sudo, user = self._backend.sudo, self._backend.sudo_user
+        data = standard_input(script, arguments, sudo=sudo)
+        answer = self._bounds.run(["/bin/sh", "-c", 'exec "$@"', "sh", *shell(sudo=sudo, sudo_user=user)], data)
+        return without_sudo_mark(answer, self.name) if sudo else answer
+
+
+def connect_by_backend(address: Address, settings: Settings, name: str) -> BackendConnection:
+    """Reach a target as Testinfra does.
+
+    Raises:
+        ConnectionFailed: Testinfra cannot make the backend.
+    """
+    query = f"?{urlencode(address.options)}" if address.options else ""
+    host, options = testinfra.backend.parse_hostspec(f"{address.scheme}://{address.host}{query}")
+    options = {"sudo": settings.sudo, "sudo_user": settings.sudo_user} | options
+    bounds = _Bounds(name, settings)
+    try:
+        backend = _backend_class(address.scheme, bounds)(*([] if address.is_local else [host]), **options)
+    except (RuntimeError, ValueError, ImportError, OSError) as error:
+        raise ConnectionFailed(f"{name}: {address} cannot be used ({error})") from None
+    return (LocalConnection if address.is_local else BackendConnection)(name, backend, bounds)
+
+
+def _backend_class(scheme: str, bounds: _Bounds) -> Callable[..., BaseBackend]:
+    backend = testinfra.backend.get_backend_class(scheme)
+    bounded = type(backend.__name__, (_BoundedBackend, backend), {"_bounds": bounds})
+    return cast("Callable[..., BaseBackend]", bounded)

@@ -1,0 +1,208 @@
+"""The chain on which nesting hangs, from the L0's CPU to an answering L2: what was seen of each link."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import Final
+
+from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.facts.libvirt.domain import Domain
+from nested_kvm.fleet.machine import Machine
+from nested_kvm.model.answer import Answer
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.verdict import Finding, NotChecked, Undecided, Verdict, require
+from nested_kvm.results.diagnosis import LinkName, LinkState, SeenLink
+
+
+class Pair:
+    """A guest and its host. Each property may raise `ObservationError`.
+
+    Source: what is observed of the guest from inside, and of its host; see the other controls.
+    """
+
+    def __init__(self, host: Machine | None, guest: Machine) -> None:
+        self.known_host = host
+        """The L0, where the inventory names it."""
+        self.guest = guest
+
+    @property
+    def host(self) -> Machine:
+        """The L0."""
+        if self.known_host is None:
+            raise NotObserved(f"the host of {self.guest.target.name} was not looked at")
+        return self.known_host
+
+    @property
+    def inside(self) -> Machine:
+        """The L1, looked at from inside."""
+        if self.guest.target.address is None:
+            raise NotObserved(f"{self.guest.target.name} has no address: it was not looked at from inside")
+        if self.is_another_machine:
+            raise NotObserved(f"another machine answers at the address of {self.guest.target.name}")
+        return self.guest
+
+    @cached_property
+    def is_another_machine(self) -> bool:
+        """Whether what answers at the guest's address is surely not the domain."""
+        try:
+            identity, uuid = self.guest.identity, self.domain.uuid
+        except ObservationError:
+            return False
+        return identity.uuid is not None and not identity.is_domain(uuid)
+
+    @cached_property
+    def domain(self) -> Domain:
+        """The L1 as its host's libvirt describes it."""
+        return self.host.domain(self.guest.target.domain or self.guest.target.name)
+
+    @property
+    def shows_flag(self) -> bool:
+        """Whether the guest was seen to have the flag on every vCPU, whatever was promised."""
+        try:
+            return self.inside.cpu.all_show_flag
+        except ObservationError:
+            return False
+
+
+def _l0_cpu(pair: Pair) -> None:
+    cpu = pair.host.cpu
+    cause = Cause.L0_IS_A_GUEST if cpu.is_virtual else Cause.CPU_LACKS_FLAG
+    message = f"{cpu.count_with_flag} of {len(cpu.flags)} CPUs of the host show {cpu.flag}"
+    if not cpu.all_show_flag and pair.host.kernel_log.firmware_disabled:
+        return  # The next link says so.
+    require(cpu.all_show_flag, cause, message, *cpu.evidence)
+
+
+def _l0_firmware(pair: Pair) -> None:
+    """A module that is loaded proves it, where the log may not be read."""
+    log = pair.host.kernel_log
+    said = log.firmware_disabled
+    require(not said, Cause.FIRMWARE_DISABLED, "the host's firmware has switched virtualization off", *said)
+    if not log.is_readable and not pair.host.kvm_module.is_loaded:
+        raise Undecided("the host's kernel log may not be read")
+
+
+def _was_refused(machine: Machine) -> bool:
+    shown = machine.cpu.is_known_to_show_flag
+    return bool(machine.kernel_log.refusals_of(machine.kvm_module.name, flag_is_shown=shown))
+
+
+def _l0_module(pair: Pair) -> None:
+    module, device = pair.host.kvm_module, pair.host.kvm_device
+    cause = Cause.MODULE_LOAD_FAILED if _was_refused(pair.host) else Cause.MODULE_NOT_LOADED
+    cause = Cause.OTHER_HYPERVISOR_OWNS_CPU if module.other_hypervisors else cause
+    require(module.is_loaded, cause, f"{module.name} is not loaded on the host", *module.evidence)
+    require(device.is_kvm, Cause.DEV_KVM_MISSING, "the host has no /dev/kvm", *device.evidence)
+
+
+def _l0_nested(pair: Pair) -> None:
+    nesting = pair.host.nesting
+    if nesting.offered is Answer.UNKNOWN:
+        raise Undecided(nesting.reason)
+    require(nesting.offered is Answer.YES, Cause.NESTED_OFF, nesting.reason, *nesting.evidence)
+
+
+def _domain_type(pair: Pair) -> None:
+    domain = pair.domain
+    require(domain.runs_under_kvm, Cause.DOMAIN_EMULATED, f"its type is {domain.type}", *domain.evidence)
+
+
+def _domain_definition(pair: Pair) -> None:
+    """What the guest shows is worth more than what its definition promises for the next start."""
+    vendor = pair.host.cpu.require_vendor()
+    promise = pair.domain.promise(vendor)
+    if promise.gives_flag is Answer.YES or pair.shows_flag:
+        return
+    if promise.gives_flag is Answer.UNKNOWN:
+        raise Undecided(promise.reason)
+    cause = promise.cause or Cause.FEATURE_DISABLED
+    raise Finding(cause, f"its definition gives no {vendor.flag}: {promise.reason}", *pair.domain.evidence)
+
+
+def _domain_running(pair: Pair) -> None:
+    if not pair.domain.is_running:
+        raise Undecided(f"the domain is {pair.domain.state}")
+    vendor = pair.host.cpu.require_vendor()
+    changed = pair.domain.changed_since_start(vendor, pair.host.kvm_module.offers_nested)
+    holds = changed is None or pair.shows_flag
+    require(holds, Cause.POWER_CYCLE_PENDING, changed or "", *pair.domain.evidence)
+
+
+def _l1_cpu(pair: Pair) -> None:
+    cpu = pair.inside.cpu
+    message = f"{cpu.count_with_flag} of {len(cpu.flags)} vCPUs show {cpu.flag}"
+    require(cpu.all_show_flag, Cause.FLAG_MISSING, message, *cpu.evidence)
+
+
+def _l1_module(pair: Pair) -> None:
+    module = pair.inside.kvm_module
+    cause = Cause.MODULE_NOT_LOADED
+    if pair.inside.kernel_modules.lacks_it:
+        cause = Cause.GUEST_KERNEL_LACKS_KVM
+    elif _was_refused(pair.inside):
+        cause = Cause.MODULE_LOAD_FAILED
+    require(module.is_loaded, cause, f"{module.name} is not loaded in the guest", *module.evidence)
+
+
+def _l1_device(pair: Pair) -> None:
+    device = pair.inside.kvm_device
+    require(device.is_kvm, Cause.DEV_KVM_MISSING, "the guest has no /dev/kvm", *device.evidence)
+
+
+def _l2_boot(pair: Pair) -> None:
+    if not pair.guest.is_observed or pair.guest.l2_boot.answers is None:
+        raise NotChecked("no L2 was started: that takes --active")
+    boot = pair.inside.l2_boot
+    if boot.answers is Answer.UNKNOWN:
+        raise Undecided(boot.reason)
+    require(boot.answers is Answer.YES, Cause.L2_DOES_NOT_BOOT, boot.reason, *boot.evidence)
+
+
+_LOOKS: Final[dict[LinkName, Callable[[Pair], None]]] = {
+    LinkName.L0_CPU: _l0_cpu,
+    LinkName.L0_FIRMWARE: _l0_firmware,
+    LinkName.L0_MODULE: _l0_module,
+    LinkName.L0_NESTED: _l0_nested,
+    LinkName.DOMAIN_TYPE: _domain_type,
+    LinkName.DOMAIN_DEFINITION: _domain_definition,
+    LinkName.DOMAIN_RUNNING: _domain_running,
+    LinkName.L1_CPU: _l1_cpu,
+    LinkName.L1_MODULE: _l1_module,
+    LinkName.L1_DEVICE: _l1_device,
+    LinkName.L2_BOOT: _l2_boot,
+}
+
+
+def walk(pair: Pair) -> Iterator[SeenLink]:
+    """Look at every link in order; none is left out, so that a picture can show them all."""
+    for name, look in _LOOKS.items():
+        yield _seen(name, look, pair)
+
+
+def first_break(pair: Pair) -> SeenLink | None:
+    """The first broken link; where all before `l1-cpu` hold and it does not, nothing that was read says why."""
+    before: list[SeenLink] = []
+    for link in walk(pair):
+        if link.finding is not None:
+            return _undiagnosed(link, before)
+        before.append(link)
+    return None
+
+
+def _undiagnosed(link: SeenLink, before: list[SeenLink]) -> SeenLink:
+    finding = link.finding
+    if finding is None or link.name is not LinkName.L1_CPU or any(each.state is not LinkState.HOLDS for each in before):
+        return link
+    return replace(link, finding=Finding(Cause.UNDIAGNOSED, finding.message, *finding.evidence))
+
+
+def _seen(name: LinkName, look: Callable[[Pair], None], pair: Pair) -> SeenLink:
+    try:
+        look(pair)
+    except Finding as finding:
+        return SeenLink(name, LinkState.BROKEN, finding.message, finding)
+    except NotChecked as reason:
+        return SeenLink(name, LinkState.NOTCHECKED, str(reason))
+    except (ObservationError, Verdict) as reason:
+        return SeenLink(name, LinkState.UNSEEN, str(reason))
+    return SeenLink(name, LinkState.HOLDS)

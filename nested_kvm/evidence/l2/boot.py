@@ -1,0 +1,42 @@
+"""Starts an L2 of a few bytes in a guest, over the connection that carried the probe: with `--active` alone."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+from nested_kvm.connection import AnyConnection, Settings
+from nested_kvm.errors import ObservationError
+from nested_kvm.evidence.l2 import BY_QEMU, boot_arguments, boot_script
+from nested_kvm.evidence.probe.answer import parse_answer
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.inventory.target import Target, TargetLevel
+from nested_kvm.model.architecture import X86
+
+DEVICE: Final = "/dev/kvm"
+LIMIT: Final = 60
+"""Seconds that an L2 may take at most; less where `--probe-timeout` leaves less: two may be started, one by one."""
+
+
+def boot_l2(
+    target: Target, connection: AnyConnection, settings: Settings, readings: Mapping[str, Reading]
+) -> dict[str, Reading]:
+    """Start an L2 where the policy wants one to run, and return what came of it. Nothing is raised."""
+    if target.level is not TargetLevel.L1 or not target.policy.is_required or not _is_x86(readings):
+        return {}
+    device = readings.get(DEVICE)
+    if device is not None and device.status in {Status.ABSENT, Status.DANGLING}:
+        return {BY_QEMU: Reading(BY_QEMU, Status.ABSENT, f"no L2 can be started: there is no {DEVICE}")}
+    nonce = secrets.token_hex(16)
+    seconds = max(1, int(min(LIMIT, settings.probe_timeout / 2)))
+    try:
+        answer = parse_answer(connection.execute(boot_script(), *boot_arguments(nonce, seconds)).stdout, nonce)
+    except ObservationError as error:
+        return {BY_QEMU: Reading(BY_QEMU, Status.UNREADABLE, str(error))}
+    if answer.cut is not None or BY_QEMU not in answer.readings:
+        return {BY_QEMU: Reading(BY_QEMU, Status.UNREADABLE, f"the answer ended in {answer.cut or 'nothing'}")}
+    return answer.readings
+
+
+def _is_x86(readings: Mapping[str, Reading]) -> bool:
+    machine = readings.get("uname -m")
+    return machine is not None and machine.text.strip() in X86.machines

@@ -1,0 +1,1 @@
+"""What is read from libvirt, by its library or by virsh."""

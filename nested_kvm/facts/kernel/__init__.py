@@ -1,0 +1,1 @@
+"""What the readings say about the kernel, its modules and the CPU."""

@@ -1,0 +1,181 @@
+"""The CPUs: whose they are, and whether each of them shows hardware virtualization."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from nested_kvm.errors import NotObserved
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.model.architecture import S390X, X86
+from nested_kvm.model.verdict import Evidence
+
+SOURCE: Final = "/proc/cpuinfo"
+
+
+class Vendor(Enum):
+    """Whose virtualization extension it is, with its flag and its KVM module."""
+
+    INTEL = ("vmx", "kvm_intel")
+    AMD = ("svm", "kvm_amd")
+    IBM_Z = ("sie", "kvm")
+
+    @property
+    def flag(self) -> str:
+        """The word in `flags`, or on s390x in `features`: `vmx`, `svm` or `sie`."""
+        return self.value[0]
+
+    @property
+    def module(self) -> str:
+        """The kernel module, as `/sys/module` names it."""
+        return self.value[1]
+
+    @property
+    def others(self) -> "tuple[Vendor, ...]":
+        """The vendors that this one is not."""
+        return tuple(each for each in Vendor if each is not self)
+
+
+VENDORS: Final = {
+    "GenuineIntel": Vendor.INTEL,
+    "CentaurHauls": Vendor.INTEL,
+    "  Shanghai  ".strip(): Vendor.INTEL,
+    "AuthenticAMD": Vendor.AMD,
+    "HygonGenuine": Vendor.AMD,
+}
+"""On x86 `vendor_id` to the module that claims it (arch/x86/kvm/vmx/vmx.c and svm/svm.c: x86_match_cpu)."""
+_Z_VENDORS: Final = {"IBM/S390": Vendor.IBM_Z}
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """All CPUs of a machine; `flags` has one set of words for each, in the kernel's order.
+
+    Source: `/proc/cpuinfo`, with the flags of each processor, and `uname -m`.
+    """
+
+    architecture: str
+    vendor: Vendor | None
+    """None: an architecture or a vendor that has no such flag."""
+    vendor_id: str
+    model_name: str
+    flags: tuple[frozenset[str], ...]
+    vmx_flags: frozenset[str] = frozenset()
+    """The words of Intel's `vmx flags` line, of the first CPU; older kernels have none."""
+
+    @property
+    def is_x86(self) -> bool:
+        """Whether vmx or svm is what to look for."""
+        return self.architecture in X86.machines
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether a hypervisor says that this is a guest."""
+        return any("hypervisor" in words for words in self.flags)
+
+    @property
+    def flag(self) -> str:
+        """The word that this vendor's CPUs show.
+
+        Raises:
+            NotObserved: the vendor is unknown.
+        """
+        return self.require_vendor().flag
+
+    @property
+    def count_with_flag(self) -> int:
+        """How many CPUs show the flag, as a word of `flags`: `svm_lock` is not `svm`."""
+        return sum(self.flag in words for words in self.flags)
+
+    @property
+    def all_show_flag(self) -> bool:
+        """Whether every single CPU shows it."""
+        return self.count_with_flag == len(self.flags)
+
+    @property
+    def is_known_to_show_flag(self) -> bool:
+        """Whether there is a flag to show, and every CPU shows it."""
+        return self.vendor is not None and self.all_show_flag
+
+    @property
+    def none_shows_flag(self) -> bool:
+        """Whether no CPU shows it."""
+        return self.count_with_flag == 0
+
+    def offers(self, word: str) -> bool:
+        """Whether the first CPU has a feature by that word, in `flags` or in `vmx flags`."""
+        return word in self.vmx_flags or any(word in words for words in self.flags[:1])
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """How many CPUs show the flag, where there is one to show."""
+        if self.vendor is None:
+            return ()
+        seen = f"{self.flag} on {self.count_with_flag} of {len(self.flags)} CPUs ({self.vendor_id})"
+        return (Evidence(SOURCE, seen),)
+
+    def require_vendor(self) -> Vendor:
+        """The vendor, where there has to be one.
+
+        Raises:
+            NotObserved: it is none that KVM knows.
+        """
+        if self.vendor is None:
+            raise NotObserved(f"{SOURCE}: vendor_id {self.vendor_id[:40]!r} is none that KVM knows")
+        return self.vendor
+
+
+def cpu_of(bundle: Bundle) -> Cpu:
+    """The CPUs by `/proc/cpuinfo` and `uname -m`.
+
+    Raises:
+        ObservationError: either could not be read, or names no CPU.
+    """
+    architecture = bundle.text("uname -m").strip()
+    text = bundle.text(SOURCE)
+    processors = _z_processors(text) if architecture in S390X.machines else _processors(text)
+    if architecture in X86.machines | S390X.machines and not processors:
+        raise NotObserved(f"{SOURCE} names no CPU")
+    vendor_ids = {processor.get("vendor_id", "").strip() for processor in processors}
+    vendor_id = ", ".join(sorted(vendor_ids))
+    return Cpu(
+        architecture=architecture,
+        vendor=_vendors(architecture).get(vendor_id),
+        vendor_id=vendor_id,
+        model_name=processors[0].get("model name", "") if processors else "",
+        flags=_words_of_each([processor.get("flags", "") for processor in processors]),
+        vmx_flags=frozenset(processors[0].get("vmx flags", "").split()) if processors else frozenset(),
+    )
+
+
+def _processors(text: str) -> list[dict[str, str]]:
+    """One mapping for each `processor` line; `vmx flags` is a key of its own."""
+    processors: list[dict[str, str]] = []
+    for line in text.split("\n"):
+        key, colon, value = line.partition(":")
+        key = key.rstrip(" \t")
+        if colon and key == "processor":
+            processors.append({})
+        elif colon and processors:
+            processors[-1].setdefault(key, value.lstrip(" \t"))
+    return processors
+
+
+def _words_of_each(lines: Sequence[str]) -> tuple[frozenset[str], ...]:
+    """The words of each line; CPUs are alike, so that a line is mostly one that was split before."""
+    words = {line: frozenset(line.split()) for line in set(lines)}
+    return tuple(words[line] for line in lines)
+
+
+def _z_processors(text: str) -> list[dict[str, str]]:
+    """On s390x one line `processor 0: …` for each, and one `vendor_id` and one `features` for all of them."""
+    shared = dict(re.findall(r"^(vendor_id|features)[ \t]*:[ \t]*(.*)$", text, re.MULTILINE))
+    each = {"vendor_id": shared.get("vendor_id", ""), "flags": shared.get("features", "")}
+    return [dict(each) for _ in re.findall(r"^processor \d+:", text, re.MULTILINE)]
+
+
+def _vendors(architecture: str) -> Mapping[str, Vendor]:
+    if architecture in S390X.machines:
+        return _Z_VENDORS
+    return VENDORS if architecture in X86.machines else {}

@@ -1,0 +1,43 @@
+"""The hardware assists that nested guests depend on, as the running module uses them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from nested_kvm.facts.kernel.cpu import Cpu, Vendor
+from nested_kvm.facts.kernel.kvm_module import KvmModule
+from nested_kvm.model.verdict import Evidence
+
+_ASSISTS: Final = {
+    Vendor.INTEL: {"ept": "ept", "enable_shadow_vmcs": "shadow_vmcs"},
+    Vendor.AMD: {"npt": "npt", "vgif": "vgif", "vls": "v_vmsave_vmload"},
+}
+"""Parameter to the word by which /proc/cpuinfo says that the CPU offers it (arch/x86/include/asm/cpufeatures.h)."""
+_OFF: Final = frozenset({"N", "n", "0"})
+
+
+@dataclass(frozen=True, slots=True)
+class Assists:
+    """The assists that are `off` although the CPU offers them, those that could be read, and those that could not.
+
+    Source: the parameters of the vendor's module in `/sys/module`, and `/proc/cpuinfo` for what the CPU offers.
+    """
+
+    off: tuple[str, ...]
+    read: tuple[Evidence, ...]
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """Each parameter's value."""
+        return self.read
+
+
+def assists_of(cpu: Cpu, module: KvmModule) -> Assists:
+    """The assists of the CPU's vendor. A parameter that this kernel does not have says nothing."""
+    words = _ASSISTS[cpu.require_vendor()]
+    present = {name: module.parameters[name].strip() for name in words if name in module.parameters}
+    return Assists(
+        off=tuple(name for name, value in present.items() if value in _OFF and cpu.offers(words[name])),
+        read=tuple(Evidence(f"{module.directory}/parameters/{name}", value) for name, value in present.items()),
+        unreadable=tuple(name for name in words if name in module.unreadable),
+    )

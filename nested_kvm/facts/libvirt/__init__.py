@@ -1,0 +1,1 @@
+"""What libvirt says about itself and its domains."""

@@ -1,0 +1,1 @@
+"""What the next load of the KVM module, and the next boot, will do."""

@@ -1,0 +1,145 @@
+"""The configuration of modprobe: what kmod makes of modprobe.d and of the kernel command line.
+
+Sources: kmod's libkmod/libkmod-config.c and libkmod/libkmod-module.c, modprobe.d(5). The tests compare it with the
+real program.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from nested_kvm.evidence.reading import Reading
+from nested_kvm.facts.modprobe.config_cmdline import parse_cmdline
+from nested_kvm.facts.modprobe.config_file import (
+    FileState,
+    ModprobeFile,
+    modprobe_files,
+    unreadable_directories,
+    unseen_directories,
+)
+from nested_kvm.facts.modprobe.config_line import Directive, ModprobeLine, parse_lines
+from nested_kvm.facts.modprobe.fnmatch import matches
+from nested_kvm.facts.modprobe.kmod import Kmod
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleOptions:
+    """The options that a module is loaded with: the lines that give them, in order, and kmod's one string of them."""
+
+    lines: tuple[ModprobeLine, ...]
+
+    @property
+    def text(self) -> str:
+        """The string as `modprobe --show-depends` prints it, less the blank that kmod adds at its end."""
+        return " ".join(line.argument for line in self.lines)
+
+    def line_at(self, offset: int) -> ModprobeLine:
+        """Tell which line gave the byte at `offset` of the string in UTF-8.
+
+        Raises:
+            IndexError: the string is shorter.
+        """
+        for line in self.lines:
+            offset -= len(line.argument.encode(errors="replace")) + 1
+            if offset < 0:
+                return line
+        raise IndexError(offset)
+
+
+@dataclass(frozen=True, slots=True)
+class ModprobeConfiguration:
+    """All files and lines, obeyed or not, in the order in which kmod reads them; the command line comes last.
+
+    `unseen` names directories that were not listed, `unreadable` directories and files that may not be looked into:
+    kmod, run by the same user, passes over those in silence.
+    """
+
+    kmod: Kmod
+    files: tuple[ModprobeFile, ...]
+    lines: tuple[ModprobeLine, ...]
+    unseen: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, readings: Mapping[str, Reading], cmdline: str, kmod: Kmod | None = None) -> Self:
+        """Read the configuration.
+
+        `readings` maps paths to readings: of each directory of `Kmod.directories`, with one file name a line, and of
+        each file in it. With a reading of `/lib` that is a link, a merged /usr is recognised by it, and otherwise by
+        equal content.
+        """
+        kmod = kmod or Kmod()
+        files = modprobe_files(readings, kmod)
+        lines = [line for file in files for line in _lines(file, readings, kmod)]
+        forbidden = (file.path for file in files if file.state is FileState.UNREADABLE)
+        return cls(
+            kmod,
+            files,
+            (*lines, *parse_cmdline(cmdline)),
+            unseen_directories(readings, kmod),
+            (*unreadable_directories(readings, kmod), *forbidden),
+        )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that kmod reads was observed."""
+        return not (self.unseen or self.unreadable) and not any(
+            file.state is FileState.NOT_OBSERVED for file in self.files
+        )
+
+    def obeyed(self, directive: Directive) -> Iterator[ModprobeLine]:
+        """Yield the lines of one directive that kmod obeys, in order."""
+        return (line for line in self.lines if line.directive is directive and line.is_obeyed)
+
+    def dead_lines(self, text: str) -> tuple[ModprobeLine, ...]:
+        """Find the lines that contain `text` and of which at least a part is without effect; not the comments."""
+        return tuple(line for line in self.lines if line.flaw and not line.flaw.is_comment and text in line.text)
+
+    def commented_lines(self, text: str) -> tuple[ModprobeLine, ...]:
+        """Find the comments that contain `text`."""
+        return tuple(line for line in self.lines if line.flaw and line.flaw.is_comment and text in line.text)
+
+    def options_for(self, module: str, alias: str | None = None) -> ModuleOptions:
+        """Give the options of a module; those of `alias`, the name of an `alias` line that led to it, count too."""
+        names = {normalised(module), alias}
+        return ModuleOptions(
+            tuple(line for line in self.obeyed(Directive.OPTIONS) if line.subject in names and line.argument)
+        )
+
+    def install_for(self, module: str) -> ModprobeLine | None:
+        """Find the `install` line that takes the module's place: the first whose pattern matches.
+
+        kmod passes over it where a `softdep` line names an existing module (`ignorecmd` in libkmod-module.c).
+        """
+        name = normalised(module)
+        return next((line for line in self.obeyed(Directive.INSTALL) if matches(line.subject, name)), None)
+
+    def softdep_for(self, module: str) -> ModprobeLine | None:
+        """Find the `softdep` line that counts: the first whose pattern matches."""
+        name = normalised(module)
+        return next((line for line in self.obeyed(Directive.SOFTDEP) if matches(line.subject, name)), None)
+
+    def aliases_of(self, name: str) -> tuple[ModprobeLine, ...]:
+        """Find the `alias` lines that redirect a name: where there is one, kmod loads their targets alone."""
+        wanted = normalised(name)
+        return tuple(line for line in self.obeyed(Directive.ALIAS) if matches(line.subject, wanted))
+
+    def blacklisting(self, module: str) -> tuple[ModprobeLine, ...]:
+        """Find what keeps a module from being loaded by an alias, as udev does at boot.
+
+        The command line's `modprobe.blacklist=` counts only as kmod compares it: with underscores.
+        """
+        return tuple(line for line in self.obeyed(Directive.BLACKLIST) if line.subject == normalised(module))
+
+
+def normalised(module: str) -> str:
+    """Write a module's name as kmod and the kernel do: with underscores."""
+    return module.replace("-", "_")
+
+
+def _lines(file: ModprobeFile, readings: Mapping[str, Reading], kmod: Kmod) -> Iterator[ModprobeLine]:
+    reading = readings.get(file.path)
+    if reading is None or not reading.is_ok:
+        return
+    for line in parse_lines(file.path, reading.text, kmod):
+        yield line if file.state is FileState.READ else line.in_unread_file()

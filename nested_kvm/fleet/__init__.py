@@ -1,0 +1,1 @@
+"""Facts brought together: one machine, the hosts of one group, and the subjects of controls."""

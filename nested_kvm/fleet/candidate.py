@@ -1,0 +1,77 @@
+"""A domain that is only a file yet: would it get the flag on these hosts?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from nested_kvm.errors import NotObserved, UsageError
+from nested_kvm.evidence.bundle import DomainRecord
+from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml, reduce_domain_xml
+from nested_kvm.facts.libvirt.domain import Domain, domain_of
+from nested_kvm.model.control import Control, Level
+from nested_kvm.model.policy import Nested, Policy
+
+SIZE_LIMIT: Final = 4 * 1024 * 1024
+"""Bytes: libvirt itself refuses more than 10 MiB, and no definition takes one."""
+NAME_LIMIT: Final = 250
+_DECISIVE: Final = frozenset({"L0-CPU-01", "L0-KVM-01", "L0-KVM-03", "L0-KVM-04", "L0-PER-01"})
+"""Without these of its host a domain gets no flag, now or after the next boot, whatever its definition asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The domain, and what is required of it where the command line says so."""
+
+    domain: Domain
+    nested: Nested | None
+    declared: Mapping[str, Policy] = field(default_factory=dict)
+    """By host: what the inventory requires of the guest that it names so."""
+
+    @property
+    def name(self) -> str:
+        """By what results call it."""
+        return self.domain.name
+
+    def policy(self, host: str) -> Policy:
+        """What is required of it there: by `--nested`, else by the inventory, else nesting."""
+        return Policy(self.nested) if self.nested is not None else self.declared.get(host, Policy())
+
+    def is_decided_by(self, control: Control) -> bool:
+        """Whether this control is part of the answer."""
+        return control.level is Level.DOMAIN or control.id in _DECISIVE
+
+
+def read_candidate(path: Path, nested: Nested | None) -> Candidate:
+    """Read a domain's XML, as `virsh define` takes it.
+
+    Raises:
+        UsageError: it cannot be read, or is no domain XML; the message names the file.
+    """
+    try:
+        reduced = reduce_domain_xml(_read(path))
+        record = DomainRecord(_name(reduced), "", "not defined yet", is_persistent=True, inactive_xml=reduced)
+        return Candidate(replace(domain_of(record), file=str(path)), nested)
+    except NotObserved as error:
+        raise UsageError(f"--domain-xml: {path}: {error}") from None
+
+
+def _name(xml: str) -> str:
+    name = (parse_domain_xml(xml).findtext("name") or "").strip()
+    if not name or not name.isprintable() or len(name.encode()) > NAME_LIMIT:
+        raise NotObserved("it has no <name> of 1 to 250 visible bytes")
+    return name
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise UsageError(f"--domain-xml: {path}: {error.strerror}") from None
+    if len(data) > SIZE_LIMIT:
+        raise UsageError(f"--domain-xml: {path}: is larger than {SIZE_LIMIT // 1024 // 1024} MiB: no definition is")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"--domain-xml: {path}: is not UTF-8 text") from None

@@ -1,0 +1,217 @@
+"""All facts of one machine, each made once, when it is first asked for."""
+
+from functools import cached_property
+
+from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.facts.kernel.cpu import Cpu, cpu_of
+from nested_kvm.facts.kernel.identity import Identity, identity_of
+from nested_kvm.facts.kernel.kvm_module import KvmModule, kvm_module_of
+from nested_kvm.facts.kernel.log import KernelLog, kernel_log_of
+from nested_kvm.facts.kernel.mitigations import Mitigations, mitigations_of
+from nested_kvm.facts.kernel.modules import KernelModules, kernel_modules_of
+from nested_kvm.facts.kvm.assists import Assists, assists_of
+from nested_kvm.facts.kvm.device import KvmDevice, kvm_device_of
+from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of
+from nested_kvm.facts.kvm.hypervisors import Hypervisors, hypervisors_of
+from nested_kvm.facts.kvm.l2_boot import L2Boot, l2_boot_of
+from nested_kvm.facts.kvm.module_users import Holders
+from nested_kvm.facts.kvm.nested_activity import (
+    NestedActivity,
+    activity_in_domain,
+    activity_in_guest,
+    activity_in_process,
+)
+from nested_kvm.facts.kvm.nesting import Nesting, nesting_of
+from nested_kvm.facts.kvm.vm_holders import VmHolders, vm_holders_of
+from nested_kvm.facts.kvm.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
+from nested_kvm.facts.kvm.vmm_process import VmmProcesses, vmm_processes_of
+from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities, libvirt_capabilities_of
+from nested_kvm.facts.libvirt.daemon import Libvirt, libvirt_of
+from nested_kvm.facts.libvirt.domain import Domain, domain_of
+from nested_kvm.facts.libvirt.host_shutdown import HostShutdown, host_shutdown_of
+from nested_kvm.facts.libvirt.saved_states import SavedStates, saved_states_of
+from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline, next_cmdline_of
+from nested_kvm.facts.modprobe.config import ModprobeConfiguration
+from nested_kvm.facts.modprobe.load_outcome import NextLoad
+from nested_kvm.facts.modprobe.nested_lines import NestedLines, nested_lines_of
+from nested_kvm.facts.modprobe.persistence import CMDLINE, modprobe_configuration_of, next_load_of
+from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.model.architecture import ARM64, architecture_of
+
+
+class Machine:
+    """One target and the facts that its bundle gives. Each property may raise `ObservationError`."""
+
+    def __init__(self, bundle: Bundle, candidate: Domain | None = None) -> None:
+        self.bundle = bundle
+        self._candidate = candidate
+        self.target = bundle.target
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether anything was read of it."""
+        return self.bundle.is_observed
+
+    @property
+    def is_l0(self) -> bool:
+        """Whether the L0 controls are asked of it; also where nobody could tell."""
+        return self.target.level is not TargetLevel.L1
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Its kernel and its names."""
+        return identity_of(self.bundle)
+
+    @cached_property
+    def architecture(self) -> str:
+        """What its kernel was made for, as `uname -m` prints it."""
+        return self.bundle.text("uname -m").strip()
+
+    @cached_property
+    def cpu(self) -> Cpu:
+        """Its CPUs."""
+        return cpu_of(self.bundle)
+
+    @cached_property
+    def kernel_log(self) -> KernelLog:
+        """What its kernel said of KVM."""
+        return kernel_log_of(self.bundle)
+
+    @cached_property
+    def kvm_module(self) -> KvmModule:
+        """The KVM module of its CPU's vendor."""
+        return kvm_module_of(self.bundle, self.kvm_module_name)
+
+    @property
+    def kvm_module_name(self) -> str:
+        """What the KVM module for its CPU is called."""
+        known = architecture_of(self.architecture)
+        return known.module if known is not None and known.module is not None else self.cpu.require_vendor().module
+
+    @cached_property
+    def nesting(self) -> Nesting:
+        """Whether its KVM offers nesting."""
+        return nesting_of(self.bundle, architecture_of(self.architecture), self.kvm_module)
+
+    @cached_property
+    def kvm_device(self) -> KvmDevice:
+        """Its `/dev/kvm`."""
+        return kvm_device_of(self.bundle)
+
+    @cached_property
+    def kvm_access(self) -> KvmAccess:
+        """Whether the account that will run VMs on it may open that."""
+        return kvm_access_of(self.bundle, self.kvm_device)
+
+    @cached_property
+    def next_load(self) -> NextLoad:
+        """What the next load of its KVM module will do."""
+        if architecture_of(self.architecture) is ARM64:
+            raise NotObserved(f"on {ARM64.name} no module carries the parameter: {ARM64.way}")
+        return next_load_of(self.bundle, self.kvm_module, self._modprobe_configuration)
+
+    @cached_property
+    def _modprobe_configuration(self) -> ModprobeConfiguration:
+        return modprobe_configuration_of(self.bundle)
+
+    @cached_property
+    def kernel_modules(self) -> KernelModules:
+        """Whether its kernel brings that module along."""
+        return kernel_modules_of(self.bundle, self.kvm_module_name)
+
+    @cached_property
+    def holders(self) -> Holders:
+        """What keeps its KVM module from being reloaded; only what could be seen."""
+        try:
+            running = self.libvirt.running
+        except ObservationError:
+            running = ()
+        return Holders(running, self.kvm_module.use_count)
+
+    @cached_property
+    def assists(self) -> Assists:
+        """The hardware assists that its KVM module uses."""
+        return assists_of(self.cpu, self.kvm_module)
+
+    @cached_property
+    def mitigations(self) -> Mitigations:
+        """What its kernel says of attacks from guests."""
+        return mitigations_of(self.bundle)
+
+    @cached_property
+    def nested_lines(self) -> NestedLines:
+        """The lines of its modprobe.d that name nested, or keep the module from loading."""
+        return nested_lines_of(
+            self._modprobe_configuration, self.next_load, self.kvm_module.name, self.bundle.text(CMDLINE)
+        )
+
+    @cached_property
+    def next_cmdline(self) -> NextCmdline:
+        """What the next boot's command line says of its KVM module."""
+        return next_cmdline_of(self.bundle, self.kvm_module.name)
+
+    @cached_property
+    def host_shutdown(self) -> HostShutdown:
+        """What its shutdown does with its guests."""
+        return host_shutdown_of(self.bundle)
+
+    @cached_property
+    def hypervisors(self) -> Hypervisors:
+        """The programs on it that can run a VM."""
+        return hypervisors_of(self.bundle, architecture_of(self.architecture))
+
+    @cached_property
+    def l2_boot(self) -> L2Boot:
+        """What became of the L2 that was started in it."""
+        return l2_boot_of(self.bundle)
+
+    @cached_property
+    def libvirt(self) -> Libvirt:
+        """Its libvirt."""
+        return libvirt_of(self.bundle)
+
+    @cached_property
+    def libvirt_capabilities(self) -> LibvirtCapabilities:
+        """Whether its libvirt knows that KVM guests can be given the flag."""
+        return libvirt_capabilities_of(self.bundle, self.libvirt, self.cpu)
+
+    @cached_property
+    def vmm_processes(self) -> VmmProcesses:
+        """Its VMM processes."""
+        return vmm_processes_of(self.bundle)
+
+    @cached_property
+    def vmm_guests(self) -> VmmGuests:
+        """What their guests are given."""
+        return vmm_guests_of(self.vmm_processes, self._vm_holders, self.cpu.require_vendor())
+
+    @property
+    def _vm_holders(self) -> VmHolders | None:
+        """Who holds a VM; None where that was not looked at."""
+        try:
+            return vm_holders_of(self.bundle)
+        except NotObserved:
+            return None
+
+    def domain(self, name: str) -> Domain:
+        """The domain of that name or uuid: libvirt's, or where there is none a QEMU process; or the only candidate."""
+        if self._candidate is not None:
+            return self._candidate
+        if self.target.libvirt is None:
+            return domain_of_process(self.vmm_processes.named(name), self._vm_holders)
+        return domain_of(self.libvirt.record(name))
+
+    def saved_states(self, domain: str) -> SavedStates:
+        """What is saved of that domain; nothing where no libvirt saves it, or where it is only a file yet."""
+        if self.target.libvirt is None or self._candidate is not None:
+            return SavedStates(())
+        return saved_states_of(self.libvirt.record(domain))
+
+    def nested_activity(self, domain: str | None) -> NestedActivity:
+        """Whether an L2 runs in that domain of its libvirt; with None, in this machine itself."""
+        if domain is None:
+            return activity_in_guest(self.bundle, self.kvm_module)
+        if self.target.libvirt is None:
+            return activity_in_process(self.bundle, self.vmm_processes.named(domain))
+        return activity_in_domain(self.bundle, self.libvirt.record(domain))

@@ -1,0 +1,109 @@
+"""What a control speaks of: a machine, or a domain on one."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from nested_kvm.errors import ObservationError
+from nested_kvm.fleet.candidate import Candidate
+from nested_kvm.fleet.host_group import HostGroup, host_groups
+from nested_kvm.fleet.machine import Machine
+from nested_kvm.inventory.target import Target
+from nested_kvm.model.control import Level
+from nested_kvm.model.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One subject. `machine` is where it was observed."""
+
+    machine: Machine
+    name: str
+    policy: Policy
+    domain: str | None = None
+    """libvirt's name or uuid, for a domain; without libvirt the key of its process."""
+    host: Machine | None = None
+    """The L0 that a guest runs on, where the fleet has it."""
+    group: HostGroup | None = None
+    """The hosts that the inventory puts into one group with this one."""
+
+    @property
+    def id(self) -> str:
+        """Its place in the fleet, for people and for test ids."""
+        target = self.machine.target.name
+        return f"{target}/{self.name}" if self.domain is not None else target
+
+
+class Fleet:
+    """The machines that were looked at, and the subjects that controls of each level speak of.
+
+    `declared` is the whole inventory, of which a run may look at a part. With a `candidate` only that domain is judged.
+    """
+
+    def __init__(
+        self, machines: Iterable[Machine], declared: Iterable[Target] = (), candidate: Candidate | None = None
+    ) -> None:
+        self.machines: Mapping[str, Machine] = {machine.target.name: machine for machine in machines}
+        self._groups = host_groups(self.machines.values(), declared)
+        self._guests: dict[str, list[Target]] = {}
+        for machine in self.machines.values():
+            self._guests.setdefault(machine.target.host or "", []).append(machine.target)
+        self._subjects = self._all() if candidate is None else self._of_candidate(candidate)
+
+    def _all(self) -> dict[Level, list[Subject]]:
+        return {
+            Level.L0: [self._itself(machine) for machine in self.machines.values() if machine.is_l0],
+            Level.L1: [self._itself(machine) for machine in self.machines.values() if not machine.is_l0],
+            Level.PAIR: [self._itself(each) for each in self.machines.values() if _is_half_of_a_pair(each.target)],
+            Level.SITE: [self._itself(machine) for machine in self.machines.values() if machine.target.address],
+            Level.DOMAIN: [subject for machine in self.machines.values() for subject in self._domains(machine)],
+        }
+
+    def _of_candidate(self, candidate: Candidate) -> dict[Level, list[Subject]]:
+        """The candidate on each host; and each host where it has to give the flag, whatever its own policy."""
+        on_hosts = [
+            Subject(machine, candidate.name, candidate.policy(machine.target.name), candidate.name)
+            for machine in self.machines.values()
+        ]
+        hosts = [replace(each, name=each.machine.target.name, domain=None) for each in on_hosts]
+        return {Level.L0: [each for each in hosts if each.policy.is_required], Level.DOMAIN: on_hosts}
+
+    def subjects(self, level: Level) -> list[Subject]:
+        """The subjects that a control of that level speaks of."""
+        return self._subjects.get(level, [])
+
+    def guests_of(self, host: str) -> list[Target]:
+        """The guests that the inventory names on that host."""
+        return self._guests.get(host, [])
+
+    def _itself(self, machine: Machine) -> Subject:
+        target = machine.target
+        host, group = self.machines.get(target.host or ""), self._groups.get(target.group or "")
+        return Subject(machine, target.name, target.policy, host=host, group=group)
+
+    def _domains(self, machine: Machine) -> Iterator[Subject]:
+        """Each domain that is declared or there: the declared ones first, by their own policy."""
+        target = machine.target
+        if not machine.is_l0:
+            return
+        declared = self.guests_of(target.name)
+        for guest in declared:
+            yield Subject(machine, guest.name, guest.policy, guest.domain or guest.name)
+        known = {guest.domain or guest.name for guest in declared}
+        for name, uuid, key in _domains_there(machine):
+            if not known & {name, uuid}:
+                yield Subject(machine, name, target.policy.of_undeclared_domain(), key)
+
+
+def _is_half_of_a_pair(target: Target) -> bool:
+    return target.host is not None and target.address is not None
+
+
+def _domains_there(machine: Machine) -> list[tuple[str, str | None, str]]:
+    """Name, uuid and key of each domain; none where libvirt could not be asked, which L0-LIB-01 tells."""
+    try:
+        if machine.target.libvirt is None:
+            processes = machine.vmm_processes.processes
+            return [(process.label, process.uuid, process.key) for process in processes if process.is_qemu]
+        return [(record.name, record.uuid, record.uuid) for record in machine.libvirt.records]
+    except ObservationError:
+        return []

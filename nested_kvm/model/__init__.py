@@ -1,0 +1,1 @@
+"""The words that every other package shares: architectures, causes, controls, policies, outcomes."""

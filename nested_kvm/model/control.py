@@ -1,0 +1,136 @@
+"""A control: one requirement, written down as one function of facts and policy."""
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Final, TypeVar
+
+from nested_kvm.model.architecture import X86, Architecture
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.policy import Nested
+
+_ID: Final = re.compile(r"[A-Z][A-Z0-9]*(-[A-Z0-9]+)+")
+_ATTRIBUTE: Final = "__control__"
+_UNKNOWN: Final = "Unknown: "
+
+Check = TypeVar("Check", bound=Callable[..., None])
+
+
+class Severity(IntEnum):
+    """How much a violation matters; ordered."""
+
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+    CRITICAL = 4
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Level(StrEnum):
+    """Where a control looks, told by the first word of its id."""
+
+    L0 = "L0"
+    DOMAIN = "DOM"
+    L1 = "L1"
+    PAIR = "PAIR"
+    SITE = "SITE"
+
+
+class ControlDefinitionError(TypeError):
+    """A control is written wrongly: found at import, before anything is audited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What a control says of itself."""
+
+    id: str
+    title: str
+    """Stated as the compliant state."""
+    reason: str
+    severity: Severity
+    level: Level
+    unknown: str = ""
+    """When the evidence does not decide; empty: it always does."""
+    facts: tuple[type, ...] = ()
+    """What it judges, by the types of the check's parameters."""
+    causes: tuple[Cause, ...] = ()
+    only: Nested | None = None
+    """The polarity in which it applies; None: in both."""
+    architectures: tuple[Architecture, ...] | None = (X86,)
+    """None: on every architecture."""
+    references: tuple[str, ...] = ()
+
+
+def control(
+    identifier: str,
+    *,
+    severity: Severity,
+    causes: Sequence[Cause] = (),
+    only: Nested | None = None,
+    architectures: Sequence[Architecture] | None = (X86,),
+    references: Sequence[str] = (),
+    of: Level | None = None,
+) -> Callable[[Check], Check]:
+    """Declare the decorated test to be a control.
+
+    The first line of its docstring is the title, stating the compliant state; the rest says why. A paragraph that
+    begins with `Unknown:` says when the evidence does not decide. `of` is the level whose subjects it speaks of, where
+    that is not what its id says.
+
+    Raises:
+        ControlDefinitionError: the id is not one, or title or reason are missing.
+    """
+
+    def declare(check: Check) -> Check:
+        title, reason, unknown = _taken_apart(identifier, check)
+        declared = Control(
+            id=identifier,
+            title=title,
+            reason=reason,
+            severity=severity,
+            level=of or _level(identifier),
+            unknown=unknown,
+            facts=_facts(check),
+            causes=tuple(causes),
+            only=only,
+            architectures=None if architectures is None else tuple(architectures),
+            references=tuple(references),
+        )
+        setattr(check, _ATTRIBUTE, declared)
+        return check
+
+    return declare
+
+
+def control_of(check: object) -> Control | None:
+    """The control that a function was declared to be."""
+    found = getattr(check, _ATTRIBUTE, None)
+    return found if isinstance(found, Control) else None
+
+
+def _level(identifier: str) -> Level:
+    prefix = identifier.partition("-")[0]
+    if not _ID.fullmatch(identifier) or prefix not in {level.value for level in Level}:
+        raise ControlDefinitionError(f"{identifier!r} is no control id: it starts with {', '.join(Level)} and a dash")
+    return Level(prefix)
+
+
+def _facts(check: Callable[..., None]) -> tuple[type, ...]:
+    annotations = (parameter.annotation for parameter in inspect.signature(check).parameters.values())
+    return tuple(each for each in annotations if isinstance(each, type) and each is not inspect.Parameter.empty)
+
+
+def _taken_apart(identifier: str, check: Callable[..., None]) -> tuple[str, str, str]:
+    title, _, rest = (inspect.getdoc(check) or "").partition("\n")
+    paragraphs = rest.strip().split("\n\n")
+    reason = "\n\n".join(each for each in paragraphs if not each.startswith(_UNKNOWN))
+    unknown = " ".join(each.removeprefix(_UNKNOWN) for each in paragraphs if each.startswith(_UNKNOWN))
+    if not title.strip() or not reason.strip():
+        name = getattr(check, "__name__", "the check")
+        raise ControlDefinitionError(f"{identifier}: the docstring of {name} needs a title line and a reason below it")
+    return title.strip(), reason.strip(), " ".join(unknown.split())

@@ -1,0 +1,1 @@
+"""All of pytest: hooks, options, items and fixtures."""

@@ -1,0 +1,173 @@
+"""One audit: which targets, looked at once, and the facts that checks judge."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from nested_kvm.connection import Host
+from nested_kvm.errors import EvidenceUnusable, NotObserved, UsageError
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.bundle_file import unusable_bundle
+from nested_kvm.evidence.collector import Connections, WhenObserved, collect
+from nested_kvm.evidence.pending import read_evidence
+from nested_kvm.fleet.candidate import Candidate, read_candidate
+from nested_kvm.fleet.machine import Machine
+from nested_kvm.fleet.subject import Fleet
+from nested_kvm.inventory.ad_hoc import ad_hoc_inventory
+from nested_kvm.inventory.address import Address
+from nested_kvm.inventory.ansible import load_ansible_inventory
+from nested_kvm.inventory.load import load_inventory
+from nested_kvm.inventory.shard import FleetShard, fleet_digest, split
+from nested_kvm.inventory.target import Inventory, Target, TargetLevel
+from nested_kvm.plugin.options import DEFAULT_INVENTORY, Options
+from nested_kvm.results.run import TargetResult
+
+
+class Audit:
+    """The targets of one run. Before `observe`, no target of `fleet` was looked at."""
+
+    def __init__(self, options: Options, root: Path) -> None:
+        self.options = options
+        self.candidate: Candidate | None = None
+        self.inventory, self._whole, self._saved = _choose(options, root)
+        if options.domain_xml is not None:
+            candidate = read_candidate(options.domain_xml, options.nested)
+            named = (each for each in self._whole if each.host and each.domain == candidate.name)
+            self.candidate = replace(candidate, declared={str(each.host): each.policy for each in named})
+            self.inventory = _hosts_of(self.inventory)
+        self.shard = self._split()
+        self.connections = Connections(self._whole, options.settings)
+        self._bundles: dict[str, Bundle] = {}
+        self.fleet = self._fleet()
+
+    def _split(self) -> FleetShard | None:
+        given = self.options.shard
+        if given is None:
+            return None
+        digest = fleet_digest(target.name for target in self.inventory)
+        self.inventory = split(self.inventory, given)
+        return FleetShard(given.number, given.of, digest)
+
+    def observe(self, when_observed: WhenObserved, *, keep_open: bool = True) -> None:
+        """Look at every target, or at its saved evidence, and tell of each; also of one that nothing leads into.
+
+        With `keep_open` the connections stay for `host`.
+        """
+
+        def keep(bundle: Bundle) -> None:
+            self._bundles[bundle.target.name] = bundle
+            when_observed(bundle)
+
+        for target in self.inventory:
+            if target.address is None:
+                keep(_unseen(target))
+        try:
+            if self._saved is not None:
+                for bundle in self._judged_again(self._saved):
+                    keep(bundle)
+            else:
+                given = self.options
+                collect(
+                    self.inventory,
+                    self.connections,
+                    given.settings,
+                    given.forks,
+                    keep,
+                    active=given.active,
+                    keep_open=keep_open,
+                )
+        finally:
+            self.fleet = self._fleet()
+
+    def addresses(self) -> list[Address]:
+        """Where a login may be needed: at every target, and at the host of each that is reached through it."""
+        reached = [target for target in self.inventory if target.address is not None]
+        hosts = [self._whole.named(target.host) for target in reached if target.needs_host and target.host]
+        return [each.address for each in (*reached, *hosts) if each is not None and each.address is not None]
+
+    def bundles(self) -> Iterator[Bundle]:
+        """One bundle for each target, in the inventory's order."""
+        for target in self.inventory:
+            yield self._bundles.get(target.name) or _unseen(target)
+
+    def host(self, target: Target) -> Host:
+        """Testinfra's view of a target, over the connection that carried the probe.
+
+        Raises:
+            ObservationError: there is no connection.
+        """
+        if self._saved is not None:
+            raise NotObserved("saved evidence is judged: there is no connection to the target")
+        return self.connections.to(target).host
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every target of the inventory, also those that `--hosts` and `--shard` leave out."""
+        return frozenset(target.name for target in self._whole)
+
+    def targets(self) -> list[TargetResult]:
+        """What came of looking at each target."""
+        return [_target_result(bundle) for bundle in self.bundles()]
+
+    def _fleet(self) -> Fleet:
+        domain = None if self.candidate is None else self.candidate.domain
+        return Fleet((Machine(bundle, domain) for bundle in self.bundles()), self._whole, self.candidate)
+
+    def _judged_again(self, saved: dict[str, Bundle]) -> Iterator[Bundle]:
+        for target in self.inventory:
+            if target.address is None:
+                continue
+            bundle = saved.get(target.name)
+            if bundle is not None:
+                level = bundle.target.level
+                yield replace(bundle, target=replace(target, level=level if target.level == "auto" else target.level))
+            else:
+                yield unusable_bundle(target, EvidenceUnusable(f"--evidence holds nothing of {target.name}"))
+
+
+def _choose(options: Options, root: Path) -> tuple[Inventory, Inventory, dict[str, Bundle] | None]:
+    """The targets of this run, the whole inventory they come from, and the saved evidence of each."""
+    saved = None if options.evidence is None else {each.target.name: each for each in read_evidence(options.evidence)}
+    if options.inventory is not None:
+        whole = load_inventory(options.inventory)
+    elif options.ansible_inventory is not None:
+        whole, chosen = load_ansible_inventory(options.ansible_inventory, options.hosts)
+        return chosen, whole, saved
+    elif saved is not None:
+        whole = Inventory(f"--evidence={options.evidence}", _hosts_first([each.target for each in saved.values()]))
+    elif options.hosts:
+        whole = ad_hoc_inventory(options.hosts, options.level, options.policy, options.default_scheme)
+        return whole, whole, None
+    else:
+        whole = replace(load_inventory(root / DEFAULT_INVENTORY), source=DEFAULT_INVENTORY)
+    return (whole.select(options.hosts) if options.hosts else whole), whole, saved
+
+
+def _hosts_of(inventory: Inventory) -> Inventory:
+    targets = tuple(each for each in inventory if each.host is None and each.level is not TargetLevel.L1)
+    if not targets:
+        raise UsageError("--domain-xml: none of these targets is an L0")
+    return replace(inventory, targets=targets)
+
+
+def _hosts_first(targets: list[Target]) -> tuple[Target, ...]:
+    return tuple(sorted(targets, key=lambda target: (target.host or target.name, target.host is not None, target.name)))
+
+
+def _unseen(target: Target) -> Bundle:
+    error = NotObserved(f"{target.name} was not looked at: the run ended before")
+    bundle = unusable_bundle(target, error)
+    return replace(bundle, failure=None) if target.address is None else bundle
+
+
+def _target_result(bundle: Bundle) -> TargetResult:
+    target = bundle.target
+    return TargetResult(
+        name=target.name,
+        level=target.level,
+        host=target.host,
+        address=None if target.address is None else target.address.spec,
+        observed=bundle.is_observed,
+        error=None if bundle.failure is None else bundle.failure.message,
+        policy=target.policy,
+    )

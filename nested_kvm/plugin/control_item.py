@@ -1,0 +1,133 @@
+"""A control and one subject as an item of pytest's: it takes facts only, so it needs none of pytest's fixtures.
+
+pytest's own item costs ten times as much: it sets up fixtures, captures output and log records, and reports each of
+three phases. A control writes nothing, and has but one phase.
+"""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import pytest
+from typing_extensions import override
+
+from nested_kvm.controls.judge import check_applies, judge
+from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.control import Control, ControlDefinitionError, Level, control_of
+from nested_kvm.plugin.audit_session import SESSION
+from nested_kvm.plugin.fixtures import FACTS
+from nested_kvm.plugin.items import distinct, safe_id
+from nested_kvm.plugin.test_report import shown
+from nested_kvm.reporting.html.table import has_row
+
+_MARKS: Final = frozenset({"maintenance"})
+"""What a control may be marked with; other marks are for pytest to heed."""
+
+
+class UnneededControl(pytest.Item):
+    """A control of which the fleet has no subject: `-k` and `-m` may choose it, and then it is left out."""
+
+    def __init__(self, *, function: Any, **node: Any) -> None:
+        super().__init__(**node)
+        self.function = function
+        self.own_markers.extend(_marks(function))
+        self.keywords.update({mark.name: mark for mark in self.own_markers})
+
+    @override
+    def runtest(self) -> None:
+        """Do nothing: nobody asks."""
+
+    @override
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        return self.path, None, self.name
+
+
+class ControlItem(UnneededControl):
+    """One control, to be judged of one subject."""
+
+    def __init__(self, *, control: Control, subject: Subject, facts: tuple[str, ...], **node: Any) -> None:
+        super().__init__(**node)
+        self.control = control
+        self.subject = subject
+        self.facts: dict[str, object] = {}
+        """What it took, by the names of the check's parameters; filled as it is judged."""
+        self._asks_for = facts
+
+    @override
+    def runtest(self) -> None:
+        check_applies(self.control, self.subject)
+        for name in self._asks_for:
+            self.facts[name] = FACTS[name](self.subject)
+        if self.function(**self.facts) is not None:
+            raise ControlDefinitionError("a check returns nothing: what it gives back, a coroutine say, judges nothing")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Module, name: str, obj: object) -> list[pytest.Item] | None:
+    """Make the items of a control that takes nothing but facts; the rest is left to pytest."""
+    control = control_of(obj)
+    if control is None or not collector.istestfunction(obj, name) or not _takes_facts_only(control, obj):
+        return None
+    # pytest lists the fixtures of its own items only.
+    return None if collector.config.option.show_fixtures_per_test else list(_items(collector, name, obj, control))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Judge a control, and report it as called; and as torn down to who waits for that."""
+    if not isinstance(item, ControlItem):
+        return None
+    hook, node = item.ihook, {"nodeid": item.nodeid, "location": item.location}
+    hook.pytest_runtest_logstart(**node)
+    for report in _reports(item):
+        hook.pytest_runtest_logreport(report=report)
+    hook.pytest_runtest_logfinish(**node)
+    return True
+
+
+def _reports(item: ControlItem) -> Iterator[pytest.TestReport]:
+    call = pytest.CallInfo.from_call(item.runtest, "call", reraise=(pytest.exit.Exception, KeyboardInterrupt))
+    raised = None if call.excinfo is None else call.excinfo.value
+    judged = judge(item.control, item.subject, raised, item.facts)
+    result = item.config.stash[SESSION].ledger.record(item.nodeid, judged)
+    report = shown(_report(item, call, "call"), result, item.subject.machine.target.level)
+    yield report
+    # pytest-html makes a row at the teardown, and so does pytest's JUnit writer, which takes the properties from it.
+    if has_row(result) or item.config.option.xmlpath:
+        torn_down = _report(item, call, "teardown")
+        torn_down.user_properties = report.user_properties
+        yield torn_down
+
+
+def _report(item: ControlItem, call: pytest.CallInfo[None], when: Literal["call", "teardown"]) -> pytest.TestReport:
+    duration = call.duration if when == "call" else 0.0
+    return pytest.TestReport(item.nodeid, item.location, {}, "passed", None, when, (), duration, call.start, call.stop)
+
+
+def _takes_facts_only(control: Control, function: Any) -> bool:
+    is_ours = control.level is not Level.SITE and {mark.name for mark in _marks(function)} <= _MARKS
+    return is_ours and set(_parameters(function)) <= FACTS.keys()
+
+
+def _items(collector: pytest.Module, name: str, function: object, control: Control) -> Iterator[pytest.Item]:
+    facts = _parameters(function)
+    subjects = collector.config.stash[SESSION].audit.fleet.subjects(control.level)
+    if not subjects:
+        yield UnneededControl.from_parent(collector, name=f"{name}[none]", function=function)
+    for subject, identifier in zip(subjects, distinct(safe_id(each.id) for each in subjects), strict=True):
+        yield ControlItem.from_parent(
+            collector,
+            name=f"{name}[{identifier}]",
+            function=function,
+            control=control,
+            subject=subject,
+            facts=facts,
+        )
+
+
+def _parameters(function: Any) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
+
+
+def _marks(function: Any) -> list[pytest.Mark]:
+    return list(getattr(function, "pytestmark", ()))

@@ -1,0 +1,81 @@
+"""pytest-html's hooks: its file carries the suite's own report."""
+
+import secrets
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nested_kvm.plugin.session import REPORTED, ReportedSession
+from nested_kvm.plugin.test_report import RESULT
+from nested_kvm.reporting.html.opening import opening_pieces
+from nested_kvm.reporting.html.page import completed
+from nested_kvm.reporting.html.summary import Scope, policies_of
+from nested_kvm.reporting.html.table import ROWS, has_row, header_cells, row_cells
+from nested_kvm.results.run import Result
+from nested_kvm.util.files import write_pieces_atomically
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Hand pytest-html what it shows, where there is a run to report."""
+    session = config.stash.get(REPORTED, None)
+    if session is not None and config.option.htmlpath:
+        config.pluginmanager.register(HtmlReport(session, Path(config.option.htmlpath)))
+
+
+class HtmlReport:
+    """What pytest-html's hooks are answered during one run."""
+
+    def __init__(self, session: ReportedSession, path: Path) -> None:
+        self._session = session
+        self._path = path
+        self._rows = 0
+        self._place = f"<!--{secrets.token_hex(16)}-->"
+        """Where the opening goes: it is written piece by piece, once pytest-html has written the page around it."""
+
+    def pytest_html_report_title(self, report: Any) -> None:
+        """Name the report."""
+        report.title = "Nested KVM compliance"
+
+    def pytest_html_results_table_header(self, cells: list[str]) -> None:
+        """Put the suite's columns in place of pytest-html's."""
+        cells[:] = header_cells()
+
+    def pytest_html_results_table_row(self, report: Any, cells: list[str]) -> None:
+        """One row for each finding, as long as a browser can draw them in a moment."""
+        found: tuple[Result, str] | None = getattr(report, RESULT, None)
+        if found is None or not has_row(found[0]) or self._rows >= ROWS:
+            cells[:] = []
+            return
+        self._rows += 1
+        cells[:] = row_cells(*found, shown=cells[0])
+
+    def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
+        """Say nothing twice: each row links to its finding."""
+        if getattr(report, RESULT, None) is not None:
+            data[:] = []
+
+    def pytest_html_results_summary(self, prefix: list[str]) -> None:
+        """Open the report with everything that was found."""
+        prefix.append(self._place)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self) -> Generator[None]:
+        """Complete the page that pytest-html has just written."""
+        yield
+        if self._path.exists():
+            page = completed(self._path.read_text(encoding="utf-8"))
+            write_pieces_atomically(self._path, self._opened(page))
+
+    def _opened(self, page: str) -> Iterator[str]:
+        before, _, after = page.partition(self._place)
+        yield before
+        yield from opening_pieces(self._session.run, self._scope(), self._session.reports)
+        yield after
+
+    def _scope(self) -> Scope:
+        limit = self._session.options.threshold
+        policies = policies_of(target.policy for target in self._session.run.targets if target.policy is not None)
+        return Scope(policies, limit.fail_on, limit.gate, limit.only_new)

@@ -1,0 +1,55 @@
+"""From a control and its subjects to pytest's items."""
+
+import inspect
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from nested_kvm.fleet.subject import Fleet, Subject
+from nested_kvm.model.control import Control, Level, Severity, control_of
+
+_UNSAFE = re.compile(r"[^\w.@:+/-]", re.ASCII)
+
+
+def control_of_item(function: object, name: str) -> Control:
+    """The control that a test is; a site's plain test is one without causes."""
+    declared = control_of(function)
+    if declared is not None:
+        return declared
+    title, _, reason = (inspect.getdoc(function) or name).partition("\n")
+    return Control(f"SITE-{name}", title, reason.strip(), Severity.MEDIUM, Level.SITE, architectures=None)
+
+
+def parametrize(metafunc: pytest.Metafunc, fleet: Fleet) -> None:
+    """One item for each subject; None, to be dropped, where the fleet has no subject of the control's level."""
+    control = control_of_item(metafunc.function, metafunc.function.__name__)
+    subjects: list[Subject | None] = [*fleet.subjects(control.level)] or [None]
+    ids = ["none" if subject is None else safe_id(subject.id) for subject in subjects]
+    metafunc.parametrize("subject", subjects, ids=ids, indirect=True)
+
+
+def subject_of(item: pytest.Item) -> Subject | None:
+    """The subject of an item: a control's own, or the parameter of a test of pytest's."""
+    found = getattr(item, "subject", None)
+    if found is None and hasattr(item, "callspec"):
+        found = item.callspec.params.get("subject")
+    return found if isinstance(found, Subject) else None
+
+
+def distinct(ids: Iterable[str]) -> Iterator[str]:
+    """The ids, a number behind each that was there already: results are told apart by them."""
+    taken: Counter[str] = Counter()
+    for each in ids:
+        found = each
+        while found in taken:
+            taken[each] += 1
+            found = f"{each}~{taken[each] + 1}"
+        taken[found] += 0
+        yield found
+
+
+def safe_id(text: str) -> str:
+    """A test id that no name can make into markup: pytest-html puts ids into its page as they are."""
+    return _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", text)[:200]

@@ -1,0 +1,126 @@
+"""`hdf.json`: the run in the Heimdall Data Format, as InSpec's exec-json."""
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+from hashlib import sha256
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import Any, Final
+
+from nested_kvm.model.control import Severity
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.formats.json_pieces import json_document
+from nested_kvm.reporting.lines import end_of, place
+from nested_kvm.results.run import Result, Run
+from nested_kvm.util.text import printable, visible
+
+_IMPACT: Final = {Severity.CRITICAL: 1.0, Severity.HIGH: 0.7, Severity.MEDIUM: 0.5, Severity.LOW: 0.3}
+_STATUS: Final = {
+    Outcome.PASS: "passed",
+    Outcome.INFORMATIONAL: "passed",
+    Outcome.FAIL: "failed",
+    Outcome.ERROR: "error",
+}
+"""Everything else was skipped, and its message says which and why."""
+_NIST: Final = ["CM-6"]
+"""Configuration settings: by what Heimdall groups controls."""
+
+
+def hdf_json(run: Run) -> Iterator[str]:
+    """Every control with the result of each subject, as JSON text, piece by piece."""
+    digest = sha256(json.dumps(sorted(run.results.titles().items())).encode()).hexdigest()
+    duration = 0.0 if run.finished is None else (run.finished - run.started).total_seconds()
+    document = {
+        "platform": {"name": "nested-kvm-compliance", "release": run.version, "target_id": printable(run.inventory)},
+        "version": run.version,
+        "statistics": {"duration": duration},
+        "profiles": iter(
+            [
+                {
+                    "name": "nested-kvm-compliance",
+                    "version": run.version,
+                    "title": "Nested virtualization under KVM",
+                    "summary": "Can every guest that must run virtual machines do so, and none that must not?",
+                    "sha256": digest,
+                    "status": "loaded",
+                    "supports": [],
+                    "attributes": [],
+                    "groups": [],
+                    "controls": _controls(run),
+                }
+            ]
+        ),
+    }
+    return json_document(document)
+
+
+def _controls(run: Run) -> Iterator[dict[str, Any]]:
+    started = run.started.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    fixes: dict[str, dict[str, None]] = {}
+    for result in run.ended(Outcome.FAIL):
+        fixes.setdefault(result.control, {}).update(dict.fromkeys(map(visible, result.remediation)))
+    for control, results in groupby(run.results.by_control(), key=attrgetter("control")):
+        yield _control(results, fixes.get(control, {}), started)
+    if not run.complete:
+        yield _incomplete(run.shortfall, started)
+
+
+def _control(results: Iterator[Result], fixes: Iterable[str], started: str) -> dict[str, Any]:
+    first = next(results)
+    title = printable(first.title, 1000)
+    return {
+        "id": first.control,
+        "title": title,
+        "desc": title,
+        "descriptions": [{"label": "fix", "data": "\n".join(fixes)}] if fixes else [],
+        "impact": _IMPACT[first.severity],
+        "tags": {"severity": str(first.severity), "nist": _NIST},
+        "refs": [],
+        "source_location": {},
+        "code": "",
+        "results": (_result(each, started) for each in chain([first], results)),
+    }
+
+
+def _incomplete(shortfall: str, started: str) -> dict[str, Any]:
+    """A control that fails: what was not judged is not there, and viewers count what is."""
+    return {
+        "id": "RUN-INCOMPLETE",
+        "title": "The run judged everything.",
+        "desc": shortfall,
+        "descriptions": [],
+        "impact": _IMPACT[Severity.CRITICAL],
+        "tags": {"severity": str(Severity.CRITICAL), "nist": _NIST},
+        "refs": [],
+        "source_location": {},
+        "code": "",
+        "results": [{"status": "error", "code_desc": "the run", "start_time": started, "message": shortfall}],
+    }
+
+
+def _result(result: Result, started: str) -> dict[str, Any]:
+    status = "skipped" if result.waiver is not None else _STATUS.get(result.outcome, "skipped")
+    found: dict[str, Any] = {
+        "status": status,
+        "code_desc": f"{place(result)}: {printable(result.title, 1000)}",
+        "start_time": started,
+    }
+    if status == "skipped":
+        found["skip_message"] = _why_skipped(result)
+    elif status != "passed" or result.outcome is Outcome.INFORMATIONAL:
+        found["message"] = _message(result)
+    return found
+
+
+def _why_skipped(result: Result) -> str:
+    waiver = result.waiver
+    if waiver is None:
+        return f"{result.outcome.value}: {_message(result)}"
+    return f"waived {end_of(waiver)} by {waiver.approver}: {waiver.reason}\n{_message(result)}"
+
+
+def _message(result: Result) -> str:
+    evidence = [f"{printable(item.source)}: {printable(item.text, 500)}" for item in result.evidence]
+    drift = [] if result.drift is None else [f"since the baseline: {result.drift.value}"]
+    return "\n".join([printable(result.message, 2000), *drift, *evidence])

@@ -1,0 +1,125 @@
+"""`results.json`: the run for programs. `schema/results-1.schema.json` describes it."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any
+
+from nested_kvm.model.policy import Policy
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.formats.json_pieces import json_document
+from nested_kvm.results.diagnosis import Diagnosis
+from nested_kvm.results.drift import DriftSummary, PastFinding
+from nested_kvm.results.run import RESULTS_SCHEMA, Result, Run, TargetResult
+from nested_kvm.results.waiver import Waiver, WaiverUse
+
+
+def results_json(run: Run) -> Iterator[str]:
+    """The whole run as JSON text, piece by piece, in ASCII: no terminal that shows it is told anything by a target.
+
+    Sorted, a target and a result a line, so that two runs can be compared, whatever order they looked in.
+    """
+    document = {
+        "schema": RESULTS_SCHEMA,
+        "run": {
+            "id": run.id,
+            "started": _time(run.started),
+            "finished": None if run.finished is None else _time(run.finished),
+            "version": run.version,
+            "inventory": run.inventory,
+            "exit_status": run.exit_status,
+            "complete": run.complete,
+            "shard": None if run.shard is None else asdict(run.shard),
+            "counts": {
+                "findings": len(run.findings()),
+                "undecided": run.count(Outcome.ERROR, Outcome.UNKNOWN),
+            },
+        },
+        "targets": map(_target, sorted(run.targets, key=_place)),
+        "results": map(_result, run.results.by_place()),
+        "diagnoses": map(_diagnosis, sorted(run.diagnoses, key=attrgetter("target"))),
+        "waivers": map(_use, run.waivers),
+        "drift": None if run.drift is None else _drift(run.drift),
+    }
+    return json_document(document)
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _place(target: TargetResult) -> tuple[str, bool, str]:
+    """Each host, then its guests."""
+    return target.host or target.name, target.host is not None, target.name
+
+
+def _target(target: TargetResult) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "name": target.name,
+        "level": target.level.value,
+        "host": target.host,
+        "address": target.address,
+        "observed": target.observed,
+        "error": target.error,
+    }
+    return known if target.policy is None else {**known, "policy": _policy(target.policy)}
+
+
+def _policy(policy: Policy) -> dict[str, str]:
+    return {"nested": policy.nested, "persistence": policy.persistence, "undeclared": policy.undeclared}
+
+
+def _result(result: Result) -> dict[str, Any]:
+    return {
+        "control": result.control,
+        "target": result.target,
+        "subject": result.subject,
+        "outcome": result.outcome.value,
+        "severity": str(result.severity),
+        "title": result.title,
+        "message": result.message,
+        "cause": None if result.cause is None else result.cause.code,
+        "evidence": [asdict(item) for item in result.evidence],
+        "remediation": list(result.remediation),
+        "waiver": None if result.waiver is None else _waiver(result.waiver),
+        "drift": result.drift,
+    }
+
+
+def _waiver(waiver: Waiver) -> dict[str, Any]:
+    return {**asdict(waiver), "expires": None if waiver.expires is None else waiver.expires.isoformat()}
+
+
+def _use(use: WaiverUse) -> dict[str, Any]:
+    return {"waiver": _waiver(use.waiver), "state": use.state.value, "findings": use.findings}
+
+
+def _drift(drift: DriftSummary) -> dict[str, Any]:
+    return {
+        "baseline": {"file": drift.baseline, "id": drift.baseline_id, "started": _time(drift.baseline_started)},
+        "new": drift.new,
+        "persisting": drift.persisting,
+        "fixed": [_past(each) for each in drift.fixed],
+        "gone": [_past(each) for each in drift.gone],
+        "unjudged": [_past(each) for each in drift.unjudged],
+        "vanished": list(drift.vanished),
+    }
+
+
+def _past(finding: PastFinding) -> dict[str, Any]:
+    return {**asdict(finding), "severity": str(finding.severity)}
+
+
+def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "target": diagnosis.target,
+        "host": diagnosis.host,
+        "can_nest": diagnosis.can_nest.value,
+        "broken_link": None if diagnosis.broken_link is None else diagnosis.broken_link.value,
+        "cause": None if diagnosis.cause is None else diagnosis.cause.code,
+        "explanation": diagnosis.explanation,
+        "remediation": list(diagnosis.remediation),
+        "warnings": list(diagnosis.warnings),
+        "links": [{"link": link.name.value, "state": link.state.value, "text": link.text} for link in diagnosis.links],
+    }

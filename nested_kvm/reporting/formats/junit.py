@@ -1,0 +1,77 @@
+"""`junit.xml`: every result as a test case of its target, for CI."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC
+from typing import Final
+from xml.sax.saxutils import escape, quoteattr
+
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.lines import properties, waived_because
+from nested_kvm.reporting.result_text import log_of
+from nested_kvm.results.run import Result, Run
+from nested_kvm.util.text import printable
+
+_ILLEGAL: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold, not even as a reference: section 2.2."""
+_SKIPPED: Final = (Outcome.UNKNOWN, Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED)
+
+
+def junit_xml(run: Run) -> Iterator[str]:
+    """The text, piece by piece: a fail is a failure, an error an error; waived and undecided ones are skipped."""
+    yield '<?xml version="1.0" encoding="utf-8"?>\n'
+    yield f'<testsuites name="nested-kvm-compliance">\n<testsuite name="nested-kvm-compliance"{_counts(run)}>\n'
+    if not run.complete:
+        yield f'<testcase classname="run" name="complete">\n{_element("error", run.shortfall)}</testcase>\n'
+    for result in run.results.by_place():
+        yield _case(result)
+    yield "</testsuite>\n</testsuites>\n"
+
+
+def _counts(run: Run) -> str:
+    waived = len(run.waived())
+    return _attributes(
+        {
+            "tests": str(len(run.results) + (not run.complete)),
+            "failures": str(run.count(Outcome.FAIL) - waived),
+            "errors": str(run.count(Outcome.ERROR) + (not run.complete)),
+            "skipped": str(sum(run.count(each) for each in _SKIPPED) + waived),
+            "time": "0" if run.finished is None else f"{(run.finished - run.started).total_seconds():.3f}",
+            "timestamp": run.started.astimezone(UTC).isoformat(timespec="seconds"),
+        }
+    )
+
+
+def _case(result: Result) -> str:
+    subject = "" if result.subject == result.target else f" {printable(result.subject)}"
+    names = {"classname": printable(result.target), "name": f"{result.control}{subject}"}
+    told = "".join(f"<property{_attributes({'name': k, 'value': v})}/>" for k, v in properties(result).items())
+    return f"<testcase{_attributes(names)}>\n<properties>{told}</properties>\n{_outcome(result)}</testcase>\n"
+
+
+def _outcome(result: Result) -> str:
+    if result.waiver is not None:
+        return _element("skipped", waived_because(result.waiver), type="pytest.xfail")
+    if result.outcome is Outcome.FAIL:
+        return _element("failure", _sentence(result), log_of(result))
+    if result.outcome is Outcome.ERROR:
+        return _element("error", _sentence(result), log_of(result))
+    if result.outcome in _SKIPPED:
+        return _element("skipped", f"{result.outcome.value}: {printable(result.message)}", type="pytest.skip")
+    return ""
+
+
+def _sentence(result: Result) -> str:
+    return f"{result.control} {printable(result.subject)}: {printable(result.message, 1000)}"
+
+
+def _element(name: str, message: str, text: str = "", **more: str) -> str:
+    return f"<{name}{_attributes(more | {'message': message})}>{escape(_legal(text))}</{name}>\n"
+
+
+def _attributes(values: Mapping[str, str]) -> str:
+    return "".join(f" {name}={quoteattr(_legal(value))}" for name, value in values.items())
+
+
+def _legal(text: str) -> str:
+    return _ILLEGAL.sub("?", text)

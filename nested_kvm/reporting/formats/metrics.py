@@ -1,0 +1,86 @@
+"""`metrics.prom`: the run for Prometheus, through the textfile collector of its node exporter."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from nested_kvm.model.answer import Answer
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.results.drift import Drift
+from nested_kvm.results.run import Run
+from nested_kvm.util.text import printable
+
+_PREFIX: Final = "nested_kvm_"
+
+
+class _Metrics:
+    """Gauges of one registry; labels are made fit to be shown."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._gauges: dict[str, Gauge] = {}
+
+    def put(self, name: str, meaning: str, value: float, **labels: str) -> None:
+        """Set one sample; the first one of its name declares it."""
+        if name not in self._gauges:
+            self._gauges[name] = Gauge(f"{_PREFIX}{name}", meaning, list(labels), registry=self.registry)
+        gauge = self._gauges[name]
+        (gauge.labels(**{key: printable(text) for key, text in labels.items()}) if labels else gauge).set(value)
+
+
+def metrics_text(run: Run) -> str:
+    """The run in Prometheus' text format."""
+    metrics = _Metrics()
+    _of_run(run, metrics)
+    _of_targets(run, metrics)
+    _of_findings(run, metrics)
+    return generate_latest(metrics.registry).decode()
+
+
+def _of_run(run: Run, metrics: _Metrics) -> None:
+    if run.finished is not None:
+        ended = run.finished.timestamp()
+        metrics.put("run_finished_timestamp_seconds", "When the run ended.", ended)
+        metrics.put("run_duration_seconds", "How long it took.", ended - run.started.timestamp())
+    if run.exit_status is not None:
+        meaning = "0 compliant, 1 a finding, 6 something could not be looked at; others: no verdict."
+        metrics.put("run_exit_status", meaning, run.exit_status)
+    metrics.put("run_complete", "Whether the run judged everything: 0, and it ended before.", run.complete)
+    metrics.put("run_info", "The suite that ran.", 1, version=run.version, inventory=run.inventory)
+    for outcome in Outcome:
+        metrics.put("results", "Results by their outcome.", run.count(outcome), outcome=outcome.value)
+    if run.drift is not None:
+        counts = {Drift.NEW: run.drift.new, Drift.PERSISTING: run.drift.persisting}
+        counts |= {Drift.FIXED: len(run.drift.fixed), Drift.GONE: len(run.drift.gone)}
+        for drift, count in counts.items():
+            metrics.put("drift", "Findings against those of the baseline.", count, drift=drift.value)
+
+
+def _of_targets(run: Run, metrics: _Metrics) -> None:
+    for target in run.targets:
+        if target.address is not None:
+            meaning = "Whether the target could be looked at."
+            metrics.put("target_observed", meaning, target.observed, target=target.name, level=target.level.value)
+    for each in run.diagnoses:
+        for answer in Answer:
+            meaning = "Whether the guest can run virtual machines of its own."
+            labels = {"target": each.target, "host": each.host or "", "answer": answer.value}
+            metrics.put("can_nest", meaning, each.can_nest is answer, **labels)
+
+
+def _of_findings(run: Run, metrics: _Metrics) -> None:
+    for result in run.ended(Outcome.FAIL):
+        labels = {
+            "target": result.target,
+            "subject": result.subject,
+            "control": result.control,
+            "severity": str(result.severity),
+            "waived": str(result.waiver is not None).lower(),
+        }
+        metrics.put("finding", "One for each finding.", 1, **labels)
+    for use in run.waivers:
+        if use.waiver.expires is not None:
+            meaning = "The first second after a waiver's last day, UTC."
+            waiver = use.waiver
+            labels = {"control": waiver.control, "target": waiver.target, "source": waiver.source}
+            metrics.put("waiver_end_timestamp_seconds", meaning, waiver.end_timestamp, state=use.state.value, **labels)

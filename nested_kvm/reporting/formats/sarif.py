@@ -1,0 +1,149 @@
+"""`sarif.json`: the findings as SARIF 2.1.0, for code scanning and other viewers."""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Final
+from urllib.parse import quote
+
+from nested_kvm.model.control import Severity
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.formats.json_pieces import json_document
+from nested_kvm.reporting.lines import end_of
+from nested_kvm.results.drift import Drift
+from nested_kvm.results.run import Result, Run
+from nested_kvm.results.waiver import Waiver
+from nested_kvm.util.text import printable, visible
+
+SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_LEVELS: Final = {
+    Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note",
+}  # fmt: skip
+_SCORES: Final = {Severity.CRITICAL: "9.5", Severity.HIGH: "8.0", Severity.MEDIUM: "5.5", Severity.LOW: "2.0"}
+"""Between the bounds by which GitHub names them as we do."""
+_BASELINE: Final = {Drift.NEW: "new", Drift.PERSISTING: "unchanged"}
+_FILE_AND_LINE: Final = re.compile(r"(?P<path>/[^:\n]+)(?::(?P<line>[1-9][0-9]{0,8}))?")
+
+
+def sarif_json(run: Run) -> Iterator[str]:
+    """The run as SARIF, piece by piece.
+
+    Findings are results, waived ones suppressed; what could not be judged is a notification.
+    """
+    findings = run.ended(Outcome.FAIL)
+    rules = sorted({each.control: each for each in findings}.items())
+    places = {control: number for number, (control, _) in enumerate(rules)}
+    driver = {
+        "name": "nested-kvm-compliance",
+        "version": run.version,
+        "rules": [_rule(each) for _, each in rules],
+    }
+    document = {
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": iter(
+            [
+                {
+                    "tool": {"driver": driver},
+                    "automationDetails": {"id": "nested-kvm-compliance/", "guid": run.id},
+                    "invocations": [_invocation(run)],
+                    "columnKind": "unicodeCodePoints",
+                    "results": (_result(each, places[each.control]) for each in findings),
+                }
+            ]
+        ),
+    }
+    return json_document(document)
+
+
+def _rule(result: Result) -> dict[str, Any]:
+    return {
+        "id": result.control,
+        "shortDescription": {"text": printable(result.title, 1000)},
+        "help": {"text": f"{printable(result.title, 1000)} {result.control} in docs/controls.md says why."},
+        "defaultConfiguration": {"level": _LEVELS[result.severity]},
+        "properties": {
+            "security-severity": _SCORES[result.severity],
+            "severity": str(result.severity),
+            "tags": ["security", "virtualization"],
+        },
+    }
+
+
+def _result(result: Result, rule: int) -> dict[str, Any]:
+    key = f"{result.target}\0{result.subject}\0{result.control}"
+    found: dict[str, Any] = {
+        "ruleId": result.control,
+        "ruleIndex": rule,
+        "level": _LEVELS[result.severity],
+        "message": {"text": _message(result)},
+        "locations": list(_locations(result)),
+        "partialFingerprints": {"nestedKvmFinding/v1": sha256(key.encode(errors="replace")).hexdigest()},
+        "properties": {
+            "target": printable(result.target),
+            "subject": printable(result.subject),
+            "cause": None if result.cause is None else result.cause.code,
+        },
+    }
+    if result.drift in _BASELINE:
+        found["baselineState"] = _BASELINE[result.drift]
+    found["suppressions"] = [] if result.waiver is None else [_suppression(result.waiver)]
+    return found
+
+
+def _message(result: Result) -> str:
+    lines = [f"{printable(result.subject)}: {printable(result.message, 2000)}"]
+    lines += [f"{printable(item.source)}: {printable(item.text, 500)}" for item in result.evidence]
+    lines += [f"$ {visible(line)}" for line in result.remediation]
+    return "\n".join(lines)
+
+
+def _suppression(waiver: Waiver) -> dict[str, Any]:
+    justification = f"{waiver.reason} (approved by {waiver.approver}, {end_of(waiver)}; {printable(waiver.source)})"
+    return {"kind": "external", "status": "accepted", "justification": justification}
+
+
+def _locations(result: Result) -> Iterator[dict[str, Any]]:
+    """Where the first evidence is: viewers want one place, with a file and a line, below the target's name."""
+    source = result.evidence[0].source if result.evidence else ""
+    found = _FILE_AND_LINE.fullmatch(source)
+    path = quote(result.target, safe="", errors="replace") + (quote(found["path"], errors="replace") if found else "")
+    line = int(found["line"] or 1) if found else 1
+    names = list(dict.fromkeys((printable(result.target), printable(result.subject))))
+    yield {
+        "physicalLocation": {"artifactLocation": {"uri": path}, "region": {"startLine": line}},
+        "logicalLocations": [{"fullyQualifiedName": "/".join(names), "kind": "resource"}],
+    }
+
+
+def _invocation(run: Run) -> dict[str, Any]:
+    unjudged = [*run.ended(Outcome.ERROR), *run.ended(Outcome.UNKNOWN)]
+    found: dict[str, Any] = {
+        "executionSuccessful": run.complete and run.exit_status in {0, 1} and not run.count(Outcome.ERROR),
+        "startTimeUtc": _time(run.started),
+        "toolExecutionNotifications": [*_incomplete(run), *_notifications(unjudged)],
+    }
+    if run.finished is not None:
+        found["endTimeUtc"] = _time(run.finished)
+    if run.exit_status is not None:
+        found["exitCode"] = run.exit_status
+    return found
+
+
+def _incomplete(run: Run) -> list[dict[str, Any]]:
+    return [] if run.complete else [{"level": "error", "message": {"text": run.shortfall}}]
+
+
+def _notifications(unjudged: Sequence[Result]) -> list[dict[str, Any]]:
+    return [
+        {
+            "level": "error" if each.outcome is Outcome.ERROR else "warning",
+            "message": {"text": f"{each.control} {printable(each.subject)}: {printable(each.message, 1000)}"},
+        }
+        for each in unjudged
+    ]
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,196 @@
+"""An earlier run's `results.json`, and what became of its findings."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from nested_kvm.errors import UsageError
+from nested_kvm.model.control import Severity
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
+from nested_kvm.results.run import RESULTS_SCHEMA, Result
+from nested_kvm.results.scope import Scope
+from nested_kvm.util.text import printable
+
+SIZE_LIMIT: Final = 512 * 1024 * 1024
+"""Bytes: 10,000 hosts take about 200 MiB."""
+_UNJUDGED: Final = frozenset({Outcome.ERROR, Outcome.UNKNOWN, Outcome.NOTCHECKED})
+
+Key = tuple[str, str, str]
+"""Target, subject and control."""
+
+
+def _severity(word: object) -> object:
+    return Severity[word.upper()] if isinstance(word, str) and word.upper() in Severity.__members__ else word
+
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    """Only what is compared; a later minor version may add keys."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Run(_Part):
+    id: Text
+    started: datetime
+
+
+class _Target(_Part):
+    name: Text
+
+
+class _Result(_Part):
+    control: Text
+    target: Text
+    subject: Text
+    outcome: Outcome
+    severity: Annotated[Severity, BeforeValidator(_severity)]
+    title: Text
+    message: Text
+    waiver: dict[str, Any] | None = None
+
+
+class _Schema(_Part):
+    schema_: Any = Field(None, alias="schema")
+
+
+class _File(_Part):
+    run: _Run
+    targets: list[_Target]
+    results: list[_Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the baseline says of one target, subject and control; a site's tests may share such a key."""
+
+    findings: tuple[PastFinding, ...]
+    was_waived: bool
+    also_passed: bool
+
+
+def load_baseline(path: Path, fleet: frozenset[str]) -> "Baseline":
+    """Read an earlier run of the same fleet.
+
+    Raises:
+        UsageError: it cannot be read, is of another schema, or speaks of no target of `fleet`.
+    """
+    file = _parse(path)
+    targets = frozenset(target.name for target in file.targets)
+    if not targets & fleet:
+        known = ", ".join(printable(name, 60) for name in sorted(targets)[:5]) or "none at all"
+        raise UsageError(f"--baseline: {path} is of another fleet: it has no target of this one (it has {known})")
+    return Baseline(path, file.run.id, file.run.started, targets, dict(_by_key(file.results)))
+
+
+class Baseline:
+    """The earlier run."""
+
+    def __init__(
+        self, path: Path, identifier: str, started: datetime, targets: frozenset[str], past: dict[Key, Past]
+    ) -> None:
+        self._path = path
+        self._id = identifier
+        self._started = started
+        self._targets = targets
+        self._past = past
+        self._items: dict[Key, list[str]] = {}
+
+    def drift_of(self, item: str, result: Result) -> Drift | None:
+        """What became of this result's finding, then or now. `item` tells apart results that share a key."""
+        past = self._past.get((result.target, result.subject, result.control))
+        if result.outcome is Outcome.FAIL:
+            return self._of_finding(item, result, past)
+        if past is None or not past.findings or past.also_passed or result.outcome in _UNJUDGED:
+            return None
+        return Drift.FIXED if result.outcome is Outcome.PASS else Drift.GONE
+
+    def _of_finding(self, item: str, result: Result, past: Past | None) -> Drift:
+        failing = self._items.setdefault((result.target, result.subject, result.control), [])
+        if item not in failing:
+            failing.append(item)
+        if past is None or failing.index(item) >= len(past.findings):
+            return Drift.NEW
+        return Drift.NEW if result.counts and past.was_waived else Drift.PERSISTING
+
+    def summary(self, results: Sequence[Result], unsettled: frozenset[str], scope: Scope) -> DriftSummary:
+        """The whole comparison. `unsettled` names the targets on which something could not be looked at."""
+        now: dict[Key, list[Result]] = {}
+        for result in results:
+            now.setdefault((result.target, result.subject, result.control), []).append(result)
+        ended: dict[str, list[PastFinding]] = {"fixed": [], "gone": [], "unjudged": []}
+        for key, past in sorted(self._past.items()):
+            present = now.get(key, [])
+            over = past.findings[sum(each.outcome is Outcome.FAIL for each in present) :]
+            if over:
+                ended[_end(over[0], present, unsettled, scope)] += over
+        return DriftSummary(
+            baseline=str(self._path),
+            baseline_id=self._id,
+            baseline_started=self._started,
+            new=sum(each.drift is Drift.NEW for each in results),
+            persisting=sum(each.drift is Drift.PERSISTING for each in results),
+            fixed=tuple(ended["fixed"]),
+            gone=tuple(ended["gone"]),
+            unjudged=tuple(ended["unjudged"]),
+            vanished=tuple(sorted(self._targets - scope.fleet)),
+        )
+
+
+def _end(finding: PastFinding, present: Sequence[Result], unsettled: frozenset[str], scope: Scope) -> str:
+    outcomes = {each.outcome for each in present}
+    if outcomes & _UNJUDGED:
+        return "unjudged"
+    if outcomes:
+        return "fixed" if Outcome.PASS in outcomes else "gone"
+    if finding.target not in scope.fleet:
+        return "gone"
+    is_open = finding.target not in scope.audited or finding.target in unsettled or finding.control in scope.unasked
+    return "unjudged" if is_open or not scope.is_whole else "gone"
+
+
+def _by_key(results: Sequence[_Result]) -> Iterator[tuple[Key, Past]]:
+    keyed: dict[Key, list[_Result]] = {}
+    for result in results:
+        keyed.setdefault((result.target, result.subject, result.control), []).append(result)
+    for key, group in keyed.items():
+        failed = [each for each in group if each.outcome is Outcome.FAIL]
+        yield (
+            key,
+            Past(
+                findings=tuple(_past(each) for each in failed),
+                was_waived=any(each.waiver is not None for each in failed),
+                also_passed=any(each.outcome is Outcome.PASS for each in group),
+            ),
+        )
+
+
+def _past(result: _Result) -> PastFinding:
+    return PastFinding(result.control, result.target, result.subject, result.severity, result.title, result.message)
+
+
+def _parse(path: Path) -> _File:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise UsageError(f"--baseline: {path}: {error.strerror}") from None
+    if len(data) > SIZE_LIMIT:
+        raise UsageError(f"--baseline: {path} is larger than {SIZE_LIMIT // 1024 // 1024} MiB")
+    try:
+        schema = _Schema.model_validate_json(data).schema_
+        if schema != RESULTS_SCHEMA:
+            raise UsageError(f"--baseline: {path} is of schema {printable(schema, 60)!r}, not {RESULTS_SCHEMA!r}")
+        return _File.model_validate_json(data)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        reason = f"{place}: {problem['msg']}" if place else problem["msg"]
+        raise UsageError(f"--baseline: {path} is no results.json: {printable(reason)}") from None

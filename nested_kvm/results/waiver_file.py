@@ -1,0 +1,113 @@
+"""Reads a waiver file, and says where it is wrong: file, line and key."""
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    field_validator,
+)
+from pydantic import ValidationInfo as Info
+
+from nested_kvm.errors import UsageError
+from nested_kvm.results.waiver import Waiver
+from nested_kvm.util.text import printable
+from nested_kvm.util.yaml_file import read_yaml
+
+TEXT_LIMIT = 2000
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _one_line(text: str) -> str:
+    line = printable(text, TEXT_LIMIT)
+    if not line:
+        raise ValueError("is empty: somebody has to answer for a waiver, for a reason")
+    return line
+
+
+def _pattern(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("is no pattern: it has at least one visible character, and no control characters")
+    return text
+
+
+def _date(given: object) -> object:
+    """Only what says a day: pydantic itself would also take a number of seconds."""
+    if not isinstance(given, str) or not _DATE.fullmatch(given):
+        raise ValueError(f"{printable(given, 40)!r} is no date: write it as YYYY-MM-DD")
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        raise ValueError(f"{given!r} is no date: no calendar has that day") from None
+
+
+Text = Annotated[str, AfterValidator(_one_line)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WaiverSection(_Section):
+    """One entry of `waivers:`."""
+
+    control: Pattern
+    target: Pattern
+    subject: Pattern | None = None
+    reason: Text
+    approver: Text
+    permanent: StrictBool = False
+    expires: Annotated[date, BeforeValidator(_date)] | None = Field(None, validate_default=True)
+
+    @field_validator("expires", mode="after")
+    @classmethod
+    def _has_one_end(cls, expires: date | None, info: Info) -> date | None:
+        if "permanent" not in info.data:  # which is an error of its own
+            return expires
+        permanent = info.data["permanent"]
+        if expires is None and not permanent:
+            raise ValueError("is missing: write the last day on which it holds, or `permanent: true`")
+        if expires is not None and permanent:
+            raise ValueError("contradicts `permanent: true`: keep one of them")
+        return expires
+
+
+class WaiverFile(_Section):
+    """The whole file."""
+
+    waivers: list[WaiverSection]
+
+
+def load_waivers(path: Path) -> list[Waiver]:
+    """Read and validate a waiver file.
+
+    Raises:
+        UsageError: it cannot be read or used; the message names file, line and key.
+    """
+    yaml = read_yaml(path, "waiver file", UsageError)
+    try:
+        file = WaiverFile.model_validate(yaml.document)
+    except ValidationError as error:
+        raise UsageError(yaml.explain(error, "nothing is waived")) from None
+    return [_waiver(section, f"{path}:{yaml.line(['waivers', number])}") for number, section in enumerate(file.waivers)]
+
+
+def _waiver(section: WaiverSection, source: str) -> Waiver:
+    return Waiver(
+        section.control,
+        section.target,
+        section.subject,
+        section.reason,
+        section.approver,
+        section.expires,
+        source,
+    )

@@ -1,0 +1,1 @@
+"""What knows nothing of KVM: text, files, YAML with line numbers, words of a shell."""
