@@ -17,10 +17,10 @@ demo: .venv/ready ## Audit a recorded fleet: no hypervisor needed, and its repor
 		--waivers=examples/fleet/waivers.yaml --baseline=examples/fleet/baseline.json $(ARGS) || [ $$? -eq 1 ]
 
 test: .venv/ready-for-tests .venv/engines/ready test-parts ## Run the suite's own tests; ARGS='-k word' narrows them
-	.venv/bin/pytest tests --ignore=tests/lab $(ARGS)
+	.venv/bin/pytest tests --ignore=tests/e2e/lab $(ARGS)
 
 test-engines: .venv/ready-for-tests .venv/engines/ready test-parts ## Run only the tests with a real Salt and a real Ansible
-	.venv/bin/pytest tests/engines $(ARGS)
+	.venv/bin/pytest tests/integration/engines $(ARGS)
 
 fuzz: .venv/ready-for-tests .venv/fuzz/ready ## Fuzz every reader of what comes from outside, SECONDS=60 each; HARNESS=name for one
 	.venv/fuzz/bin/python -m fuzz --seconds=$(or $(SECONDS),60) $(HARNESS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.errors import BenchError
-from tests.kmod.module_tree import object_file
+from tests.integration.kmod.module_tree import object_file
 from tests.support.needs import program
 
 CPUS: Final = 32

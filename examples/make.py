@@ -10,8 +10,8 @@ from typing import Final
 from nested_kvm.evidence.bundle_file import write_bundle
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory, Target
-from tests.scenarios.fleet import bundles, inventory
-from tests.scenarios.scenario import Scenario, scenarios
+from tests.support.scenario import Scenario, scenarios
+from tests.support.scenario_fleet import bundles, inventory
 
 FLEET: Final = Path(__file__).parent / "fleet"
 SCENARIOS: Final = {
@@ -26,7 +26,7 @@ SCENARIOS: Final = {
     "dmz-1": "amd-forbidden-vmm-gives-flag",
     "z-1": "s390x-pair",
 }
-"""By host: the machine below tests/scenarios/ whose evidence it has."""
+"""By host: the machine below tests/data/scenarios/ whose evidence it has."""
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ from nested_kvm.model.control import Level, Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.formats.json_results import results_json
 from nested_kvm.results.run import Result, ResultList, Run, TargetResult
-from tests.scenarios.scenario import RECORDED, base, reading
 from tests.support.recorded import ABSENT, HOST, record
+from tests.support.scenario import RECORDED, base, reading
 
 ROOT = Path(__file__).parent.parent
 LEVELS = (Level.L0, Level.L1, Level.DOMAIN)

@@ -25,7 +25,7 @@ lab-audit: .venv/ready ## Audit the lab
 	.venv/bin/pytest --inventory=lab/inventory.yaml --ssh-config=.lab/$(LAB_SUITE)/ssh_config $(ARGS)
 
 test-lab: .venv/ready-for-tests lab-deps ## Run the end-to-end tests: verdicts against the truth in the lab
-	.venv/bin/pytest tests/lab $(ARGS)
+	.venv/bin/pytest tests/e2e/lab $(ARGS)
 
 %-intel: export LAB_SUITE = intel
 
@@ -42,4 +42,4 @@ lab-audit-intel: .venv/ready ## Audit the Intel lab
 
 test-lab-intel: .venv/ready-for-tests ## Run the end-to-end tests of CPU definitions on the Intel lab
 	$(LAB) deps
-	.venv/bin/pytest tests/lab/test_truth_table.py $(ARGS)
+	.venv/bin/pytest tests/e2e/lab/test_truth_table.py $(ARGS)

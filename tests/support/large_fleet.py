@@ -11,8 +11,8 @@ from nested_kvm.evidence.bundle_file import write_bundle
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.policy import Policy
-from tests.scenarios.fleet import URI, bundle
-from tests.scenarios.scenario import DomainCase, Inside, scenarios
+from tests.support.scenario import DomainCase, Inside, scenarios
+from tests.support.scenario_fleet import URI, bundle
 
 _GIVES: Final = "<cpu mode='host-passthrough'/>"
 _DROPS: Final = "<cpu mode='host-model'/>"

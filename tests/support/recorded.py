@@ -12,7 +12,7 @@ from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.policy import Policy
 from nested_kvm.version import VERSION
-from tests.scenarios.scenario import base, reading
+from tests.support.scenario import base, reading
 
 KERNEL = "6.1.0-28-amd64"
 HOST: Mapping[str, str] = {

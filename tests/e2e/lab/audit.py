@@ -1,0 +1,124 @@
+"""Run the suite on the lab as a user would, and read what it wrote."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.errors import GuestHungError
+from lab.guests import GUESTS
+from lab.place import HOST
+from lab.session import TRIES, Session
+
+ROOT = Path(__file__).resolve().parents[3]
+LIMIT = 1200
+AGENT_LOST = "Guest agent disappeared while executing command"
+"""libvirt's words."""
+JUDGED = {0, 1, 6}
+"""The exit statuses of a run that came to an end."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run's results.json."""
+
+    data: dict[str, Any]
+
+    @property
+    def controls(self) -> set[str]:
+        """Every control that this run judged by."""
+        return {result["control"] for result in self.data["results"]}
+
+    @property
+    def unseen(self) -> list[dict[str, Any]]:
+        """What could not be looked at."""
+        return [result for result in self.data["results"] if result["outcome"] == "error"]
+
+    def result(self, control: str, subject: str) -> dict[str, Any]:
+        """The one result of a control for a subject."""
+        found = [r for r in self.data["results"] if (r["control"], r["subject"]) == (control, subject)]
+        assert len(found) == 1, f"{len(found)} results of {control} for {subject}"
+        return dict(found[0])
+
+    def diagnosis(self, guest: str) -> tuple[str, str | None, str | None]:
+        """Whether a guest can nest, the first broken link of its chain, and the cause."""
+        found = [each for each in self.data["diagnoses"] if each["target"] == guest]
+        assert len(found) == 1, f"{len(found)} diagnoses of {guest}"
+        return found[0]["can_nest"], found[0]["broken_link"], found[0]["cause"]
+
+    def outcome(self, control: str, subject: str) -> str:
+        """The word of one result."""
+        return str(self.result(control, subject)["outcome"])
+
+
+def run(
+    lab: Session,
+    directory: Path,
+    running: Collection[str],
+    *,
+    nested: str,
+    persistence: str = "effective",
+    arguments: Sequence[str] = (),
+    by_agent: Collection[str] = (),
+) -> Report:
+    """Audit the host, the guests that run over their own ssh or by their agents, and the others by their definitions.
+
+    A guest that panics under emulation reboots, and whoever spoke to it waits for nothing: such an audit, and
+    no other, is done again.
+
+    Raises:
+        GuestHungError: a guest's agent went away in the middle, as it does in a panic, and at no other time.
+    """
+    directory.mkdir()
+    inventory = directory / "inventory.json"
+    inventory.write_text(json.dumps(_inventory(set(running), set(by_agent), nested, persistence)))
+    begun = time.monotonic()
+    report = _run_once(lab, directory, inventory, arguments)
+    for _ in range(TRIES):
+        if not report.unseen or not any(_rebooted(lab, name, begun) for name in running):
+            break
+        begun = time.monotonic()
+        report = _run_once(lab, directory, inventory, arguments)
+    lost = [each["message"] for each in report.unseen if each["target"] in by_agent and AGENT_LOST in each["message"]]
+    if lost:
+        raise GuestHungError(lost[0])
+    assert not report.unseen, f"everything in the lab can be looked at: {report.unseen}"
+    return report
+
+
+def _rebooted(lab: Session, guest: str, begun: float) -> bool:
+    """Whether a guest has been up for less time than has passed since."""
+    uptime = float(lab.host.guest(guest).run("cat /proc/uptime").split()[0])
+    return uptime < time.monotonic() - begun
+
+
+def _run_once(lab: Session, directory: Path, inventory: Path, arguments: Sequence[str]) -> Report:
+    command = [sys.executable, "-m", "pytest", f"--inventory={inventory}", f"--report-dir={directory}"]
+    # Emulation on a busy machine is slower than any host worth giving up on.
+    patience = 60 * min(lab.place.suite.slowness, 4)
+    command += [f"--connect-timeout={patience}", f"--probe-timeout={2 * patience}"]
+    command += [f"--ssh-config={lab.place.ssh_config}", *arguments]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert done.returncode in JUDGED, f"the suite ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return Report(json.loads((directory / "latest/results.json").read_text()))
+
+
+def _inventory(running: set[str], by_agent: set[str], nested: str, persistence: str) -> dict[str, Any]:
+    """JSON is YAML."""
+    guests: dict[str, dict[str, str]] = {}
+    for guest in GUESTS:
+        guests[guest.name] = {"domain": guest.name}
+        if guest.name in running:
+            guests[guest.name] |= {"address": f"ssh://root@{guest.address}", "via": "host"}
+        elif guest.name in by_agent:
+            guests[guest.name] |= {"address": "agent"}
+    policy = {"nested": nested, "persistence": persistence}
+    return {"policy": policy, "hosts": {HOST: {"address": f"ssh://{HOST}", "guests": guests}}}

@@ -1,0 +1,221 @@
+"""The probe over a /proc and a debugfs laid out by hand, in each shell: only what is judged is printed."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe.answer import parse_answer
+from nested_kvm.evidence.reading import Reading, Status
+from tests.support.needs import program
+from tests.support.running_machines import CMDLINES, DEBUGFS, HOLDERS
+
+SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
+MOUNT = """
+mount --bind "$1/debug" /sys/kernel/debug || mount --bind "$1/sys" /sys || exit 9
+[ ! -d /sys/module ] || mount --bind "$1/module" /sys/module || exit 9
+mount --bind "$1/proc" /proc || exit 9
+shift
+exec "$@"
+"""
+STAYS = "hunter2"
+"""Stands in every argument that must stay on the machine."""
+
+Probe = Callable[..., dict[str, Reading]]
+
+
+class Machine:
+    """A /proc and a debugfs of plain files; no module says that KVM is not in use."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.process(1, b"/sbin/init")
+        for name in ("debug", "module", "sys/kernel/debug"):
+            (root / name).mkdir(parents=True)
+
+    def process(self, pid: int, *arguments: bytes, descriptors: tuple[str, ...] = ("/dev/null",)) -> None:
+        folder = self.root / "proc" / str(pid)
+        (folder / "fd").mkdir(parents=True)
+        (folder / "cmdline").write_bytes(b"".join(argument + b"\0" for argument in arguments))
+        for number, target in enumerate(descriptors):
+            (folder / "fd" / str(number)).symlink_to(target)
+
+    def counts(self, vm: str, nested_run: int, *guest_modes: int) -> None:
+        for debugfs in ("debug", "sys/kernel/debug"):
+            folder = self.root / debugfs / "kvm" / vm
+            folder.mkdir(parents=True)
+            (folder / "nested_run").write_text(f"{nested_run}\n")
+            for number, mode in enumerate(guest_modes):
+                (folder / f"vcpu{number}").mkdir()
+                (folder / f"vcpu{number}" / "guest_mode").write_text(f"{mode}\n")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.fixture(params=[pytest.param(shell, marks=pytest.mark.needs(shell)) for shell in SHELLS])
+def probe(request: pytest.FixtureRequest, tmp_path: Path) -> Probe:
+    shell = SHELLS[request.param]
+
+    def run(first_in_path: Path | None = None) -> dict[str, Reading]:
+        command = [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            MOUNT,
+            "sh",
+            str(tmp_path),
+            *shell,
+            "-c",
+            probe_script(),
+            "sh",
+            "N0NCE",
+            "5",
+        ]
+        path = os.environ["PATH"]
+        environment = {"PATH": path if first_in_path is None else f"{first_in_path}:{path}"}
+        done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr.decode()
+        assert STAYS not in done.stdout.decode("utf-8", "replace")
+        answer = parse_answer(done.stdout, "N0NCE")
+        assert answer.cut is None
+        return answer.readings
+
+    return run
+
+
+pytestmark = pytest.mark.needs("accounts")
+
+
+def test_of_a_vmm_only_what_is_judged_leaves_the_machine(machine: Machine, probe: Probe) -> None:
+    machine.process(
+        421, b"/usr/bin/qemu-system-x86_64", b"-name", b"guest=l1,debug-threads=on", b"-enable-kvm",
+        b"-object", b"secret,id=s,data=" + STAYS.encode(), b"-M", b"q35", b"--cpu", b"host,svm=off",
+        b"-append", b"password=" + STAYS.encode(), b"-uuid", b"5b2e", b"-accel", b"kvm", b"-machine", b"pc,accel=tcg",
+    )  # fmt: skip
+    machine.process(7, b"/usr/bin/kvm", b"-id", b"100", b"-name", b"vm-100,debug-threads=on", b"-cpu", b"kvm64,+svm")
+    assert probe()[CMDLINES].text.strip().splitlines() == [
+        "421 program=qemu-system-x86_64",
+        "421 name=guest=l1,debug-threads=on",
+        "421 enable-kvm=on",
+        "421 M=q35",
+        "421 cpu=host,svm=off",
+        "421 uuid=5b2e",
+        "421 accel=kvm",
+        "421 machine=pc,accel=tcg",
+        "7 program=kvm",
+        "7 name=vm-100,debug-threads=on",
+        "7 cpu=kvm64,+svm",
+    ]
+
+
+def test_control_characters_in_an_argument_make_no_line(machine: Machine, probe: Probe) -> None:
+    machine.process(5, b"qemu-kvm", b"-name", b"a\n999 cpu=host\r\x1b[31m\x7f", b"x\n-cpu\n" + STAYS.encode())
+    machine.process(6, b"qemu-kvm\n666 program=kvm", b"-cpu", STAYS.encode())
+    machine.process(8, b"/bin/vim", b"qemu-system-x86_64", b"-cpu", STAYS.encode())
+    machine.process(9, b"kvm", b"-name")
+    machine.process(10)
+    assert probe()[CMDLINES].text.strip().splitlines() == [
+        "5 program=qemu-kvm",
+        "5 name=a?999 cpu=host??[31m?",
+        "9 program=kvm",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (b"kvm", []),
+        (b"\0kvm\0", []),
+        (b"kvm\0-enable-kvm", ["program=kvm"]),
+        (b"kvm\0-name", ["program=kvm"]),
+        (b"kvm\0-name\0\0", ["program=kvm", "name="]),
+        (b"kvm\0-cpu\0host", ["program=kvm", "cpu=host"]),
+        (b"kvm\0\0\0-cpu\0\0\0", ["program=kvm", "cpu="]),
+        (b"kvm\0---cpu\0a\0-\0--\0cpu\0-M\0*\0", ["program=kvm", "M=*"]),
+        (b"kvm\0-cpu\0-name\0x\0--enable-kvm\0", ["program=kvm", "cpu=-name", "enable-kvm=on"]),
+    ],
+)
+def test_arguments_are_told_apart_however_they_end(
+    machine: Machine, probe: Probe, arguments: bytes, lines: list[str]
+) -> None:
+    machine.process(5)
+    (machine.root / "proc" / "5" / "cmdline").write_bytes(arguments)
+    assert probe()[CMDLINES].text.splitlines() == [f"5 {line}" for line in lines]
+
+
+def test_names_beside_ascii_stay_as_they_are(machine: Machine, probe: Probe) -> None:
+    machine.process(5, b"qemu-kvm", b"-name", "größe $(touch x) `y` \\n %s".encode())
+    assert probe()[CMDLINES].text.strip().splitlines()[1] == "5 name=größe $(touch x) `y` \\n %s"
+
+
+@pytest.mark.parametrize("name", ["cloud-hypervisor", "firecracker", "crosvm", "qemu-system-ppc64"])
+def test_other_vmms_are_named(machine: Machine, probe: Probe, name: str) -> None:
+    machine.process(5, f"/opt/{name}".encode(), b"--api-sock", STAYS.encode())
+    assert probe()[CMDLINES].text.strip() == f"5 program={name}"
+
+
+def test_only_a_descriptor_of_a_vm_counts(machine: Machine, probe: Probe) -> None:
+    machine.process(293, b"a", descriptors=("/dev/kvm", "anon_inode:kvm-vm", "anon_inode:kvm-vcpu:0"))
+    machine.process(294, b"b", descriptors=("/dev/kvm", "/x/1 -> anon_inode:kvm-vm", "anon_inode:[eventfd]"))
+    machine.process(295, b"c", descriptors=("/x/\n/proc/999/fd:\nl 1 -> anon_inode:kvm-vm", "/x/anon_inode:kvm-vm"))
+    reading = probe()[HOLDERS]
+    assert (reading.text.strip(), reading.status) == ("293", Status.OK)
+
+
+def test_without_a_view_of_all_processes_the_answer_is_not_whole(machine: Machine, probe: Probe) -> None:
+    (machine.root / "proc" / "1" / "fd" / "0").unlink()
+    (machine.root / "proc" / "1" / "cmdline").unlink()
+    machine.process(293, b"a", descriptors=("anon_inode:kvm-vm",))
+    readings = probe()
+    assert (readings[HOLDERS].text.strip(), readings[HOLDERS].status) == ("293", Status.UNREADABLE)
+    assert readings[CMDLINES].status is Status.UNREADABLE
+
+
+@pytest.mark.parametrize("probe", ["dash", "bash"], indirect=True)
+@pytest.mark.needs("dash", "bash")
+def test_an_ls_that_lists_nothing_has_seen_nothing(machine: Machine, probe: Probe) -> None:
+    machine.process(293, b"a", descriptors=("anon_inode:kvm-vm",))
+    old = machine.root / "ls"
+    old.write_text("#!/bin/sh\necho 'no such option' >&2\nexit 1\n")
+    old.chmod(0o755)
+    reading = probe(machine.root)[HOLDERS]
+    assert (reading.text.strip(), reading.status) == ("", Status.UNREADABLE)
+
+
+@pytest.mark.needs("busybox")
+def test_busyboxs_ls_sees_the_same(machine: Machine, probe: Probe) -> None:
+    machine.process(293, b"a", descriptors=("/dev/kvm", "anon_inode:kvm-vm"))
+    machine.process(295, b"c", descriptors=("/x/\n/proc/999/fd:\nl 1 -> anon_inode:kvm-vm",))
+    (machine.root / "ls").symlink_to(program("busybox") or "")
+    reading = probe(machine.root)[HOLDERS]
+    assert (reading.text.strip(), reading.status) == ("293", Status.OK)
+
+
+def test_counters_are_read_twice_where_an_l2_ever_ran(machine: Machine, probe: Probe) -> None:
+    machine.counts("421-14", 6235, 1, 0)
+    machine.counts("464-14", 0, 0)
+    readings = probe()
+    expected = ["421-14/nested_run=6235", "421-14/vcpu0/guest_mode=1", "421-14/vcpu1/guest_mode=0"]
+    for source in (DEBUGFS, f"{DEBUGFS}  # again"):
+        lines = readings[source].text.strip().splitlines()
+        assert lines[:3] == expected
+        assert lines[3] == "464-14/nested_run=0"
+
+
+def test_counters_that_are_all_0_are_read_once(machine: Machine, probe: Probe) -> None:
+    machine.counts("464-14", 0, 0)
+    readings = probe()
+    assert "464-14/nested_run=0" in readings[DEBUGFS].text
+    assert f"{DEBUGFS}  # again" not in readings
+
+
+def test_a_kernel_without_them_has_none(machine: Machine, probe: Probe) -> None:
+    assert machine.root.is_dir()
+    assert probe()[DEBUGFS].status is Status.ABSENT

@@ -1,0 +1,56 @@
+"""The published failures as a page: `python -m tests.support.field_page > docs/field-failures.md`."""
+
+import sys
+from collections.abc import Iterator
+
+from tests.support.field_failure import FieldFailure, failures
+from tests.support.scenario import Diagnosis
+
+_PREFACE = """\
+# Failures from the field
+
+Made by `python -m tests.support.field_page > docs/field-failures.md` from `tests/data/field/`.
+
+People met these failures and published them. Each is replayed by the suite's own tests: what the reporter printed is
+recorded as evidence, the rest of the machine is filled in from a recorded one, and the file of each says which is
+which. The last column is what the suite says of it. Where the thread does not show enough, the suite says so, and what
+it would need is named.
+
+| thread | what people saw | what the suite says |
+|---|---|---|
+"""
+
+
+def _page() -> str:
+    return _PREFACE + "".join(f"{_row(each)}\n" for each in failures().values())
+
+
+def _row(failure: FieldFailure) -> str:
+    said = list(_said(failure))
+    if failure.missing:
+        said.append(f"missing: {failure.missing}")
+    return f"| [{failure.title}]({failure.thread}) | {failure.about} | {'<br>'.join(said)} |"
+
+
+def _said(failure: FieldFailure) -> Iterator[str]:
+    several = len(failure.domains) > 1
+    for (subject, control), outcome in (failure.told() | failure.told_before_maintenance()).items():
+        word, _, cause = outcome.partition(" ")
+        yield f"{f'{subject}: ' if several and subject else ''}{control} {word}{f' `{cause}`' if cause else ''}"
+    for subject, diagnosis in failure.diagnoses().items():
+        yield _diagnosed(subject if several else "the guest", diagnosis)
+
+
+def _diagnosed(guest: str, diagnosis: Diagnosis) -> str:
+    words = {
+        "yes": f"{guest} can nest",
+        "no": f"{guest} cannot nest",
+        "unknown": f"whether {guest} can nest is unknown",
+    }
+    cause = f" (`{diagnosis.cause}`)" if diagnosis.cause else ""
+    link = f": `{diagnosis.broken_link}` is broken{cause}" if diagnosis.broken_link else cause
+    return f"{words[diagnosis.can_nest]}{link}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(_page())

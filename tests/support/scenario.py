@@ -1,0 +1,198 @@
+"""Recorded machines: one YAML file each, what it differs in from a base, and the outcome of every control.
+
+`base` names a file of `base/`; `readings` replaces readings of it by source, a text or `{status: …}`; `modprobe.d`
+replaces all of its modprobe.d; `kmod gives` is what kmod then hands to the CPU's KVM module. `cut` names the reading in
+which the answer ended, `unreachable` why there is none. `domains` are libvirt's; one with `inside` is looked at from
+inside as well. `expect` says what each control must give where that differs from the base, `says` what its message must
+contain, and `diagnosis` what becomes of a guest.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from ruamel.yaml import YAML
+
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.facts.modprobe.kmod import ALL_DIRECTORIES
+
+HERE: Final = Path(__file__).parents[1] / "data" / "scenarios"
+RECORDED: Final = HERE / "recorded"
+DOMAIN_CONTROLS: Final = ("DOM-CPU-01", "DOM-CPU-02", "DOM-CPU-03", "DOM-CPU-05")
+OF_A_PAIR: Final = {"L1-CPU-02": "pass", "PAIR-01": "pass"}
+"""What is asked of a guest only where its host is known."""
+_UUID: Final = "/sys/class/dmi/id/product_uuid"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RawReading(_Part):
+    """A reading that is more than a text which was read to its end."""
+
+    status: Status = Status.OK
+    text: str = ""
+    exit: int | None = None
+    link: str | None = None
+
+
+class Diagnosis(_Part):
+    """What a guest's chain must come to. `warns` are texts that its warnings hold, one each."""
+
+    can_nest: str
+    broken_link: str | None = None
+    cause: str | None = None
+    warns: list[str] = Field(default_factory=list)
+
+
+class Inside(_Part):
+    """A guest looked at from inside; it has its domain's uuid where `readings` do not say otherwise."""
+
+    base: str
+    readings: dict[str, str | RawReading | None] = Field(default_factory=dict)
+    unreachable: str | None = None
+    expect: dict[str, str] = Field(default_factory=dict)
+    says: dict[str, str] = Field(default_factory=dict)
+
+    def expected(self) -> dict[str, str]:
+        return {**base(self.base).expect, **OF_A_PAIR, **self.expect}
+
+    def all_readings(self, uuid: str) -> dict[str, Reading]:
+        raw: dict[str, str | RawReading | None] = {**base(self.base).readings, _UUID: uuid, **self.readings}
+        return {source: reading(source, given) for source, given in raw.items() if given is not None}
+
+
+class DomainCase(_Part):
+    """A domain: `inactive` and `live` each name a recorded file, or hold a `<cpu>`, or a whole XML text."""
+
+    source: str = "constructed"
+    declared: dict[str, str] | None = None
+    """The guest's own policy; None: the inventory does not name the domain."""
+    type: str = "kvm"
+    inactive: str = ""
+    live: str | None = None
+    state: str | None = None
+    persistent: bool = True
+    managed_save: str | None = None
+    """What it holds, as `inactive` has it; `unreadable`: what libvirt refuses."""
+    snapshots: dict[str, str] = Field(default_factory=dict)
+    """Likewise, by name; a whole `<domainsnapshot>` is taken as it is."""
+    expect: list[str] = Field(min_length=3, max_length=len(DOMAIN_CONTROLS))
+    """The outcomes of DOM-CPU-01, -02, -03 and -05; the last is a pass where it is left out."""
+    saved: str | None = None
+    """The outcome of DOM-CPU-04; left out it is a pass, or why DOM-CPU-01 or -02 do not judge either."""
+    says: dict[str, str] = Field(default_factory=dict)
+    uuid: str | None = None
+    inside: Inside | None = None
+    diagnosis: Diagnosis | None = None
+
+    def expected(self) -> dict[str, str]:
+        outcomes = [*self.expect, "pass"][: len(DOMAIN_CONTROLS)]
+        unjudged = [word for word in self.expect[:2] if word in {"notapplicable", "error", "informational"}]
+        own = dict(zip(DOMAIN_CONTROLS, outcomes, strict=True))
+        own["DOM-CPU-04"] = self.saved or next(iter(unjudged), "pass")
+        return own | (self.inside.expected() if self.inside else {})
+
+    def messages(self) -> dict[str, str]:
+        return self.says | (self.inside.says if self.inside else {})
+
+
+class Base(_Part):
+    source: str
+    level: str
+    libvirt: str = "qemu:///system"
+    readings: dict[str, str | RawReading]
+    expect: dict[str, str]
+
+
+class Scenario(_Part):
+    about: str
+    source: str
+    base: str
+    level: str | None = None
+    policy: dict[str, str] = Field(default_factory=dict)
+    libvirt: str | None = None
+    readings: dict[str, str | RawReading | None] = Field(default_factory=dict)
+    """None: the reading is not there."""
+    modprobe_d: dict[str, str | RawReading] | None = Field(None, alias="modprobe.d")
+    kmod_gives: str | None = Field(None, alias="kmod gives")
+    cut: str | None = None
+    unreachable: str | None = None
+    """Why the machine could not be observed at all."""
+    domains: Mapping[str, DomainCase] = Field(default_factory=dict)
+    expect: dict[str, str] = Field(default_factory=dict)
+    says: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def machine(self) -> Base:
+        return base(self.base)
+
+    def expected(self) -> dict[tuple[str, str], str]:
+        """The outcome and cause by control and subject; "" is the machine itself."""
+        own = {("", control): outcome for control, outcome in {**self.machine.expect, **self.expect}.items()}
+        of_domains = {
+            (name, control): outcome
+            for name, domain in self.domains.items()
+            for control, outcome in domain.expected().items()
+        }
+        return own | of_domains
+
+    def messages(self) -> Iterator[tuple[str, str, str]]:
+        """Subject, control, and what its message must contain."""
+        yield from (("", control, text) for control, text in self.says.items())
+        for name, domain in self.domains.items():
+            yield from ((name, control, text) for control, text in domain.messages().items())
+
+    def all_readings(self) -> dict[str, Reading]:
+        """The base's readings with the differences, in the base's order, up to the cut."""
+        raw: dict[str, str | RawReading | None] = {**self.machine.readings}
+        if self.modprobe_d is not None:
+            raw = {source: given for source, given in raw.items() if "/modprobe.d" not in source}
+            raw |= _directories(self.modprobe_d)
+        if self.kmod_gives is not None:
+            raw |= dict(_given(self.machine.readings, self.kmod_gives))
+        raw |= self.readings
+        sources = list(raw)
+        kept = sources[: sources.index(self.cut)] if self.cut else sources
+        return {source: reading(source, given) for source in kept if (given := raw[source]) is not None}
+
+
+def reading(source: str, given: str | RawReading) -> Reading:
+    if isinstance(given, str):
+        return Reading(source, Status.OK, given)
+    return Reading(source, given.status, given.text, given.exit, given.link)
+
+
+def _directories(files: dict[str, str | RawReading]) -> dict[str, str | RawReading | None]:
+    listings: dict[str, str | RawReading | None] = {
+        directory: "\n".join(sorted(path.rpartition("/")[2] for path in files if path.startswith(f"{directory}/")))
+        for directory in ALL_DIRECTORIES
+    }
+    return listings | files
+
+
+def _given(readings: dict[str, str | RawReading], options: str) -> Iterator[tuple[str, str]]:
+    for source, answer in readings.items():
+        if source.startswith("modprobe --show-depends ") and isinstance(answer, str):
+            lines = answer.splitlines()
+            yield source, "\n".join([*lines[:-1], f"{' '.join(lines[-1].split()[:2])} {options} "])
+
+
+@cache
+def base(name: str) -> Base:
+    return Base.model_validate(read_yaml(HERE / "base" / f"{name}.yaml"))
+
+
+@cache
+def scenarios() -> dict[str, Scenario]:
+    """Every scenario by its name, which is its file's."""
+    folders = ("l0", "domains", "l1", "pairs", "groups")
+    files = sorted(path for folder in folders for path in (HERE / folder).glob("*.yaml"))
+    return {path.stem: Scenario.model_validate(read_yaml(path)) for path in files}
+
+
+def read_yaml(path: Path) -> Any:
+    return YAML(typ="safe").load(path)

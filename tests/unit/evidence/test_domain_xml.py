@@ -1,0 +1,107 @@
+"""Of a domain's XML nothing is kept but what is judged."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nested_kvm.errors import NotObserved
+from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml, reduce_domain_xml
+from nested_kvm.facts.libvirt.cpu_definition import cpu_definition_of
+from tests.support.scenario import RECORDED
+
+SECRET = "hunter2"  # noqa: S105 - looked for where it must not be
+FULL = f"""
+<domain type='kvm' id='7' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>ci-1</name>
+  <uuid>9f5737ad-04b0-41f7-882c-99c327b51994</uuid>
+  <title>{SECRET}</title>
+  <description>{SECRET}</description>
+  <metadata><app:x xmlns:app='urn:x'>{SECRET}</app:x></metadata>
+  <vcpu placement='static'>2</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
+    <kernel>/boot/{SECRET}</kernel>
+    <cmdline>token={SECRET}</cmdline>
+  </os>
+  <sysinfo type='smbios'><system><entry name='serial'>ds=nocloud;{SECRET}</entry></system></sysinfo>
+  <cpu mode='host-passthrough'><feature policy='require' name='svm'/></cpu>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <disk type='network'><auth username='{SECRET}'/></disk>
+    <graphics type='vnc' passwd='{SECRET}'/>
+  </devices>
+  <seclabel><label>{SECRET}</label></seclabel>
+  <qemu:commandline>
+    <qemu:arg value='-cpu'/>
+    <qemu:arg value='host,+svm'/>
+    <qemu:arg value='-object'/>
+    <qemu:arg value='secret,id=s,data={SECRET}'/>
+    <qemu:env name='TOKEN' value='{SECRET}'/>
+  </qemu:commandline>
+</domain>"""
+
+
+def test_no_secret_is_kept() -> None:
+    assert SECRET not in reduce_domain_xml(FULL)
+
+
+def test_what_is_judged_is_kept() -> None:
+    kept = parse_domain_xml(reduce_domain_xml(FULL))
+    assert (kept.get("type"), kept.get("id"), kept.findtext("name"), kept.findtext("vcpu")) == ("kvm", "7", "ci-1", "2")
+    definition = cpu_definition_of(kept)
+    assert (definition.mode, definition.features, definition.passed_through) == (
+        "host-passthrough",
+        {"svm": "require"},
+        "host,+svm",
+    )
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED.glob("*.xml")), ids=lambda path: path.name)
+def test_a_recorded_domain_says_the_same_after_it_was_reduced(path: object) -> None:
+    text = (RECORDED / str(path)).read_text()
+    reduced = reduce_domain_xml(text)
+    assert cpu_definition_of(parse_domain_xml(reduced)) == cpu_definition_of(parse_domain_xml(text))
+    assert reduce_domain_xml(reduced) == reduced
+    for gone in ("root=/dev/vda", "m.qcow2", "52:54:00"):
+        assert gone in text
+        assert gone not in reduced
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "not XML",
+        "<domain>",
+        "<network/>",
+        "<domain xmlns='urn:x'/>",
+        "<!DOCTYPE domain><domain/>",
+        "<!DOCTYPE d [<!ENTITY x 'y'>]><domain><name>&x;</name></domain>",
+        "<!DOCTYPE d [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><domain><name>&x;</name></domain>",
+        "<domain>&unknown;</domain>",
+        "<domain>\0</domain>",
+    ],
+)
+def test_what_is_no_domain_or_holds_a_dtd_is_refused(text: str) -> None:
+    with pytest.raises(NotObserved):
+        reduce_domain_xml(text)
+
+
+@given(st.text(max_size=100), st.text("<>/&;!'= \0domaincpu[]", max_size=60))
+def test_any_text_is_a_domain_or_refused(before: str, inside: str) -> None:
+    for text in (before, f"<domain>{inside}</domain>", f"{before}<domain><cpu>{inside}</cpu></domain>"):
+        with contextlib.suppress(NotObserved):
+            assert parse_domain_xml(reduce_domain_xml(text)).tag == "domain"
+
+
+@given(st.lists(st.sampled_from(["-cpu", "--cpu", "host", SECRET, "-smbios", ""]), max_size=6))
+def test_of_qemus_arguments_only_what_follows_cpu_is_kept(values: list[str]) -> None:
+    arguments = "".join(f"<q:arg value='{value}'/>" for value in values)
+    text = (
+        "<domain xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>"
+        f"<q:commandline>{arguments}</q:commandline></domain>"
+    )
+    shown = SECRET in reduce_domain_xml(text)
+    assert shown is any(values[at : at + 2] in (["-cpu", SECRET], ["--cpu", SECRET]) for at in range(len(values)))

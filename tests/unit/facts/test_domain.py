@@ -1,0 +1,111 @@
+import pytest
+
+from nested_kvm.errors import ObservationError
+from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer
+from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.libvirt.daemon import libvirt_of
+from nested_kvm.facts.libvirt.domain import Domain, domain_of
+from nested_kvm.model.answer import Answer
+from tests.support.bundles import bundle_of, ok
+
+PASSTHROUGH = "<cpu mode='host-passthrough'/>"
+HOST_MODEL = "<cpu mode='host-model'/>"
+QEMU64 = "<cpu><model>qemu64</model></cpu>"
+EXPANDED = "<cpu><model>EPYC</model><vendor>AMD</vendor><feature policy='{}' name='svm'/></cpu>"
+OPTIONAL = "<cpu><model>EPYC</model><feature policy='optional' name='svm'/></cpu>"
+
+
+def domain(inactive: str, live: str | None = None, *, persistent: bool = True) -> Domain:
+    def xml(cpu: str) -> str:
+        return f"<domain type='kvm'><name>ci-1</name>{cpu}</domain>"
+
+    record = DomainRecord(
+        "ci-1", "u-1", "running", persistent, None, xml(inactive), None if live is None else xml(live)
+    )
+    return domain_of(record)
+
+
+@pytest.mark.parametrize(
+    ("inactive", "live", "gives"),
+    [
+        (HOST_MODEL, None, Answer.NO),
+        (HOST_MODEL, EXPANDED.format("disable"), Answer.NO),
+        (HOST_MODEL, EXPANDED.format("require"), Answer.UNKNOWN),
+        (OPTIONAL, None, Answer.UNKNOWN),
+        (OPTIONAL, "<cpu><model>EPYC</model><feature policy='require' name='svm'/></cpu>", Answer.YES),
+        (OPTIONAL, "<cpu><model>EPYC</model><feature policy='disable' name='svm'/></cpu>", Answer.NO),
+        (OPTIONAL, PASSTHROUGH, Answer.UNKNOWN),
+        (HOST_MODEL, PASSTHROUGH, Answer.NO),
+        (PASSTHROUGH, QEMU64, Answer.YES),
+        (QEMU64, PASSTHROUGH, Answer.NO),
+    ],
+)
+def test_what_runs_decides_only_what_the_definition_leaves_open(inactive: str, live: str | None, gives: Answer) -> None:
+    assert domain(inactive, live).promise(Vendor.AMD).gives_flag is gives
+
+
+@pytest.mark.parametrize(
+    ("inactive", "live"),
+    [
+        (PASSTHROUGH, PASSTHROUGH),
+        (HOST_MODEL, EXPANDED.format("disable")),
+        (HOST_MODEL, EXPANDED.format("require")),
+        (QEMU64, "<cpu><model>qemu64</model><feature policy='disable' name='svm'/></cpu>"),
+        ("", QEMU64),
+        (PASSTHROUGH, None),
+    ],
+)
+def test_libvirts_own_expansion_is_no_change(inactive: str, live: str | None) -> None:
+    assert domain(inactive, live).changed_since_start(Vendor.AMD) is None
+
+
+@pytest.mark.parametrize(
+    ("inactive", "live"),
+    [
+        (PASSTHROUGH, QEMU64),
+        (QEMU64, PASSTHROUGH),
+        (PASSTHROUGH, "<cpu mode='maximum'/>"),
+        (HOST_MODEL, PASSTHROUGH),
+        (HOST_MODEL, QEMU64),
+        (QEMU64, "<cpu><model>EPYC</model></cpu>"),
+        (PASSTHROUGH, "<cpu mode='host-passthrough'><feature policy='disable' name='svm'/></cpu>"),
+        ("<cpu mode='host-passthrough'><feature policy='disable' name='svm'/></cpu>", PASSTHROUGH),
+        ("", PASSTHROUGH),
+    ],
+)
+def test_a_definition_changed_since_the_start_is_seen(inactive: str, live: str) -> None:
+    assert domain(inactive, live).changed_since_start(Vendor.AMD)
+
+
+def test_a_transient_domain_has_no_other_definition() -> None:
+    assert domain(QEMU64, PASSTHROUGH, persistent=False).changed_since_start(Vendor.AMD) is None
+
+
+@pytest.mark.parametrize(("xml", "problem"), [(None, None), ("<domain/>", "timed out"), (None, "no such domain")])
+def test_a_domain_that_was_not_told_whole_is_an_error(xml: str | None, problem: str | None) -> None:
+    with pytest.raises(ObservationError, match="domain ci-1"):
+        domain_of(DomainRecord("ci-1", "u-1", "running", inactive_xml=xml, problem=problem))
+
+
+def test_a_libvirt_that_refuses_is_an_answer_and_has_no_domains() -> None:
+    seen = libvirt_of(bundle_of(libvirt=LibvirtAnswer("qemu:///system", "libvirt", refusal="gone"), uname="x86_64"))
+    assert (seen.answers, seen.records) == (False, ())
+    with pytest.raises(ObservationError, match="gone"):
+        seen.record("ci-1")
+
+
+@pytest.mark.parametrize("answer", [None, LibvirtAnswer("qemu:///system", "virsh", not_asked="cut")])
+def test_a_libvirt_that_was_not_asked_neither_answers_nor_refuses(answer: LibvirtAnswer | None) -> None:
+    with pytest.raises(ObservationError, match="asked"):
+        libvirt_of(bundle_of(ok("uname -m", "x86_64"), libvirt=answer))
+
+
+def test_a_domain_is_found_by_name_or_uuid_and_counted_while_it_holds_the_module() -> None:
+    states = {"running": "a", "paused": "b", "shut off": "c", "crashed": "d", "pmsuspended": "e"}
+    records = tuple(DomainRecord(name, f"u-{name}", state) for state, name in states.items())
+    answer = LibvirtAnswer("qemu:///system", "libvirt", domains=records)
+    seen = libvirt_of(bundle_of(libvirt=answer, uname="x86_64"))
+    assert seen.record("a") is seen.record("u-a") is records[0]
+    assert seen.running == ("a", "b", "e")
+    with pytest.raises(ObservationError, match="knows no domain z"):
+        seen.record("z")

@@ -1,0 +1,174 @@
+"""VMM processes: what QEMU makes of `-cpu`, whether it runs under KVM, and which guest it is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
+from nested_kvm.facts.kvm.vm_holders import VmHolders
+from nested_kvm.facts.kvm.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
+from nested_kvm.facts.kvm.vmm_process import VmmProcess, VmmProcesses, vmm_processes_of
+from nested_kvm.model.answer import Answer
+from tests.support.running_machines import CMDLINES, machine
+
+AMD, INTEL = Vendor.AMD, Vendor.INTEL
+YES, NO, UNKNOWN = Answer.YES, Answer.NO, Answer.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("argument", "amd", "intel"),
+    [
+        ("host", YES, YES),
+        ("max", YES, YES),
+        ("host,migratable=off,+invtsc", YES, YES),
+        ("host,svm=off", NO, YES),
+        ("host,-svm", NO, YES),
+        ("host,-vmx", YES, NO),
+        ("host,-svm-lock", YES, YES),
+        ("EPYC", NO, NO),
+        ("EPYC-Milan-v2,x2apic=on,svm=on", YES, NO),
+        ("EPYC,+svm,+npt", YES, NO),
+        ("EPYC,svm", YES, NO),
+        ("EPYC,svm=off,svm=on", YES, NO),
+        ("EPYC,svm=on,svm=off", NO, NO),
+        ("EPYC,+svm,-svm", NO, NO),
+        ("EPYC,-svm,+svm", UNKNOWN, NO),
+        ("EPYC,svm=off,+svm", YES, NO),
+        ("EPYC,+svm,svm=off", UNKNOWN, NO),
+        ("host,-svm,svm=on", UNKNOWN, YES),
+        ("EPYC,svm=perhaps", UNKNOWN, NO),
+        ("Skylake-Server,vmx=on", NO, YES),
+        ("Skylake-Server,vmx-ept=on", NO, NO),
+        ("Skylake-Server", NO, NO),
+        ("kvm64", NO, NO),
+        ("kvm64,+vmx", NO, YES),
+        ("qemu64,+svm", YES, NO),
+        ("qemu64,+svm,enforce", YES, NO),
+        ("", NO, NO),
+        (None, NO, NO),
+    ],
+)
+def test_what_a_cpu_argument_gives_under_kvm(argument: str | None, amd: Answer, intel: Answer) -> None:
+    definition = qemu_cpu_definition(argument)
+    assert (definition.promise(AMD).gives_flag, definition.promise(INTEL).gives_flag) == (amd, intel)
+
+
+@pytest.mark.parametrize(
+    ("of", "answer"),
+    [
+        ("pc-i440fx-2.1", UNKNOWN),
+        ("type=pc-q35-2.0,usb=off", UNKNOWN),
+        ("pc-1.3", UNKNOWN),
+        ("pc-i440fx-2.2", NO),
+        ("pc-i440fx-2.10", NO),
+        ("q35", NO),
+    ],
+)
+def test_machines_of_qemu_2_1_keep_a_models_svm(of: str, answer: Answer) -> None:
+    assert qemu_cpu_definition("EPYC", of).promise(AMD).gives_flag is answer
+    assert qemu_cpu_definition("host,-svm", of).promise(AMD).gives_flag is NO
+    assert qemu_cpu_definition("EPYC", of).promise(INTEL).gives_flag is NO
+
+
+@given(st.text())
+def test_any_argument_is_a_definition(argument: str) -> None:
+    assert qemu_cpu_definition(argument).promise(AMD).gives_flag in Answer
+
+
+def of_text(text: str, status: Status = Status.OK) -> VmmProcesses:
+    return vmm_processes_of(machine("kvm-a", Reading(CMDLINES, status, text)))
+
+
+@pytest.mark.parametrize(
+    ("given_name", "name"),
+    [
+        ("guest=l1-svm,debug-threads=on", "l1-svm"),
+        ("vm-100,debug-threads=on", "vm-100"),
+        ("debug-threads=on,guest=a,,b", "a,b"),
+        ("plain", "plain"),
+        ("", None),
+    ],
+)
+def test_the_guests_name_is_taken_out_of_its_option(given_name: str, name: str | None) -> None:
+    assert of_text(f"7 program=kvm\n7 name={given_name}").processes[0].name == name
+
+
+def test_the_last_cpu_counts_and_the_accelerators_keep_their_order() -> None:
+    lines = ["7 cpu=EPYC", "7 cpu=host", "7 machine=pc,accel=kvm:tcg", "7 accel=tcg,thread=multi", "7 enable-kvm=on"]
+    process = of_text("\n".join(["7 program=qemu-system-x86_64", *lines])).processes[0]
+    assert (process.cpu, process.accelerators) == ("host", ("tcg", "kvm", "kvm", "tcg"))
+
+
+def test_without_a_name_it_is_called_what_it_is() -> None:
+    assert of_text("7 program=qemu-kvm").processes[0].label == "qemu-kvm-7"
+
+
+@given(st.text(), st.sampled_from(Status))
+def test_any_answer_is_processes_or_was_not_observed(text: str, status: Status) -> None:
+    try:
+        assert of_text(text, status).are_all is (status is Status.OK)
+    except ObservationError:
+        assert status is not Status.OK
+
+
+QEMU = VmmProcess(7, "qemu-system-x86_64", "a", cpu="host")
+PROXMOX = VmmProcess(8, "kvm", "vm-100", cpu="kvm64,+svm", accelerators=("kvm",))
+ALL, SOME = VmHolders((7, 8), are_all=True), VmHolders((), are_all=False)
+NOBODY = VmHolders((), are_all=True)
+
+
+@pytest.mark.parametrize(
+    ("accelerators", "holders", "kind"),
+    [
+        ((), ALL, "kvm"),
+        (("tcg",), ALL, "kvm"),
+        (("kvm",), NOBODY, "qemu"),
+        (("kvm",), SOME, "kvm"),
+        (("kvm", "kvm"), None, "kvm"),
+        (("tcg",), SOME, "qemu"),
+        (("tcg", "kvm"), None, "qemu"),
+        (("kvm", "tcg"), SOME, None),
+        ((), SOME, None),
+        ((), None, None),
+    ],
+)
+def test_who_holds_a_vm_decides_over_the_arguments(
+    accelerators: tuple[str, ...], holders: VmHolders | None, kind: str | None
+) -> None:
+    process = VmmProcess(7, "qemu-system-x86_64", cpu="host", accelerators=accelerators)
+    if kind is None:
+        with pytest.raises(NotObserved, match="only root sees"):
+            domain_of_process(process, holders)
+    else:
+        assert domain_of_process(process, holders).type == kind
+
+
+def guests(*processes: VmmProcess, holders: VmHolders | None = ALL, are_all: bool = True) -> VmmGuests:
+    return vmm_guests_of(VmmProcesses(processes, are_all), holders, AMD)
+
+
+def test_a_guest_has_the_flag_only_under_kvm() -> None:
+    assert guests(QEMU, PROXMOX).with_flag == ("a", "vm-100")
+    assert guests(QEMU, PROXMOX, holders=NOBODY).with_flag == ()
+
+
+@pytest.mark.parametrize("program", ["firecracker", "cloud-hypervisor", "crosvm"])
+def test_what_is_not_qemu_cannot_be_told(program: str) -> None:
+    assert program in guests(VmmProcess(7, program)).undecided[0]
+
+
+def test_hidden_processes_leave_it_open() -> None:
+    assert guests(are_all=False).undecided == ("processes of other accounts may be hidden",)
+    assert guests().undecided == ()
+
+
+def test_a_key_names_one_process_whatever_the_guests_are_called() -> None:
+    processes = VmmProcesses(
+        (VmmProcess(7, "kvm", "pid:8"), VmmProcess(8, "kvm", "x"), VmmProcess(9, "kvm", "x")), are_all=True
+    )
+    assert [processes.named(name).pid for name in ("pid:8", "pid:9", "x")] == [8, 9, 8]
+    with pytest.raises(NotObserved, match="no process of y was seen"):
+        processes.named("y")
