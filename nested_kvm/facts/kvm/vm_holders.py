@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Final
 
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import decimal
 
-SOURCE: Final = "ls -lq /proc/[0-9]*/fd"
+SOURCE: Final = sources.VM_HOLDERS
 UNUSED: Final = "no module of KVM is in use"
 """What the probe says in place of a listing: an open VM keeps the module that knows the CPU in use."""
 

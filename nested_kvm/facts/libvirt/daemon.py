@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle, DomainRecord
 from nested_kvm.model.verdict import Evidence
 
@@ -65,7 +66,7 @@ def libvirt_of(bundle: Bundle) -> Libvirt:
     """
     if bundle.target.libvirt is None:
         return Libvirt(is_expected=False, uri="none", means="none", refusal="the inventory says `none`", records=())
-    bundle.reading("uname -m")  # an unobserved target has no libvirt to speak of either
+    bundle.reading(sources.ARCHITECTURE)  # an unobserved target has no libvirt to speak of either
     if bundle.libvirt is None:
         raise NotObserved("libvirt was not asked")
     answer = bundle.libvirt
