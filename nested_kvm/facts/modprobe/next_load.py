@@ -81,7 +81,7 @@ class _Case:
     running: bool | None
 
     def built_in(self, cmdline: str) -> NextLoad:
-        """Determine the outcome for a built-in module: modprobe.d is ignored, an invalid value is logged and skipped."""
+        """Determine the outcome for a built-in module: modprobe.d is ignored, an invalid value is logged."""
         base = replace(self.unknown, is_built_in=True)
         found = builtin_parameter(cmdline, self.answer.module, PARAMETER, self.kind, self.release)
         last = found.last_valid

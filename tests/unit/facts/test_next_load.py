@@ -126,12 +126,12 @@ def test_the_value_and_who_says_it(host: Host, outcome: LoadOutcome, authority: 
 @pytest.mark.parametrize(
     ("host", "reason"),
     [
-        (Host(status=Status.MISSING), "there is no kmod on the target"),
+        (Host(status=Status.MISSING), "kmod is not installed"),
         (Host(status=Status.FAILED, oracle="modprobe: FATAL: Module kvm_amd not found"), "does not find the module"),
         (Host(status=Status.TIMED_OUT), "did not answer"),
         (Host(files={CONF: Status.UNREADABLE}), f"may not read: {CONF}"),
         (Host(modinfo="npt: (bool)\n"), "has no parameter nested"),
-        (Host(oracle="", files=conf("alias kvm_amd off\n")), "an alias leads elsewhere"),
+        (Host(oracle="", files=conf("alias kvm_amd off\n")), "an alias redirects it"),
         (Host(oracle=""), "does not name it"),
         (Host("kvm_intel", modinfo=INTEL, release=""), "default of kvm_intel"),
     ],
