@@ -7,6 +7,7 @@ from nested_kvm import (
     Finding,
     Holders,
     KvmModule,
+    NestedLines,
     NextCmdline,
     NextLoad,
     NotApplicable,
@@ -33,16 +34,22 @@ MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
     architectures=[X86, S390X, POWER],
     references=[MODPROBE_D],
 )
-def test_the_next_load_matches_the_policy(next_load: NextLoad, policy: Policy) -> None:
+def test_the_next_load_matches_the_policy(
+    next_load: NextLoad, nested_lines: NestedLines, kvm_module: KvmModule, policy: Policy
+) -> None:
     """The next load of the KVM module succeeds, with nested as the policy requires.
 
-    A value that is invalid for the parameter's type (`nested=y` for kvm_amd, which takes an integer) changes
-    nothing today, and leaves the host without /dev/kvm after the next boot.
+    A value that is invalid for its parameter's type (`nested=y` for kvm_amd, which takes an integer) changes
+    nothing today, and leaves the host without /dev/kvm after the next boot. That holds for every option of the module
+    and of those that it depends on. Where nesting is forbidden, a module that nothing loads complies.
 
-    Unknown: kmod is not installed, does not answer or does not find the module; a file may not be read; an install
-    command or an alias replaces the module; or the kernel's version does not determine what a value or the default
-    does.
+    Unknown: kmod is not installed, does not answer or does not find the module; a file may not be read, or kmod's
+    answer ignores one; an install command or an alias replaces the module; the type of a parameter is unknown; or the
+    kernel's version does not determine what a value or the default does, as with the backports of enterprise kernels.
     """
+    is_kept_unloaded = not kvm_module.is_loaded and bool(nested_lines.blocking)
+    if not policy.is_required and (next_load.never_happens or is_kept_unloaded):
+        return
     if next_load.fails:
         message = f"{next_load.module} will not load after a reboot: {next_load.reason}"
         raise Finding(Cause.PERSISTED_VALUE_INVALID, message, *next_load.origin)
@@ -56,6 +63,8 @@ def test_the_next_load_matches_the_policy(next_load: NextLoad, policy: Policy) -
         *next_load.origin,
         *next_load.overridden,
     )
+    if next_load.doubt:
+        raise Undecided(f"{next_load.module} may not load after a reboot: {next_load.doubt}", *next_load.origin)
 
 
 @control(

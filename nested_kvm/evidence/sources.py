@@ -16,6 +16,8 @@ MODULES: Final = "/sys/module"
 VULNERABILITIES: Final = "/sys/devices/system/cpu/vulnerabilities"
 
 MODPROBE_VERSION: Final = "modprobe --version"
+EVERY_MODULE: Final = "modinfo of every module"
+"""The names, dependencies and parameters of the modules that `modprobe --show-depends` names."""
 
 GRUB: Final = "/etc/default/grub"
 GRUB_D: Final = "/etc/default/grub.d"

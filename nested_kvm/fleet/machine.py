@@ -110,7 +110,7 @@ class Machine:
         """What the next load of its KVM module will do."""
         if architecture_of(self.architecture) is ARM64:
             raise NotObserved(f"on {ARM64.name} no module carries the parameter: {ARM64.way}")
-        return next_load_of(self.bundle, self.kvm_module, self._modprobe_configuration)
+        return next_load_of(self.bundle, self.kvm_module.name, self._modprobe_configuration)
 
     @cached_property
     def _modprobe_configuration(self) -> ModprobeConfiguration:

@@ -12,6 +12,7 @@
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin
 export LC_ALL=C PATH
+unset MODPROBE_OPTIONS
 newline='
 '
 
@@ -215,6 +216,7 @@ together() {
     if ! has_timeout || [ -z "$(limited echo works 2>/dev/null)" ]; then limited() { watched "$@"; }; fi
     # shellcheck disable=SC2086  # words
     for words do run $words; done
+    answer=
 }
 
 # shellcheck disable=SC2016  # for the shell that it is given to
