@@ -1,4 +1,5 @@
 from nested_kvm import (
+    KNOWN,
     POWER,
     S390X,
     X86,
@@ -7,7 +8,6 @@ from nested_kvm import (
     Finding,
     Holders,
     KvmModule,
-    NestedLines,
     NextCmdline,
     NextLoad,
     NotApplicable,
@@ -34,9 +34,7 @@ MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
     architectures=[X86, S390X, POWER],
     references=[MODPROBE_D],
 )
-def test_the_next_load_matches_the_policy(
-    next_load: NextLoad, nested_lines: NestedLines, kvm_module: KvmModule, policy: Policy
-) -> None:
+def test_the_next_load_matches_the_policy(next_load: NextLoad, kvm_module: KvmModule, policy: Policy) -> None:
     """The next load of the KVM module succeeds, with nested as the policy requires.
 
     A value that is invalid for its parameter's type (`nested=y` for kvm_amd, which takes an integer) changes
@@ -47,7 +45,7 @@ def test_the_next_load_matches_the_policy(
     answer ignores one; an install command or an alias replaces the module; the type of a parameter is unknown; or the
     kernel's version does not determine what a value or the default does, as with the backports of enterprise kernels.
     """
-    is_kept_unloaded = not kvm_module.is_loaded and bool(nested_lines.blocking)
+    is_kept_unloaded = not kvm_module.is_loaded and bool(next_load.blacklisting)
     if not policy.is_required and (next_load.never_happens or is_kept_unloaded):
         return
     if next_load.fails:
@@ -124,16 +122,19 @@ def test_the_setting_is_explicit(next_load: NextLoad, policy: Policy) -> None:
     "L0-PER-06",
     severity=Severity.MEDIUM,
     causes=[Cause.CMDLINE_OVERRIDES],
-    architectures=[X86, S390X, POWER],
+    architectures=KNOWN,
     references=["https://docs.kernel.org/admin-guide/kernel-parameters.html"],
 )
 def test_the_next_boots_command_line_does_not_override(next_cmdline: NextCmdline, policy: Policy) -> None:
     """The next boot's kernel command line does not override the policy.
 
-    It takes precedence over modprobe.d, and /proc/cmdline shows only the current boot's.
+    It takes precedence over modprobe.d, and /proc/cmdline shows only the current boot's. It can set nested, give a
+    module an option that it refuses, or keep one from loading. On arm64 it alone decides: without kvm-arm.mode=nested
+    the next boot does not nest, whatever the current one does.
 
-    Unknown: no override was found, and a file could not be read, its entries take $kernelopts from elsewhere, what
-    the value does depends on the kernel, or no supported boot loader configuration was found.
+    Unknown: no override was found, and a file could not be read, a boot entry or GRUB's configuration uses a variable
+    or a script that was not read, a kernel image has its own command line, what a value does depends on the kernel, or
+    no supported boot loader configuration was found.
     """
     against = next_cmdline.against(nested=policy.is_required)
     words = ", ".join(f"{each.text} in {each.source}" for each in against)

@@ -15,7 +15,9 @@ _WORD: Final = re.compile(r"\S+")
 _JUDGED: Final = re.compile(r"nested|blacklist", re.IGNORECASE)
 _OF_KVM: Final = re.compile(r"kvm", re.IGNORECASE)
 _KEY: Final = re.compile(
-    r"[ \t]*(?:options[ \t]+|(?:export[ \t]+)?(?:GRUB_CMDLINE_\w+|kernelopts)\+?=)[\"']?", re.ASCII
+    r"[ \t]*(?:options[ \t]+|linux(?:16|efi)?[ \t]+|(?:(?:export|set)[ \t]+)?"
+    r"(?:GRUB_CMDLINE_\w+|kernelopts|tuned_params)\+?=)[\"']?",
+    re.ASCII,
 )
 _IN_LOG: Final = re.compile(r".{0,200}?command line[^:\"]{0,60}[:\"][ ]?", re.IGNORECASE)
 # Every repetition is bounded, and none stands in front, so that the time stays linear.
@@ -48,7 +50,7 @@ _ASSIGNED: Final = re.compile(r"(?P<name>(?:(?<=[ \t])[A-Za-z_]\w{0,100}=)?)(?P<
 _STAYS: Final = "\"' \t-\\#;&|<>()"
 _IN_URL: Final = re.compile(r"(?P<name>://[^\s/@:]{0,80}:)(?P<value>[^\s/@]{1,200})(?=@)", re.IGNORECASE)
 
-_FREE_TEXT: Final = ("/etc/", "/run/", "/usr/", "/lib/", "/boot/", "/proc/cmdline", "modprobe", "dmesg")
+_FREE_TEXT: Final = ("/etc/", "/run/", "/usr/", "/lib/", "/boot/", "/efi/", "/proc/cmdline", "modprobe", "dmesg")
 """Where people write what they like. Elsewhere `token:1` is the name of a guest, say, and is no secret."""
 
 
@@ -101,13 +103,20 @@ def masked_cmdline(text: str) -> str:
     return _WORD.sub(mask, text)
 
 
-def _behind(key: re.Pattern[str], parts: Mapping[str, re.Pattern[str]]) -> Callable[[str], str]:
-    """Mask the command line that stands behind a key in a line; `parts` finds it, by the key's last letter."""
+def _behind(
+    key: re.Pattern[str], parts: Mapping[str, re.Pattern[str]], otherwise: Callable[[str], str] = str
+) -> Callable[[str], str]:
+    """Mask the command line that stands behind a key in a line; `parts` finds it, by the key's last letter.
+
+    `otherwise` masks a line without the key.
+    """
 
     def clean(text: str) -> str:
         lines = ((key.match(line), line) for line in text.split("\n"))
         return "\n".join(
-            line if found is None else found[0] + _masked_value(parts.get(found[0][-1:]), line[found.end() :])
+            otherwise(line)
+            if found is None
+            else found[0] + _masked_value(parts.get(found[0][-1:]), line[found.end() :])
             for found, line in lines
         )
 
@@ -138,7 +147,8 @@ _clean_log: Final = _behind(_IN_LOG, {})
 _CLEANERS: Final[Mapping[str, Callable[[str], str]]] = {
     "/proc/cmdline": masked_cmdline,
     "/etc/kernel/cmdline": masked_cmdline,
-    "/etc/default/grub": _behind(_KEY, _SHELL),
+    "/etc/default/grub": _behind(_KEY, _SHELL, masked_cmdline),
     "/boot/": _behind(_KEY, {}),
+    "/efi/": _behind(_KEY, {}),
     "dmesg": lambda text: _clean_log(text) if _mentions(text, "command line") else text,
 }

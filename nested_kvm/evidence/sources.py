@@ -24,6 +24,11 @@ GRUB_D: Final = "/etc/default/grub.d"
 GRUBENV: Final = "/boot/grub2/grubenv"
 BOOT_ENTRIES: Final = "/boot/loader/entries"
 KERNEL_INSTALL: Final = "/etc/kernel/cmdline"
+GRUB_CFGS: Final = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
+"""Printed where they exist."""
+ESP_ENTRIES: Final = ("/efi/loader/entries", "/boot/efi/loader/entries")
+"""The folders of entries of which each is printed where it exists."""
+ESP_IMAGES: Final = "ESP kernel images"
 
 DEV_KVM: Final = "/dev/kvm"
 GETFACL: Final = "getfacl -cnp /dev/kvm"

@@ -143,14 +143,13 @@ class Machine:
     @cached_property
     def nested_lines(self) -> NestedLines:
         """The lines of its modprobe.d that name nested, or keep the module from loading."""
-        return nested_lines_of(
-            self._modprobe_configuration, self.next_load, self.kvm_module.name, self.bundle.text(sources.CMDLINE)
-        )
+        return nested_lines_of(self._modprobe_configuration, self.next_load, self.bundle)
 
     @cached_property
     def next_cmdline(self) -> NextCmdline:
         """What the next boot's command line says of its KVM module."""
-        return next_cmdline_of(self.bundle, self.kvm_module.name)
+        is_arm64 = architecture_of(self.architecture) is ARM64
+        return next_cmdline_of(self.bundle, self.kvm_module.name, is_arm64=is_arm64)
 
     @cached_property
     def host_shutdown(self) -> HostShutdown:

@@ -164,10 +164,10 @@ names() {
 
 name() { say "${1##*/}"; }
 
-# A name with a newline in it is no name that anything reads.
+# A file with a newline in its name is not read, but listed with a `?` in its place: kmod reads it.
 for_each() {
     for entry in "$2"/* "$2"/.[!.]*; do
-        case $entry in *"$newline"*) continue ;; esac
+        case $entry in *"$newline"*) [ "$1" = file ] || name "${entry%%"$newline"*}?${entry##*"$newline"}"; continue ;; esac
         if [ -e "$entry" ] || [ -L "$entry" ]; then "$1" "$entry"; fi
     done
 }

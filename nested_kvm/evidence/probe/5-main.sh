@@ -9,10 +9,9 @@ commands() {
     together "$@"
 }
 
-# The parameters of every module that kmod would load, by its answer in $answer.
+# The parameters of every module that kmod would load, by its answer in $answer; empty where `together` fell back.
 parameters() {
     begin 'modinfo of every module'
-    [ -n "$answer" ] || answer=$(limited modprobe --show-depends "$module" 2>/dev/null)
     set --
     set -f
     for words in $answer; do

@@ -58,6 +58,8 @@ class NextLoad:
     is_built_in: bool = False
     is_replaced: bool = False
     """Whether an `install` command replaces the module itself, and not one that it depends on."""
+    blacklisting: tuple[Evidence, ...] = ()
+    """The modprobe.d lines that keep udev from loading the module at boot."""
     doubt: str = ""
     """Why the load may fail although nested is decided; empty: it does not fail."""
     origin: tuple[Evidence, ...] = ()
@@ -84,8 +86,8 @@ class NextLoad:
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """The lines that determine the value, then those that they override."""
-        return (*self.origin, *self.overridden)
+        """The lines that determine the value, those that they override, and those that prevent the load at boot."""
+        return (*self.origin, *self.overridden, *self.blacklisting)
 
     @property
     def is_explicit(self) -> bool | None:

@@ -46,7 +46,8 @@ def next_load_of(bundle: Bundle, module: str, configuration: ModprobeConfigurati
     oracle = bundle.reading(sources.show_depends(module))
     release = KernelRelease.parse(bundle.text(sources.KERNEL_RELEASE).strip())
     cmdline, modinfo = bundle.text(sources.CMDLINE), bundle.reading(sources.module_parameters(module))
-    unknown = NextLoad(normalised(module), LoadOutcome.UNKNOWN)
+    blacklisting = tuple(line.evidence for line in configuration.blacklisting(normalised(module)) if line.number)
+    unknown = NextLoad(normalised(module), LoadOutcome.UNKNOWN, blacklisting=blacklisting)
     if not oracle.is_ok:
         return replace(unknown, reason=_oracle_failure(oracle), origin=(oracle.as_evidence(),))
     types = parameter_types(modinfo.text) if modinfo.is_ok else {}
