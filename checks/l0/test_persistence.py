@@ -133,14 +133,19 @@ def test_the_next_boots_command_line_does_not_override(next_cmdline: NextCmdline
     the next boot does not nest, whatever the current one does.
 
     Unknown: no override was found, and a file could not be read, a boot entry or GRUB's configuration uses a variable
-    or a script that was not read, a kernel image has its own command line, what a value does depends on the kernel, or
-    no supported boot loader configuration was found.
+    or a script that was not read, a kernel image has its own command line, what a value does depends on the kernel, no
+    supported boot loader configuration was found, or the current command line sets nested as required and the next
+    boot's does not.
     """
     against = next_cmdline.against(nested=policy.is_required)
     words = ", ".join(f"{each.text} in {each.source}" for each in against)
     require(not against, Cause.CMDLINE_OVERRIDES, f"the next boot's kernel command line has {words}", *against)
     if next_cmdline.unknown:
         raise Undecided(next_cmdline.unknown, *next_cmdline.evidence)
+    lost = next_cmdline.lost_for(nested=policy.is_required)
+    if lost:
+        message = f"{lost[0].text} is on the current kernel command line, but not on that of the next boot"
+        raise Undecided(message, *lost, *next_cmdline.evidence)
 
 
 def _undetermined(next_load: NextLoad) -> str:

@@ -41,12 +41,19 @@ class NextCmdline:
     unknown: str
     evidence: tuple[Evidence, ...]
     blocking: tuple[Evidence, ...] = ()
+    lost: tuple[tuple[Setting, Evidence], ...] = ()
+    """The words of the current command line that set nested, and that no command line of the next boot has."""
 
     def against(self, *, nested: bool) -> tuple[Evidence, ...]:
         """The words that set nested otherwise, or prevent the module from loading."""
         right = Setting.ON if nested else Setting.OFF
         wrong = tuple(where for setting, where in self.words if setting not in {right, Setting.UNDECIDED})
         return tuple(dict.fromkeys((*wrong, *(self.blocking if nested else ()))))
+
+    def lost_for(self, *, nested: bool) -> tuple[Evidence, ...]:
+        """The words of the current command line that set nested as required, and that the next boot lacks."""
+        right = Setting.ON if nested else Setting.OFF
+        return tuple(where for setting, where in self.lost if setting is right)
 
 
 def next_cmdline_of(bundle: Bundle, module: str, *, is_arm64: bool = False) -> NextCmdline:
@@ -67,10 +74,10 @@ def next_cmdline_of(bundle: Bundle, module: str, *, is_arm64: bool = False) -> N
     silent = tuple(Evidence(source, f"names no {module}.{_PARAMETER}") for source in boot.read)
     undecided = next((where for setting, where in found if setting is Setting.UNDECIDED), None)
     depends = f"the effect of {undecided.text} depends on the kernel" if undecided else ""
-    dropped = _dropped(effects, BootLine(((sources.CMDLINE, bundle.text(sources.CMDLINE)),)), found)
-    return NextCmdline(
-        found, boot.unknown or depends or dropped, (*(where for _, where in found), *blocking) or silent, blocking
-    )
+    decided = {setting for setting, _ in found}
+    today = effects.words(BootLine(((sources.CMDLINE, bundle.text(sources.CMDLINE)),)))
+    lost = tuple((setting, where) for setting, where in today if setting not in decided)
+    return NextCmdline(found, boot.unknown or depends, (*(where for _, where in found), *blocking) or silent, blocking)
 
 
 def blocking_words(cmdline: str, modules: frozenset[str], module: str, *, is_built_in: bool) -> Iterator[str]:
@@ -84,13 +91,6 @@ def blocking_words(cmdline: str, modules: frozenset[str], module: str, *, is_bui
         for line in parse_cmdline(cmdline):
             if line.directive is Directive.BLACKLIST and line.subject == module:
                 yield line.text
-
-
-def _dropped(effects: "_Effects", today: BootLine, found: tuple[tuple[Setting, Evidence], ...]) -> str:
-    """Why the next boot may differ from today's load, which the current command line decides; empty: it may not."""
-    decided = {setting for setting, _ in found}
-    lost = (where.text for setting, where in effects.words(today) if setting not in decided)
-    return next((f"{word} is on the current command line, but not on that of the next boot" for word in lost), "")
 
 
 class _Effects:
