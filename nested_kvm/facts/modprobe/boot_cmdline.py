@@ -77,7 +77,8 @@ def next_cmdline_of(bundle: Bundle, module: str, *, is_arm64: bool = False) -> N
     decided = {setting for setting, _ in found}
     today = effects.words(BootLine(((sources.CMDLINE, bundle.text(sources.CMDLINE)),)))
     lost = tuple((setting, where) for setting, where in today if setting not in decided)
-    return NextCmdline(found, boot.unknown or depends, (*(where for _, where in found), *blocking) or silent, blocking)
+    evidence = (*(where for _, where in found), *blocking) or silent
+    return NextCmdline(found, boot.unknown or depends, evidence, blocking, lost)
 
 
 def blocking_words(cmdline: str, modules: frozenset[str], module: str, *, is_built_in: bool) -> Iterator[str]:
