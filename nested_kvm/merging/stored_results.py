@@ -51,7 +51,7 @@ class StoredResults:
         folder = Path(mkdtemp(prefix="nested-kvm-merge-"))
         self._place = folder.parent
         try:
-            with self._or_why():
+            with self._as_usage_error():
                 self._database = sqlite3.connect(folder / "results.sqlite", isolation_level=None)
                 self._database.executescript(_SCHEMA)
                 self._database.execute("BEGIN")
@@ -73,7 +73,7 @@ class StoredResults:
             Unusable: a text has half a letter in it, which no file can hold.
         """
         row = (result.target, result.subject, result.control, result.outcome.value, int(result.severity), _rest(result))
-        with self._or_why():
+        with self._as_usage_error():
             self._database.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?)", row)
             self._database.execute("INSERT OR REPLACE INTO titles VALUES (?, ?)", (result.control, result.title))
         self._counts[result.outcome] += 1
@@ -84,13 +84,13 @@ class StoredResults:
         Raises:
             UsageError: the disk is full.
         """
-        with self._or_why():
+        with self._as_usage_error():
             self._database.executescript(_INDEXES)
 
     def __len__(self) -> int:
         return sum(self._counts.values())
 
-    def by_place(self) -> Iterator[Result]:
+    def sorted_by_target(self) -> Iterator[Result]:
         """See `Results`."""
         return self._in_order("target, subject, control")
 
@@ -98,7 +98,7 @@ class StoredResults:
         """See `Results`."""
         return self._in_order("control, target, subject")
 
-    def ended(self, outcome: Outcome) -> Sequence[Result]:
+    def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
         """See `Results`. They are kept, as every report asks for them."""
         if outcome not in self._ended:
             order = "ORDER BY severity DESC, target, control, subject, rowid"
@@ -124,7 +124,7 @@ class StoredResults:
         return map(_result, found)
 
     @contextmanager
-    def _or_why(self) -> Iterator[None]:
+    def _as_usage_error(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:

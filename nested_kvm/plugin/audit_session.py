@@ -18,11 +18,11 @@ from nested_kvm.plugin.options import Options
 from nested_kvm.plugin.session import ReportedSession
 from nested_kvm.reporting.progress import ObservationProgress
 from nested_kvm.reporting.remediation_files import write_remediation
-from nested_kvm.reporting.report_files import append_step_summary, machine_reports
+from nested_kvm.reporting.report_files import append_step_summary, report_files
 from nested_kvm.results.baseline import load_baseline
 from nested_kvm.results.recorder import Ledger
 from nested_kvm.results.run import Run, exit_status
-from nested_kvm.results.scope import Scope
+from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waiver_file import load_waivers
 from nested_kvm.results.waivers import Waivers
 from nested_kvm.version import VERSION
@@ -119,7 +119,7 @@ class AuditSession(ReportedSession):
             if self._broken is not None:
                 raise self._broken
             self._conclude(pytest_status, stopped=stopped)
-            for name, text in machine_reports(self.run):
+            for name, text in report_files(self.run):
                 directory.write(name, text)
             write_remediation(directory.path / "remediation", self.run)
             yield self.run.exit_status or 0
@@ -140,7 +140,7 @@ class AuditSession(ReportedSession):
     def _open_ledger(self) -> Ledger:
         """Read waivers and baseline: what is wrong with them is told before anything is looked at."""
         fleet = self.audit.names
-        scope = Scope(fleet, frozenset(target.name for target in self.audit.inventory))
+        scope = RunScope(fleet, frozenset(target.name for target in self.audit.inventory))
         given = self.options
         waivers = Waivers([] if given.waivers is None else load_waivers(given.waivers), self.run.started.date())
         return Ledger(scope, waivers, None if given.baseline is None else load_baseline(given.baseline, fleet))

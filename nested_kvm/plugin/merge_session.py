@@ -18,7 +18,7 @@ from nested_kvm.plugin.options import Options
 from nested_kvm.plugin.session import REPORTED, ReportedSession
 from nested_kvm.plugin.test_report import shown
 from nested_kvm.reporting.html.table import ROWS
-from nested_kvm.reporting.report_files import append_step_summary, machine_reports
+from nested_kvm.reporting.report_files import append_step_summary, report_files
 from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.reporting.slow_progress import SlowProgress
 from nested_kvm.results.reader import path_of
@@ -77,7 +77,7 @@ class MergeSession(ReportedSession):
             return
         status = 0 if pytest_status in _JUDGED else pytest_status
         self.run.exit_status = exit_status(self.run, status, self.options.threshold)
-        reports = list(machine_reports(self.run))
+        reports = list(report_files(self.run))
         with self.directory.complete():
             self._write(reports, self.directory)
             yield self.run.exit_status

@@ -44,7 +44,7 @@ def refusal(message: str) -> str:
 def _state(run: Run, threshold: Threshold) -> State:
     if run.exit_status not in {ExitStatus.COMPLIANT, ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
         return State.UNKNOWN
-    if any(each.counts for each in run.blocking(threshold)):
+    if any(each.is_open_finding for each in run.blocking(threshold)):
         return State.CRITICAL
     unseen = run.count(Outcome.ERROR, Outcome.UNKNOWN)
     if unseen or not run.complete or run.exit_status != ExitStatus.COMPLIANT:
@@ -64,7 +64,7 @@ def _summary(run: Run, state: State, blocked: int) -> str:
 
 def _performance(run: Run, threshold: Threshold) -> Iterator[str]:
     """`label=value;warn;crit;min`: every finding warns, and those that make the run fail are critical."""
-    critical = sum(each.counts for each in run.blocking(threshold))
+    critical = sum(each.is_open_finding for each in run.blocking(threshold))
     unreachable = sum(each.error is not None for each in run.targets)
     yield f"targets={len(run.targets)};;;0"
     yield f"unreachable={unreachable};;;0"

@@ -18,7 +18,7 @@ STEP_SUMMARY: Final = "GITHUB_STEP_SUMMARY"
 """The variable in which GitHub Actions names the file that it shows on a run's page."""
 
 
-def machine_reports(run: Run) -> Iterator[tuple[str, Iterable[str]]]:
+def report_files(run: Run) -> Iterator[tuple[str, Iterable[str]]]:
     """Name and text of each; the large ones are made as they are written."""
     yield "results.json", results_json(run)
     yield "sarif.json", sarif_json(run)

@@ -20,7 +20,7 @@ class RunDirectory:
 
     def __init__(self, parent: Path, started: datetime, *, with_evidence: bool = True) -> None:
         self.parent = parent
-        with self._or_why():
+        with self._as_usage_error():
             self.path = self._make(started.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
             self._evidence = self.path / "evidence"
             if with_evidence:
@@ -32,7 +32,7 @@ class RunDirectory:
         Raises:
             UsageError: it cannot be written.
         """
-        with self._or_why():
+        with self._as_usage_error():
             write_bundle(self._evidence, bundle)
 
     @contextmanager
@@ -42,10 +42,10 @@ class RunDirectory:
         Raises:
             UsageError: it cannot be written.
         """
-        with self._or_why():
+        with self._as_usage_error():
             announce(self._evidence, inventory)
         yield
-        with self._or_why():
+        with self._as_usage_error():
             withdraw(self._evidence)
 
     def keep_missing(self, bundles: Iterable[Bundle]) -> None:
@@ -68,7 +68,7 @@ class RunDirectory:
             UsageError: one cannot be written.
         """
         try:
-            with self._or_why():
+            with self._as_usage_error():
                 yield
                 self._point_latest_here()
         except BaseException:
@@ -111,7 +111,7 @@ class RunDirectory:
                 self.path.rmdir()
 
     @contextmanager
-    def _or_why(self) -> Iterator[None]:
+    def _as_usage_error(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

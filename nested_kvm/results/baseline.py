@@ -13,7 +13,7 @@ from nested_kvm.model.control import Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
 from nested_kvm.results.run import RESULTS_SCHEMA, Result
-from nested_kvm.results.scope import Scope
+from nested_kvm.results.scope import RunScope
 from nested_kvm.util.text import printable
 
 SIZE_LIMIT: Final = 512 * 1024 * 1024
@@ -118,9 +118,9 @@ class Baseline:
             failing.append(item)
         if past is None or failing.index(item) >= len(past.findings):
             return Drift.NEW
-        return Drift.NEW if result.counts and past.was_waived else Drift.PERSISTING
+        return Drift.NEW if result.is_open_finding and past.was_waived else Drift.PERSISTING
 
-    def summary(self, results: Sequence[Result], unsettled: frozenset[str], scope: Scope) -> DriftSummary:
+    def summary(self, results: Sequence[Result], unsettled: frozenset[str], scope: RunScope) -> DriftSummary:
         """The whole comparison. `unsettled` names the targets on which something could not be looked at."""
         now: dict[Key, list[Result]] = {}
         for result in results:
@@ -144,7 +144,7 @@ class Baseline:
         )
 
 
-def _end(finding: PastFinding, present: Sequence[Result], unsettled: frozenset[str], scope: Scope) -> str:
+def _end(finding: PastFinding, present: Sequence[Result], unsettled: frozenset[str], scope: RunScope) -> str:
     outcomes = {each.outcome for each in present}
     if outcomes & _UNJUDGED:
         return "unjudged"

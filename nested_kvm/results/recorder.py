@@ -5,14 +5,14 @@ from dataclasses import replace
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.baseline import Baseline
 from nested_kvm.results.run import Result, ResultList, Run
-from nested_kvm.results.scope import Scope
+from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waivers import Waivers
 
 
 class Ledger:
     """Results by item, so that a later one, of an item's teardown, takes the place of the first."""
 
-    def __init__(self, scope: Scope, waivers: Waivers, baseline: Baseline | None) -> None:
+    def __init__(self, scope: RunScope, waivers: Waivers, baseline: Baseline | None) -> None:
         self.scope = scope
         self._waivers = waivers
         self._baseline = baseline
@@ -34,7 +34,7 @@ class Ledger:
     @property
     def failures(self) -> int:
         """Results that pytest counts as failed."""
-        return sum(each.counts or each.outcome is Outcome.ERROR for each in self._results.values())
+        return sum(each.is_open_finding or each.outcome is Outcome.ERROR for each in self._results.values())
 
     def close(self, run: Run) -> None:
         """Write into `run` what came in; its targets are known already."""
@@ -43,5 +43,5 @@ class Ledger:
         run.waivers = self._waivers.uses(results, self.scope)
         if self._baseline is not None:
             unseen = {target.name for target in run.targets if not target.observed}
-            unsettled = unseen | {each.target for each in run.ended(Outcome.ERROR)}
+            unsettled = unseen | {each.target for each in run.with_outcome(Outcome.ERROR)}
             run.drift = self._baseline.summary(results, frozenset(unsettled), self.scope)

@@ -62,7 +62,7 @@ class Result:
     """Whether its control answers whether the subject complies, now or after the next boot."""
 
     @property
-    def counts(self) -> bool:
+    def is_open_finding(self) -> bool:
         """Whether it is a finding that nobody answers for."""
         return self.outcome is Outcome.FAIL and self.waiver is None
 
@@ -89,13 +89,13 @@ class Results(Protocol):
     def __len__(self) -> int:
         """How many there are."""
 
-    def by_place(self) -> Iterator[Result]:
+    def sorted_by_target(self) -> Iterator[Result]:
         """Each, by target, subject and control."""
 
     def by_control(self) -> Iterator[Result]:
         """Each, by control, target and subject."""
 
-    def ended(self, outcome: Outcome) -> Sequence[Result]:
+    def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
         """Those that ended so, the severest first, then by target."""
 
     def count(self, outcome: Outcome) -> int:
@@ -122,7 +122,7 @@ class ResultList:
     def __iter__(self) -> Iterator[Result]:
         return iter(self._all)
 
-    def by_place(self) -> Iterator[Result]:
+    def sorted_by_target(self) -> Iterator[Result]:
         """See `Results`."""
         yield from sorted(self._all, key=attrgetter("target", "subject", "control"))
 
@@ -130,13 +130,13 @@ class ResultList:
         """See `Results`."""
         yield from sorted(self._all, key=attrgetter("control", "target", "subject"))
 
-    def ended(self, outcome: Outcome) -> Sequence[Result]:
+    def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
         """See `Results`."""
         return self._by_outcome.get(outcome, ())
 
     def count(self, outcome: Outcome) -> int:
         """See `Results`."""
-        return len(self.ended(outcome))
+        return len(self.with_outcome(outcome))
 
     def titles(self) -> Mapping[str, str]:
         """See `Results`."""
@@ -185,29 +185,29 @@ class Run:
         """How many results ended in one of these ways."""
         return sum(map(self.results.count, outcomes))
 
-    def ended(self, outcome: Outcome) -> Sequence[Result]:
+    def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
         """The results that ended so, the severest first, then by target."""
-        return self.results.ended(outcome)
+        return self.results.with_outcome(outcome)
 
     def findings(self) -> list[Result]:
         """The findings that nobody answers for, the severest first, then by target."""
-        return [result for result in self.ended(Outcome.FAIL) if result.counts]
+        return [result for result in self.with_outcome(Outcome.FAIL) if result.is_open_finding]
 
     def waived(self) -> list[Result]:
         """The findings that a waiver covers, in the same order."""
-        return [result for result in self.ended(Outcome.FAIL) if not result.counts]
+        return [result for result in self.with_outcome(Outcome.FAIL) if not result.is_open_finding]
 
     def reasons(self, outcome: Outcome) -> list["Reason"]:
         """The results that ended so, brought together: one reason, however many controls it kept from judging."""
         controls: dict[tuple[str, str, str], list[str]] = {}
-        for result in self.ended(outcome):
+        for result in self.with_outcome(outcome):
             controls.setdefault((result.target, result.subject, result.message), []).append(result.control)
         return [Reason(*key, tuple(sorted(set(names)))) for key, names in controls.items()]
 
     def blocking(self, threshold: "Threshold") -> Iterator[Result]:
         """The results that alone make the run fail."""
         for outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN):
-            yield from (result for result in self.ended(outcome) if threshold.blocks(result))
+            yield from (result for result in self.with_outcome(outcome) if threshold.blocks(result))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ class Threshold:
 
     def blocks(self, result: Result) -> bool:
         """Whether this result alone makes the run fail."""
-        if result.counts:
+        if result.is_open_finding:
             return result.severity >= self.fail_on and not (self.only_new and result.drift is Drift.PERSISTING)
         return self.gate and result.outcome in {Outcome.ERROR, Outcome.UNKNOWN}
 

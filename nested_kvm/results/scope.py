@@ -17,7 +17,7 @@ class NotAsked:
 
 
 @dataclass(slots=True)
-class Scope:
+class RunScope:
     """Filled while pytest chooses what to run."""
 
     fleet: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ from typing import Final
 
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.run import Result
-from nested_kvm.results.scope import Scope
+from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 
 _UNJUDGED: Final = frozenset({Outcome.ERROR, Outcome.UNKNOWN, Outcome.NOTCHECKED})
@@ -36,18 +36,18 @@ class Waivers:
         ended = f"its waiver ended on {over.expires} ({over.source}, approved by {over.approver})"
         return replace(result, message=f"{result.message}; {ended}")
 
-    def uses(self, results: Sequence[Result], scope: Scope) -> list[WaiverUse]:
+    def uses(self, results: Sequence[Result], scope: RunScope) -> list[WaiverUse]:
         """What came of each waiver."""
         by_control: dict[str, list[Result]] = {}
         for result in results:
             by_control.setdefault(result.control, []).append(result)
         return [self._use(waiver, list(_covered(waiver, by_control)), scope) for waiver in self._waivers]
 
-    def _use(self, waiver: Waiver, covered: Sequence[Result], scope: Scope) -> WaiverUse:
+    def _use(self, waiver: Waiver, covered: Sequence[Result], scope: RunScope) -> WaiverUse:
         findings = sum(each.outcome is Outcome.FAIL for each in covered)
         return WaiverUse(waiver, self._state(waiver, covered, findings, scope), findings)
 
-    def _state(self, waiver: Waiver, covered: Sequence[Result], findings: int, scope: Scope) -> WaiverState:
+    def _state(self, waiver: Waiver, covered: Sequence[Result], findings: int, scope: RunScope) -> WaiverState:
         if findings:
             return WaiverState.USED if waiver.holds_on(self._today) else WaiverState.EXPIRED
         if any(each.outcome in _UNJUDGED for each in covered) or scope.may_leave_out(waiver.control, waiver.target):

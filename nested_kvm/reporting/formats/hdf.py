@@ -58,7 +58,7 @@ def hdf_json(run: Run) -> Iterator[str]:
 def _controls(run: Run) -> Iterator[dict[str, Any]]:
     started = run.started.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     fixes: dict[str, dict[str, None]] = {}
-    for result in run.ended(Outcome.FAIL):
+    for result in run.with_outcome(Outcome.FAIL):
         fixes.setdefault(result.control, {}).update(dict.fromkeys(map(visible, result.remediation)))
     for control, results in groupby(run.results.by_control(), key=attrgetter("control")):
         yield _control(results, fixes.get(control, {}), started)

@@ -37,7 +37,7 @@ def results_json(run: Run) -> Iterator[str]:
             },
         },
         "targets": map(_target, sorted(run.targets, key=_place)),
-        "results": map(_result, run.results.by_place()),
+        "results": map(_result, run.results.sorted_by_target()),
         "diagnoses": map(_diagnosis, sorted(run.diagnoses, key=attrgetter("target"))),
         "waivers": map(_use, run.waivers),
         "drift": None if run.drift is None else _drift(run.drift),

@@ -23,7 +23,7 @@ def junit_xml(run: Run) -> Iterator[str]:
     yield f'<testsuites name="nested-kvm-compliance">\n<testsuite name="nested-kvm-compliance"{_counts(run)}>\n'
     if not run.complete:
         yield f'<testcase classname="run" name="complete">\n{_element("error", run.shortfall)}</testcase>\n'
-    for result in run.results.by_place():
+    for result in run.results.sorted_by_target():
         yield _case(result)
     yield "</testsuite>\n</testsuites>\n"
 

@@ -69,7 +69,7 @@ def _of_targets(run: Run, metrics: _Metrics) -> None:
 
 
 def _of_findings(run: Run, metrics: _Metrics) -> None:
-    for result in run.ended(Outcome.FAIL):
+    for result in run.with_outcome(Outcome.FAIL):
         labels = {
             "target": result.target,
             "subject": result.subject,

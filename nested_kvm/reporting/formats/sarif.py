@@ -31,7 +31,7 @@ def sarif_json(run: Run) -> Iterator[str]:
 
     Findings are results, waived ones suppressed; what could not be judged is a notification.
     """
-    findings = run.ended(Outcome.FAIL)
+    findings = run.with_outcome(Outcome.FAIL)
     rules = sorted({each.control: each for each in findings}.items())
     places = {control: number for number, (control, _) in enumerate(rules)}
     driver = {
@@ -118,7 +118,7 @@ def _locations(result: Result) -> Iterator[dict[str, Any]]:
 
 
 def _invocation(run: Run) -> dict[str, Any]:
-    unjudged = [*run.ended(Outcome.ERROR), *run.ended(Outcome.UNKNOWN)]
+    unjudged = [*run.with_outcome(Outcome.ERROR), *run.with_outcome(Outcome.UNKNOWN)]
     found: dict[str, Any] = {
         "executionSuccessful": run.complete and run.exit_status in {0, 1} and not run.count(Outcome.ERROR),
         "startTimeUtc": _time(run.started),

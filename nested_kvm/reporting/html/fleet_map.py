@@ -30,9 +30,9 @@ class Cell:
     finding: Result | None = None
 
     @property
-    def counts(self) -> bool:
+    def is_open_finding(self) -> bool:
         """Whether it is a finding that nobody answers for."""
-        return self.finding is not None and self.finding.counts
+        return self.finding is not None and self.finding.is_open_finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def fleet_maps(run: Run) -> list[FleetMap]:
     of_hosts: Rows = {}
     of_guests: Rows = {}
     titles = run.results.titles()
-    for result in run.results.by_place():
+    for result in run.results.sorted_by_target():
         key = _key(result, targets)
         rows = of_hosts if key[1] is None and _is_host(targets.get(key[0])) else of_guests
         rows.setdefault(key, {})[result.control] = _cell(result)
@@ -103,7 +103,7 @@ def _columns(rows: Iterable[Mapping[str, Cell]], titles: Mapping[str, str]) -> I
     findings: dict[str, int] = {}
     for cells in rows:
         for control, cell in cells.items():
-            findings[control] = findings.get(control, 0) + cell.counts
+            findings[control] = findings.get(control, 0) + cell.is_open_finding
     for control in sorted(findings, key=_column_rank):
         yield Column(control, titles[control], findings[control])
 

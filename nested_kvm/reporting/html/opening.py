@@ -12,7 +12,7 @@ from nested_kvm.reporting.html import summary
 from nested_kvm.reporting.html.chains import answers, in_order, stages
 from nested_kvm.reporting.html.findings import anchor, chapters
 from nested_kvm.reporting.html.fleet_map import fleet_maps
-from nested_kvm.reporting.html.summary import Scope
+from nested_kvm.reporting.html.summary import ReportContext
 from nested_kvm.reporting.html.table import ROWS
 from nested_kvm.reporting.html.trend import trend
 from nested_kvm.results.run import Run
@@ -31,24 +31,24 @@ _UNSEEN: Final = (
 )
 
 
-def opening(run: Run, scope: Scope, reports: Path | None) -> str:
+def opening(run: Run, scope: ReportContext, reports: Path | None) -> str:
     """Everything that the run found, as HTML. `reports` is where earlier runs are."""
     return "".join(opening_pieces(run, scope, reports))
 
 
-def opening_pieces(run: Run, scope: Scope, reports: Path | None) -> Iterator[str]:
+def opening_pieces(run: Run, scope: ReportContext, reports: Path | None) -> Iterator[str]:
     """The same, as it is made: the page of a large fleet is never held whole."""
     return _environment().get_template("opening.jinja2").generate(_context(run, scope, reports))
 
 
-def _context(run: Run, scope: Scope, reports: Path | None) -> dict[str, Any]:
+def _context(run: Run, scope: ReportContext, reports: Path | None) -> dict[str, Any]:
     return {
         "run": run,
         "scope": scope,
         "verdict": summary.verdict(run, scope),
         "score": summary.score(run),
         "severities": summary.severities(run),
-        "shown_severities": sorted({finding.severity for finding in run.ended(Outcome.FAIL)}, reverse=True),
+        "shown_severities": sorted({finding.severity for finding in run.with_outcome(Outcome.FAIL)}, reverse=True),
         "outcomes": summary.outcomes(run),
         "looked_at": summary.targets(run),
         "policies": summary.policies(scope),

@@ -25,7 +25,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ReportContext:
     """What the run was asked, beside its targets."""
 
     policies: Mapping[Policy, int]
@@ -36,7 +36,7 @@ class Scope:
     """Whether only what is new since the baseline makes the run fail."""
 
 
-def verdict(run: Run, scope: Scope) -> Verdict:
+def verdict(run: Run, scope: ReportContext) -> Verdict:
     """Say what the exit status says, and whether it speaks of everything."""
     if run.complete:
         return _verdict(run, scope)
@@ -50,7 +50,7 @@ def _shortfall(run: Run) -> str:
     return f"{run.shortfall[0].upper()}{run.shortfall[1:]}."
 
 
-def _verdict(run: Run, scope: Scope) -> Verdict:
+def _verdict(run: Run, scope: ReportContext) -> Verdict:
     blocks = "With --gate that blocks as a finding does." if scope.gate else ""
     if run.exit_status == ExitStatus.COMPLIANT and run.findings():
         counted_one = f"new since the baseline and {scope.fail_on}" if scope.only_new else str(scope.fail_on)
@@ -106,7 +106,7 @@ def targets(run: Run) -> str:
     return ", ".join(parts) + rest
 
 
-def policies(scope: Scope) -> list[str]:
+def policies(scope: ReportContext) -> list[str]:
     """Each policy in a sentence, the most common first."""
     ordered = sorted(scope.policies.items(), key=lambda item: -item[1])
     return [f"{counted(count, 'target')}: {_policy(policy)}" for policy, count in ordered]

@@ -25,7 +25,7 @@ def header_cells() -> list[str]:
 
 def has_row(result: Result) -> bool:
     """Whether a result is a finding that nobody answers for; everything else has a chapter of its own."""
-    return result.counts
+    return result.is_open_finding
 
 
 def row_cells(result: Result, level: str, shown: str) -> list[str]:

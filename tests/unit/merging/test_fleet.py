@@ -47,7 +47,7 @@ def test_all_shards_make_the_fleet(tmp_path: Path) -> None:
 def test_the_order_of_the_runs_does_not_matter(tmp_path: Path) -> None:
     folders = leave_all(tmp_path, shards_on(("kvm-a", "kvm-d"), ("kvm-c",)))
     with merged(folders) as run, merged(folders[::-1]) as other:
-        assert list(run.results.by_place()) == list(other.results.by_place())
+        assert list(run.results.sorted_by_target()) == list(other.results.sorted_by_target())
         assert run.targets == other.targets
 
 

@@ -197,7 +197,7 @@ def test_no_bytes_lead_to_anything_else(tmp_path: Path, place: int, cut: int, pu
     refusals = [f"--merge: {file}: "]
     try:
         with merged([file]) as run:
-            assert len(list(run.results.by_place())) == len(run.results)
+            assert len(list(run.results.sorted_by_target())) == len(run.results)
     except UsageError as error:
         refusals.append(str(error))
     assert refusals[-1].startswith(refusals[0])
@@ -223,7 +223,7 @@ def test_a_target_that_says_as_much_as_it_can_keeps_no_fleet_from_being_merged(t
     changed = document()
     changed["results"][0]["evidence"] = [{"source": "/etc/modprobe.d/x.conf:1", "text": "\x7f\u202e" * 2 * 1024 * 1024}]
     with merged([leave_document(tmp_path / "long", changed)]) as run:
-        assert max(len(item.text) for each in run.results.by_place() for item in each.evidence) == 4 * 1024 * 1024
+        assert max(len(item.text) for each in run.results.sorted_by_target() for item in each.evidence) == 4 * 1024 * 1024
 
 
 def test_there_may_be_only_so_many_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
