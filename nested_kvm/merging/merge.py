@@ -8,25 +8,22 @@ from pathlib import Path
 from typing import Final, cast
 
 from nested_kvm.errors import UsageError
-from nested_kvm.merging.conversion import diagnosis_of, past_of, result_of, shard_of, target_of, use_of
 from nested_kvm.merging.fleet import MergedFleet
-from nested_kvm.merging.rows import (
+from nested_kvm.merging.stored_results import StoredResults
+from nested_kvm.merging.waivers_and_drift import ForeignFindings, MergedDrift, MergedWaivers
+from nested_kvm.results.diagnosis import Diagnosis
+from nested_kvm.results.reader import Row, Tell, Unusable, path_of, rows_of
+from nested_kvm.results.run import INCOMPLETE, ExitStatus, Run, TargetResult
+from nested_kvm.results.schema import ResultRow, RunPart, TargetRow
+from nested_kvm.results.schema_file import (
     DiagnosisRow,
     DriftPart,
     PastRow,
     PastState,
-    ResultRow,
-    RunPart,
-    TargetRow,
     VanishedRow,
     WaiverUseRow,
     checked,
 )
-from nested_kvm.merging.stored_results import StoredResults
-from nested_kvm.merging.waivers_and_drift import Elsewhere, MergedDrift, MergedWaivers
-from nested_kvm.results.diagnosis import Diagnosis
-from nested_kvm.results.reader import Row, Tell, Unusable, path_of, rows_of
-from nested_kvm.results.run import INCOMPLETE, ExitStatus, Run, TargetResult
 from nested_kvm.util.text import printable
 from nested_kvm.version import VERSION
 
@@ -64,7 +61,7 @@ class _File:
     is_shard: bool = False
     drift: DriftPart | None = None
     diagnosed: set[str] = field(default_factory=set)
-    elsewhere: Elsewhere = field(default_factory=Counter)
+    foreign: ForeignFindings = field(default_factory=Counter)
     vanished: set[str] = field(default_factory=set)
 
 
@@ -92,7 +89,7 @@ class _Merging:
             if file.drift is None:
                 self._drift.skip(path)
             else:
-                self._drift.add(path, file.drift, file.elsewhere, file.vanished)
+                self._drift.add(path, file.drift, file.foreign, file.vanished)
         except Unusable as error:
             raise UsageError(f"--merge: {path}: {error}") from None
 
@@ -123,26 +120,26 @@ class _Merging:
         part = checked(RunPart, row)
         self._runs.append(part)
         if part.shard is not None:
-            self._fleet.take_shard(file.path, shard_of(part.shard))
+            self._fleet.take_shard(file.path, part.shard.shard())
             file.is_shard = True
         is_complete = part.exit_status in _JUDGED if part.complete is None else part.complete
         if not is_complete or part.exit_status not in _COMPLETE:
             self._cut.append(file.path)
 
     def take_target(self, file: _File, row: Row) -> None:
-        target = target_of(checked(TargetRow, row))
+        target = checked(TargetRow, row).target()
         if len(self._targets) >= _TARGETS:
             raise Unusable(f"{row.place}: these runs have more than {_TARGETS:,} targets")
         self._fleet.take_target(file.path, target.name, of_shard=file.is_shard)
         self._targets.append(target)
 
     def take_result(self, file: _File, row: Row) -> None:
-        result = result_of(checked(ResultRow, row))
+        result = checked(ResultRow, row).result()
         self._see_its_target(file, row, result.target)
         self._results.add(result)
 
     def take_diagnosis(self, file: _File, row: Row) -> None:
-        diagnosis = diagnosis_of(checked(DiagnosisRow, row))
+        diagnosis = checked(DiagnosisRow, row).diagnosis()
         self._see_its_target(file, row, diagnosis.target)
         if diagnosis.target in file.diagnosed:
             raise Unusable(f"{row.place}.target: there are two diagnoses of {printable(diagnosis.target)!r}")
@@ -150,18 +147,18 @@ class _Merging:
         self._diagnoses.append(diagnosis)
 
     def take_waiver(self, _file: _File, row: Row) -> None:
-        self._waivers.add(use_of(checked(WaiverUseRow, row)))
+        self._waivers.add(checked(WaiverUseRow, row).use())
 
     def take_drift(self, file: _File, row: Row) -> None:
         file.drift = None if row.value is None else checked(DriftPart, row)
 
     def take_past(self, file: _File, row: Row) -> None:
-        finding = past_of(checked(PastRow, row))
+        finding = checked(PastRow, row).finding()
         state = cast("PastState", row.section.removeprefix("drift."))
         if self._fleet.has(file.path, finding.target):
             self._drift.settle(state, finding)
         else:
-            file.elsewhere[state, finding] += 1
+            file.foreign[state, finding] += 1
 
     def take_vanished(self, file: _File, row: Row) -> None:
         file.vanished.add(checked(VanishedRow, Row(row.section, row.place, {"name": row.value})).name)

@@ -7,9 +7,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final, get_args
 
-from nested_kvm.merging.rows import DriftPart, PastState
 from nested_kvm.results.drift import DriftSummary, PastFinding
 from nested_kvm.results.reader import Unusable
+from nested_kvm.results.schema_file import DriftPart, PastState
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 
 _STRONGEST: Final = (
@@ -47,12 +47,12 @@ def _state(uses: list[WaiverUse], runs: int) -> WaiverState:
     return next(state for state in _STRONGEST if state in states)
 
 
-Elsewhere = Counter[tuple[PastState, PastFinding]]
+ForeignFindings = Counter[tuple[PastState, PastFinding]]
 """What a run says of findings on targets that are not its own."""
 
 
 @dataclass(slots=True)
-class _Elsewhere:
+class _ForeignFinding:
     """A finding of the baseline on a target that the run which tells of it did not audit."""
 
     times: int = 0
@@ -69,7 +69,7 @@ class MergedDrift:
         self._new = 0
         self._persisting = 0
         self._ended: dict[PastState, list[PastFinding]] = {state: [] for state in _STATES}
-        self._elsewhere: dict[PastFinding, _Elsewhere] = {}
+        self._foreign: dict[PastFinding, _ForeignFinding] = {}
         self._vanished: set[str] | None = None
 
     def skip(self, path: Path) -> None:
@@ -82,7 +82,7 @@ class MergedDrift:
         if self._with is not None:
             raise Unusable(f"drift: compared with no baseline, {self._with} did: {_ALIKE}")
 
-    def add(self, path: Path, part: DriftPart, elsewhere: Elsewhere, vanished: set[str]) -> None:
+    def add(self, path: Path, part: DriftPart, foreign: ForeignFindings, vanished: set[str]) -> None:
         """Take one run's comparison, and what it says of targets that are not its own.
 
         Raises:
@@ -96,8 +96,8 @@ class MergedDrift:
         self._new += part.new
         self._persisting += part.persisting
         self._vanished = vanished if self._vanished is None else self._vanished & vanished
-        for (state, finding), times in elsewhere.items():
-            known = self._elsewhere.setdefault(finding, _Elsewhere())
+        for (state, finding), times in foreign.items():
+            known = self._foreign.setdefault(finding, _ForeignFinding())
             known.times = max(known.times, times)
             known.unjudged |= state == "unjudged"
 
@@ -112,7 +112,7 @@ class MergedDrift:
         """
         if self._first is None:
             return None
-        for finding, known in self._elsewhere.items():
+        for finding, known in self._foreign.items():
             if not audited(finding.target):
                 self._ended["unjudged" if known.unjudged else "gone"] += [finding] * known.times
         return DriftSummary(

@@ -6,62 +6,51 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
-from nested_kvm.errors import UsageError
-from nested_kvm.model.control import Severity
+from nested_kvm.errors import FileUnusable, UsageError
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
+from nested_kvm.results.reader import SIZE_LIMIT
 from nested_kvm.results.run import RESULTS_SCHEMA, Result
+from nested_kvm.results.schema import FindingPart
+from nested_kvm.results.schema_fields import EnumField, Name, Part, TimeField, first_problem
 from nested_kvm.results.scope import RunScope
+from nested_kvm.util.files import read_bounded
 from nested_kvm.util.text import printable
 
-SIZE_LIMIT: Final = 512 * 1024 * 1024
-"""Bytes: 10,000 hosts take about 200 MiB."""
 _UNJUDGED: Final = frozenset({Outcome.ERROR, Outcome.UNKNOWN, Outcome.NOTCHECKED})
 
 Key = tuple[str, str, str]
 """Target, subject and control."""
 
 
-def _severity(word: object) -> object:
-    return Severity[word.upper()] if isinstance(word, str) and word.upper() in Severity.__members__ else word
-
-
-Text = Annotated[str, Field(min_length=1)]
-
-
-class _Part(BaseModel):
-    """Only what is compared; a later minor version may add keys."""
+class _Lenient(Part):
+    """Only the keys that are compared; a later minor version may add others."""
 
     model_config = ConfigDict(extra="ignore")
 
 
-class _Run(_Part):
-    id: Text
-    started: datetime
+class _Run(_Lenient):
+    id: Name
+    started: TimeField
 
 
-class _Target(_Part):
-    name: Text
+class _Target(_Lenient):
+    name: Name
 
 
-class _Result(_Part):
-    control: Text
-    target: Text
-    subject: Text
-    outcome: Outcome
-    severity: Annotated[Severity, BeforeValidator(_severity)]
-    title: Text
-    message: Text
+class _Result(FindingPart):
+    model_config = ConfigDict(extra="ignore")
+    outcome: Annotated[Outcome, EnumField]
     waiver: dict[str, Any] | None = None
 
 
-class _Schema(_Part):
+class _Schema(_Lenient):
     schema_: Any = Field(None, alias="schema")
 
 
-class _File(_Part):
+class _File(_Lenient):
     run: _Run
     targets: list[_Target]
     results: list[_Result]
@@ -178,19 +167,13 @@ def _past(result: _Result) -> PastFinding:
 
 def _parse(path: Path) -> _File:
     try:
-        with path.open("rb") as stream:
-            data = stream.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise UsageError(f"--baseline: {path}: {error.strerror}") from None
-    if len(data) > SIZE_LIMIT:
-        raise UsageError(f"--baseline: {path} is larger than {SIZE_LIMIT // 1024 // 1024} MiB")
+        data = read_bounded(path, SIZE_LIMIT)
+    except FileUnusable as error:
+        raise UsageError(f"--baseline: {path}: {error}") from None
     try:
         schema = _Schema.model_validate_json(data).schema_
         if schema != RESULTS_SCHEMA:
             raise UsageError(f"--baseline: {path} is of schema {printable(schema, 60)!r}, not {RESULTS_SCHEMA!r}")
         return _File.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        reason = f"{place}: {problem['msg']}" if place else problem["msg"]
-        raise UsageError(f"--baseline: {path} is no results.json: {printable(reason)}") from None
+        raise UsageError(f"--baseline: {path} is not a results.json: {first_problem(error)}") from None

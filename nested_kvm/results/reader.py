@@ -12,10 +12,11 @@ from typing import Any, Final
 import ijson
 
 from nested_kvm.errors import UsageError
-from nested_kvm.results.baseline import SIZE_LIMIT
 from nested_kvm.results.run import RESULTS_SCHEMA
 from nested_kvm.util.text import printable
 
+SIZE_LIMIT: Final = 512 * 1024 * 1024
+"""Bytes: 10,000 hosts take about 200 MiB."""
 TEXT_LIMIT: Final = 32 * 1024 * 1024
 """Bytes of one text: a target's whole answer, of four MiB, may be quoted, and each of its letters be escaped."""
 ROW_LIMIT: Final = 64 * 1024 * 1024

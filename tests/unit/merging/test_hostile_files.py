@@ -117,15 +117,18 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "another's result": (lambda d: d["results"][0].update(target="kvm-c"), "results.0.target: 'kvm-c' is none of"),
     "a strange outcome": (lambda d: d["results"][1].update(outcome="passed"), "results.1.outcome: "),
     "a severity as number": (lambda d: d["results"][1].update(severity=1), "results.1.severity: "),
-    "a cause of the future": (lambda d: d["results"][0].update(cause="later"), "no cause that this version knows"),
+    "a cause of the future": (lambda d: d["results"][0].update(cause="later"), "not a cause that this version knows"),
     "markup for a control": (lambda d: d["results"][0].update(control="SITE-<b>"), "results.0.control: "),
     "a control of two lines": (lambda d: d["results"][0].update(control="L0-CPU-01\n"), "results.0.control: "),
     "a waived pass": (
         lambda d: d["results"][1].update(waiver=d["waivers"][0]["waiver"]),
         "only a finding has a waiver",
     ),
-    "a pass to mend": (lambda d: d["results"][1].update(remediation=["rm"]), "only a finding has a waiver or a remedy"),
-    "a pass with a cause": (lambda d: d["results"][1].update(cause="nested-off"), "no finding has no cause"),
+    "a pass to mend": (
+        lambda d: d["results"][1].update(remediation=["rm"]),
+        "only a finding has a waiver or a remediation",
+    ),
+    "a pass with a cause": (lambda d: d["results"][1].update(cause="nested-off"), "only a finding has a cause"),
     "evidence that is none": (lambda d: d["results"][0].update(evidence=[1]), "results.0.evidence.0: "),
     "a waiver of two lines": (lambda d: d["waivers"][0]["waiver"].update(reason="a\nb"), "waivers.0.waiver.reason: "),
     "a waiver of no day": (lambda d: d["waivers"][0]["waiver"].update(expires="soon"), "waivers.0.waiver.expires: "),
@@ -223,7 +226,9 @@ def test_a_target_that_says_as_much_as_it_can_keeps_no_fleet_from_being_merged(t
     changed = document()
     changed["results"][0]["evidence"] = [{"source": "/etc/modprobe.d/x.conf:1", "text": "\x7f\u202e" * 2 * 1024 * 1024}]
     with merged([leave_document(tmp_path / "long", changed)]) as run:
-        assert max(len(item.text) for each in run.results.sorted_by_target() for item in each.evidence) == 4 * 1024 * 1024
+        assert (
+            max(len(item.text) for each in run.results.sorted_by_target() for item in each.evidence) == 4 * 1024 * 1024
+        )
 
 
 def test_there_may_be_only_so_many_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

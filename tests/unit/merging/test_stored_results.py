@@ -53,7 +53,9 @@ def test_they_are_the_same_as_in_memory(results: list[Result]) -> None:
     for _ in range(2):
         assert list(kept.sorted_by_target()) == list(known.sorted_by_target())
         assert list(kept.by_control()) == list(known.by_control())
-    assert {each: list(kept.with_outcome(each)) for each in Outcome} == {each: list(known.with_outcome(each)) for each in Outcome}
+    assert {each: list(kept.with_outcome(each)) for each in Outcome} == {
+        each: list(known.with_outcome(each)) for each in Outcome
+    }
     assert {each: kept.count(each) for each in Outcome} == {each: known.count(each) for each in Outcome}
     assert (len(kept), kept.titles()) == (len(known), known.titles())
     kept.close()
