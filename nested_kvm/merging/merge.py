@@ -1,4 +1,4 @@
-"""Makes one run of several: what each recorded stays as it is, and what is missing is told."""
+"""Merges several runs into one: their results stay as recorded, and missing parts are stated."""
 
 import uuid
 from collections import Counter
@@ -13,7 +13,7 @@ from nested_kvm.merging.stored_results import StoredResults
 from nested_kvm.merging.waivers_and_drift import ForeignFindings, MergedDrift, MergedWaivers
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.reader import Row, Tell, Unusable, path_of, rows_of
-from nested_kvm.results.run import INCOMPLETE, ExitStatus, Run, TargetResult
+from nested_kvm.results.run import INCOMPLETE, ExitStatus, Run, TargetResult, hosts_and_their_guests
 from nested_kvm.results.schema import ResultRow, RunPart, TargetRow
 from nested_kvm.results.schema_file import (
     DiagnosisRow,
@@ -24,24 +24,24 @@ from nested_kvm.results.schema_file import (
     WaiverUseRow,
     checked,
 )
-from nested_kvm.util.text import printable
+from nested_kvm.util.text import first_of, printable
 from nested_kvm.version import VERSION
 
 _JUDGED: Final = frozenset({ExitStatus.COMPLIANT, ExitStatus.FINDING, ExitStatus.NOT_OBSERVED})
-"""With these a run of an older version, which did not say whether it is complete, is."""
+"""Exit statuses with which a run of an older version, which did not record whether it is complete, is."""
 _COMPLETE: Final = _JUDGED | {ExitStatus.USAGE}
-"""With these one that says so is: of a shard, no control may apply to anything, which is exit status 4."""
+"""Exit statuses of complete runs: in a shard, no control may apply to anything, which is exit status 4."""
 _TARGETS: Final = 500_000
-"""Of all runs: they are kept in memory."""
+"""Targets of all runs, at most: they are kept in memory."""
 _NAMED: Final = 20
-"""Incomplete runs that are named."""
+"""Incomplete runs that are named, at most."""
 
 
 def merged_run(folders: Sequence[Path], results: StoredResults, tell: Tell) -> Run:
-    """Read the runs of these folders, and make one of them; its results are in `results`.
+    """Read the runs of these folders, and merge them; the results are in `results`.
 
     Raises:
-        UsageError: a file is not what a run leaves, or the runs do not go together; the message names the file.
+        UsageError: a file is not as a run writes it, or the runs do not fit together; the message names the file.
     """
     merging = _Merging(results)
     for folder in folders:
@@ -55,7 +55,7 @@ def merged_run(folders: Sequence[Path], results: StoredResults, tell: Tell) -> R
 
 @dataclass(slots=True)
 class _File:
-    """One run, as far as it was read."""
+    """One run while it is read."""
 
     path: Path
     is_shard: bool = False
@@ -77,10 +77,10 @@ class _Merging:
         self._diagnoses: list[Diagnosis] = []
 
     def read(self, path: Path, tell: Tell) -> None:
-        """Take one run.
+        """Add one run.
 
         Raises:
-            UsageError: it is not what a run leaves, or does not go with those before.
+            UsageError: it is not as a run writes it, or does not fit the ones before.
         """
         file = _File(path)
         try:
@@ -94,10 +94,10 @@ class _Merging:
             raise UsageError(f"--merge: {path}: {error}") from None
 
     def run(self) -> Run:
-        """All of them as one.
+        """Return the merged run.
 
         Raises:
-            Unusable: they do not make up the fleet that was split.
+            Unusable: the shards are not the fleet that was split.
         """
         gaps = [*self._fleet.missing_shards(), *_incomplete(self._cut)]
         inventories = {run.inventory for run in self._runs}
@@ -109,7 +109,7 @@ class _Merging:
             inventory=inventories.pop() if len(inventories) == 1 else "--merge",
             complete=not gaps,
             gaps=gaps,
-            targets=sorted(self._targets, key=_place),
+            targets=sorted(self._targets, key=hosts_and_their_guests),
             results=self._results,
             diagnoses=sorted(self._diagnoses, key=lambda each: each.target),
             waivers=self._waivers.uses(len(self._runs)),
@@ -165,7 +165,7 @@ class _Merging:
 
     def _see_its_target(self, file: _File, row: Row, target: str) -> None:
         if not self._fleet.has(file.path, target):
-            raise Unusable(f"{row.place}.target: {printable(target)!r} is none of this run's targets")
+            raise Unusable(f"{row.place}.target: {printable(target)!r} is not one of this run's targets")
 
 
 _TAKEN_BY: Final[dict[str, Callable[[_Merging, _File, Row], None]]] = {
@@ -183,8 +183,7 @@ _TAKEN_BY: Final[dict[str, Callable[[_Merging, _File, Row], None]]] = {
 
 
 def _incomplete(cut: Sequence[Path]) -> list[str]:
-    named = [f"{path}: {INCOMPLETE}" for path in cut[:_NAMED]]
-    return [*named, f"and {len(cut) - _NAMED} more runs"] if len(cut) > _NAMED else named
+    return first_of([f"{path}: {INCOMPLETE}" for path in cut], _NAMED, "run")
 
 
 def _place(target: TargetResult) -> tuple[str, bool, str]:

@@ -1,4 +1,4 @@
-"""Results on disk: as many as several runs have, in no more memory than the findings take."""
+"""Results on disk: those of several runs, in no more memory than the findings take."""
 
 import json
 import shutil
@@ -37,14 +37,14 @@ CREATE INDEX IF NOT EXISTS by_outcome ON results (outcome, severity DESC, target
 """
 _COLUMNS: Final = "target, subject, control, outcome, severity, rest"
 _CACHED: Final = 4096
-"""Texts that are kept once, however many results share them."""
+"""Texts that are kept in memory once, however many results share them."""
 
 
 class StoredResults:
-    """Fulfils `Results` from a private database, of which nothing is left when the process ends, however it ends.
+    """Implements `Results` with a private database that is gone when the process ends, however it ends.
 
     Raises:
-        UsageError: there is no place for it.
+        UsageError: the database cannot be created.
     """
 
     def __init__(self) -> None:
@@ -62,15 +62,15 @@ class StoredResults:
         self._ended: dict[Outcome, tuple[Result, ...]] = {}
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Close the database, which frees its space."""
         self._database.close()
 
     def add(self, result: Result) -> None:
-        """Keep one more.
+        """Add one result.
 
         Raises:
             UsageError: the disk is full.
-            Unusable: a text has half a letter in it, which no file can hold.
+            Unusable: a text has a lone surrogate, which no file can hold.
         """
         row = (result.target, result.subject, result.control, result.outcome.value, int(result.severity), _rest(result))
         with self._as_usage_error():
@@ -79,7 +79,7 @@ class StoredResults:
         self._counts[result.outcome] += 1
 
     def seal(self) -> None:
-        """Make them ready to be gone through: nothing comes in any more.
+        """Index the results for reading: no more are added.
 
         Raises:
             UsageError: the disk is full.
@@ -99,7 +99,7 @@ class StoredResults:
         return self._in_order("control, target, subject")
 
     def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
-        """See `Results`. They are kept, as every report asks for them."""
+        """See `Results`. Cached, as every report asks for them."""
         if outcome not in self._ended:
             order = "ORDER BY severity DESC, target, control, subject, rowid"
             found = self._database.execute(

@@ -1,4 +1,4 @@
-"""Waivers and drift of several runs, brought together as each run recorded them."""
+"""Merges the waivers and the drift of several runs, as each run recorded them."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _STRONGEST: Final = (
     WaiverState.CONTROL_PASSES,
     WaiverState.MATCHES_NOTHING,
 )
-"""What one run says wins over what another one says, in this order: stale is only what is so everywhere."""
+"""The state of a merged waiver is the first of these that any run has: it is stale only if so in every run."""
 _ALIKE: Final = "give all runs the same --baseline, or none"
 _STATES: Final[tuple[PastState, ...]] = get_args(PastState)
 
@@ -31,11 +31,11 @@ class MergedWaivers:
         self._uses: dict[Waiver, list[WaiverUse]] = {}
 
     def add(self, use: WaiverUse) -> None:
-        """Take what one run says of a waiver."""
+        """Add the status of a waiver in one run."""
         self._uses.setdefault(use.waiver, []).append(use)
 
     def uses(self, runs: int) -> list[WaiverUse]:
-        """What came of each in so many runs. A run that had no such waiver did not judge it."""
+        """Return the status of each in so many runs. A run that had no such waiver did not evaluate it."""
         return [
             WaiverUse(waiver, _state(uses, runs), sum(each.findings for each in uses))
             for waiver, uses in self._uses.items()
@@ -48,19 +48,19 @@ def _state(uses: list[WaiverUse], runs: int) -> WaiverState:
 
 
 ForeignFindings = Counter[tuple[PastState, PastFinding]]
-"""What a run says of findings on targets that are not its own."""
+"""Findings of the baseline on targets that a run did not audit, and how often it lists them."""
 
 
 @dataclass(slots=True)
 class _ForeignFinding:
-    """A finding of the baseline on a target that the run which tells of it did not audit."""
+    """A finding of the baseline on a target that the run which lists it did not audit."""
 
     times: int = 0
     unjudged: bool = False
 
 
 class MergedDrift:
-    """The comparisons of all runs: each speaks for its own targets."""
+    """The comparisons of all runs: each counts for its own targets."""
 
     def __init__(self) -> None:
         self._first: DriftPart | None = None
@@ -73,7 +73,7 @@ class MergedDrift:
         self._vanished: set[str] | None = None
 
     def skip(self, path: Path) -> None:
-        """Note that a run compared with nothing.
+        """Record that a run had no baseline.
 
         Raises:
             Unusable: another one did.
@@ -83,7 +83,7 @@ class MergedDrift:
             raise Unusable(f"drift: compared with no baseline, {self._with} did: {_ALIKE}")
 
     def add(self, path: Path, part: DriftPart, foreign: ForeignFindings, vanished: set[str]) -> None:
-        """Take one run's comparison, and what it says of targets that are not its own.
+        """Add one run's comparison, and the findings that it lists on other targets.
 
         Raises:
             Unusable: others compared with another baseline, or with none.
@@ -102,13 +102,13 @@ class MergedDrift:
             known.unjudged |= state == "unjudged"
 
     def settle(self, state: PastState, finding: PastFinding) -> None:
-        """Take what a run says of one of its own targets."""
+        """Add a finding on one of the run's own targets."""
         self._ended[state].append(finding)
 
     def summary(self, audited: Callable[[str], bool]) -> DriftSummary | None:
-        """The whole comparison; None: there was none. `audited` tells whether any run audited that target.
+        """Return the whole comparison; None: there was none. `audited` returns whether any run audited that target.
 
-        A target that none audited is gone only where no run still has it in its fleet.
+        A target that none audited is gone only where no run still has it in its inventory.
         """
         if self._first is None:
             return None

@@ -212,6 +212,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     session = config.stash.get(REPORTED, None)
     if session is not None and session.run.finished is not None:
         terminalreporter.section("nested KVM compliance")
+        width = terminalreporter._tw.fullwidth if terminalreporter.isatty else None  # noqa: SLF001 - its only source
         write_summary(
-            session.run, terminalreporter.write_line, threshold=session.options.threshold, report=session.report
+            session.run,
+            terminalreporter.write_line,
+            threshold=session.options.threshold,
+            report=session.report,
+            width=width,
         )

@@ -18,9 +18,9 @@ from nested_kvm.plugin.options import Options
 from nested_kvm.plugin.session import REPORTED, ReportedSession
 from nested_kvm.plugin.test_report import shown
 from nested_kvm.reporting.html.table import ROWS
+from nested_kvm.reporting.progress import SlowProgress
 from nested_kvm.reporting.report_files import append_step_summary, report_files
 from nested_kvm.reporting.run_directory import RunDirectory
-from nested_kvm.reporting.slow_progress import SlowProgress
 from nested_kvm.results.reader import path_of
 from nested_kvm.results.run import Result, Run, exit_status
 

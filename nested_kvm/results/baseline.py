@@ -1,10 +1,10 @@
-"""An earlier run's `results.json`, and what became of its findings."""
+"""The baseline: an earlier run's `results.json`, compared with this run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -18,8 +18,6 @@ from nested_kvm.results.schema_fields import EnumField, Name, Part, TimeField, f
 from nested_kvm.results.scope import RunScope
 from nested_kvm.util.files import read_bounded
 from nested_kvm.util.text import printable
-
-_UNJUDGED: Final = frozenset({Outcome.ERROR, Outcome.UNKNOWN, Outcome.NOTCHECKED})
 
 Key = tuple[str, str, str]
 """Target, subject and control."""
@@ -58,7 +56,7 @@ class _File(_Lenient):
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What the baseline says of one target, subject and control; a site's tests may share such a key."""
+    """The baseline's results of one target, subject and control; a site's tests may share such a key."""
 
     findings: tuple[PastFinding, ...]
     was_waived: bool
@@ -69,13 +67,13 @@ def load_baseline(path: Path, fleet: frozenset[str]) -> "Baseline":
     """Read an earlier run of the same fleet.
 
     Raises:
-        UsageError: it cannot be read, is of another schema, or speaks of no target of `fleet`.
+        UsageError: it cannot be read, is of another schema, or has no target of `fleet`.
     """
     file = _parse(path)
     targets = frozenset(target.name for target in file.targets)
     if not targets & fleet:
         known = ", ".join(printable(name, 60) for name in sorted(targets)[:5]) or "none at all"
-        raise UsageError(f"--baseline: {path} is of another fleet: it has no target of this one (it has {known})")
+        raise UsageError(f"--baseline: {path} is of another fleet: it has none of these targets (it has {known})")
     return Baseline(path, file.run.id, file.run.started, targets, dict(_by_key(file.results)))
 
 
@@ -93,11 +91,11 @@ class Baseline:
         self._items: dict[Key, list[str]] = {}
 
     def drift_of(self, item: str, result: Result) -> Drift | None:
-        """What became of this result's finding, then or now. `item` tells apart results that share a key."""
+        """Return the drift of this result, if either run has a finding. `item` distinguishes results of one key."""
         past = self._past.get((result.target, result.subject, result.control))
         if result.outcome is Outcome.FAIL:
             return self._of_finding(item, result, past)
-        if past is None or not past.findings or past.also_passed or result.outcome in _UNJUDGED:
+        if past is None or not past.findings or past.also_passed or not result.outcome.is_evaluated:
             return None
         return Drift.FIXED if result.outcome is Outcome.PASS else Drift.GONE
 
@@ -110,7 +108,7 @@ class Baseline:
         return Drift.NEW if result.is_open_finding and past.was_waived else Drift.PERSISTING
 
     def summary(self, results: Sequence[Result], unsettled: frozenset[str], scope: RunScope) -> DriftSummary:
-        """The whole comparison. `unsettled` names the targets on which something could not be looked at."""
+        """Return the whole comparison. `unsettled` names the targets on which something could not be inspected."""
         now: dict[Key, list[Result]] = {}
         for result in results:
             now.setdefault((result.target, result.subject, result.control), []).append(result)
@@ -135,7 +133,7 @@ class Baseline:
 
 def _end(finding: PastFinding, present: Sequence[Result], unsettled: frozenset[str], scope: RunScope) -> str:
     outcomes = {each.outcome for each in present}
-    if outcomes & _UNJUDGED:
+    if not all(outcome.is_evaluated for outcome in outcomes):
         return "unjudged"
     if outcomes:
         return "fixed" if Outcome.PASS in outcomes else "gone"

@@ -26,7 +26,7 @@ class LinkName(StrEnum):
 
 
 class LinkState(StrEnum):
-    """What was seen of a link."""
+    """The state of a link as it was observed."""
 
     HOLDS = "holds"
     BROKEN = "broken"
@@ -36,7 +36,7 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SeenLink:
-    """One link as it was seen; `finding` where it is broken."""
+    """One link as it was observed; `finding` where it is broken."""
 
     name: LinkName
     state: LinkState
@@ -46,7 +46,7 @@ class SeenLink:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What walking a guest's chain came to."""
+    """The result of walking a guest's chain."""
 
     target: str
     host: str | None

@@ -98,7 +98,7 @@ def test_it_ends_soon_as_an_interrupted_pytest_does(interrupted: tuple[SuiteRun,
     assert run.status == run.document["run"]["exit_status"] == 2
     assert seconds < SOON
     assert "interrupted: what was observed until now is judged" in run.output
-    assert "INCOMPLETE: the run ended before everything was judged" in run.output
+    assert "INCOMPLETE: the run ended before everything was evaluated" in run.output
     assert "Traceback" not in run.text
 
 

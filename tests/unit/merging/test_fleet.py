@@ -130,7 +130,7 @@ def test_a_run_that_is_not_complete_leaves_none_complete(tmp_path: Path, name: s
     with merged(folders) as run:
         assert run.complete is is_complete
         assert status(run) == (0 if is_complete else 2)
-        gap = f"{folders[1] / 'results.json'}: the run ended before everything was judged"
+        gap = f"{folders[1] / 'results.json'}: the run ended before everything was evaluated"
         assert run.gaps == ([] if is_complete else [gap])
 
 

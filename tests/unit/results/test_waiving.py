@@ -27,7 +27,7 @@ def finding(target: str = "kvm-a", subject: str = "ci-1", outcome: Outcome = Out
 def test_it_holds_to_the_end_of_its_last_day(day: date, *, holds: bool) -> None:
     result = Waivers([waiver()], day).answer_for(finding())
     assert result.is_open_finding is not holds
-    assert ("its waiver ended on 2026-03-31" in result.message) is not holds
+    assert ("its waiver expired on 2026-03-31" in result.message) is not holds
 
 
 def test_a_permanent_one_holds_for_ever() -> None:
