@@ -2,9 +2,10 @@
 
 `base` names a file of `base/`; `readings` replaces readings of it by source, a text or `{status: …}`; `modprobe.d`
 replaces all of its modprobe.d; `kmod gives` is what kmod then hands to the CPU's KVM module. `cut` names the reading in
-which the answer ended, `unreachable` why there is none. `domains` are libvirt's; one with `inside` is looked at from
-inside as well. `expect` says what each control must give where that differs from the base, `says` what its message must
-contain, and `diagnosis` what becomes of a guest.
+which the answer ended, `unreachable` why there is none. `domains` are libvirt's; one with `inside` is inspected from
+inside as well. `expect` lists the outcomes that the scenario is about; all others follow from the base. `says` holds
+data that a control's message must contain (a file and line, a name, a value), never its wording; `diagnosis` is the
+state of a guest's chain.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,7 +41,7 @@ class RawReading(_Part):
 
 
 class Diagnosis(_Part):
-    """What a guest's chain must come to. `warns` are texts that its warnings hold, one each."""
+    """The expected state of a guest's chain. `warns` has a name or value for each warning that must be given."""
 
     can_nest: str
     broken_link: str | None = None

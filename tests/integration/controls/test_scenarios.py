@@ -1,4 +1,4 @@
-"""Every recorded machine is judged as its scenario says: each control, its cause, and what its message tells."""
+"""Every recorded machine gives the outcomes, causes and data that its scenario expects; wording is free."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def test_every_control_gives_the_outcome_that_the_scenario_says(fleet_run: Fleet
 
 
 @pytest.mark.parametrize("name", [name for name, scenario in scenarios().items() if list(scenario.messages())])
-def test_the_message_tells_what_was_found(fleet_run: FleetRun, name: str) -> None:
+def test_the_message_names_what_was_found(fleet_run: FleetRun, name: str) -> None:
     results = fleet_run.results[name]
     for subject, control, text in scenarios()[name].messages():
         assert text in results[subject, control]["message"]
