@@ -3,7 +3,7 @@
 import pytest
 
 from nested_kvm.evidence.bundle import DomainRecord
-from nested_kvm.evidence.libvirt.vcpu_statistics import statistics_of_rpc, statistics_of_virsh, two_looks
+from nested_kvm.evidence.libvirt.vcpu_statistics import read_twice, statistics_of_rpc, statistics_of_virsh
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kvm.nested_activity import NestedActivity, activity_of
 from nested_kvm.fleet.machine import Machine
@@ -159,5 +159,5 @@ def test_a_second_look_is_taken_only_where_an_l2_ever_ran(first: dict[str, str],
         taken.append(1)
         return {UUID: first}
 
-    assert two_looks(look) == {UUID: (first,) * looks}
+    assert read_twice(look) == {UUID: (first,) * looks}
     assert len(taken) == looks
