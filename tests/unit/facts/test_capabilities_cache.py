@@ -1,4 +1,4 @@
-"""What libvirt remembers of QEMU proves that it knows no flag only where nothing makes libvirt forget it."""
+"""libvirt's cached capabilities prove that it lacks the flag only where nothing makes libvirt discard them."""
 
 import pytest
 from hypothesis import given

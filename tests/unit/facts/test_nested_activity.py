@@ -93,14 +93,14 @@ def test_a_source_that_sees_an_l2_wins_over_one_that_does_not() -> None:
 def test_unknown_names_what_is_missing_of_both() -> None:
     activity = by_both(record(), PROCESS, Reading(DEBUGFS, Status.UNREADABLE))
     assert activity.runs is Answer.UNKNOWN
-    assert "virsh domstats --vcpu l1-svm gives no nested_run" in activity.reason
+    assert "virsh domstats --vcpu l1-svm shows no nested_run" in activity.reason
     assert "/sys/kernel/debug/kvm could not be read (unreadable)" in activity.reason
 
 
 def test_counters_that_stand_still_are_shown() -> None:
     activity = by_both(record(IDLE, IDLE), PROCESS, Reading(DEBUGFS, Status.ABSENT))
     assert activity.runs is Answer.UNKNOWN
-    assert "nested_run stands at 8264" in activity.reason
+    assert "nested_run stays at 8264" in activity.reason
     assert activity.evidence[0].text.endswith("vcpu.0.nested_run.sum=8264")
 
 
