@@ -15,7 +15,7 @@ from nested_kvm.facts.kvm.device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of
 from nested_kvm.facts.kvm.hypervisors import Hypervisors, hypervisors_of
 from nested_kvm.facts.kvm.l2_boot import L2Boot, l2_boot_of
-from nested_kvm.facts.kvm.module_users import Holders
+from nested_kvm.facts.kvm.module_users import ModuleUsers
 from nested_kvm.facts.kvm.nested_activity import (
     NestedActivity,
     activity_in_domain,
@@ -121,13 +121,13 @@ class Machine:
         return kernel_modules_of(self.bundle, self.kvm_module_name)
 
     @cached_property
-    def holders(self) -> Holders:
-        """What keeps its KVM module from being reloaded; only what could be seen."""
+    def module_users(self) -> ModuleUsers:
+        """What keeps its KVM module from being reloaded; only what could be observed."""
         try:
             running = self.libvirt.running
         except ObservationError:
             running = ()
-        return Holders(running, self.kvm_module.use_count)
+        return ModuleUsers(running, self.kvm_module.use_count)
 
     @cached_property
     def assists(self) -> Assists:

@@ -137,7 +137,7 @@ def kernel_modules(subject: Subject) -> KernelModules:
 @fact
 def holders(subject: Subject) -> Holders:
     """What keeps the target's KVM module from being reloaded."""
-    return subject.machine.holders
+    return subject.machine.module_users
 
 
 @fact
