@@ -5,6 +5,7 @@
     NestedKvmError
     ├── UsageError               the run cannot begin: exit status 4
     │   └── InventoryError       … because of the inventory: file, line and key
+    ├── FileUnusable             a file cannot be read within its bounds; each reader says what follows
     ├── ObservationError         something could not be looked at: outcome `error`
     │   ├── ConnectionFailed     no way to the target
     │   │   ├── HostKeyRejected  … because it is not known to be the machine it claims to be
@@ -33,6 +34,10 @@ class UsageError(NestedKvmError):
 
 class InventoryError(UsageError):
     """The inventory cannot be used; the message names file, line and key."""
+
+
+class FileUnusable(NestedKvmError):
+    """A file cannot be read within its bounds; the message says why, and the caller names the file."""
 
 
 class ObservationError(NestedKvmError):
