@@ -1,19 +1,17 @@
-"""From an address to a connection."""
+"""Opens the connection to an address."""
 
 from contextlib import suppress
 
-from nested_kvm.connection.base import DEFAULT_CONNECT_TIMEOUT, Settings
+from nested_kvm.connection.base import DEFAULT_CONNECT_TIMEOUT, Connection, Settings
 from nested_kvm.connection.guest_agent import GuestAgentConnection
 from nested_kvm.connection.ssh.config import SshConfig
 from nested_kvm.connection.ssh.connection import SshConnection
-from nested_kvm.connection.ssh.connector import SshWays
+from nested_kvm.connection.ssh.connector import SshConnector
 from nested_kvm.connection.ssh.endpoint import Endpoint
 from nested_kvm.connection.ssh.passphrases import check_identity_file
 from nested_kvm.connection.testinfra_backends import BackendConnection, LocalConnection, connect_by_backend
 from nested_kvm.errors import ConnectionFailed, NestedKvmError
 from nested_kvm.inventory.address import Address
-
-AnyConnection = SshConnection | BackendConnection | GuestAgentConnection
 
 
 def connect(
@@ -21,9 +19,9 @@ def connect(
     settings: Settings,
     *,
     name: str,
-    via: AnyConnection | None = None,
-    ways: SshWays | None = None,
-) -> AnyConnection:
+    via: Connection | None = None,
+    connector: SshConnector | None = None,
+) -> Connection:
     """Open a connection to a target. Safe to call from many threads.
 
     Args:
@@ -32,7 +30,7 @@ def connect(
         name: the target's name in the inventory; it stands in every error and in pytest's ids.
         via: the L0's own connection: the guest is reached through it, without another login on the L0, and
             its key is looked up under `name` first, since many L0s have guests with the same address.
-        ways: keeps the connections to jump hosts; without it they serve this target alone, and end with it.
+        connector: keeps the connections to jump hosts; without it they serve this target alone, and end with it.
 
     Raises:
         ConnectionFailed: there is no way to the target.
@@ -46,25 +44,25 @@ def connect(
         kind = via.kind if isinstance(via, BackendConnection) else "agent"
         raise ConnectionFailed(f"{name}: there is no way through {via.name}, which is reached by {kind}://")
     through = via if isinstance(via, SshConnection) else None
-    if ways is not None:
-        return ways.connect(address, name, via=through, behind_host=via is not None)
+    if connector is not None:
+        return connector.connect(address, name, via=through, behind_host=via is not None)
     return _connect_alone(address, settings, name, through, behind_host=via is not None)
 
 
 def _connect_alone(
     address: Address, settings: Settings, name: str, via: SshConnection | None, *, behind_host: bool
 ) -> SshConnection:
-    ways = SshWays(settings)
+    connector = SshConnector(settings)
     try:
-        connection = ways.connect(address, name, via=via, behind_host=behind_host)
+        connection = connector.connect(address, name, via=via, behind_host=behind_host)
     except BaseException:
-        ways.close()
+        connector.close()
         raise
-    connection.when_closed = ways.close
+    connection.when_closed = connector.close
     return connection
 
 
-def connect_by_agent(host: AnyConnection, uri: str, domain: str, settings: Settings, name: str) -> GuestAgentConnection:
+def connect_by_agent(host: Connection, uri: str, domain: str, settings: Settings, name: str) -> GuestAgentConnection:
     """Reach a guest through its agent, by the libvirt at `uri` on its host. Nothing is asked of it yet.
 
     Raises:

@@ -11,13 +11,13 @@ import shlex
 import time
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import testinfra.host
-from testinfra.backend.base import CommandResult
+from testinfra.backend.base import CommandResult as TestinfraResult
 from typing_extensions import override
 
-from nested_kvm.connection.base import STDERR_KEPT, Answer, Settings
+from nested_kvm.connection.base import STDERR_KEPT, CommandResult, Connection, Settings
 from nested_kvm.connection.deadline import Deadline
 from nested_kvm.connection.guest_agent_errors import agent_refusal
 from nested_kvm.connection.plain_backend import PlainBackend
@@ -40,21 +40,12 @@ ask() { virsh -q -c "$1" qemu-agent-command --timeout "$2" -- "$3" "$4"; }
 """
 
 
-class Host(Protocol):
-    """What is needed of the connection to the guest's host."""
-
-    name: str
-
-    def execute(self, script: str, *arguments: str) -> Answer:
-        """Run a script there."""
-
-
-class GuestAgentConnection(PlainBackend):
+class GuestAgentConnection(PlainBackend, Connection):
     """A Testinfra backend over a guest's agent, which runs everything as root."""
 
     NAME = "agent"
 
-    def __init__(self, name: str, l0: Host, uri: str, domain: str, settings: Settings) -> None:
+    def __init__(self, name: str, l0: Connection, uri: str, domain: str, settings: Settings) -> None:
         """Name the guest: nothing is asked of it yet.
 
         Raises:
@@ -77,7 +68,7 @@ class GuestAgentConnection(PlainBackend):
         self.set_host(host)
         return host
 
-    def execute(self, script: str, *arguments: str) -> Answer:
+    def execute(self, script: str, *arguments: str) -> CommandResult:
         """Run a POSIX `sh` script in the guest. See `Connection.execute`.
 
         Raises:
@@ -110,12 +101,12 @@ class GuestAgentConnection(PlainBackend):
         self._given_up = self._given_up or "it was given up after a time-out"
         raise LimitExceeded(f"{self.name}: no complete answer within {deadline.seconds:g} s (--probe-timeout)")
 
-    def _answer(self, status: Mapping[str, Any]) -> Answer:
+    def _answer(self, status: Mapping[str, Any]) -> CommandResult:
         stdout, stderr = self._decoded(status, "out-data"), self._decoded(status, "err-data")
         if status.get("out-truncated") or len(stdout) > self._settings.answer_limit:
             raise self._too_much(stdout)
         exit_status = status.get("exitcode")
-        return Answer(exit_status if isinstance(exit_status, int) else None, stdout, stderr[:STDERR_KEPT])
+        return CommandResult(exit_status if isinstance(exit_status, int) else None, stdout, stderr[:STDERR_KEPT])
 
     def _decoded(self, status: Mapping[str, Any], key: str) -> bytes:
         try:
@@ -155,7 +146,7 @@ class GuestAgentConnection(PlainBackend):
         return AnswerUnusable(f"{self.name}: its agent's answer cannot be used: {reason}")
 
     @override
-    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
+    def run(self, command: str, *args: str, **kwargs: Any) -> TestinfraResult:
         """Run a command as Testinfra means it."""
         line = self.get_command(command, *args)
         answer = self.execute(ONE_COMMAND, line)

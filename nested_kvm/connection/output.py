@@ -1,12 +1,12 @@
 """What a program has answered so far, kept within the limits."""
 
-from nested_kvm.connection.base import STDERR_KEPT, Answer
+from nested_kvm.connection.base import STDERR_KEPT, CommandResult
 from nested_kvm.connection.deadline import Deadline
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
 from nested_kvm.util.text import printable
 
 
-class Gathered:
+class BoundedOutput:
     """Bytes of one execution. Whatever ends it early, what has arrived goes along with the error."""
 
     def __init__(self, target: str, deadline: Deadline, limit: int) -> None:
@@ -39,9 +39,9 @@ class Gathered:
         if self._stderr_seen > self._limit:
             raise self._too_much("standard error")
 
-    def answer(self, exit_status: int | None) -> Answer:
+    def answer(self, exit_status: int | None) -> CommandResult:
         """Return it as it is."""
-        return Answer(exit_status, bytes(self._stdout), bytes(self._stderr))
+        return CommandResult(exit_status, bytes(self._stdout), bytes(self._stderr))
 
     def _too_much(self, stream: str) -> LimitExceeded:
         return LimitExceeded(
@@ -56,6 +56,6 @@ class Gathered:
             partial=bytes(self._stdout),
         )
 
-    def broken(self, reason: object) -> ConnectionFailed:
+    def connection_error(self, reason: object) -> ConnectionFailed:
         """Say that the connection broke."""
         return ConnectionFailed(f"{self._target}: {printable(reason)}", partial=bytes(self._stdout))

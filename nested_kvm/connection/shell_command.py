@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterable
 
-from nested_kvm.connection.base import Answer
+from nested_kvm.connection.base import CommandResult
 from nested_kvm.errors import ConnectionFailed
 from nested_kvm.util.text import printable
 
@@ -31,7 +31,7 @@ def standard_input(script: str, arguments: Iterable[str], *, sudo: bool) -> byte
     return f"{started}set -- {words}; {script}\n".encode(errors="surrogateescape")
 
 
-def without_sudo_mark(answer: Answer, target: str) -> Answer:
+def without_sudo_mark(answer: CommandResult, target: str) -> CommandResult:
     """Take out the mark that shows that sudo let the script start.
 
     Raises:
@@ -44,7 +44,7 @@ def without_sudo_mark(answer: Answer, target: str) -> Answer:
             f"{target}: sudo -n did not run the probe: {complaint}. "
             "Allow it without a password in sudoers (NOPASSWD), or log in as root"
         )
-    return Answer(answer.exit_status, answer.stdout, before + after)
+    return CommandResult(answer.exit_status, answer.stdout, before + after)
 
 
 def sudo_command(command: str, sudo_user: str | None) -> str:

@@ -65,12 +65,12 @@ class Declaration(BaseModel):
             self.level,
             address,
             self.policy,
-            self.host,
-            self.domain,
-            self.via_host,
-            self.libvirt,
-            self.account,
-            self.group,
+            host=self.host,
+            domain=self.domain,
+            via_host=self.via_host,
+            libvirt=self.libvirt,
+            account=self.account,
+            group=self.group,
         )
 
 

@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Final
 
-from nested_kvm.connection import AnyConnection, Settings, SshWays, connect, connect_by_agent, connect_limit
+from nested_kvm.connection import Connection, Settings, SshConnector, connect, connect_by_agent, connect_limit
 from nested_kvm.connection.deadline import Deadline
 from nested_kvm.errors import ConnectionFailed, LimitExceeded, NestedKvmError, NotObserved, ObservationError
 from nested_kvm.evidence.bundle import Bundle
@@ -30,12 +30,12 @@ class Connections:
     def __init__(self, inventory: Inventory, settings: Settings) -> None:
         self._targets = {target.name: target for target in inventory}
         self._settings = settings
-        self._ways = SshWays(settings)
-        self._open: dict[str, AnyConnection | ObservationError] = {}
+        self._connector = SshConnector(settings)
+        self._open: dict[str, Connection | ObservationError] = {}
         self._is_closed = False
         self._locks = {name: Lock() for name in self._targets}
 
-    def to(self, target: Target) -> AnyConnection:
+    def get(self, target: Target) -> Connection:
         """The connection to a target; a `via: host` guest's leads through its L0's.
 
         Raises:
@@ -59,7 +59,7 @@ class Connections:
             if connection is not None and not isinstance(connection, ObservationError):
                 connection.close()
         if self._is_closed:
-            self._ways.close()
+            self._connector.close()
 
     def time_limit(self, targets: Iterable[Target], workers: int) -> float:
         """Return seconds that suffice for these targets, `workers` at once, if each uses up all of its limits."""
@@ -73,21 +73,21 @@ class Connections:
         ways = [each.address for each in (host, target) if each is not None and each.address is not None]
         return sum(connect_limit(address, self._settings) for address in ways) + 4 * self._settings.probe_timeout
 
-    def _try(self, target: Target) -> AnyConnection | ObservationError:
+    def _try(self, target: Target) -> Connection | ObservationError:
         try:
             return self._connect(target)
         except ObservationError as error:
             return error
 
-    def _connect(self, target: Target) -> AnyConnection:
+    def _connect(self, target: Target) -> Connection:
         if target.address is None:
             raise NotObserved(f"{target.name} has no address")
         via = self._via(target)
         if target.by_agent:
             return self._connect_by_agent(target, via)
-        return connect(target.address, self._settings, name=target.name, via=via, ways=self._ways)
+        return connect(target.address, self._settings, name=target.name, via=via, connector=self._connector)
 
-    def _connect_by_agent(self, target: Target, via: AnyConnection | None) -> AnyConnection:
+    def _connect_by_agent(self, target: Target, via: Connection | None) -> Connection:
         uri = self._targets[target.host].libvirt if target.host else None
         if via is None or uri is None:
             raise ConnectionFailed(
@@ -95,16 +95,16 @@ class Connections:
             )
         return connect_by_agent(via, uri, target.domain or target.name, self._settings, target.name)
 
-    def _via(self, target: Target) -> AnyConnection | None:
+    def _via(self, target: Target) -> Connection | None:
         if not target.needs_host or target.host is None:
             return None
         try:
-            return self.to(self._targets[target.host])
+            return self.get(self._targets[target.host])
         except ObservationError as error:
             raise ConnectionFailed(f"{target.name}: no way through its host: {error}") from None
 
 
-class _Users:
+class _ConnectionRefs:
     """Which targets still need which connection: their own, and that of the host that they are reached through."""
 
     def __init__(self, targets: Iterable[Target]) -> None:
@@ -123,31 +123,31 @@ class _Users:
 
 
 @dataclass
-class _Work:
+class _WorkerPool:
     """What each thread does: it takes a target and looks at it, until none is left."""
 
     connections: Connections
     settings: Settings
     active: bool
-    users: _Users | None
+    refs: _ConnectionRefs | None
     """None: every connection stays open."""
-    waiting: SimpleQueue[Target] = field(default_factory=SimpleQueue)
-    seen: SimpleQueue[Bundle] = field(default_factory=SimpleQueue)
+    pending: SimpleQueue[Target] = field(default_factory=SimpleQueue)
+    done: SimpleQueue[Bundle] = field(default_factory=SimpleQueue)
 
     def start(self, targets: Iterable[Target], workers: int) -> None:
         """Begin. As daemons: an interrupted run waits for no target that hangs, as with an executor it would."""
         for target in targets:
-            self.waiting.put(target)
+            self.pending.put(target)
         for number in range(workers):
             Thread(target=self._go_on, name=f"observe-{number}", daemon=True).start()
 
     def _go_on(self) -> None:
         with suppress(Empty):
             while True:
-                target = self.waiting.get_nowait()
-                self.seen.put(_observe(target, self.connections, self.settings, active=self.active))
-                if self.users is not None:
-                    self.connections.close(self.users.release(target))
+                target = self.pending.get_nowait()
+                self.done.put(_observe(target, self.connections, self.settings, active=self.active))
+                if self.refs is not None:
+                    self.connections.close(self.refs.release(target))
 
 
 def collect(
@@ -172,17 +172,17 @@ def collect(
     """
     # A guest waits for its host's connection, so the hosts come first: else guests could hold every worker.
     targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.needs_host)
-    users = None if keep_open else _Users(targets)
-    work = _Work(connections, settings, active=active, users=users)
+    refs = None if keep_open else _ConnectionRefs(targets)
+    pool = _WorkerPool(connections, settings, active=active, refs=refs)
     workers = min(max(1, forks), len(targets))
-    work.start(targets, workers)
+    pool.start(targets, workers)
     deadline = deadline or Deadline(connections.time_limit(targets, workers))
     is_complete = False
     try:
-        is_complete = _hand_over(targets, work.seen, when_observed, deadline)
+        is_complete = _hand_over(targets, pool.done, when_observed, deadline)
     finally:
         if not is_complete:
-            _drain(work.waiting)
+            _drain(pool.pending)
             connections.close()
 
 
@@ -220,7 +220,7 @@ def _drain(waiting: SimpleQueue[Target]) -> None:
 
 def _observe(target: Target, connections: Connections, settings: Settings, *, active: bool) -> Bundle:
     try:
-        return observe(target, connections.to(target), settings, active=active)
+        return observe(target, connections.get(target), settings, active=active)
     except NestedKvmError as error:
         return unusable_bundle(target, error)
     except Exception as defect:  # noqa: BLE001 - the suite's own defect is an error of this target, and spoils no other

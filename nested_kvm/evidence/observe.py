@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from nested_kvm.connection import AnyConnection, Settings
-from nested_kvm.connection.base import Answer
+from nested_kvm.connection import Connection, Settings
+from nested_kvm.connection.base import CommandResult
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, LimitExceeded
 from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
 from nested_kvm.evidence.l2.boot import boot_l2
@@ -26,7 +26,7 @@ SECTION_LIMIT: Final = 10
 """Seconds after which the probe kills a single command."""
 
 
-def observe(target: Target, connection: AnyConnection, settings: Settings, *, active: bool = False) -> Bundle:
+def observe(target: Target, connection: Connection, settings: Settings, *, active: bool = False) -> Bundle:
     """Look at a target once; `active` starts an L2 in an L1. What arrived before a limit was broken is kept.
 
     Raises:
@@ -55,7 +55,7 @@ def bundle_of_answer(
     return Bundle(told, observed_at, VERSION, kept, answer.cut, libvirt)
 
 
-def _probe(connection: AnyConnection, settings: Settings, access: Access, target: Target) -> ProbeAnswer:
+def _probe(connection: Connection, settings: Settings, access: Access, target: Target) -> ProbeAnswer:
     nonce = secrets.token_hex(16)
     seconds = str(max(1, int(min(SECTION_LIMIT, settings.probe_timeout / 2))))
     uri = target.libvirt
@@ -81,7 +81,7 @@ def _partial(error: ConnectionFailed | LimitExceeded, nonce: str) -> ProbeAnswer
     return answer if answer.cut is None else replace(answer, cut=f"{answer.cut} ({error})")
 
 
-def _complaint(answer: Answer) -> str:
+def _complaint(answer: CommandResult) -> str:
     complaint = printable(answer.stderr)
     status = "no exit status" if answer.exit_status is None else f"exit status {answer.exit_status}"
     return f" ({status}{': ' if complaint else ''}{complaint})"

@@ -1,7 +1,7 @@
 """One machine of the fleet, and what the inventory says of it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -27,6 +27,7 @@ class Target:
     address: Address | None
     """None: nothing leads into this guest, it is judged from its L0 alone."""
     policy: Policy
+    _: KW_ONLY
     host: str | None = None
     domain: str | None = None
     """libvirt's name, or uuid, of this guest on its host."""

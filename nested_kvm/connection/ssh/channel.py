@@ -6,9 +6,9 @@ from contextlib import contextmanager, suppress
 
 import paramiko
 
-from nested_kvm.connection.base import STDERR_KEPT, Answer
+from nested_kvm.connection.base import STDERR_KEPT, CommandResult
 from nested_kvm.connection.deadline import Deadline
-from nested_kvm.connection.output import Gathered
+from nested_kvm.connection.output import BoundedOutput
 
 _CHUNK = 32 * 1024
 _PAUSE_WHILE_WRITING = 0.002
@@ -21,14 +21,14 @@ _SILENCE_AFTER_EXIT = 2.0
 class ChannelProgram:
     """A program whose answer is wanted whole."""
 
-    def __init__(self, channel: paramiko.Channel, data: bytes, gathered: Gathered, deadline: Deadline) -> None:
+    def __init__(self, channel: paramiko.Channel, data: bytes, output: BoundedOutput, deadline: Deadline) -> None:
         self._channel = channel
         self._pending = memoryview(data)
-        self._gathered = gathered
+        self._output = output
         self._deadline = deadline
         self._last_heard = time.monotonic()
 
-    def communicate(self) -> Answer:
+    def communicate(self) -> CommandResult:
         """Send all, read all, and wait for the exit status.
 
         Raises:
@@ -38,10 +38,10 @@ class ChannelProgram:
         """
         while not self._is_finished():
             if self._deadline.expired:
-                raise self._gathered.timed_out()
+                raise self._output.timed_out()
             if not (self._write() | self._read()):
                 self._wait()
-        return self._gathered.answer(self._exit_status())
+        return self._output.answer(self._exit_status())
 
     def _wait(self) -> None:
         """Let the answer gather: it comes in many small packets, and to wake for each costs more than it holds."""
@@ -77,9 +77,9 @@ class ChannelProgram:
         channel = self._channel
         out, err = channel.recv_ready(), channel.recv_stderr_ready()
         if out:
-            self._gathered.add_stdout(channel.recv(_CHUNK))
+            self._output.add_stdout(channel.recv(_CHUNK))
         if err:
-            self._gathered.add_stderr(channel.recv_stderr(_CHUNK))
+            self._output.add_stderr(channel.recv_stderr(_CHUNK))
         if out or err:
             self._last_heard = time.monotonic()
         return out or err
@@ -87,11 +87,11 @@ class ChannelProgram:
     def _exit_status(self) -> int | None:
         """Return None where the target sent none: a signal ended the program."""
         if not self._channel.status_event.wait(self._deadline.remaining):
-            raise self._gathered.timed_out()
+            raise self._output.timed_out()
         if self._channel.exit_status != -1:
             return self._channel.exit_status
         if not self._channel.get_transport().is_active():
-            raise self._gathered.broken("the connection broke before the answer was complete")
+            raise self._output.connection_error("the connection broke before the answer was complete")
         return None
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import paramiko
 import testinfra.host
-from testinfra.backend.base import CommandResult
+from testinfra.backend.base import CommandResult as TestinfraResult
 from typing_extensions import override
 
-from nested_kvm.connection.base import Answer, Settings
+from nested_kvm.connection.base import CommandResult, Connection, Settings
 from nested_kvm.connection.deadline import Deadline, closing_at
-from nested_kvm.connection.output import Gathered
+from nested_kvm.connection.output import BoundedOutput
 from nested_kvm.connection.plain_backend import PlainBackend
 from nested_kvm.connection.shell_command import ONE_COMMAND, shell, standard_input, sudo_command, without_sudo_mark
 from nested_kvm.connection.ssh.channel import ChannelProgram, ChannelStream
@@ -31,7 +31,7 @@ def _nothing() -> None:
     """Nothing else ends with the connection."""
 
 
-class SshConnection(PlainBackend):
+class SshConnection(PlainBackend, Connection):
     """A Testinfra backend over one SSH transport. Many threads may use it at once."""
 
     NAME = "ssh"
@@ -63,7 +63,7 @@ class SshConnection(PlainBackend):
         """Seconds that one execution may take."""
         return self._settings.probe_timeout
 
-    def execute(self, script: str, *arguments: str) -> Answer:
+    def execute(self, script: str, *arguments: str) -> CommandResult:
         """Run a POSIX `sh` script on the target, in one execution. See `Connection.execute`."""
         command = shlex.join(shell(sudo=self.sudo, sudo_user=self.sudo_user))
         answer = self._execute(f"exec {command}", standard_input(script, arguments, sudo=self.sudo))
@@ -82,7 +82,7 @@ class SshConnection(PlainBackend):
         command = sudo_command(program, self.sudo_user) if self.sudo else f"/bin/sh -c {shlex.quote(program)}"
         deadline = Deadline(self._settings.probe_timeout)
         with closing_at(deadline, self._transport.close, grace=_GRACE):
-            return ChannelStream(self._open_program(f"exec {command}", Gathered(self.name, deadline, 0), deadline))
+            return ChannelStream(self._open_program(f"exec {command}", BoundedOutput(self.name, deadline, 0), deadline))
 
     def forward(self, host: str, port: int, deadline: Deadline, where: str) -> paramiko.Channel:
         """Open a TCP connection that begins at the target: RFC 4254, section 7.2.
@@ -105,45 +105,45 @@ class SshConnection(PlainBackend):
         self._transport.close()
         self.when_closed()
 
-    def _execute(self, command: str, data: bytes) -> Answer:
+    def _execute(self, command: str, data: bytes) -> CommandResult:
         with self._sessions:
             return self._execute_now(command, data)
 
-    def _execute_now(self, command: str, data: bytes) -> Answer:
+    def _execute_now(self, command: str, data: bytes) -> CommandResult:
         deadline = Deadline(self._settings.probe_timeout)
-        gathered = Gathered(self.name, deadline, self._settings.answer_limit)
+        output = BoundedOutput(self.name, deadline, self._settings.answer_limit)
         with closing_at(deadline, self._transport.close, grace=_GRACE):
-            channel = self._open_program(command, gathered, deadline)
+            channel = self._open_program(command, output, deadline)
             try:
-                return ChannelProgram(channel, data, gathered, deadline).communicate()
+                return ChannelProgram(channel, data, output, deadline).communicate()
             except LimitExceeded:
                 self._give_up(channel, deadline)
                 raise
             except TRANSPORT_ERRORS as error:
                 raise (
-                    gathered.timed_out()
+                    output.timed_out()
                     if deadline.expired
-                    else gathered.broken(f"the connection broke ({reason(error)})")
+                    else output.connection_error(f"the connection broke ({reason(error)})")
                 ) from None
             finally:
                 channel.close()
 
-    def _open_program(self, command: str, gathered: Gathered, deadline: Deadline) -> paramiko.Channel:
+    def _open_program(self, command: str, output: BoundedOutput, deadline: Deadline) -> paramiko.Channel:
         if self._given_up:
-            raise gathered.broken(self._given_up)
+            raise output.connection_error(self._given_up)
         try:
             channel = self._transport.open_session(timeout=deadline.remaining)
             channel.settimeout(self._settings.probe_timeout)
             channel.exec_command(command)
         except TRANSPORT_ERRORS as error:
-            raise self._not_started(error, gathered, deadline) from None
+            raise self._not_started(error, output, deadline) from None
         return channel
 
-    def _not_started(self, error: Exception, gathered: Gathered, deadline: Deadline) -> Exception:
+    def _not_started(self, error: Exception, output: BoundedOutput, deadline: Deadline) -> Exception:
         if deadline.expired:
             self._given_up = "it was given up after a time-out"
-            return gathered.timed_out()
-        return gathered.broken(f"it does not run a command ({reason(error)})")
+            return output.timed_out()
+        return output.connection_error(f"it does not run a command ({reason(error)})")
 
     def _give_up(self, channel: paramiko.Channel, deadline: Deadline) -> None:
         """Run nothing more there.
@@ -158,7 +158,7 @@ class SshConnection(PlainBackend):
             self._transport.close()
 
     @override
-    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
+    def run(self, command: str, *args: str, **kwargs: Any) -> TestinfraResult:
         """Run a command as Testinfra means it."""
         line = self.get_command(command, *args)
         answer = self._execute("exec /bin/sh -s", standard_input(ONE_COMMAND, [line], sudo=False))

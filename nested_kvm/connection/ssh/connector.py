@@ -27,16 +27,16 @@ class _JumpHost:
     outcome: SshConnection | ObservationError | None = None
 
 
-_Way = tuple[tuple[str, Settings], ...]
+JumpPath = tuple[tuple[str, Settings], ...]
 """The jump hosts one after the other, each with how it is reached: another ssh-config may mean another machine."""
 
 
-class SshWays:
+class SshConnector:
     """Opens SSH connections. Each jump host is logged in to once, for all targets behind it. Safe in threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._jump_hosts: dict[_Way, _JumpHost] = {}
+        self._jump_hosts: dict[JumpPath, _JumpHost] = {}
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -60,7 +60,7 @@ class SshWays:
 
     def _through(self, end: Endpoint) -> SshConnection | None:
         way: SshConnection | None = None
-        key: _Way = ()
+        key: JumpPath = ()
         for hop in end.hops():
             key = (*key, (f"{hop.user}@{hop.address.host}:{hop.port}", hop.settings))
             try:
@@ -69,7 +69,7 @@ class SshWays:
                 raise ConnectionFailed(f"{end.where}: no way to it: {error}") from None
         return way
 
-    def _jump_host(self, key: _Way, hop: Endpoint, way: SshConnection | None) -> SshConnection:
+    def _jump_host(self, key: JumpPath, hop: Endpoint, way: SshConnection | None) -> SshConnection:
         with self._lock:
             jump_host = self._jump_hosts.setdefault(key, _JumpHost())
         with jump_host.lock:
