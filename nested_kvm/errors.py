@@ -5,7 +5,8 @@
     NestedKvmError
     ├── UsageError               the run cannot begin: exit status 4
     │   └── InventoryError       … because of the inventory: file, line and key
-    ├── FileUnusable             a file cannot be read within its bounds; each reader says what follows
+    ├── FileUnusable             a file cannot be read within its bounds; each caller handles it
+    │   └── FileMissing          … because it does not exist
     ├── ObservationError         something could not be looked at: outcome `error`
     │   ├── ConnectionFailed     no way to the target
     │   │   ├── HostKeyRejected  … because it is not known to be the machine it claims to be
@@ -38,6 +39,10 @@ class InventoryError(UsageError):
 
 class FileUnusable(NestedKvmError):
     """A file cannot be read within its bounds; the message says why, and the caller names the file."""
+
+
+class FileMissing(FileUnusable):
+    """A file does not exist."""
 
 
 class ObservationError(NestedKvmError):

@@ -8,13 +8,14 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nested_kvm.errors import EvidenceUnusable, InventoryError, UsageError
+from nested_kvm.errors import EvidenceUnusable, FileUnusable, InventoryError, UsageError
 from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
 from nested_kvm.evidence.reading import Reading
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.policy import Policy
-from nested_kvm.util.files import file_stem, write_atomically
+from nested_kvm.util.files import file_stem, read_bounded, write_atomically
+from nested_kvm.util.schema_error import explain_first
 from nested_kvm.version import VERSION
 
 SCHEMA = "nested-kvm-compliance/evidence/1"
@@ -116,16 +117,11 @@ def read_bundle(path: Path) -> Bundle:
         EvidenceUnusable: it is not one, is broken, or comes from a newer schema; the message names it.
     """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(SIZE_LIMIT + 1)
-        if len(data) > SIZE_LIMIT:
-            raise EvidenceUnusable(f"{path.name} is larger than {SIZE_LIMIT // 1024 // 1024} MiB")
-        file = _File.model_validate_json(data)
-        return _bundle(file)
-    except OSError as error:
-        raise EvidenceUnusable(f"{path.name} cannot be read: {error.strerror}") from None
+        return _bundle(_File.model_validate_json(read_bounded(path, SIZE_LIMIT)))
+    except FileUnusable as error:
+        raise EvidenceUnusable(f"{path.name} cannot be read: {error}") from None
     except ValidationError as error:
-        raise EvidenceUnusable(f"{path.name} is not evidence of schema {SCHEMA}: {_reason(error)}") from None
+        raise EvidenceUnusable(f"{path.name} is not evidence of schema {SCHEMA}: {explain_first(error)}") from None
     except InventoryError as error:
         raise EvidenceUnusable(f"{path.name}: {error}") from None
 
@@ -174,9 +170,3 @@ def _bundle(file: _File) -> Bundle:
         file.libvirt,
         file.failure,
     )
-
-
-def _reason(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    return f"{place}: {problem['msg']}" if place else problem["msg"]

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from nested_kvm.errors import AnswerUnusable, ConnectionFailed, ObservationError, UsageError
+from nested_kvm.errors import AnswerUnusable, ConnectionFailed, FileUnusable, ObservationError, UsageError
+from nested_kvm.util.files import read_bounded
 from nested_kvm.util.text import printable
 
 SIZE_LIMIT: Final = 1024 * 1024 * 1024
@@ -67,13 +68,9 @@ def read_whole(path: Path) -> bytes:
     """
     source = Path("/dev/stdin") if str(path) == "-" else path
     try:
-        with source.open("rb") as stream:
-            data = stream.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    if len(data) > SIZE_LIMIT:
-        raise UsageError(f"{path}: is larger than {SIZE_LIMIT // 1024 // 1024} MiB")
-    return data
+        return read_bounded(source, SIZE_LIMIT, regular=False)  # a pipe from the engine is usual
+    except FileUnusable as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def _documents(data: bytes, name: str = "the answers") -> Iterator[dict[str, Any]]:

@@ -22,6 +22,7 @@ from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.schema import Name
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.model.policy import Policy
+from nested_kvm.util.schema_error import explain_first
 from nested_kvm.util.text import printable
 
 ANSWER_LIMIT: Final = 4 * 1024 * 1024
@@ -51,7 +52,7 @@ def _without_inventory(answers: Answers) -> Sequence[Target]:
     try:
         names = TypeAdapter(list[Name]).validate_python(list(answers))
     except ValidationError as error:
-        raise UsageError(f"a target's name: {error.errors()[0]['msg']}") from None
+        raise UsageError(f"a target's name: {explain_first(error)}") from None
     policy = Policy()
     return [
         Target(name, TargetLevel.AUTO, Address(name, "ssh", name), policy, libvirt="qemu:///system") for name in names

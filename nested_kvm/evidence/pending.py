@@ -1,17 +1,17 @@
 """Which targets a run has still to look at: kept beside their evidence, so that a killed run shows what it lacks."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from nested_kvm.errors import InventoryError, NotObserved, UsageError
+from nested_kvm.errors import FileMissing, FileUnusable, InventoryError, NotObserved, UsageError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.bundle_file import SIZE_LIMIT, Declaration, evidence_path, read_bundles, unusable_bundle
 from nested_kvm.inventory.target import Inventory, Target
-from nested_kvm.util.files import write_atomically
+from nested_kvm.util.files import read_bounded, write_atomically
+from nested_kvm.util.schema_error import explain_first
 
 NAME: Final = "targets.pending"
 _TARGETS: Final = TypeAdapter(list[Declaration])
@@ -44,10 +44,13 @@ def read_evidence(directory: Path) -> Iterator[Bundle]:
 
 
 def _pending(directory: Path) -> Iterator[Target]:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        try:
-            with (directory / NAME).open("rb") as stream:
-                declared = _TARGETS.validate_json(stream.read(SIZE_LIMIT))
-            yield from [each.target() for each in declared]
-        except (ValidationError, InventoryError, PermissionError, IsADirectoryError) as error:
-            raise UsageError(f"--evidence: {directory / NAME} cannot be used: {type(error).__name__}") from None
+    path = directory / NAME
+    try:
+        declared = _TARGETS.validate_json(read_bounded(path, SIZE_LIMIT))
+        yield from [each.target() for each in declared]
+    except FileMissing:
+        return
+    except ValidationError as error:
+        raise UsageError(f"--evidence: {path} cannot be used: {explain_first(error)}") from None
+    except (FileUnusable, InventoryError) as error:
+        raise UsageError(f"--evidence: {path} cannot be used: {error}") from None

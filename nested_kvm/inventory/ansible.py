@@ -14,6 +14,7 @@ from nested_kvm.inventory.ansible_program import ansible_inventory
 from nested_kvm.inventory.schema import NO_LIBVIRT, Name
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.model.policy import Policy
+from nested_kvm.util.schema_error import explain
 
 SCHEME: Final = "ansible://"
 _VAULT: Final = "__ansible_vault"
@@ -97,7 +98,7 @@ def _entries(path: Path, document: Mapping[str, Any]) -> dict[str, _Entry]:
             _NAME.validate_python(name)
             entries[name] = _Entry.of(name, _mapping(variables.get(name)))
         except ValidationError as error:
-            problems += [f"{path}: {name}: {line}" for line in _explained(error)]
+            problems += [f"{path}: {name}: {line}" for line in explain(error)]
         except ValueError as error:
             problems.append(f"{path}: {name}: {error}")
     if problems:
@@ -127,13 +128,6 @@ def _plain(variable: str, value: Any) -> Any:
     if isinstance(value, str) and ("{{" in value or "{%" in value):
         raise ValueError(f"{variable}: {value!r} is a template, which only Ansible can fill in: write its value")
     return value
-
-
-def _explained(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_url=False, include_input=False):
-        place = ".".join(str(part) for part in problem["loc"])
-        reason = problem["msg"].removeprefix("Value error, ")
-        yield f"{place}: {reason}" if place else reason
 
 
 def _targets(path: Path, entries: Mapping[str, _Entry]) -> list[Target]:

@@ -25,7 +25,7 @@ def load_inventory(path: Path) -> Inventory:
     Raises:
         InventoryError: it cannot be read or used; the message names file, line and key.
     """
-    yaml = read_yaml(path, "inventory", InventoryError)
+    yaml = read_yaml(path, InventoryError)
     try:
         file = InventoryFile.model_validate(yaml.document)
     except ValidationError as error:
