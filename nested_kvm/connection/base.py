@@ -17,11 +17,11 @@ STDERR_KEPT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How targets are reached: the command line's options, once for the whole run."""
+    """The options of connections, from the command line."""
 
     connect_timeout: float | None = None
     """Seconds for the TCP connection, the key exchange and authentication together.
-    None: what the ssh-config says for the target, else `DEFAULT_CONNECT_TIMEOUT`."""
+    None: the ssh-config's for the target, else `DEFAULT_CONNECT_TIMEOUT`."""
     probe_timeout: float = 60.0
     """Seconds for one execution on a target."""
     answer_limit: int = 4 * MEBIBYTE
@@ -71,7 +71,7 @@ class Stream(Protocol):
         """Send all of `data`."""
 
     def stderr(self) -> bytes:
-        """Return the first `STDERR_KEPT` bytes of what the program complained about so far."""
+        """Return the first `STDERR_KEPT` bytes of its standard error so far."""
 
     def close(self) -> None:
         """End the program."""
@@ -94,7 +94,7 @@ class Connection(ABC):
 
         Raises:
             ConnectionFailed: the connection broke, or the target refused the execution.
-            LimitExceeded: it took too long, or answered too much; nothing more is run there.
+            LimitExceeded: it took too long, or wrote too much; nothing more is run there.
 
         Both carry in `partial` what standard output had brought until then.
         """

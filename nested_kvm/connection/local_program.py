@@ -1,4 +1,4 @@
-"""One program on this machine: written to and read from at once, within its limits."""
+"""Runs one program on this machine within limits, writing and reading at the same time."""
 
 import os
 import selectors
@@ -21,7 +21,7 @@ _LAST_WAIT = 1.0
 
 
 class LocalProgram:
-    """A program whose answer is wanted whole. It leads a process group of its own, which ends with it."""
+    """A program whose whole output is read. It leads its own process group, which is killed with it."""
 
     def __init__(self, argv: Sequence[str], data: bytes, output: BoundedOutput, deadline: Deadline) -> None:
         self._output = output
@@ -41,7 +41,7 @@ class LocalProgram:
         """Send all, read all, and wait for the exit status.
 
         Raises:
-            LimitExceeded: it took too long, or answered too much; it was killed.
+            LimitExceeded: it took too long, or wrote too much; it was killed.
         """
         try:
             with selectors.DefaultSelector() as selector:
@@ -78,7 +78,7 @@ class LocalProgram:
         return silence > _SILENCE_AFTER_EXIT and self._process.poll() is not None
 
     def _write(self, stream: IO[bytes]) -> bool:
-        """Write a piece; tell whether more follows. A program that ended without reading all is no error."""
+        """Write a chunk; return whether more follows. A program that ends without reading all is not an error."""
         try:
             self._pending = self._pending[os.write(stream.fileno(), self._pending[:_CHUNK]) :]
         except BrokenPipeError:
@@ -100,13 +100,13 @@ class LocalProgram:
         return status if status >= 0 else None
 
     def kill(self) -> None:
-        """Kill what still runs, unless it runs as another user."""
+        """Kill the process group, unless it runs as another user."""
         if self._process.poll() is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _end(self) -> None:
-        """Kill what still runs. What cannot be killed finds its pipes closed."""
+        """Kill the process group. One that cannot be killed finds its pipes closed."""
         self.kill()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:

@@ -1,4 +1,4 @@
-"""Testinfra's own backends, bounded: this machine, containers, and what else Testinfra reaches."""
+"""Connections by Testinfra's backends, within limits: this machine, containers and others."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class _Bounds:
 
         Raises:
             ConnectionFailed: it cannot be started, or the connection was closed.
-            LimitExceeded: it took too long, or answered too much.
+            LimitExceeded: it took too long, or wrote too much.
         """
         deadline = Deadline(self.settings.probe_timeout)
         output = BoundedOutput(self.target, deadline, self.settings.answer_limit)
@@ -51,14 +51,14 @@ class _Bounds:
             self.running.discard(program)
 
     def close(self) -> None:
-        """End what runs, and start nothing more."""
+        """Kill the running programs, and start no more."""
         self.is_closed = True
         for program in tuple(self.running):
             program.kill()
 
 
 class _BoundedBackend(PlainBackend):
-    """What every backend gets on top: limits, a name of the inventory, and no prompts."""
+    """A mixin for all backends: limits, the name in the inventory, and no prompts."""
 
     _bounds: _Bounds
 
@@ -75,7 +75,7 @@ class _BoundedBackend(PlainBackend):
 
 
 class BackendConnection(Connection):
-    """A target that Testinfra reaches. Nothing stays open: each execution is a program of its own here."""
+    """A connection by a Testinfra backend. Nothing stays open: each execution is a separate local program."""
 
     def __init__(self, name: str, backend: BaseBackend, bounds: _Bounds) -> None:
         self.name = name
@@ -84,7 +84,7 @@ class BackendConnection(Connection):
 
     @property
     def kind(self) -> str:
-        """Testinfra's name for the way: such as `docker`."""
+        """Testinfra's name of the backend, such as `docker`."""
         return self._backend.get_connection_type()
 
     @cached_property
@@ -101,16 +101,16 @@ class BackendConnection(Connection):
         return CommandResult(result.rc if result.rc >= 0 else None, result.stdout_bytes, result.stderr_bytes)
 
     def close(self) -> None:
-        """Let go of the target: end what still runs there for us."""
+        """Kill the programs that still run for this connection."""
         self._bounds.close()
 
 
 class LocalConnection(BackendConnection):
-    """This machine."""
+    """A connection to this machine."""
 
     @override
     def execute(self, script: str, *arguments: str) -> CommandResult:
-        """Run a POSIX `sh` script here; it is in no list of processes. See `Connection.execute`."""
+        """Run a POSIX `sh` script here; no process list shows it. See `Connection.execute`."""
         sudo, user = self._backend.sudo, self._backend.sudo_user
         data = standard_input(script, arguments, sudo=sudo)
         answer = self._bounds.run(["/bin/sh", "-c", 'exec "$@"', "sh", *shell(sudo=sudo, sudo_user=user)], data)
@@ -118,7 +118,7 @@ class LocalConnection(BackendConnection):
 
 
 def connect_by_backend(address: Address, settings: Settings, name: str) -> BackendConnection:
-    """Reach a target as Testinfra does.
+    """Open a connection by a Testinfra backend.
 
     Raises:
         ConnectionFailed: Testinfra cannot make the backend.

@@ -1,4 +1,4 @@
-"""Looks at many targets at once, each exactly once."""
+"""Observes many targets in parallel, each exactly once."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ from nested_kvm.evidence.observe import observe
 from nested_kvm.inventory.target import Inventory, Target
 
 _SLACK = 10.0
-"""Seconds for all that has no limit of its own."""
+"""Seconds for the steps without a limit."""
 
 WhenObserved = Callable[[Bundle], None]
 _TURN: Final = 0.2
@@ -25,7 +25,7 @@ _TURN: Final = 0.2
 
 
 class Connections:
-    """The one connection of each target: opened when it is first asked for, and never a second time."""
+    """The connections to all targets, each opened once, when it is first needed."""
 
     def __init__(self, inventory: Inventory, settings: Settings) -> None:
         self._targets = {target.name: target for target in inventory}
@@ -36,10 +36,10 @@ class Connections:
         self._locks = {name: Lock() for name in self._targets}
 
     def get(self, target: Target) -> Connection:
-        """The connection to a target; a `via: host` guest's leads through its L0's.
+        """Return the connection to a target; to a `via: host` guest, through its L0's connection.
 
         Raises:
-            ObservationError: there is none. A target is tried once: every later call says the same.
+            ObservationError: the target is unreachable. It is tried once: later calls raise the same error.
         """
         with self._locks[target.name]:
             if target.name not in self._open:
@@ -52,7 +52,7 @@ class Connections:
         return connection
 
     def close(self, names: Iterable[str] | None = None) -> None:
-        """Let go of those targets, or of all for good: also of one that is only being connected to."""
+        """Close the connections to those targets; or to all for good, also those that are being opened."""
         self._is_closed = self._is_closed or names is None
         for name in list(self._open) if names is None else names:
             connection = self._open.get(name)
@@ -62,13 +62,13 @@ class Connections:
             self._connector.close()
 
     def time_limit(self, targets: Iterable[Target], workers: int) -> float:
-        """Return seconds that suffice for these targets, `workers` at once, if each uses up all of its limits."""
+        """Return the seconds that suffice for these targets, `workers` at once, if each uses all of its limits."""
         limits = [self._limit(target) for target in targets]
         rounds = -(-len(limits) // max(1, workers))
         return rounds * max(limits, default=0.0) + _SLACK
 
     def _limit(self, target: Target) -> float:
-        """Add up the ways to the target, and two looks: the probe and libvirt, each of which also needs a start."""
+        """Add up the connections to the target, the probe and libvirt, the last two with their start."""
         host = self._targets.get(target.host or "") if target.needs_host else None
         ways = [each.address for each in (host, target) if each is not None and each.address is not None]
         return sum(connect_limit(address, self._settings) for address in ways) + 4 * self._settings.probe_timeout
@@ -91,7 +91,7 @@ class Connections:
         uri = self._targets[target.host].libvirt if target.host else None
         if via is None or uri is None:
             raise ConnectionFailed(
-                f"{target.name}: an agent is asked by libvirt on the guest's host, and there is none"
+                f"{target.name}: a guest agent is queried through libvirt on the guest's host, and there is none"
             )
         return connect_by_agent(via, uri, target.domain or target.name, self._settings, target.name)
 
@@ -101,18 +101,18 @@ class Connections:
         try:
             return self.get(self._targets[target.host])
         except ObservationError as error:
-            raise ConnectionFailed(f"{target.name}: no way through its host: {error}") from None
+            raise ConnectionFailed(f"{target.name}: unreachable through its host: {error}") from None
 
 
 class _ConnectionRefs:
-    """Which targets still need which connection: their own, and that of the host that they are reached through."""
+    """Counts the targets that still need each connection: their own, and their host's where they need it."""
 
     def __init__(self, targets: Iterable[Target]) -> None:
         self._count = Counter(name for target in targets for name in self._names(target))
         self._lock = Lock()
 
     def release(self, target: Target) -> list[str]:
-        """The connections that nobody needs any more, now that this target is done."""
+        """Return the connections that are no longer needed, now that this target is done."""
         with self._lock:
             self._count.subtract(self._names(target))
             return [name for name in self._names(target) if self._count[name] == 0]
@@ -124,7 +124,7 @@ class _ConnectionRefs:
 
 @dataclass
 class _WorkerPool:
-    """What each thread does: it takes a target and looks at it, until none is left."""
+    """The threads that observe pending targets until none is left."""
 
     connections: Connections
     settings: Settings
@@ -135,7 +135,7 @@ class _WorkerPool:
     done: SimpleQueue[Bundle] = field(default_factory=SimpleQueue)
 
     def start(self, targets: Iterable[Target], workers: int) -> None:
-        """Begin. As daemons: an interrupted run waits for no target that hangs, as with an executor it would."""
+        """Start the threads, as daemons: unlike an executor, an interrupted run does not wait for a hanging target."""
         for target in targets:
             self.pending.put(target)
         for number in range(workers):
@@ -161,14 +161,14 @@ def collect(
     keep_open: bool = True,
     deadline: Deadline | None = None,
 ) -> None:
-    """Observe every target that has an address, `forks` at once, and hand over each bundle as it is made.
+    """Observe every target that has an address, `forks` at once, and pass on each bundle when it is done.
 
-    Unless they are to be kept open, connections are closed as soon as no target needs them: a thousand at once are
-    more files than a process may open by default.
+    Unless they are to be kept open, connections are closed as soon as no target needs them: a thousand at once
+    exceed the default limit of open files.
 
-    `when_observed` is called in the calling thread. Interrupted, it lets go of every connection at once; and so it
-    does at `deadline`, by default when each target has had all the time that its limits allow: what is not done
-    then is an error.
+    `when_observed` is called in the calling thread. At an interrupt all connections are closed at once, and also
+    at `deadline`, by default when each target has had all the time of its limits: a target not done by then is
+    an error.
     """
     # A guest waits for its host's connection, so the hosts come first: else guests could hold every worker.
     targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.needs_host)
@@ -189,7 +189,7 @@ def collect(
 def _hand_over(
     targets: Sequence[Target], seen: SimpleQueue[Bundle], when_observed: WhenObserved, deadline: Deadline
 ) -> bool:
-    """Hand over what is done in time, and an error for what is not; tell whether all was."""
+    """Pass on the bundles that are done in time, and an error for each other; return whether all were."""
     pending = {target.name: target for target in targets}
     while pending:
         bundle = _next(seen, deadline)
@@ -198,13 +198,13 @@ def _hand_over(
         del pending[bundle.target.name]
         when_observed(bundle)
     for target in pending.values():
-        problem = f"{target.name}: it was not looked at when the run's time was over ({deadline.seconds:.0f} s)"
+        problem = f"{target.name}: not inspected within the time limit of the run ({deadline.seconds:.0f} s)"
         when_observed(unusable_bundle(target, LimitExceeded(problem)))
     return not pending
 
 
 def _next(seen: SimpleQueue[Bundle], deadline: Deadline) -> Bundle | None:
-    """Wait in short turns: an interrupt that comes just before a wait without an end would not be seen in it."""
+    """Wait in short turns: an interrupt just before an endless wait would go unnoticed."""
     while True:
         with suppress(Empty):
             return seen.get(timeout=min(_TURN, deadline.remaining))
@@ -223,5 +223,7 @@ def _observe(target: Target, connections: Connections, settings: Settings, *, ac
         return observe(target, connections.get(target), settings, active=active)
     except NestedKvmError as error:
         return unusable_bundle(target, error)
-    except Exception as defect:  # noqa: BLE001 - the suite's own defect is an error of this target, and spoils no other
-        return unusable_bundle(target, defect, f"{target.name}: looking at it broke: {type(defect).__name__}: {defect}")
+    except Exception as defect:  # noqa: BLE001 - our own defect is an error of this target, and affects no other
+        return unusable_bundle(
+            target, defect, f"{target.name}: internal error while inspecting it: {type(defect).__name__}: {defect}"
+        )

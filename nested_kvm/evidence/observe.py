@@ -1,4 +1,4 @@
-"""One look at one target: the probe in one execution, and libvirt in another."""
+"""Observes one target: the probe in one execution, and libvirt in another."""
 
 import re
 import secrets
@@ -23,14 +23,14 @@ from nested_kvm.util.text import printable
 from nested_kvm.version import VERSION
 
 SECTION_LIMIT: Final = 10
-"""Seconds after which the probe kills a single command."""
+"""Seconds after which the probe kills a command."""
 
 
 def observe(target: Target, connection: Connection, settings: Settings, *, active: bool = False) -> Bundle:
-    """Look at a target once; `active` starts an L2 in an L1. What arrived before a limit was broken is kept.
+    """Observe a target once; `active` starts an L2 in an L1. What arrived before a limit was exceeded is kept.
 
     Raises:
-        ObservationError: it could not be looked at.
+        ObservationError: it could not be inspected.
     """
     observed_at = datetime.now(UTC)
     access = choose_access(target, connection)
@@ -47,7 +47,7 @@ def observe(target: Target, connection: Connection, settings: Settings, *, activ
 def bundle_of_answer(
     target: Target, answer: ProbeAnswer, observed_at: datetime, ask: Callable[[str], LibvirtAnswer]
 ) -> Bundle:
-    """Make a bundle of the probe's answer. `ask` asks the libvirt of a URI, and only where the target is no guest."""
+    """Make a bundle of the probe's answer. `ask` queries the libvirt of a URI, unless the target is a guest."""
     level = _level(target, answer.readings)
     libvirt = None if level is TargetLevel.L1 or target.libvirt is None else ask(target.libvirt)
     told = replace(target, level=level)
@@ -71,7 +71,11 @@ def _probe(connection: Connection, settings: Settings, access: Access, target: T
 
 
 def _partial(error: ConnectionFailed | LimitExceeded, nonce: str) -> ProbeAnswer:
-    """The readings that arrived whole; where none did, the error itself is what there is to say."""
+    """Return the readings that arrived complete.
+
+    Raises:
+        ObservationError: none did: `error` itself.
+    """
     try:
         answer = parse_answer(error.partial, nonce)
     except AnswerUnusable:
@@ -88,7 +92,7 @@ def _complaint(answer: CommandResult) -> str:
 
 
 def _level(target: Target, readings: Mapping[str, Reading]) -> TargetLevel:
-    """What an `auto` target is; it stays `auto` where its CPUs could not be read."""
+    """Return the level of a target; `auto` stays where its CPUs could not be read."""
     cpuinfo = readings.get("/proc/cpuinfo")
     if target.level is not TargetLevel.AUTO or cpuinfo is None or cpuinfo.status is not Status.OK:
         return target.level

@@ -1,4 +1,4 @@
-"""Which targets a run has still to look at: kept beside their evidence, so that a killed run shows what it lacks."""
+"""The list of targets not observed yet, beside the evidence, so that a killed run shows what is missing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,28 +18,28 @@ _TARGETS: Final = TypeAdapter(list[Declaration])
 
 
 def announce(directory: Path, inventory: Inventory) -> None:
-    """Write down every target that is to be looked at."""
+    """Write the list of targets that will be observed."""
     declared = [Declaration.of(target) for target in inventory if target.address is not None]
     write_atomically(directory / NAME, _TARGETS.dump_json(declared).decode() + "\n")
 
 
 def withdraw(directory: Path) -> None:
-    """Say that each target has its evidence."""
+    """Remove the list: each target has its evidence."""
     (directory / NAME).unlink(missing_ok=True)
 
 
 def read_evidence(directory: Path) -> Iterator[Bundle]:
-    """Read every evidence file of a directory; and for each target that a killed run did not reach, say so.
+    """Read every evidence file of a directory; a target that a killed run did not observe yields a failure.
 
     Raises:
-        UsageError: there is no such directory, or no evidence in it, or two files speak of one target.
+        UsageError: the directory does not exist or has no evidence, or two files are for the same target.
     """
     pending = list(_pending(directory))
     if not pending or any(directory.glob("*.json")):
         yield from read_bundles(directory)
     for target in pending:
         if not evidence_path(directory, target.name).exists():
-            problem = NotObserved(f"{target.name} was not looked at: the run was killed before")
+            problem = NotObserved(f"{target.name} was not inspected: the run was killed before")
             yield unusable_bundle(target, problem)
 
 

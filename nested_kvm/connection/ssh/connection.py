@@ -1,4 +1,4 @@
-"""SSH within this process: one connection for the probe, for libvirt, and for what Testinfra runs."""
+"""A connection by SSH, within this process: for the probe, for libvirt and for Testinfra."""
 
 import shlex
 import threading
@@ -28,11 +28,11 @@ _GRACE = 0.5  # seconds that a call may take to notice its deadline by itself
 
 
 def _nothing() -> None:
-    """Nothing else ends with the connection."""
+    """Do nothing: nothing else is closed with the connection."""
 
 
 class SshConnection(PlainBackend, Connection):
-    """A Testinfra backend over one SSH transport. Many threads may use it at once."""
+    """A connection over one SSH transport. Many threads may use it at once."""
 
     NAME = "ssh"
 
@@ -44,7 +44,7 @@ class SshConnection(PlainBackend, Connection):
         self._given_up = ""
         self._sessions = threading.BoundedSemaphore(_SESSIONS)
         self.when_closed: Callable[[], None] = _nothing
-        """Lets go of what serves this connection alone."""
+        """Closes what serves this connection alone."""
 
     @cached_property
     def host(self) -> testinfra.host.Host:
@@ -55,7 +55,7 @@ class SshConnection(PlainBackend, Connection):
 
     @property
     def is_alive(self) -> bool:
-        """Whether the transport still stands."""
+        """Whether the transport is still connected."""
         return self._transport.is_active()
 
     @property
@@ -70,7 +70,7 @@ class SshConnection(PlainBackend, Connection):
         return without_sudo_mark(answer, self.name) if self.sudo else answer
 
     def open_stream(self, program: str) -> ChannelStream:
-        """Start a program and talk with it; as root where `Settings.sudo` says so.
+        """Start a program and return its standard input and output; as root where `Settings.sudo` says so.
 
         Args:
             program: for a POSIX shell; it inherits the stream as its standard input and output.
@@ -85,10 +85,10 @@ class SshConnection(PlainBackend, Connection):
             return ChannelStream(self._open_program(f"exec {command}", BoundedOutput(self.name, deadline, 0), deadline))
 
     def forward(self, host: str, port: int, deadline: Deadline, where: str) -> paramiko.Channel:
-        """Open a TCP connection that begins at the target: RFC 4254, section 7.2.
+        """Open a TCP connection from the target to another machine: RFC 4254, section 7.2.
 
         Raises:
-            ConnectionFailed: the target cannot reach it, does not allow it, or is gone.
+            ConnectionFailed: the target cannot reach it, does not allow forwarding, or is disconnected.
         """
         try:
             return self._transport.open_channel(
@@ -97,10 +97,10 @@ class SshConnection(PlainBackend, Connection):
         except TRANSPORT_ERRORS as error:
             refused = isinstance(error, paramiko.ChannelException) and error.code == _CONNECT_FAILED
             kind = ConnectionDropped if refused else ConnectionFailed
-            raise kind(f"{where}: {self.name} opens no way to it ({reason(error)})") from None
+            raise kind(f"{where}: {self.name} does not forward the connection ({reason(error)})") from None
 
     def close(self) -> None:
-        """Let go of the target. Closing twice does nothing."""
+        """Close the connection. Closing twice does nothing."""
         self._given_up = self._given_up or "the connection was closed"
         self._transport.close()
         self.when_closed()
@@ -141,25 +141,25 @@ class SshConnection(PlainBackend, Connection):
 
     def _not_started(self, error: Exception, output: BoundedOutput, deadline: Deadline) -> Exception:
         if deadline.expired:
-            self._given_up = "it was given up after a time-out"
+            self._given_up = "the target was abandoned after a timeout"
             return output.timed_out()
-        return output.connection_error(f"it does not run a command ({reason(error)})")
+        return output.connection_error(f"the target does not run a command ({reason(error)})")
 
     def _give_up(self, channel: paramiko.Channel, deadline: Deadline) -> None:
-        """Run nothing more there.
+        """Run nothing more on the target.
 
-        A target that floods loses its connection; guests behind one that hangs keep their way.
+        A target that floods is disconnected; one that hangs is not, for the guests behind it.
         """
         if deadline.expired:
-            self._given_up = "it was given up after a time-out"
+            self._given_up = "the target was abandoned after a timeout"
             channel.close()
         else:
-            self._given_up = "it was closed because it answered too much"
+            self._given_up = "it was closed because the target wrote too much"
             self._transport.close()
 
     @override
     def run(self, command: str, *args: str, **kwargs: Any) -> TestinfraResult:
-        """Run a command as Testinfra means it."""
+        """Run a command for Testinfra."""
         line = self.get_command(command, *args)
         answer = self._execute("exec /bin/sh -s", standard_input(ONE_COMMAND, [line], sudo=False))
         status = 255 if answer.exit_status is None else answer.exit_status

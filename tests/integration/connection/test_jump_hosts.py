@@ -135,7 +135,7 @@ def test_what_an_address_says_is_for_its_target_and_the_way_is_that_of_its_ssh_c
 def test_each_hop_must_be_known_under_its_own_name(site: Site, grown: Callable[[], list[int]]) -> None:
     known = site.machines["kvm"].known_hosts() + site.machines["inner"].known_hosts()
     with pytest.raises(
-        ConnectionFailed, match=r"^kvm-a .*: no way to it: jump host bastion .* is unknown\. .* accept it with: echo "
+        ConnectionFailed, match=r"^kvm-a .*: unreachable: jump host bastion .* is unknown\. .* accept it with: echo "
     ):
         answer(site.settings(*BY_BASTION, known=known))
     assert grown() == [0, 0, 0]
@@ -152,7 +152,7 @@ def test_a_jump_host_does_not_vouch_for_the_target(site: Site, grown: Callable[[
 def test_a_jump_host_that_refuses_the_key_is_named(site: Site) -> None:
     other = make_key(site.directory / "other")
     settings = site.settings("Host kvm", "ProxyJump stranger@bastion,inner", "Host bastion", f"IdentityFile {other}")
-    with pytest.raises(ConnectionFailed, match=r"no way to it: jump host bastion .* every key of user stranger"):
+    with pytest.raises(ConnectionFailed, match=r"unreachable: jump host bastion .* every key of user stranger"):
         answer(settings)
 
 
@@ -160,7 +160,7 @@ def test_jump_hosts_that_lead_in_a_circle_are_an_error(site: Site) -> None:
     settings = site.settings(
         "Host kvm", "ProxyJump inner", "Host inner", "ProxyJump bastion", "Host bastion", "ProxyJump inner"
     )
-    with pytest.raises(ConnectionFailed, match="its jump hosts lead in a circle: kvm → inner → bastion → inner"):
+    with pytest.raises(ConnectionFailed, match="its jump hosts form a loop: kvm → inner → bastion → inner"):
         answer(settings)
 
 
