@@ -116,4 +116,4 @@ def _complaint(errors: IO[bytes]) -> str:
     lines = [line.strip() for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
     messages = [line.partition("]:")[2].strip() for line in lines if line.startswith(("[ERROR]:", "[WARNING]:"))]
     reason = "; ".join(reversed(messages)) or "".join(lines[-1:]) or "Ansible gave no reason"
-    return reason.replace("Could not match supplied host pattern, ignoring", "--hosts matches nothing:")
+    return reason.replace("Could not match supplied host pattern, ignoring", "--hosts matches nothing")

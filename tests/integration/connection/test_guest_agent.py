@@ -90,7 +90,7 @@ def test_where_commands_are_disabled_it_says_how_to_allow_them(host: SshConnecti
         ("Failed to connect socket to '/run/libvirt/libvirt-sock': Permission denied", "the group libvirt"),
         ("sh: 3: virsh: not found", "its host has no virsh.*libvirt-clients"),
         ("operation forbidden: read only access prevents virDomainQemuAgentCommand", "the group libvirt"),
-        ("<script>\x1b[31mred", r"kvm-a cannot ask its guest agent \(<script> \[31mred\)"),
+        ("<script>\x1b[31mred", r"kvm-a cannot query its guest agent \(<script> \[31mred\)"),
     ],
 )
 def test_what_cannot_be_asked_is_an_error_with_the_remedy(
@@ -109,7 +109,7 @@ def test_a_domain_that_is_not_there_is_an_error(host: SshConnection) -> None:
 
 
 def test_a_name_that_virsh_takes_for_an_id_is_refused(host: SshConnection) -> None:
-    with pytest.raises(ConnectionFailed, match="virsh takes the name 101 for an id: give the domain's uuid"):
+    with pytest.raises(ConnectionFailed, match="virsh takes the name 101 for an id: use the domain's uuid"):
         by_agent(host, "101")
 
 

@@ -94,9 +94,9 @@ def test_an_authority_for_other_hosts_does_not_count(certified: Certified, autho
     [
         (("-h", "-n", "elsewhere,*.example.net"), "it is issued for elsewhere, *.example.net, not for 127.0.0.1"),
         (("-h",), "it is issued for no one, not for 127.0.0.1"),
-        (("-n", "127.0.0.1"), "it is a user's and not a host's"),
-        ((*VALID, "-V", "20200101:20200102"), "it is not valid now, but from 20"),
-        ((*VALID, "-V", "+10d:+20d"), "it is not valid now, but from 20"),
+        (("-n", "127.0.0.1"), "it is a user certificate, not a host certificate"),
+        ((*VALID, "-V", "20200101:20200102"), "it is valid only from 20"),
+        ((*VALID, "-V", "+10d:+20d"), "it is valid only from 20"),
     ],
     ids=["another name", "no name", "a user's", "expired", "not yet"],
 )
@@ -146,7 +146,7 @@ def test_a_revoked_authority_or_key_is_refused(certified: Certified, authority: 
 
 def test_host_key_alias_is_the_name_that_a_certificate_must_have(certified: Certified, authority: Authority) -> None:
     assert is_trusted(certified("-h", "-n", "rack-7"), authority.line("rack-*"), "HostKeyAlias rack-7")
-    assert "made for rack-7, not for rack-8" in refusal(
+    assert "issued for rack-7, not for rack-8" in refusal(
         certified("-h", "-n", "rack-7"), authority.line("rack-*"), "HostKeyAlias rack-8"
     )
 
