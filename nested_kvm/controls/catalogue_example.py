@@ -57,7 +57,7 @@ def _machine(name: str, level: TargetLevel, policy: Policy) -> Machine:
     is_host = level is TargetLevel.L0
     address = Address.parse(f"ssh://root@{name}.example.net")
     host, uri = (None, _URI) if is_host else (HOST, None)
-    target = Target(name, level, address, policy, host, None if is_host else name, libvirt=uri)
+    target = Target(name, level, address, policy, host=host, domain=None if is_host else name, libvirt=uri)
     domains = LibvirtAnswer(_URI, "libvirt", domains=(DomainRecord(GUEST, "", "running"),))
     readings = {source: Reading(source, Status.OK, text) for source, text in _READINGS.items()}
     observed = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from nested_kvm.errors import NotObserved, UsageError
+from nested_kvm.errors import FileUnusable, NotObserved, UsageError
 from nested_kvm.evidence.bundle import DomainRecord
 from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml, reduce_domain_xml
 from nested_kvm.facts.libvirt.domain import Domain, domain_of
 from nested_kvm.model.control import Control, Level
 from nested_kvm.model.policy import Nested, Policy
+from nested_kvm.util.files import read_bounded
 
 SIZE_LIMIT: Final = 4 * 1024 * 1024
 """Bytes: libvirt itself refuses more than 10 MiB, and no definition takes one."""
@@ -65,13 +66,8 @@ def _name(xml: str) -> str:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise UsageError(f"--domain-xml: {path}: {error.strerror}") from None
-    if len(data) > SIZE_LIMIT:
-        raise UsageError(f"--domain-xml: {path}: is larger than {SIZE_LIMIT // 1024 // 1024} MiB: no definition is")
-    try:
-        return data.decode("utf-8-sig")
+        return read_bounded(path, SIZE_LIMIT).decode("utf-8-sig")
+    except FileUnusable as error:
+        raise UsageError(f"--domain-xml: {path}: {error}") from None
     except UnicodeDecodeError:
         raise UsageError(f"--domain-xml: {path}: is not UTF-8 text") from None

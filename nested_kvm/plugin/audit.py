@@ -98,7 +98,7 @@ class Audit:
         """
         if self._saved is not None:
             raise NotObserved("saved evidence is judged: there is no connection to the target")
-        return self.connections.to(target).host
+        return self.connections.get(target).host
 
     @property
     def names(self) -> frozenset[str]:

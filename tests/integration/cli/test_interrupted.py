@@ -128,7 +128,7 @@ def test_of_a_killed_run_the_evidence_is_judged_and_what_it_lacks_is_an_error(fo
     run = run_suite(f"--evidence={left}/evidence", report_dir=folder / "judged")
     assert run.status == 6
     assert run.outcomes("healthy")["L1-CPU-01"] == "pass"
-    assert run.target("hanging")["error"] == "hanging was not looked at: the run was killed before"
+    assert run.target("hanging")["error"] == "hanging was not inspected: the run was killed before"
     assert run.target("hanging")["level"] == "L1"
     assert run.document["run"]["complete"] is True
     assert_valid(run)
