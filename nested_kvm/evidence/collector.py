@@ -35,7 +35,7 @@ class Connections:
         self._is_closed = False
         self._locks = {name: Lock() for name in self._targets}
 
-    def to(self, target: Target) -> AnyConnection:
+    def get(self, target: Target) -> AnyConnection:
         """The connection to a target; a `via: host` guest's leads through its L0's.
 
         Raises:
@@ -99,7 +99,7 @@ class Connections:
         if not target.needs_host or target.host is None:
             return None
         try:
-            return self.to(self._targets[target.host])
+            return self.get(self._targets[target.host])
         except ObservationError as error:
             raise ConnectionFailed(f"{target.name}: no way through its host: {error}") from None
 
@@ -220,7 +220,7 @@ def _drain(waiting: SimpleQueue[Target]) -> None:
 
 def _observe(target: Target, connections: Connections, settings: Settings, *, active: bool) -> Bundle:
     try:
-        return observe(target, connections.to(target), settings, active=active)
+        return observe(target, connections.get(target), settings, active=active)
     except NestedKvmError as error:
         return unusable_bundle(target, error)
     except Exception as defect:  # noqa: BLE001 - the suite's own defect is an error of this target, and spoils no other

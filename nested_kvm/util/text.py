@@ -24,3 +24,8 @@ def visible(command: str) -> str:
 def decimal(word: str) -> int | None:
     """The number that a kernel prints; None for whatever is none, which `int` may take or refuse for its length."""
     return int(word) if _DECIMAL.fullmatch(word) else None
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """A count and its noun: `1 line`, `2 lines`."""
+    return f"{count} {noun if count == 1 else many or noun + 's'}"

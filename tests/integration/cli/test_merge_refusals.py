@@ -144,7 +144,7 @@ def test_what_interrupts_it_leaves_nothing(
         assert process.returncode == 2, errors
         assert list(reports.glob("*/*")) == []
     if number is not signal.SIGKILL and begun is is_reading:
-        assert errors == "interrupted: nothing was merged, and no report was written\n"
+        assert errors == "interrupted: nothing was merged and no report was written\n"
         assert not reports.exists()
 
 
