@@ -1,7 +1,9 @@
 """From what a check raised to a result: the only place where an exception becomes an outcome."""
 
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -17,6 +19,8 @@ from nested_kvm.remediation.repair import repair
 from nested_kvm.results.run import Result
 from nested_kvm.util.text import printable
 
+CHECKS: Final = "checks"
+"""The folder of the checks."""
 _JUDGED: Final = frozenset({Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN})
 
 
@@ -109,4 +113,12 @@ def _evidence(arguments: Iterable[object]) -> Iterator[Evidence]:
 def _description(error: BaseException) -> str:
     if isinstance(error, NestedKvmError):
         return str(error)
-    return f"the check itself broke: {type(error).__name__}: {printable(error)}"
+    return f"check error{_place(error)}: {type(error).__name__}: {printable(error)}"
+
+
+def _place(error: BaseException) -> str:
+    """File and line of the check that an exception passed through last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    paths = [(Path(frame.filename).parts, frame.lineno) for frame in frames]
+    found = [("/".join(parts[parts.index(CHECKS) :]), line) for parts, line in paths if CHECKS in parts]
+    return f" in {printable(found[-1][0])}:{found[-1][1]}" if found else ""

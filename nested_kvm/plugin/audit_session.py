@@ -1,8 +1,9 @@
 """One audit from its options to its reports."""
 
 import uuid
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from typing import TextIO
 
 import pytest
 from typing_extensions import override
@@ -26,6 +27,7 @@ from nested_kvm.results.run import Run, exit_status
 from nested_kvm.results.scope import Scope
 from nested_kvm.results.waiver_file import load_waivers
 from nested_kvm.results.waivers import Waivers
+from nested_kvm.util.text import plural
 from nested_kvm.version import VERSION
 
 
@@ -62,22 +64,30 @@ class AuditSession(ReportingSession):
             raise
 
     def _observe_all(self) -> None:
-        targets = sum(target.address is not None for target in self.audit.inventory)
-        with self.uncaptured(), self.progress_stream() as stream, ObservationProgress(targets, stream) as progress:
+        with self.uncaptured(), self.progress_stream() as stream, self._progress(stream) as progress:
             try:
                 self.audit.observe(
                     lambda bundle: self._keep(bundle, progress), keep_open=may_ask_for_host(self._config)
                 )
             except KeyboardInterrupt:
                 self.state.interrupted = True
-                progress.tell("interrupted: evaluating what was observed so far")
+                stream.write("interrupted: evaluating what was observed so far\n")
                 if self.directory is not None:
                     self.directory.keep_missing(self.audit.bundles())
 
-    def _keep(self, bundle: Bundle, progress: ObservationProgress) -> None:
+    def _progress(self, stream: TextIO) -> AbstractContextManager[ObservationProgress | None]:
+        """A progress display; a line is enough for saved evidence, and nothing where items are only listed."""
+        targets = sum(target.address is not None for target in self.audit.inventory)
+        if self.options.evidence is None:
+            return ObservationProgress(targets, stream)
+        if not self.only_lists:
+            stream.write(f"reading saved evidence of {plural(targets, 'target')}\n")
+        return nullcontext()
+
+    def _keep(self, bundle: Bundle, progress: ObservationProgress | None) -> None:
         if self.directory is not None:
             self.directory.keep(bundle)
-        if bundle.target.address is not None:
+        if progress is not None and bundle.target.address is not None:
             progress.advance(bundle)
 
     @override

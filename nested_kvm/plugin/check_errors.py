@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.util.text import printable
+from nested_kvm.util.text import printable, visible
 
 
 def import_error(collector: pytest.Collector, report: pytest.CollectReport) -> str:
@@ -19,6 +19,12 @@ def import_error(collector: pytest.Collector, report: pytest.CollectReport) -> s
     line = error.lineno if isinstance(error, SyntaxError) else _line_in(collector.path, error)
     message = error.msg if isinstance(error, SyntaxError) else error
     return f"{place}:{line or 1}: {type(error).__name__}: {printable(message)}"
+
+
+def traceback_lines(item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]) -> list[str]:
+    """The traceback of a check that broke, from its own file on; safe to print."""
+    raised.traceback = raised.traceback.cut(path=item.path)
+    return [visible(line) for line in str(raised.getrepr(style="short")).splitlines()]
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -18,7 +18,7 @@ from nested_kvm.controls.judge import judge
 from nested_kvm.errors import NestedKvmError, UsageError
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.plugin.audit_session import AuditSession
-from nested_kvm.plugin.check_errors import import_error
+from nested_kvm.plugin.check_errors import import_error, traceback_lines
 from nested_kvm.plugin.items import MARKERS, control_of_test, mark_as, parametrize, subject_of
 from nested_kvm.plugin.merge_session import begin_merge
 from nested_kvm.plugin.nagios_exit import GUARD
@@ -201,8 +201,8 @@ def pytest_runtest_makereport(
     session = audit_session(item.config)
     judged = judge(control_of_test(item), subject, raised, getattr(item, "funcargs", {}))
     result = session.ledger.record(item.nodeid, judged)
-    if result.outcome is Outcome.ERROR and not isinstance(raised, NestedKvmError):
-        session.state.tracebacks[item.nodeid] = report.longreprtext
+    if call.excinfo is not None and result.outcome is Outcome.ERROR and not isinstance(raised, NestedKvmError):
+        session.state.tracebacks[item.nodeid] = traceback_lines(item, call.excinfo)
     apply_result(report, result, subject.machine.target.level)
     # JUnit's writer takes them from the report of the teardown, and that one from the item.
     item.user_properties[:] = report.user_properties
@@ -237,9 +237,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     session = session_of(config)
     if session is None or session.run.finished is None:
         return
-    for name, text in session.state.tracebacks.items():
+    for name, lines in session.state.tracebacks.items():
         terminalreporter.section(f"check error: {printable(name)}")
-        terminalreporter.write_line(text)
+        for line in lines:
+            terminalreporter.write_line(line)
     terminalreporter.section("nested KVM compliance")
     for line in session.state.unreadable:
         terminalreporter.write_line(line, red=True)

@@ -41,7 +41,7 @@ class RunState:
     """Why there can be no reports."""
     unreadable: list[str] = field(default_factory=list)
     """The check files that could not be imported: file, line and error."""
-    tracebacks: dict[str, str] = field(default_factory=dict)
+    tracebacks: dict[str, list[str]] = field(default_factory=dict)
     """The traceback of each site check that broke, by its item."""
 
 
