@@ -8,9 +8,10 @@ from nested_kvm.inventory.shard import MOST
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.merging.fields import ControlId, Day, Grade, Line, Name, Number, Sentence, Time, Why, Word
 from nested_kvm.model.answer import Answer
+from nested_kvm.model.link import LinkName
 from nested_kvm.model.policy import Nested, Persistence, Undeclared
 from nested_kvm.model.verdict import Outcome
-from nested_kvm.results.diagnosis import LinkName, LinkState
+from nested_kvm.results.diagnosis import LinkState
 from nested_kvm.results.drift import Drift
 from nested_kvm.results.reader import Row, Unusable
 from nested_kvm.results.waiver import WaiverState

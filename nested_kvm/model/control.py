@@ -74,26 +74,26 @@ def control(
     only: Nested | None = None,
     architectures: Sequence[Architecture] | None = (X86,),
     references: Sequence[str] = (),
-    of: Level | None = None,
+    subject_level: Level | None = None,
 ) -> Callable[[Check], Check]:
     """Declare the decorated test as a control.
 
     The first line of its docstring is the title, stating the compliant state; the rest says why. A paragraph that
-    begins with `Unknown:` says when the evidence is inconclusive. `of` is the level of its subjects, where that differs
-    from its id's.
+    begins with `Unknown:` says when the evidence does not decide. `subject_level` is the level of its subjects, where
+    that is not what its id says.
 
     Raises:
         ControlDefinitionError: the id is not one, or title or reason are missing.
     """
 
     def declare(check: Check) -> Check:
-        title, reason, unknown = _taken_apart(identifier, check)
+        title, reason, unknown = _parse_docstring(identifier, check)
         declared = Control(
             id=identifier,
             title=title,
             reason=reason,
             severity=severity,
-            level=of or _level(identifier),
+            level=subject_level or _level(identifier),
             unknown=unknown,
             facts=_facts(check),
             causes=tuple(causes),
@@ -127,7 +127,7 @@ def _facts(check: Callable[..., None]) -> tuple[type, ...]:
     return tuple(each for each in annotations if isinstance(each, type) and each is not inspect.Parameter.empty)
 
 
-def _taken_apart(identifier: str, check: Callable[..., None]) -> tuple[str, str, str]:
+def _parse_docstring(identifier: str, check: Callable[..., None]) -> tuple[str, str, str]:
     title, _, rest = (inspect.getdoc(check) or "").partition("\n")
     paragraphs = rest.strip().split("\n\n")
     reason = "\n\n".join(each for each in paragraphs if not each.startswith(_UNKNOWN))

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from nested_kvm.errors import NestedKvmError
 from nested_kvm.model.cause import Cause
+from nested_kvm.model.link import LinkName
 
 
 class Outcome(StrEnum):
@@ -43,9 +44,11 @@ class Finding(Verdict):
 
     outcome = Outcome.FAIL
 
-    def __init__(self, cause: Cause, message: str, *evidence: Evidence) -> None:
+    def __init__(self, cause: Cause, message: str, *evidence: Evidence, at: LinkName | None = None) -> None:
         super().__init__(message, *evidence)
         self.cause = cause
+        self.at = at
+        """The link of the chain to fix, where that is not the subject of the control itself."""
 
 
 class Undecided(Verdict):

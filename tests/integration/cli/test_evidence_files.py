@@ -112,7 +112,7 @@ def test_a_target_of_which_there_is_no_evidence_is_an_error(folder: Path) -> Non
     words = [f"--inventory={inventory}", f"--evidence={folder}/partial"]
     run = run_suite(*words, report_dir=folder / "partly")
     assert run.status == 6
-    assert run.target("forgotten")["error"] == "--evidence holds nothing of forgotten"
+    assert run.target("forgotten")["error"] == "--evidence has no file for forgotten"
     assert run.target("healthy")["observed"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from nested_kvm.controls.catalogue import catalogue
 from nested_kvm.model.control import Control
-from nested_kvm.results.diagnosis import LinkName
+from nested_kvm.model.link import LinkName
 from tests.support.needs import program
 from tests.support.scenario import scenarios
 from tests.support.scenario_fleet import ROOT, FleetRun, judge_evidence
