@@ -6,23 +6,8 @@ from enum import StrEnum
 
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.cause import Cause
+from nested_kvm.model.link import LinkName
 from nested_kvm.model.verdict import Finding
-
-
-class LinkName(StrEnum):
-    """The links in their order: each needs all before it."""
-
-    L0_CPU = "l0-cpu"
-    L0_FIRMWARE = "l0-firmware"
-    L0_MODULE = "l0-module"
-    L0_NESTED = "l0-nested"
-    DOMAIN_TYPE = "domain-type"
-    DOMAIN_DEFINITION = "domain-definition"
-    DOMAIN_RUNNING = "domain-running"
-    L1_CPU = "l1-cpu"
-    L1_MODULE = "l1-module"
-    L1_DEVICE = "l1-device"
-    L2_BOOT = "l2-boot"
 
 
 class LinkState(StrEnum):

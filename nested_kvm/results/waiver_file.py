@@ -93,7 +93,7 @@ def load_waivers(path: Path) -> list[Waiver]:
     Raises:
         UsageError: it cannot be read or used; the message names file, line and key.
     """
-    yaml = read_yaml(path, "waiver file", UsageError)
+    yaml = read_yaml(path, UsageError)
     try:
         file = WaiverFile.model_validate(yaml.document)
     except ValidationError as error:

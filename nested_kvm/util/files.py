@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from nested_kvm.errors import FileUnusable
+from nested_kvm.errors import FileMissing, FileUnusable
 
 _STEM_LIMIT: Final = 200
 _BUFFER: Final = 256 * 1024
@@ -25,12 +25,15 @@ def read_bounded(path: Path, limit: int, *, regular: bool = True) -> bytes:
         regular: refuse a FIFO, a device, a socket or a directory; False also reads a pipe, to its end.
 
     Raises:
+        FileMissing: it does not exist.
         FileUnusable: it cannot be opened, is not a regular file, or is too large; the message does not name the file.
     """
     try:
         descriptor = _open_regular(path) if regular else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             data = file.read(limit + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileMissing(error.strerror) from None
     except OSError as error:
         raise FileUnusable(error.strerror or str(error)) from None
     except ValueError:  # a NUL in the name

@@ -29,7 +29,7 @@ ERRORS = {
     "binary": "binary: the answer is not the probe's; it starts with",
     "flood": "flood: it wrote more than 4194304 bytes to standard output, and was closed",
     "hangs": "hangs: no complete answer within 4 s (--probe-timeout)",
-    "refused": "it cannot be reached (Connection refused): is it up, and is the port right?",
+    "refused": "unreachable (Connection refused): is it up, and is the port right?",
     "stranger": "is unknown. Once the fingerprint is verified, accept it with: echo ",
     "impostor": "is not the one in",
     "nowhere": "nowhere.invalid port 22): its name cannot be resolved",
