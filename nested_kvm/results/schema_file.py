@@ -13,7 +13,8 @@ from pydantic_core import core_schema
 from typing_extensions import override
 
 from nested_kvm.model.answer import Answer
-from nested_kvm.results.diagnosis import Diagnosis, LinkName, LinkState, SeenLink
+from nested_kvm.model.link import LinkName
+from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
 from nested_kvm.results.drift import PastFinding
 from nested_kvm.results.reader import Row, Unusable
 from nested_kvm.results.run import RESULTS_SCHEMA
