@@ -145,13 +145,15 @@ def _rest(result: Result) -> str:
             list(result.remediation),
             None if waiver is None else _written(waiver),
             result.drift,
+            result.decides,
+            result.check,
         ]
     )
 
 
 def _result(row: tuple[Any, ...]) -> Result:
     target, subject, control, outcome, severity, rest = row
-    title, message, cause, evidence, remediation, waiver, drift = json.loads(rest)
+    title, message, cause, evidence, remediation, waiver, drift, decides, check = json.loads(rest)
     return Result(
         _same(control),
         _same(target),
@@ -165,6 +167,8 @@ def _result(row: tuple[Any, ...]) -> Result:
         tuple(map(_same, remediation)),
         waiver=None if waiver is None else _read(waiver),
         drift=_DRIFTS[drift],
+        decides=decides,
+        check=check,
     )
 
 

@@ -63,6 +63,27 @@ class CountsPart(Part):
     """Errors and unknowns."""
 
 
+class NotAskedPart(Part):
+    """One control that the fleet asks for, of one subject, and that a narrowed run left out."""
+
+    control: Name
+    target: Name
+    subject: Sentence
+    reason: Sentence
+    """What left it out."""
+
+
+class AskedPart(Part):
+    """What the run was asked."""
+
+    owed: Count | None
+    """Results that the fleet asks for: controls, each times its subjects; null: not known."""
+    not_asked: list[NotAskedPart]
+    """What of that a narrowed run left out; then it is not complete."""
+    left_out: Count | None = None
+    """Targets of the inventory that were not selected; null: not known."""
+
+
 class RunPart(Part):
     """The run itself."""
 
@@ -77,7 +98,9 @@ class RunPart(Part):
     exit_status: Annotated[int, Field(ge=0, le=6)]
     """0 compliant, 1 a finding, 6 something could not be inspected, 4 bad usage or nothing audited; others: pytest."""
     complete: bool | None = None
-    """Whether every target was tried and every control evaluated. False: the run was interrupted or stopped (-x)."""
+    """Whether every target was tried and every control evaluated. False: it was interrupted, stopped or narrowed."""
+    asked: AskedPart | None = None
+    """Files of older versions have none."""
     shard: ShardPart | None = None
     """Null: the whole fleet was audited. Files of older versions have none."""
     counts: CountsPart | None = None
@@ -114,6 +137,8 @@ class TargetRow(Part):
     """Why it could not be inspected."""
     policy: PolicyPart | None = None
     """Files of older versions have none."""
+    observed_at: TimeField | None = None
+    """When its evidence was read; null: it was not observed. Files of older versions have none."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -125,7 +150,16 @@ class TargetRow(Part):
     def target(self) -> TargetResult:
         """Return the target's result."""
         policy = None if self.policy is None else self.policy.policy()
-        return TargetResult(self.name, self.level, self.host, self.address, self.observed, self.error, policy)
+        return TargetResult(
+            name=self.name,
+            level=self.level,
+            host=self.host,
+            address=self.address,
+            observed=self.observed,
+            error=self.error,
+            policy=policy,
+            observed_at=self.observed_at,
+        )
 
 
 class WaiverPart(Part):
@@ -192,6 +226,10 @@ class ResultRow(FindingPart):
     """The accepted finding's waiver; an expired one is not here."""
     drift: Annotated[Drift, EnumField] | None
     """Against the baseline; null where none was given."""
+    decides: bool = False
+    """Whether the control answers whether the subject complies. Files of older versions have none."""
+    check: Sentence | None = None
+    """The node id of a site's own check; results of other controls have none."""
 
     @model_validator(mode="after")
     def _only_findings_are_waived(self) -> Self:
@@ -217,4 +255,6 @@ class ResultRow(FindingPart):
             remediation=tuple(self.remediation),
             waiver=None if self.waiver is None else self.waiver.waiver(),
             drift=self.drift,
+            decides=self.decides,
+            check=self.check,
         )

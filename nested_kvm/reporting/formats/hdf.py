@@ -62,7 +62,7 @@ def _controls(run: Run) -> Iterator[dict[str, Any]]:
         fixes.setdefault(result.control, {}).update(dict.fromkeys(map(visible, result.remediation)))
     for control, results in groupby(run.results.by_control(), key=attrgetter("control")):
         yield _control(results, fixes.get(control, {}), started)
-    if not run.complete:
+    if not run.is_whole:
         yield _incomplete(run.shortfall, started)
 
 

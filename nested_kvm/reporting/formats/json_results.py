@@ -28,7 +28,8 @@ def results_json(run: Run) -> Iterator[str]:
             "version": run.version,
             "inventory": run.inventory,
             "exit_status": run.exit_status,
-            "complete": run.complete,
+            "complete": run.is_whole,
+            "asked": _asked(run),
             "shard": None if run.shard is None else asdict(run.shard),
             "counts": {
                 "findings": len(run.findings()),
@@ -44,16 +45,22 @@ def results_json(run: Run) -> Iterator[str]:
     return json_document(document)
 
 
+def _asked(run: Run) -> dict[str, Any]:
+    return {"owed": run.owed, "not_asked": [asdict(each) for each in run.not_asked], "left_out": run.left_out}
+
+
 def _target(target: TargetResult) -> dict[str, Any]:
-    known: dict[str, Any] = {
+    policy = {} if target.policy is None else {"policy": _policy(target.policy)}
+    return {
         "name": target.name,
         "level": target.level.value,
         "host": target.host,
         "address": target.address,
         "observed": target.observed,
         "error": target.error,
+        **policy,
+        "observed_at": None if target.observed_at is None else iso_time(target.observed_at),
     }
-    return known if target.policy is None else {**known, "policy": _policy(target.policy)}
 
 
 def _policy(policy: Policy) -> dict[str, str]:
@@ -74,6 +81,8 @@ def _result(result: Result) -> dict[str, Any]:
         "remediation": list(result.remediation),
         "waiver": None if result.waiver is None else _waiver(result.waiver),
         "drift": result.drift,
+        "decides": result.decides,
+        **({} if result.check is None else {"check": result.check}),
     }
 
 

@@ -21,7 +21,7 @@ def junit_xml(run: Run) -> Iterator[str]:
     """Return the text, piece by piece: a fail is a failure, an error an error; the waived and unknown are skipped."""
     yield '<?xml version="1.0" encoding="utf-8"?>\n'
     yield f'<testsuites name="nested-kvm-compliance">\n<testsuite name="nested-kvm-compliance"{_counts(run)}>\n'
-    if not run.complete:
+    if not run.is_whole:
         yield f'<testcase classname="run" name="complete">\n{_element("error", run.shortfall)}</testcase>\n'
     for result in run.results.sorted_by_target():
         yield _case(result)
@@ -32,9 +32,9 @@ def _counts(run: Run) -> str:
     waived = len(run.waived())
     return _attributes(
         {
-            "tests": str(len(run.results) + (not run.complete)),
+            "tests": str(len(run.results) + (not run.is_whole)),
             "failures": str(run.count(Outcome.FAIL) - waived),
-            "errors": str(run.count(Outcome.ERROR) + (not run.complete)),
+            "errors": str(run.count(Outcome.ERROR) + (not run.is_whole)),
             "skipped": str(sum(run.count(each) for each in _SKIPPED) + waived),
             "time": "0" if run.finished is None else f"{(run.finished - run.started).total_seconds():.3f}",
             "timestamp": run.started.astimezone(UTC).isoformat(timespec="seconds"),

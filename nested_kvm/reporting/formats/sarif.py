@@ -9,7 +9,7 @@ from urllib.parse import quote
 from nested_kvm.model.control import Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.formats.json_pieces import json_document
-from nested_kvm.reporting.lines import end_of
+from nested_kvm.reporting.lines import end_of, waived_because
 from nested_kvm.results.drift import Drift
 from nested_kvm.results.run import Result, Run
 from nested_kvm.results.waiver import Waiver
@@ -118,11 +118,11 @@ def _locations(result: Result) -> Iterator[dict[str, Any]]:
 
 
 def _invocation(run: Run) -> dict[str, Any]:
-    unjudged = [*run.with_outcome(Outcome.ERROR), *run.with_outcome(Outcome.UNKNOWN)]
+    undecided = [each for kind in (Outcome.ERROR, Outcome.UNKNOWN) for each in run.with_outcome(kind)]
     found: dict[str, Any] = {
-        "executionSuccessful": run.complete and run.exit_status in {0, 1} and not run.count(Outcome.ERROR),
+        "executionSuccessful": run.is_whole and run.exit_status in {0, 1} and not run.count(Outcome.ERROR),
         "startTimeUtc": iso_time(run.started),
-        "toolExecutionNotifications": [*_incomplete(run), *_notifications(unjudged)],
+        "toolExecutionNotifications": [*_incomplete(run), *_notifications(undecided)],
     }
     if run.finished is not None:
         found["endTimeUtc"] = iso_time(run.finished)
@@ -132,14 +132,25 @@ def _invocation(run: Run) -> dict[str, Any]:
 
 
 def _incomplete(run: Run) -> list[dict[str, Any]]:
-    return [] if run.complete else [{"level": "error", "message": {"text": run.shortfall}}]
+    return [] if run.is_whole else [{"level": "error", "message": {"text": run.shortfall}}]
 
 
-def _notifications(unjudged: Sequence[Result]) -> list[dict[str, Any]]:
+def _notification_level(result: Result) -> str:
+    if result.outcome is Outcome.ERROR:
+        return "error"
+    return "warning" if result.waiver is None else "note"
+
+
+def _undecided(result: Result) -> str:
+    accepted = "" if result.waiver is None else f" ({waived_because(result.waiver)})"
+    return f"{result.control} {printable(result.subject)}: {printable(result.message, 1000)}{accepted}"
+
+
+def _notifications(undecided: Sequence[Result]) -> list[dict[str, Any]]:
     return [
         {
-            "level": "error" if each.outcome is Outcome.ERROR else "warning",
-            "message": {"text": f"{each.control} {printable(each.subject)}: {printable(each.message, 1000)}"},
+            "level": _notification_level(each),
+            "message": {"text": _undecided(each)},
         }
-        for each in unjudged
+        for each in undecided
     ]

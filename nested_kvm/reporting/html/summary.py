@@ -50,6 +50,8 @@ def verdict(run: Run, context: ReportContext) -> Verdict:
     if found.verdict is RunVerdict.NOT_DECIDED:
         blocks = "With --gate that blocks as a finding does. " if context.gate else ""
         return Verdict(text, f"Something could not be inspected or determined. {blocks}{shortfall}".strip(), "unsure")
+    if found.verdict is RunVerdict.PARTIAL:
+        return Verdict(text, shortfall, "unsure")
     reason = no_verdict(found)
     return Verdict(text, shortfall or f"{reason[0].upper()}{reason[1:]}.", "bad")
 

@@ -9,7 +9,8 @@ import pytest
 
 from nested_kvm.errors import UsageError
 from nested_kvm.inventory.shard import FleetShard, fleet_digest
-from nested_kvm.results.run import ExitStatus, Run, Threshold, exit_status
+from nested_kvm.results.exit_status import exit_status
+from nested_kvm.results.run import ExitStatus, Run, Threshold
 from nested_kvm.version import VERSION
 from tests.support.made_runs import PASS, STARTED
 from tests.support.merging import host, leave, leave_all, merged, on, run_on, shards_on

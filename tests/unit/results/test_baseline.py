@@ -26,7 +26,9 @@ def result(outcome: Outcome, control: str = "SITE-test_a") -> Result:
 
 
 def run_of(*outcomes: Outcome) -> Run:
-    target = TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None)
+    target = TargetResult(
+        name="kvm-a", level=TargetLevel.L0, host=None, address="ssh://kvm-a", observed=True, error=None
+    )
     results = [result(each) for each in outcomes]
     return Run("1", STARTED, "0", "--hosts", STARTED, 1, complete=True, targets=[target], results=ResultList(results))
 
