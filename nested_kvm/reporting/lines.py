@@ -10,6 +10,7 @@ from nested_kvm.util.text import printable
 
 _STATES: Final = {
     WaiverState.EXPIRED: "has expired; its findings count again",
+    WaiverState.OTHER_CAUSE: "does not apply: the findings have another cause",
     WaiverState.MATCHES_NOTHING: "is stale: it matches nothing",
     WaiverState.CONTROL_PASSES: "is stale: what it covers passes",
 }
@@ -60,7 +61,8 @@ def ended_lines(drift: DriftSummary) -> Iterator[str]:
 
 def waived_because(waiver: Waiver) -> str:
     """Return who accepted a finding, until when, and why."""
-    return f"waived {end_of(waiver)} by {waiver.approver}: {waiver.reason}"
+    word = "unknown accepted" if waiver.accepts_unknown else "waived"
+    return f"{word} {end_of(waiver)} by {waiver.approver}: {waiver.reason}"
 
 
 def properties(result: Result) -> dict[str, str]:

@@ -81,7 +81,7 @@ def _wrapping(write: Write, width: int) -> Write:
 def _markup(run: Run) -> dict[str, bool]:
     found = conclude(run)
     if found.verdict is RunVerdict.COMPLIANT:
-        return {"green": True, "bold": not (found.known or found.other or found.waived)}
+        return {"green": True, "bold": not (found.known or found.other or found.waived or found.accepted)}
     return {"yellow" if found.verdict is RunVerdict.NOT_DECIDED else "red": True, "bold": True}
 
 
@@ -142,7 +142,7 @@ def _link(link: SeenLink) -> str:
 
 
 def _waivers(run: Run, write: Write) -> None:
-    waived = run.waived()
+    waived = [*run.waived(), *run.accepted()]
     for result in waived[:_SHOWN]:
         write(waived_line(result))
     _more(len(waived), "waived finding", write)

@@ -49,7 +49,9 @@ def not_counted(found: Conclusion) -> str:
         return f": no new findings ({parts} not counted)"
     if parts:
         return f" ({parts} not counted)"
-    return f" ({plural(found.waived, 'finding')} waived)" if found.waived else ""
+    accepted = [plural(found.waived, "finding") + " waived"] * bool(found.waived)
+    accepted += [plural(found.accepted, "unknown") + " accepted"] * bool(found.accepted)
+    return f" ({', '.join(accepted)})" if accepted else ""
 
 
 def _not_counted(found: Conclusion) -> Iterator[str]:

@@ -40,6 +40,8 @@ class Conclusion:
     other: int
     """Findings that are not known ones."""
     waived: int
+    accepted: int
+    """Unknowns that a waiver accepts."""
     errors: int
     unknowns: int
     unreachable: int
@@ -56,7 +58,8 @@ def conclude(run: Run) -> Conclusion:
         shortfall=run.shortfall,
         known=known,
         other=len(findings) - known,
-        waived=len(run.waived()) + len(run.accepted()),
+        waived=len(run.waived()),
+        accepted=len(run.accepted()),
         errors=run.count(Outcome.ERROR),
         unknowns=run.count(Outcome.UNKNOWN) - len(run.accepted()),
         unreachable=sum(target.error is not None for target in run.targets),

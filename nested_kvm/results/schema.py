@@ -1,6 +1,6 @@
 """What the objects of `results.json` hold: run, targets, results and waivers. Merging and comparing read them."""
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -11,6 +11,7 @@ from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.drift import Drift
 from nested_kvm.results.run import Result, TargetResult
 from nested_kvm.results.schema_fields import (
+    CauseCode,
     CauseField,
     ControlId,
     Count,
@@ -175,11 +176,23 @@ class WaiverPart(Part):
     """Its last day, UTC; null: it is permanent."""
     source: Sentence
     """Where it is defined: file and line."""
+    cause: CauseCode | None = None
+    """The only cause that it accepts; null: any. Files of older versions have none."""
+    accepts: Literal["unknown"] | None = None
+    """What it accepts in place of findings. Files of older versions have none."""
 
     def waiver(self) -> Waiver:
         """Return the waiver."""
         return Waiver(
-            self.control, self.target, self.subject, self.reason, self.approver, self.expires, self.source
+            self.control,
+            self.target,
+            self.subject,
+            self.reason,
+            self.approver,
+            self.expires,
+            self.source,
+            self.cause,
+            self.accepts == "unknown",
         )  # fmt: skip
 
 
@@ -211,7 +224,8 @@ class ResultRow(FindingPart):
         json_schema_extra={
             "allOf": [
                 if_then({"outcome": {"enum": ["fail", "informational"]}}, {}, {"cause": _NULL}),
-                if_then({"outcome": {"const": "fail"}}, {}, {"remediation": {"maxItems": 0}, "waiver": _NULL}),
+                if_then({"outcome": {"const": "fail"}}, {}, {"remediation": {"maxItems": 0}}),
+                if_then({"outcome": {"enum": ["fail", "unknown"]}}, {}, {"waiver": _NULL}),
             ]
         }
     )
@@ -223,7 +237,7 @@ class ResultRow(FindingPart):
     remediation: list[Sentence]
     """One command a line, in the order in which they are safe to run; a line that starts with # is a comment."""
     waiver: WaiverPart | None
-    """The accepted finding's waiver; an expired one is not here."""
+    """The waiver that accepts this finding, or this unknown; an expired one is not here."""
     drift: Annotated[Drift, EnumField] | None
     """Against the baseline; null where none was given."""
     decides: bool = False
@@ -234,7 +248,8 @@ class ResultRow(FindingPart):
     @model_validator(mode="after")
     def _only_findings_are_waived(self) -> Self:
         is_finding = self.outcome is Outcome.FAIL
-        if not is_finding and (self.waiver is not None or self.remediation):
+        is_accepted = self.outcome is Outcome.UNKNOWN and self.waiver is not None and self.waiver.accepts == "unknown"
+        if not is_finding and (self.remediation or not (self.waiver is None or is_accepted)):
             raise ValueError("contradicts itself: only a finding has a waiver or a remediation")
         if self.cause is not None and not is_finding and self.outcome is not Outcome.INFORMATIONAL:
             raise ValueError("contradicts itself: only a finding has a cause")

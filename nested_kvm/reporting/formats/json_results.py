@@ -87,7 +87,10 @@ def _result(result: Result) -> dict[str, Any]:
 
 
 def _waiver(waiver: Waiver) -> dict[str, Any]:
-    return {**asdict(waiver), "expires": None if waiver.expires is None else waiver.expires.isoformat()}
+    known = asdict(waiver)
+    del known["accepts_unknown"]
+    accepts = "unknown" if waiver.accepts_unknown else None
+    return {**known, "expires": None if waiver.expires is None else waiver.expires.isoformat(), "accepts": accepts}
 
 
 def _use(use: WaiverUse) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def _lines(run: Run) -> Iterator[str]:
     yield from _reasons("Could not be inspected", run.reasons(Outcome.ERROR))
     yield from _reasons("Undetermined", run.reasons(Outcome.UNKNOWN))
     yield from _list("Waivers to fix", waivers_to_fix(run.waivers))
-    yield from _list("Waived", map(waived_line, run.waived()))
+    yield from _list("Waived", map(waived_line, [*run.waived(), *run.accepted()]))
     if run.drift is not None:
         yield from _list("Since the baseline", ended_lines(run.drift))
 

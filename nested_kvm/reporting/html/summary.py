@@ -60,8 +60,9 @@ def _compliant(found: Conclusion, context: ReportContext) -> str:
     if found.known or found.other:
         counted_one = f"new since the baseline and {context.fail_on}" if context.only_new else str(context.fail_on)
         return f"There are findings, but none is {counted_one} or more severe."
-    if found.waived:
-        return "Every finding is covered by a waiver."
+    if found.waived or found.accepted:
+        what = " and ".join(["finding"] * bool(found.waived) + ["unknown"] * bool(found.accepted))
+        return f"Every {what} is covered by a waiver."
     rest = f"; {found.unknowns:,} could not be determined" if found.unknowns else ""
     return f"Every requirement that could be evaluated is met{rest}."
 
