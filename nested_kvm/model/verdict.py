@@ -19,6 +19,21 @@ class Outcome(StrEnum):
     NOTCHECKED = "notchecked"
     INFORMATIONAL = "informational"
 
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the target could not be inspected, or its evidence does not decide."""
+        return self in {Outcome.ERROR, Outcome.UNKNOWN}
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether the control's question was answered: a pass, a fail, or that it does not apply."""
+        return not self.is_undecided and self is not Outcome.NOTCHECKED
+
+    @property
+    def applies(self) -> bool:
+        """Whether the control was asked of this subject at all, with whatever result."""
+        return self not in {Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED}
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

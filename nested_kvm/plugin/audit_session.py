@@ -19,12 +19,12 @@ from nested_kvm.plugin.options import Options
 from nested_kvm.plugin.session import ReportingSession
 from nested_kvm.reporting.progress import ObservationProgress
 from nested_kvm.reporting.remediation_files import write_remediation
-from nested_kvm.reporting.report_files import machine_reports
+from nested_kvm.reporting.report_files import report_files
 from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.results.baseline import load_baseline
 from nested_kvm.results.recorder import Ledger
 from nested_kvm.results.run import Run, exit_status
-from nested_kvm.results.scope import Scope
+from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waiver_file import load_waivers
 from nested_kvm.results.waivers import Waivers
 from nested_kvm.util.text import plural
@@ -101,7 +101,7 @@ class AuditSession(ReportingSession):
         if self.state.unusable is not None:
             raise self.state.unusable
         self._complete_run(session, int(pytest.ExitCode.INTERRUPTED) if self.state.interrupted else pytest_status)
-        for name, text in machine_reports(self.run):
+        for name, text in report_files(self.run):
             directory.write(name, text)
         write_remediation(directory.path / "remediation", self.run)
         return self.run.exit_status or 0
@@ -125,7 +125,7 @@ class AuditSession(ReportingSession):
     def _open_ledger(self) -> Ledger:
         """Read waivers and baseline: an error in them is reported before anything is inspected."""
         fleet = self.audit.names
-        scope = Scope(fleet, frozenset(target.name for target in self.audit.inventory))
+        scope = RunScope(fleet, frozenset(target.name for target in self.audit.inventory))
         given = self.options
         waivers = Waivers([] if given.waivers is None else load_waivers(given.waivers), self.run.started.date())
         return Ledger(scope, waivers, None if given.baseline is None else load_baseline(given.baseline, fleet))

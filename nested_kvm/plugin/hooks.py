@@ -244,4 +244,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("nested KVM compliance")
     for line in session.state.unreadable:
         terminalreporter.write_line(line, red=True)
-    write_summary(session.run, terminalreporter.write_line, threshold=session.options.threshold, report=session.report)
+    width = terminalreporter._tw.fullwidth if terminalreporter.isatty else None  # noqa: SLF001 - its only source
+    write_summary(
+        session.run,
+        terminalreporter.write_line,
+        threshold=session.options.threshold,
+        report=session.report,
+        width=width,
+    )

@@ -11,7 +11,7 @@ from nested_kvm.plugin.session import ReportingSession, session_of
 from nested_kvm.plugin.test_report import RESULT
 from nested_kvm.reporting.html.opening import opening_pieces
 from nested_kvm.reporting.html.page import completed
-from nested_kvm.reporting.html.summary import Scope, policies_of
+from nested_kvm.reporting.html.summary import ReportContext, policies_of
 from nested_kvm.reporting.html.table import ROWS, has_row, header_cells, row_cells
 from nested_kvm.results.run import Result
 from nested_kvm.util.files import write_pieces_atomically
@@ -75,7 +75,7 @@ class HtmlReport:
         yield from opening_pieces(self._session.run, self._scope(), self._session.reports)
         yield after
 
-    def _scope(self) -> Scope:
+    def _scope(self) -> ReportContext:
         limit = self._session.options.threshold
         policies = policies_of(target.policy for target in self._session.run.targets if target.policy is not None)
-        return Scope(policies, limit.fail_on, limit.gate, limit.only_new)
+        return ReportContext(policies, limit.fail_on, limit.gate, limit.only_new)

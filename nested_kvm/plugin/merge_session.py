@@ -17,9 +17,9 @@ from nested_kvm.plugin.options import Options
 from nested_kvm.plugin.session import SESSION, ReportingSession
 from nested_kvm.plugin.test_report import apply_result
 from nested_kvm.reporting.html.table import ROWS
-from nested_kvm.reporting.report_files import machine_reports
+from nested_kvm.reporting.progress import SlowProgress
+from nested_kvm.reporting.report_files import report_files
 from nested_kvm.reporting.run_directory import RunDirectory
-from nested_kvm.reporting.slow_progress import SlowProgress
 from nested_kvm.results.reader import path_of
 from nested_kvm.results.run import Result, Run, exit_status
 from nested_kvm.util.text import plural
@@ -71,7 +71,7 @@ class MergeSession(ReportingSession):
         """Write the reports of all runs, and return their exit status."""
         status = 0 if pytest_status in _EVALUATED else pytest_status
         self.run.exit_status = exit_status(self.run, status, self.options.threshold)
-        self._write(list(machine_reports(self.run)), directory)
+        self._write(list(report_files(self.run)), directory)
         return self.run.exit_status
 
     def _write(self, reports: Sequence[tuple[str, Iterable[str]]], directory: RunDirectory) -> None:

@@ -11,7 +11,7 @@ from nested_kvm.model.verdict import Finding
 
 
 class LinkState(StrEnum):
-    """What was seen of a link."""
+    """The state of a link as it was observed."""
 
     HOLDS = "holds"
     BROKEN = "broken"
@@ -21,7 +21,7 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SeenLink:
-    """One link as it was seen; `finding` where it is broken."""
+    """One link as it was observed; `finding` where it is broken."""
 
     name: LinkName
     state: LinkState
@@ -31,7 +31,7 @@ class SeenLink:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What walking a guest's chain came to."""
+    """The result of walking a guest's chain."""
 
     target: str
     host: str | None

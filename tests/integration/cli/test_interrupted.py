@@ -98,7 +98,7 @@ def test_it_ends_soon_as_an_interrupted_pytest_does(interrupted: tuple[SuiteRun,
     assert run.status == run.document["run"]["exit_status"] == 2
     assert seconds < SOON
     assert "interrupted: evaluating what was observed so far" in run.output
-    assert "INCOMPLETE: the run ended before everything was judged" in run.output
+    assert "INCOMPLETE: the run ended before everything was evaluated" in run.output
     assert "Traceback" not in run.text
 
 
@@ -108,7 +108,7 @@ def test_what_was_observed_before_is_kept_and_judged(interrupted: tuple[SuiteRun
     assert run.target("healthy")["observed"]
     assert run.evidence("healthy")["readings"]
     assert run.outcomes("healthy")["L1-CPU-01"] == "pass"
-    assert "The run ended before everything was judged." in run.html
+    assert "The run ended before everything was evaluated." in run.html
     assert_valid(run)
 
 

@@ -86,7 +86,7 @@ def run(folder: Path) -> SuiteRun:
 
 def test_a_target_that_could_not_be_looked_at_is_no_finding_and_no_pass(run: SuiteRun) -> None:
     assert run.status == run.document["run"]["exit_status"] == 6
-    assert "NOT DECIDED: something could not be looked at" in run.output
+    assert "NOT DECIDED: " in run.output
     assert {each["outcome"] for each in run.document["results"]} == {"pass", "error", "notapplicable"}
 
 
