@@ -17,7 +17,7 @@ from tests.support.schema import assert_valid
 from tests.support.sshd import SshdFactory, make_key, public
 from tests.support.suite import ROOT, SuiteRun, command_line, environment, run_suite
 
-pytestmark = pytest.mark.needs("sshd", "accounts")
+pytestmark = [pytest.mark.needs("sshd", "accounts"), pytest.mark.alone]
 
 SOON = 5.0
 """Seconds, on a busy machine; each time limit of the run itself is longer."""

@@ -19,7 +19,7 @@ from tests.support.peak import bytes_in, measured
 from tests.support.sshd import Sshd, SshdFactory, make_key, public
 from tests.support.suite import ROOT, SuiteRun, command_line, environment
 
-pytestmark = pytest.mark.needs("sshd", "accounts")
+pytestmark = [pytest.mark.needs("sshd", "accounts"), pytest.mark.alone]
 
 MEBIBYTE = 1024 * 1024
 CONNECT, PROBE, SLACK = 5, 6, 10

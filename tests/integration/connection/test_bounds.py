@@ -19,6 +19,8 @@ from tests.support.misbehaving import MisbehavingServer
 from tests.support.sshd import free_port, make_key
 from tests.support.threads import threads_are_back_at
 
+pytestmark = pytest.mark.alone
+
 Behaviour = Callable[[socket.socket], None]
 
 LIMIT = 0.6

@@ -16,7 +16,7 @@ from tests.support.guests import PLAIN_GUEST
 from tests.support.sshd import Sshd, SshdFactory
 from tests.support.threads import threads_are_back_at
 
-pytestmark = pytest.mark.needs("sshd", "accounts")
+pytestmark = [pytest.mark.needs("sshd", "accounts"), pytest.mark.slow]
 
 GUESTS = [f"ci-{number}" for number in range(30)]
 

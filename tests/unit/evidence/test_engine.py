@@ -21,6 +21,8 @@ from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.model.policy import Policy
 
+pytestmark = pytest.mark.slow
+
 NONCE = "7c0b4f6e-0d1c-4a55-8a0e-000000000001"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

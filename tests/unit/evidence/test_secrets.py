@@ -141,6 +141,7 @@ def test_no_verdict_on_grub_changes_by_the_mask(words: list[str], quote: str) ->
         assert [each.setting for each in both[0].assignments] == [each.setting for each in both[1].assignments]
 
 
+@pytest.mark.slow
 def test_a_hostile_text_takes_no_longer_than_its_length() -> None:
     """A quadratic search of these would take hours."""
     size = 100_000

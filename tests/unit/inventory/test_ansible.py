@@ -10,7 +10,7 @@ from nested_kvm.inventory.ansible import load_ansible_inventory
 from nested_kvm.inventory.target import Inventory
 from nested_kvm.model.policy import Nested, Persistence, Policy, Undeclared
 
-pytestmark = pytest.mark.needs("ansible-inventory")
+pytestmark = [pytest.mark.needs("ansible-inventory"), pytest.mark.slow]
 
 JUMP = "-o ControlMaster=auto -o StrictHostKeyChecking=no "
 FLEET = f"""

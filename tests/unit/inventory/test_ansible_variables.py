@@ -11,7 +11,7 @@ from nested_kvm.errors import InventoryError
 from nested_kvm.inventory.ansible import load_ansible_inventory
 from nested_kvm.inventory.target import Inventory, TargetLevel
 
-pytestmark = pytest.mark.needs("ansible-inventory")
+pytestmark = [pytest.mark.needs("ansible-inventory"), pytest.mark.slow]
 
 ADDRESSES: dict[str, tuple[Mapping[str, Any], str]] = {
     "name-alone": ({}, "ssh://name-alone"),

@@ -109,6 +109,7 @@ def test_every_error_is_told_at_once(file: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content", [b"hosts: {a: {}}\n# \xff\n", b"\x00", b"\xff\xfe", b"[" * 1500, b"%YAML 9.9\n---\n{}"]
 )
@@ -134,6 +135,7 @@ _trees = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(tree=_trees, text=st.text("hosts: {}[]a\n\t-&*!|>'\"#%\0é", max_size=40))
 def test_any_text_is_an_inventory_or_refused(tmp_path_factory: pytest.TempPathFactory, tree: object, text: str) -> None:
     file = tmp_path_factory.getbasetemp() / "any.yaml"

@@ -18,6 +18,8 @@ from nested_kvm.results.waiver import WaiverState, WaiverUse
 from tests.support.made_runs import PAST, STARTED, WAIVER
 from tests.support.merging import leave_document, merged, run_on
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[[dict[str, Any]], object]
 
 

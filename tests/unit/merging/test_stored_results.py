@@ -20,6 +20,8 @@ from nested_kvm.results.run import Result, ResultList
 from nested_kvm.results.waiver import Waiver
 from tests.support.made_runs import FAIL, PASS
 
+pytestmark = pytest.mark.slow
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 WAIVERS = st.builds(Waiver, TEXT, TEXT, st.none() | TEXT, TEXT, TEXT, st.none() | st.dates(date(2020, 1, 1)), TEXT)
 RESULTS = st.builds(
