@@ -1,10 +1,11 @@
 """Waivers, drift and properties of results as plain text, for several reports."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 from typing import Final
 
 from nested_kvm.results.drift import DriftSummary, PastFinding
-from nested_kvm.results.run import Reason, Result
+from nested_kvm.results.run import Reason, Result, Run
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 from nested_kvm.util.text import printable
 
@@ -42,6 +43,15 @@ def waivers_to_fix(uses: Sequence[WaiverUse]) -> Iterator[str]:
             subject = "" if waiver.subject is None else f" / {waiver.subject}"
             what = f"the waiver of {waiver.control} for {waiver.target}{subject}"
             yield printable(f"{waiver.source}: {what} ({end_of(waiver)}) {_STATES[use.state]}", 1000)
+
+
+def observed_line(run: Run) -> str:
+    """Return when the evidence was read, from the oldest to the newest; empty: that is not known."""
+    times = sorted(each.observed_at for each in run.targets if each.observed_at is not None)
+    if not times:
+        return ""
+    first, last = (f"{each.astimezone(UTC):%Y-%m-%d %H:%M}" for each in (times[0], times[-1]))
+    return f"evidence observed {first} UTC" if first == last else f"evidence observed {first} to {last} UTC"
 
 
 def drift_line(drift: DriftSummary) -> str:

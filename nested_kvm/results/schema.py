@@ -81,8 +81,12 @@ class AskedPart(Part):
     """Results that the fleet asks for: controls, each times its subjects; null: not known."""
     not_asked: list[NotAskedPart]
     """What of that a narrowed run left out; then it is not complete."""
-    left_out: Count | None = None
-    """Targets of the inventory that were not selected; null: not known."""
+    targets: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """A digest of the names of all targets, and of the policy of each."""
+    decides: bool
+    """Whether controls that decide were evaluated: not so with -m maintenance."""
+    is_whole: bool
+    """Whether the inventory is a file, and all of its targets were selected."""
 
 
 class RunPart(Part):

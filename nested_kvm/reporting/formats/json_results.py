@@ -10,6 +10,7 @@ from nested_kvm.reporting.formats.json_pieces import json_document
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import DriftSummary, PastFinding
 from nested_kvm.results.run import RESULTS_SCHEMA, Result, Run, TargetResult, hosts_and_their_guests
+from nested_kvm.results.selection import selection_of
 from nested_kvm.results.waiver import Waiver, WaiverUse
 from nested_kvm.util.times import iso_time
 
@@ -46,7 +47,7 @@ def results_json(run: Run) -> Iterator[str]:
 
 
 def _asked(run: Run) -> dict[str, Any]:
-    return {"owed": run.owed, "not_asked": [asdict(each) for each in run.not_asked], "left_out": run.left_out}
+    return {"owed": run.owed, "not_asked": [asdict(each) for each in run.not_asked], **asdict(selection_of(run))}
 
 
 def _target(target: TargetResult) -> dict[str, Any]:

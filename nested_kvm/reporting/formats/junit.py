@@ -11,6 +11,7 @@ from nested_kvm.reporting.lines import properties, waived_because
 from nested_kvm.reporting.result_text import log_of
 from nested_kvm.results.run import Result, Run
 from nested_kvm.util.text import printable
+from nested_kvm.util.times import iso_time
 
 _ILLEGAL: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, not even as a reference: section 2.2."""
@@ -23,8 +24,9 @@ def junit_xml(run: Run) -> Iterator[str]:
     yield f'<testsuites name="nested-kvm-compliance">\n<testsuite name="nested-kvm-compliance"{_counts(run)}>\n'
     if not run.is_whole:
         yield f'<testcase classname="run" name="complete">\n{_element("error", run.shortfall)}</testcase>\n'
+    observed = {each.name: iso_time(each.observed_at) for each in run.targets if each.observed_at is not None}
     for result in run.results.sorted_by_target():
-        yield _case(result)
+        yield _case(result, observed.get(result.target))
     yield "</testsuite>\n</testsuites>\n"
 
 
@@ -42,10 +44,11 @@ def _counts(run: Run) -> str:
     )
 
 
-def _case(result: Result) -> str:
+def _case(result: Result, observed: str | None) -> str:
     subject = "" if result.subject == result.target else f" {printable(result.subject)}"
+    known = properties(result) | ({} if observed is None else {"observed": observed})
     names = {"classname": printable(result.target), "name": f"{result.control}{subject}"}
-    told = "".join(f"<property{_attributes({'name': k, 'value': v})}/>" for k, v in properties(result).items())
+    told = "".join(f"<property{_attributes({'name': k, 'value': v})}/>" for k, v in known.items())
     return f"<testcase{_attributes(names)}>\n<properties>{told}</properties>\n{_outcome(result)}</testcase>\n"
 
 

@@ -34,6 +34,7 @@ def sarif_json(run: Run) -> Iterator[str]:
     findings = run.with_outcome(Outcome.FAIL)
     rules = sorted({each.control: each for each in findings}.items())
     places = {control: number for number, (control, _) in enumerate(rules)}
+    observed = {each.name: iso_time(each.observed_at) for each in run.targets if each.observed_at is not None}
     driver = {
         "name": "nested-kvm-compliance",
         "version": run.version,
@@ -49,7 +50,7 @@ def sarif_json(run: Run) -> Iterator[str]:
                     "automationDetails": {"id": "nested-kvm-compliance/", "guid": run.id},
                     "invocations": [_invocation(run)],
                     "columnKind": "unicodeCodePoints",
-                    "results": (_result(each, places[each.control]) for each in findings),
+                    "results": (_result(each, places[each.control], observed.get(each.target)) for each in findings),
                 }
             ]
         ),
@@ -71,7 +72,7 @@ def _rule(result: Result) -> dict[str, Any]:
     }
 
 
-def _result(result: Result, rule: int) -> dict[str, Any]:
+def _result(result: Result, rule: int, observed: str | None) -> dict[str, Any]:
     key = f"{result.target}\0{result.subject}\0{result.control}"
     found: dict[str, Any] = {
         "ruleId": result.control,
@@ -84,6 +85,7 @@ def _result(result: Result, rule: int) -> dict[str, Any]:
             "target": printable(result.target),
             "subject": printable(result.subject),
             "cause": None if result.cause is None else result.cause.code,
+            "observedAt": observed,
         },
     }
     if result.drift in _BASELINE:
