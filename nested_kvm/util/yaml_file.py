@@ -1,5 +1,6 @@
 """Reads YAML files that people write, and names file, line and key of every problem."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,12 @@ from nested_kvm.util.schema_error import dotted, problems
 
 SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes: an inventory of ten thousand hosts takes about one MiB."""
+
+COMMENT_LIMIT = 8 * 1024
+"""Bytes of a line with a comment: ruamel.yaml's time grows with the square of its length."""
+_LONG_LINE = re.compile(rb"[^\n]{%d,}" % (COMMENT_LIMIT + 1))
+_LONG_COMMENT = re.compile(rb"[ \t]*(?:#|[^\s{\[#][^\n]*?[ \t]#)")
+"""A comment, in a line that is not JSON: there ` #` is a part of a text."""
 
 _COMMENTS = (NotImplementedError, AssertionError, AttributeError, IndexError, TypeError)
 """What ruamel.yaml raises beside its own errors, for a comment in a place that it does not support."""
@@ -69,6 +76,10 @@ def read_yaml(path: Path, refusal: type[UsageError]) -> YamlFile:
         data = read_bounded(path, SIZE_LIMIT)
     except FileUnusable as error:
         raise refusal(f"{path}: {error}") from None
+    for found in _LONG_LINE.finditer(data):
+        if _LONG_COMMENT.match(found[0]):
+            line = data[: found.start()].count(b"\n") + 1
+            raise refusal(f"{path}:{line}: has a comment in a line of more than {COMMENT_LIMIT // 1024} KiB")
     yaml = YAML(typ="rt")
     yaml.Constructor = _Constructor
     try:

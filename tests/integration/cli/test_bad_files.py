@@ -16,6 +16,7 @@ WAIVERS = {
     "a list": ("- control: L0-LIB-01\n", ":1: the file: must be a mapping"),
     "no list": ("waivers: {control: L0-LIB-01}\n", ":1: waivers: must be a list"),
     "no YAML": ("waivers: [\n", ":2: "),
+    "a huge comment": ("waivers:\n  # " + "# " * 1_000_000, ":2: has a comment in a line of more than 8 KiB"),
     "no UTF-8": ("waivers:\n  - control: \udcff\n", ":2: is not UTF-8 text"),
     "an unknown key of the file": ("waiver: []\nwaivers: []\n", ":1: waiver: unknown key"),
     "an unknown key": (
