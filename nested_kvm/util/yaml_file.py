@@ -1,8 +1,9 @@
 """Reads YAML files that people write, and names file, line and key of every problem."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,14 @@ class _Constructor(RoundTripConstructor):
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)
 
 
+KnownKeys = Callable[[Sequence[int | str]], Iterable[str]]
+_UNKNOWN_KEY = "extra_forbidden"
+
+
+def _no_keys(_place: Sequence[int | str]) -> Iterable[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class YamlFile:
     """The content of a YAML file, with the line of each key."""
@@ -58,10 +67,17 @@ class YamlFile:
                 break
         return line
 
-    def explain(self, error: ValidationError, empty: str) -> str:
-        """Return a line for each place where the file breaks its schema; `empty` is what an empty collection means."""
+    def explain(self, error: ValidationError, empty: str, known_keys: KnownKeys = _no_keys) -> str:
+        """Return a line for each place where the file breaks its schema.
+
+        Args:
+            error: what pydantic found.
+            empty: what an empty collection means.
+            known_keys: the keys that may stand at the place of an unknown one, to suggest the nearest.
+        """
         return "\n".join(
             f"{self.path}:{self.line(place)}: {dotted(place) or 'the file'}: {_reason(kind, message, empty)}"
+            f"{_suggestion(place, known_keys) if kind == _UNKNOWN_KEY else ''}"
             for place, kind, message in problems(error)
         )
 
@@ -100,9 +116,15 @@ def read_yaml(path: Path, refusal: type[UsageError]) -> YamlFile:
         raise refusal(f"{path}: is not YAML, or has a comment where none may stand") from None
 
 
+def _suggestion(place: Sequence[int | str], known_keys: KnownKeys) -> str:
+    """Return the known key that looks most like an unknown one."""
+    near = get_close_matches(str(place[-1]), list(known_keys(place[:-1])), n=1)
+    return f" (did you mean `{near[0]}`?)" if near else ""
+
+
 def _reason(kind: str, message: str, empty: str) -> str:
     known = {
-        "extra_forbidden": "unknown key",
+        _UNKNOWN_KEY: "unknown key",
         "missing": "is missing",
         "too_short": f"is empty: {empty}",
         "dict_type": "must be a mapping (`name: value` lines)",
