@@ -16,6 +16,7 @@ from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import Drift, DriftSummary
 from nested_kvm.results.repair_step import Step
+from nested_kvm.results.scope import NotAsked
 from nested_kvm.results.waiver import Waiver, WaiverUse
 
 
@@ -57,6 +58,8 @@ class Result:
     """Who answers for this finding; None also where that waiver's last day is over."""
     drift: Drift | None = None
     """None: nothing to compare with, or no finding, neither then nor now."""
+    decides: bool = False
+    """Whether its control answers whether the subject complies, now or after the next boot."""
 
     @property
     def counts(self) -> bool:
@@ -76,6 +79,8 @@ class TargetResult:
     error: str | None
     policy: Policy | None = None
     """What was required of it; None: a run of an older version did not say."""
+    observed_at: datetime | None = None
+    """When its evidence was read; None: it was not observed, or a run of an older version did not say."""
 
 
 class Results(Protocol):
@@ -157,6 +162,10 @@ class Run:
     """Whether every target was tried and every control judged: an interrupted run is not."""
     gaps: list[str] = field(default_factory=list)
     """Of a run that was merged: what is missing in it, a sentence each."""
+    owed: int | None = None
+    """Results that the fleet asks for: controls, each times its subjects; None: not known."""
+    not_asked: list[NotAsked] = field(default_factory=list)
+    """What of that the run left out because it was narrowed (`-k`, a path, `--deselect`)."""
     shard: FleetShard | None = None
     """Which part of the fleet it audited; None: all of it."""
     targets: list[TargetResult] = field(default_factory=list)

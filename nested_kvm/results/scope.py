@@ -5,6 +5,17 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 
+@dataclass(frozen=True, slots=True)
+class NotAsked:
+    """One control that the fleet asks for, of one subject, and that this run left out."""
+
+    control: str
+    target: str
+    subject: str
+    reason: str
+    """What left it out, as the command line says it: `-k`, `--deselect`, a path."""
+
+
 @dataclass(slots=True)
 class Scope:
     """Filled while pytest chooses what to run."""
