@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.evidence import sources
 from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.facts.kernel.parameter import words
-from nested_kvm.facts.modprobe.load_outcome import Outcome
-from nested_kvm.facts.modprobe.persistence import CMDLINE
+from nested_kvm.facts.modprobe.load_outcome import LoadOutcome
 from nested_kvm.facts.modprobe.show_depends import ShowDepends
 from nested_kvm.fleet.machine import Machine
 
@@ -55,19 +55,19 @@ def _nested(machine: Machine) -> Iterator[tuple[str, str]]:
 
 def _next_nested(machine: Machine) -> Iterator[tuple[str, str]]:
     next_load = machine.next_load
-    if next_load.outcome is Outcome.UNKNOWN:
+    if next_load.outcome is LoadOutcome.UNKNOWN:
         raise NotObserved(f"what the next load does: {next_load.reason}")
-    value = next_load.value or "" if next_load.outcome is Outcome.COMMAND else next_load.outcome.value
+    value = next_load.value or "" if next_load.outcome is LoadOutcome.COMMAND else next_load.outcome.value
     yield "nested after the next load", value
 
 
 def _options(machine: Machine) -> Iterator[tuple[str, str]]:
     """The options beside nested; a later one overrides an earlier."""
     module = machine.kvm_module.name
-    answer = ShowDepends.parse(module, machine.bundle.text(f"modprobe --show-depends {module}"))
+    answer = ShowDepends.parse(module, machine.bundle.text(sources.show_depends(module)))
     if answer.is_built_in:
         own = re.compile(rf"{module.replace('_', '[_-]')}\.")
-        text = " ".join(own.sub("", word) for word in machine.bundle.text(CMDLINE).split() if own.match(word))
+        text = " ".join(own.sub("", word) for word in machine.bundle.text(sources.CMDLINE).split() if own.match(word))
     else:
         text = answer.options or ""
     given = {word.name.replace("-", "_"): _SAME.get(word.value or "1", word.value or "1") for word in words(text)}

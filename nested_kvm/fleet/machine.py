@@ -3,6 +3,7 @@
 from functools import cached_property
 
 from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.kernel.cpu import Cpu, cpu_of
 from nested_kvm.facts.kernel.identity import Identity, identity_of
@@ -32,10 +33,10 @@ from nested_kvm.facts.libvirt.domain import Domain, domain_of
 from nested_kvm.facts.libvirt.host_shutdown import HostShutdown, host_shutdown_of
 from nested_kvm.facts.libvirt.saved_states import SavedStates, saved_states_of
 from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline, next_cmdline_of
-from nested_kvm.facts.modprobe.config import ModprobeConfiguration
+from nested_kvm.facts.modprobe.config import ModprobeConfiguration, modprobe_configuration_of
 from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines, nested_lines_of
-from nested_kvm.facts.modprobe.persistence import CMDLINE, modprobe_configuration_of, next_load_of
+from nested_kvm.facts.modprobe.next_load import next_load_of
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.architecture import ARM64, architecture_of
 
@@ -66,7 +67,7 @@ class Machine:
     @cached_property
     def architecture(self) -> str:
         """What its kernel was made for, as `uname -m` prints it."""
-        return self.bundle.text("uname -m").strip()
+        return self.bundle.text(sources.ARCHITECTURE).strip()
 
     @cached_property
     def cpu(self) -> Cpu:
@@ -143,7 +144,7 @@ class Machine:
     def nested_lines(self) -> NestedLines:
         """The lines of its modprobe.d that name nested, or keep the module from loading."""
         return nested_lines_of(
-            self._modprobe_configuration, self.next_load, self.kvm_module.name, self.bundle.text(CMDLINE)
+            self._modprobe_configuration, self.next_load, self.kvm_module.name, self.bundle.text(sources.CMDLINE)
         )
 
     @cached_property

@@ -4,8 +4,7 @@ import re
 import shlex
 from typing import Final
 
-from nested_kvm.facts.libvirt.capabilities_cache import DIRECTORY
-from nested_kvm.facts.modprobe.config_cmdline import PATH as CMDLINE
+from nested_kvm.evidence import sources
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation.names import flag_of, is_built_in, module_of, reload_now, show_nested, shut_down_first
@@ -44,7 +43,7 @@ def persist_and_reload(subject: Subject, finding: Finding) -> list[str]:
 
 def fix_value(subject: Subject, finding: Finding) -> list[str]:
     """Replace the invalid value with one that is valid for every type of the parameter."""
-    if any(item.source == CMDLINE for item in finding.evidence):
+    if any(item.source == sources.CMDLINE for item in finding.evidence):
         return fix_cmdline(subject, finding)
     value = subject.policy.either(1, 0)
     lines = []
@@ -198,7 +197,7 @@ def clear_capabilities_cache(subject: Subject, finding: Finding) -> list[str]:
         *(f"rm -f {shlex.quote(path)}" for path in remembered),
         "systemctl try-restart libvirtd.service virtqemud.service  # guests keep running",
         "virsh domcapabilities --virttype kvm | grep \"'host-passthrough'\"  # makes libvirt query QEMU again",
-        f"sed -n \"/<hostCPU type='kvm'/,/hostCPU>/p\" {DIRECTORY}/*.xml | grep \"'{flag_of(subject)}'\"",
+        f"sed -n \"/<hostCPU type='kvm'/,/hostCPU>/p\" {sources.LIBVIRT_CACHE}/*.xml | grep \"'{flag_of(subject)}'\"",
     ]
 
 
