@@ -37,9 +37,9 @@ DEFINITION_CAUSES = (
 def test_the_domain_runs_under_kvm(domain: Domain) -> None:
     """The domain runs under KVM.
 
-    An emulated guest (type='qemu', TCG) never has vmx, and an svm that TCG emulates proves nothing about KVM.
+    An emulated guest (type='qemu', TCG) never has vmx, and the svm that TCG emulates proves nothing about KVM.
     """
-    require(domain.runs_under_kvm, Cause.DOMAIN_EMULATED, f"its type is {domain.type}", *domain.evidence)
+    require(domain.runs_under_kvm, Cause.DOMAIN_EMULATED, f"the domain type is {domain.type}", *domain.evidence)
 
 
 @control(
@@ -50,26 +50,26 @@ def test_the_domain_runs_under_kvm(domain: Domain) -> None:
     references=[DOMAIN_CPU],
 )
 def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Policy) -> None:
-    """The domain's persistent CPU definition gives the virtualization flag as the policy says.
+    """The domain's persistent CPU definition exposes or withholds the virtualization flag, as the policy requires.
 
-    Under KVM the flag comes with host-passthrough, maximum, host-model on Intel, or a feature that asks for it by
-    name. A named model has none, and host-model on AMD drops svm although its XML mentions it. On s390x, where the flag
-    is sie, host-model gives it too, and of a named model it is not known.
+    Under KVM host-passthrough and maximum expose the flag, host-model does on Intel, and so does any model with a
+    feature that requires the flag by name. A named model alone does not, and host-model on AMD omits svm although its
+    XML mentions it. On s390x, where the flag is sie, host-model exposes it; whether a named model does is not known.
 
-    Unknown: the flag is optional, or asked of the other vendor's model, and no live XML tells what came of it; the
-    live XML contradicts the rule; QEMU's version decides; the mode is not known; on s390x the model is a named one; or
-    QEMU is given a -cpu behind libvirt's back.
+    Unknown: the flag is optional, or required with the other vendor's model, and no live XML shows the outcome; the
+    live XML contradicts the rule; it depends on QEMU's version; the mode is not known; on s390x the model is a named
+    one; or <qemu:commandline> passes a -cpu to QEMU.
     """
     if not domain.runs_under_kvm:
-        raise NotApplicable(f"its type is {domain.type}: it does not run under KVM", *domain.evidence)
+        raise NotApplicable(f"the domain type is {domain.type}: it does not run under KVM", *domain.evidence)
     promise = domain.promise(cpu.require_vendor())
     if promise.gives_flag is Answer.UNKNOWN:
-        raise Undecided(f"whether it gives {cpu.flag} cannot be told: {promise.reason}", *domain.evidence)
+        raise Undecided(f"whether {cpu.flag} is exposed is not known: {promise.reason}", *domain.evidence)
     gives = promise.gives_flag is Answer.YES
     require(
         gives is policy.is_required,
         Cause.DOMAIN_GIVES_FLAG if gives else promise.cause or Cause.FEATURE_DISABLED,
-        f"its definition gives {'' if gives else 'no '}{cpu.flag}: {promise.reason}",
+        f"{cpu.flag} is {'' if gives else 'not '}exposed: {promise.reason}",
         *domain.evidence,
     )
 
@@ -82,15 +82,15 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
     references=[DOMAIN_CPU],
 )
 def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module: KvmModule) -> None:
-    """The domain's running CPU agrees with its persistent definition.
+    """The domain's running CPU matches its persistent definition.
 
-    A domain keeps the CPU it was started with. Until it is shut down and started, the definition is a promise
-    that its guest does not see; a reboot inside the guest is not enough.
+    A domain keeps the CPU it was started with. A changed definition takes effect only when the domain is shut down and
+    started; a reboot inside the guest is not enough.
     """
     if not domain.is_running:
-        raise NotApplicable(f"it is {domain.state}: there is no running CPU", *domain.evidence)
+        raise NotApplicable(f"the domain is {domain.state}: there is no running CPU", *domain.evidence)
     if domain.is_transient:
-        raise NotApplicable("it is transient: it has no other definition than the running one", *domain.evidence)
+        raise NotApplicable("the domain is transient: it has no persistent definition", *domain.evidence)
     difference = domain.changed_since_start(cpu.require_vendor(), kvm_module.offers_nested)
     require(difference is None, Cause.POWER_CYCLE_PENDING, difference or "", *domain.evidence)
 
@@ -104,18 +104,18 @@ def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module
     references=["https://libvirt.org/formatsnapshot.html"],
 )
 def test_nothing_saved_brings_an_older_cpu_back(domain: Domain, saved_states: SavedStates, cpu: Cpu) -> None:
-    """Nothing that is saved of the domain would bring back a CPU without the virtualization flag.
+    """No saved state of the domain would bring back a CPU without the virtualization flag.
 
-    What comes back from a managed save, or from a snapshot with memory, has the CPU that it was saved with, whatever
-    the definition says by now. The next start takes a managed save unasked.
+    A managed save, or a snapshot with memory, brings back the CPU that the domain was saved with, whatever the
+    definition says by now. The next start restores a managed save automatically.
 
-    Unknown: what is saved cannot be read, there is too much of it, or its CPU is host-passthrough or maximum, whose
-    flag depends on what nested was then.
+    Unknown: a saved state cannot be read, there are too many of them, or its CPU is host-passthrough or maximum, whose
+    flag depends on the value of nested at that time.
     """
     if domain.process is not None:
-        raise NotApplicable("no libvirt saves it", *domain.evidence)
+        raise NotApplicable("the guest is not libvirt's, so it has no saved state", *domain.evidence)
     if not domain.runs_under_kvm:
-        raise NotApplicable(f"its type is {domain.type}: it does not run under KVM", *domain.evidence)
+        raise NotApplicable(f"the domain type is {domain.type}: it does not run under KVM", *domain.evidence)
     vendor = cpu.require_vendor()
     lacking = saved_states.lacking(vendor)
     reasons = "; ".join(f"{each.source}: {each.promise(vendor).reason}" for each in lacking)
@@ -134,12 +134,12 @@ def test_nothing_saved_brings_an_older_cpu_back(domain: Domain, saved_states: Sa
     references=[DOMAIN_CPU],
 )
 def test_libvirt_verifies_the_flag(domain: Domain, cpu: Cpu) -> None:
-    """Libvirt verifies what the domain's CPU definition promises.
+    """Libvirt refuses to start the domain without the virtualization flag.
 
-    An optional feature may be dropped without a word, and `force` without a check starts the domain on a host that
-    lacks it.
+    An optional feature may be silently dropped, and `force` without a check starts the domain on a host that lacks
+    the feature.
     """
     if domain.process is not None:
-        raise NotApplicable("no libvirt starts it", *domain.evidence)
+        raise NotApplicable("the guest is not started by libvirt", *domain.evidence)
     weakness = domain.cpu.weakness(cpu.flag)
     require(weakness is None, Cause.FLAG_NOT_GUARANTEED, weakness or "", *domain.evidence)

@@ -12,7 +12,7 @@ from nested_kvm.connection.base import Answer
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, LimitExceeded
 from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
 from nested_kvm.evidence.l2.boot import boot_l2
-from nested_kvm.evidence.libvirt.access import Access, choose_access, look_at_libvirt
+from nested_kvm.evidence.libvirt.access import Access, choose_access, query_libvirt
 from nested_kvm.evidence.libvirt.virsh import without_virsh
 from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.probe.answer import ProbeAnswer, parse_answer
@@ -36,7 +36,7 @@ def observe(target: Target, connection: AnyConnection, settings: Settings, *, ac
     access = choose_access(target, connection)
     answer = _probe(connection, settings, access, target)
     bundle = bundle_of_answer(
-        target, answer, observed_at, lambda uri: look_at_libvirt(uri, access, connection, answer.readings, settings)
+        target, answer, observed_at, lambda uri: query_libvirt(uri, access, connection, answer.readings, settings)
     )
     if not active:
         return bundle

@@ -3,6 +3,7 @@
 from functools import cached_property
 
 from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.kernel.cpu import Cpu, cpu_of
 from nested_kvm.facts.kernel.identity import Identity, identity_of
@@ -15,7 +16,7 @@ from nested_kvm.facts.kvm.device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of
 from nested_kvm.facts.kvm.hypervisors import Hypervisors, hypervisors_of
 from nested_kvm.facts.kvm.l2_boot import L2Boot, l2_boot_of
-from nested_kvm.facts.kvm.module_users import Holders
+from nested_kvm.facts.kvm.module_users import ModuleUsers
 from nested_kvm.facts.kvm.nested_activity import (
     NestedActivity,
     activity_in_domain,
@@ -32,10 +33,10 @@ from nested_kvm.facts.libvirt.domain import Domain, domain_of
 from nested_kvm.facts.libvirt.host_shutdown import HostShutdown, host_shutdown_of
 from nested_kvm.facts.libvirt.saved_states import SavedStates, saved_states_of
 from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline, next_cmdline_of
-from nested_kvm.facts.modprobe.config import ModprobeConfiguration
+from nested_kvm.facts.modprobe.config import ModprobeConfiguration, modprobe_configuration_of
 from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines, nested_lines_of
-from nested_kvm.facts.modprobe.persistence import CMDLINE, modprobe_configuration_of, next_load_of
+from nested_kvm.facts.modprobe.next_load import next_load_of
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.architecture import ARM64, architecture_of
 
@@ -69,7 +70,7 @@ class Machine:
     @cached_property
     def architecture(self) -> str:
         """The architecture of the target's kernel, as `uname -m` prints it."""
-        return self.bundle.text("uname -m").strip()
+        return self.bundle.text(sources.ARCHITECTURE).strip()
 
     @cached_property
     def cpu(self) -> Cpu:
@@ -124,13 +125,13 @@ class Machine:
         return kernel_modules_of(self.bundle, self.kvm_module_name)
 
     @cached_property
-    def holders(self) -> Holders:
+    def module_users(self) -> ModuleUsers:
         """What keeps the target's KVM module from being reloaded, as far as it is visible."""
         try:
             running = self.libvirt.running
         except ObservationError:
             running = ()
-        return Holders(running, self.kvm_module.use_count)
+        return ModuleUsers(running, self.kvm_module.use_count)
 
     @cached_property
     def assists(self) -> Assists:
@@ -146,7 +147,7 @@ class Machine:
     def nested_lines(self) -> NestedLines:
         """The lines of the target's modprobe.d that set nested, or keep the module from loading."""
         return nested_lines_of(
-            self._modprobe_configuration, self.next_load, self.kvm_module.name, self.bundle.text(CMDLINE)
+            self._modprobe_configuration, self.next_load, self.kvm_module.name, self.bundle.text(sources.CMDLINE)
         )
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a check says: it returns when the requirement holds, and raises a verdict when it does not."""
+"""The outcome of a check: it returns when the requirement holds and raises a verdict otherwise."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +9,7 @@ from nested_kvm.model.link import LinkName
 
 
 class Outcome(StrEnum):
-    """How a result ended, in XCCDF's words."""
+    """The outcome of a control, in XCCDF's terms."""
 
     PASS = "pass"  # noqa: S105 - XCCDF's word, not a secret
     FAIL = "fail"
@@ -22,14 +22,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a result rests on: `source` as a person would look it up (`/etc/modprobe.d/kvm.conf:3`)."""
+    """A quoted reading that a result is based on; `source` is where to find it (`/etc/modprobe.d/kvm.conf:3`)."""
 
     source: str
     text: str
 
 
 class Verdict(NestedKvmError):
-    """Anything but "the requirement holds": a message for people, and the evidence for it."""
+    """Any outcome but a plain pass: a message for people and the evidence for it."""
 
     outcome: Outcome
 
@@ -40,7 +40,7 @@ class Verdict(NestedKvmError):
 
 
 class Finding(Verdict):
-    """The requirement is violated, for a reason that has a name and a remedy."""
+    """The requirement is violated; the cause has a code and a remediation."""
 
     outcome = Outcome.FAIL
 
@@ -52,34 +52,34 @@ class Finding(Verdict):
 
 
 class Undecided(Verdict):
-    """Looked, and the evidence does not decide; the message names what is missing."""
+    """Inspected, but the evidence is inconclusive; the message names what is missing."""
 
     outcome = Outcome.UNKNOWN
 
 
 class NotApplicable(Verdict):
-    """The requirement does not speak of this subject."""
+    """The requirement does not apply to this subject."""
 
     outcome = Outcome.NOTAPPLICABLE
 
 
 class NotChecked(Verdict):
-    """Deliberately not looked at."""
+    """Deliberately not inspected."""
 
     outcome = Outcome.NOTCHECKED
 
 
 class Informed(Verdict):
-    """Looked; nothing is required here, and the message says what was seen."""
+    """Inspected; no policy applies, and the message reports the state."""
 
     outcome = Outcome.INFORMATIONAL
 
 
 def require(holds: bool, cause: Cause, message: str, *evidence: Evidence) -> None:  # noqa: FBT001 - reads as `require(x, …)`
-    """Go on when the requirement `holds`.
+    """Raise a finding unless the requirement `holds`.
 
     Raises:
-        Finding: it does not, because of `cause`.
+        Finding: it does not hold, because of `cause`.
     """
     if not holds:
         raise Finding(cause, message, *evidence)

@@ -1,4 +1,4 @@
-"""Domain XML, reduced to what is judged, so that no password or token of it is ever kept."""
+"""Domain XML, reduced to what is evaluated, so that no password or token in it is ever kept."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,14 +16,14 @@ _KEPT: Final = ("name", "uuid", "vcpu", "os/type", "cpu", "devices/emulator")
 
 
 _WITHOUT_MEMORY: Final = frozenset({"shutoff", "disk-snapshot"})
-"""The states of a snapshot that holds no memory, where an older libvirt does not say so."""
+"""The states of a snapshot without memory, where an older libvirt does not say so."""
 
 
 def parse_domain_xml(text: str, root_tag: str = "domain") -> Element:
-    """Parse domain XML, or what holds some, without entities and without a DTD.
+    """Parse domain XML, or a document that contains one, without entities and without a DTD.
 
     Raises:
-        NotObserved: it is not well-formed, or tries either.
+        NotObserved: the XML is not well-formed, or uses either.
     """
     try:
         root: Element = fromstring(text, forbid_dtd=True)
@@ -40,23 +40,23 @@ def reduce_domain_xml(text: str) -> str:
     """Keep of a domain's XML its type, name, uuid, CPU, machine, emulator, and a `-cpu` passed to QEMU.
 
     Raises:
-        NotObserved: it is no domain XML.
+        NotObserved: the text is not domain XML.
     """
     return _reduced(parse_domain_xml(text))
 
 
 def reduce_snapshot_xml(text: str) -> str | None:
-    """Keep of a snapshot's XML the domain as it was then, reduced; None: the snapshot holds no memory.
+    """Keep of a snapshot's XML the domain as it was then, reduced; None: the snapshot has no memory.
 
     Raises:
-        NotObserved: it is no snapshot's XML, or does not tell the domain's CPU.
+        NotObserved: the text is not a snapshot's XML, or does not show the domain's CPU.
     """
     root = parse_domain_xml(text, "domainsnapshot")
     memory, domain = root.find("memory"), root.find("domain")
     if (root.findtext("state") in _WITHOUT_MEMORY) if memory is None else memory.get("snapshot") == "no":
         return None
     if domain is None or "type" not in domain.attrib:
-        raise NotObserved("the snapshot's XML does not tell the domain's CPU")
+        raise NotObserved("the snapshot's XML does not show the domain's CPU")
     return _reduced(domain)
 
 

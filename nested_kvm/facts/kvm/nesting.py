@@ -1,13 +1,18 @@
-"""Whether the running KVM offers nested virtualization, by what tells of it on each architecture."""
+"""Whether the running KVM offers nested virtualization, by what shows it on each architecture.
+
+x86 and s390x: the module's parameter. ppc64: that, and the `cpu`, `platform` and `MMU` lines of /proc/cpuinfo.
+arm64: `kvm-arm.mode=nested` in /proc/cmdline, and a line of the kernel log:
+
+    kvm [1]: VHE+NV2 mode initialized successfully
+"""
 
 import re
 from dataclasses import dataclass
 from typing import Final
 
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.facts.kernel.cpu import SOURCE as CPUINFO
 from nested_kvm.facts.kernel.kvm_module import KvmModule
-from nested_kvm.facts.kernel.log import SOURCE as KERNEL_LOG
 from nested_kvm.facts.kernel.log import kernel_log_of
 from nested_kvm.facts.kernel.parameter import words
 from nested_kvm.facts.kernel.release import KernelRelease
@@ -15,7 +20,6 @@ from nested_kvm.model.answer import Answer
 from nested_kvm.model.architecture import ARM64, POWER, Architecture
 from nested_kvm.model.verdict import Evidence
 
-CMDLINE: Final = "/proc/cmdline"
 _MODE: Final = "kvm-arm.mode"
 _FIRST_POWER: Final = 9
 """`kvmhv_enable_nested` asks for ISA 3.00 and the radix MMU."""
@@ -27,7 +31,7 @@ _NOT_STARTED: Final = re.compile(r"HYP mode not available|NV support requires GI
 
 @dataclass(frozen=True, slots=True)
 class Nesting:
-    """Whether it is offered; `reason` is what was seen, or what is missing.
+    """Whether KVM offers nesting; `reason` is what was observed, or what is missing.
 
     Source: the KVM module's parameter `nested`; on ppc64 `/proc/cpuinfo` too; on arm64 `/proc/cmdline` and `dmesg`.
     """
@@ -38,10 +42,10 @@ class Nesting:
 
 
 def nesting_of(bundle: Bundle, architecture: Architecture | None, module: KvmModule) -> Nesting:
-    """What the architecture's own witnesses say.
+    """Whether nesting is offered, from the sources that count on the machine's architecture.
 
     Raises:
-        ObservationError: one of them could not be read.
+        ObservationError: one of the sources could not be read.
     """
     if not module.is_loaded:
         return Nesting(Answer.UNKNOWN, f"{module.name} is not loaded", module.evidence)
@@ -49,7 +53,7 @@ def nesting_of(bundle: Bundle, architecture: Architecture | None, module: KvmMod
         return _on_arm64(bundle)
     by_parameter = _by_parameter(module)
     if architecture is POWER and by_parameter.offered is Answer.YES:
-        return _on_power(by_parameter, bundle.text(CPUINFO))
+        return _on_power(by_parameter, bundle.text(sources.CPUINFO))
     return by_parameter
 
 
@@ -59,9 +63,9 @@ def _by_parameter(module: KvmModule) -> Nesting:
 
 
 def _on_power(by_parameter: Nesting, cpuinfo: str) -> Nesting:
-    """The parameter is on by default, also where no CPU of that generation can nest."""
+    """The parameter is on by default, also on CPUs that cannot nest."""
     seen = {key: _value(cpuinfo, key) for key in ("cpu", "platform", "MMU")}
-    found = tuple(Evidence(CPUINFO, f"{key}: {value}") for key, value in seen.items() if value)
+    found = tuple(Evidence(sources.CPUINFO, f"{key}: {value}") for key, value in seen.items() if value)
     offered, why = _power_can_nest(seen["cpu"], seen["platform"], seen["MMU"])
     return Nesting(offered, f"{by_parameter.reason}{why}", (*by_parameter.evidence, *found))
 
@@ -75,7 +79,7 @@ def _power_can_nest(cpu: str, platform: str, mmu: str) -> tuple[Answer, str]:
     if generation is None or platform != "PowerNV" or mmu != "Radix":
         return (
             Answer.UNKNOWN,
-            ", and whether this machine can nest was not seen: that takes a bare POWER9 with radix MMU",
+            ", and whether this machine can nest is not known: that needs a bare-metal POWER9 with radix MMU",
         )
     return Answer.YES, ""
 
@@ -86,9 +90,11 @@ def _value(cpuinfo: str, key: str) -> str:
 
 
 def _on_arm64(bundle: Bundle) -> Nesting:
-    """The command line asks for it, and the kernel's log tells whether the CPU gave it."""
-    modes = [word for word in words(bundle.text(CMDLINE)) if word.name.replace("_", "-") == _MODE]
-    asked = tuple(Evidence(CMDLINE, word.text) for word in modes) or (Evidence(CMDLINE, f"names no {_MODE}"),)
+    """The command line asks for nesting, and the kernel's log shows whether the CPU supports it."""
+    modes = [word for word in words(bundle.text(sources.CMDLINE)) if word.name.replace("_", "-") == _MODE]
+    asked = tuple(Evidence(sources.CMDLINE, word.text) for word in modes) or (
+        Evidence(sources.CMDLINE, f"does not set {_MODE}"),
+    )
     if not modes or (modes[-1].value or "").partition(",")[0] != "nested":
         return Nesting(Answer.NO, f"the kernel was not booted with {_MODE}=nested", asked)
     offered, reason, line = _as_the_kernel_said(bundle)
@@ -97,19 +103,19 @@ def _on_arm64(bundle: Bundle) -> Nesting:
 
 def _as_the_kernel_said(bundle: Bundle) -> tuple[Answer, str, tuple[Evidence, ...]]:
     for line in kernel_log_of(bundle).lines:
-        quoted = (Evidence(KERNEL_LOG, line.strip()),)
+        quoted = (Evidence(sources.KERNEL_LOG, line.strip()),)
         started = _STARTED.search(line)
         if started is not None:
             return *_as_started(bundle, with_nv=started[1] is not None), quoted
         if _NOT_STARTED.search(line):
             return Answer.NO, "KVM did not start", quoted
-    return Answer.UNKNOWN, "the kernel's log does not tell how KVM started", ()
+    return Answer.UNKNOWN, "the kernel's log does not show how KVM started", ()
 
 
 def _as_started(bundle: Bundle, *, with_nv: bool) -> tuple[Answer, str]:
-    release = KernelRelease.parse(bundle.text("/proc/sys/kernel/osrelease"))
+    release = KernelRelease.parse(bundle.text(sources.KERNEL_RELEASE))
     if not release.has(_OFFERED_SINCE):
-        return Answer.UNKNOWN, f"whether {release.text} lets guests nest is not known: upstream it came with 6.16"
+        return Answer.UNKNOWN, f"whether {release.text} lets guests nest is not known: upstream supports it since 6.16"
     if not with_nv:
-        return Answer.NO, f"{_MODE}=nested was asked for, and KVM started without it: the CPU has no FEAT_NV2"
+        return Answer.NO, f"{_MODE}=nested was set, and KVM started without it: the CPU has no FEAT_NV2"
     return Answer.YES, "KVM started with NV2"

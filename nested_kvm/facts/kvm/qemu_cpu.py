@@ -1,4 +1,4 @@
-"""QEMU's `-cpu`, as the CPU definition that it is."""
+"""QEMU's `-cpu`, converted to a CPU definition: `EPYC,+svm,npt=on` is the model EPYC with `require svm`."""
 
 import re
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _KEEPS_SVM: Final = re.compile(r"(type=)?pc(-i440fx|-q35)?-([01]\.\d+|2\.[01])(,
 
 
 def qemu_cpu_definition(argument: str | None, machine: str | None = None) -> CpuDefinition:
-    """The definition that `-cpu ARGUMENT` is; None: there is no `-cpu`, and QEMU takes the machine's default model."""
+    """The definition for `-cpu ARGUMENT`; None: there is no `-cpu`, and QEMU uses the machine's default model."""
     model, *words = (argument or "").split(",")
     mode = "none" if argument is None else _MODES.get(model, "custom")
     policies = {flag: _policy(flag, words) for flag in FLAGS}
@@ -29,17 +29,17 @@ def qemu_cpu_definition(argument: str | None, machine: str | None = None) -> Cpu
 
 
 def _policy(flag: str, words: Iterable[str]) -> str | None:
-    """Its policy in libvirt's words; None where it is not named.
+    """The flag's policy in libvirt's words; None where the flag is not named.
 
     QEMU lets `-flag` win over `+flag`, both over `flag=on|off`, and else the last (x86_cpu_parse_featurestr in
     target/i386/cpu.c). It calls a mixture ambiguous and warns that it will become "the last wins": where the two
     rules differ, the version decides.
     """
-    said = [(word[:1], _value(flag, word)) for word in words if _names(flag, word)]
-    if not said:
+    named = [(word[:1], _value(flag, word)) for word in words if _names(flag, word)]
+    if not named:
         return None
-    signed = [value for sign, value in said if sign in {"+", "-"}]
-    last = said[-1][1]
+    signed = [value for sign, value in named if sign in {"+", "-"}]
+    last = named[-1][1]
     first_rule = "disable" if "disable" in signed else (signed or [last])[0]
     return last if last == first_rule else UNDECIDED
 

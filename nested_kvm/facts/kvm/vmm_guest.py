@@ -1,4 +1,4 @@
-"""The guests of a machine's VMM processes: whether each runs under KVM, and whether it is given the flag."""
+"""The guests of a machine's VMM processes: whether each runs under KVM, and whether its VMM gives it the flag."""
 
 from dataclasses import dataclass
 
@@ -14,28 +14,30 @@ from nested_kvm.model.verdict import Evidence
 
 @dataclass(frozen=True, slots=True)
 class VmmGuests:
-    """What the guests of all processes are given. `undecided` has a sentence for each that cannot be told.
+    """The guests whose VMM gives them the flag. `undecided` has a sentence for each guest that is not known.
 
-    Source: the arguments of each VMM process in `/proc`, and who holds a VM by `/proc/<pid>/fd`.
+    Source: the arguments of each VMM process in `/proc`, and the holders of VMs in `/proc/<pid>/fd`.
     """
 
     with_flag: tuple[str, ...]
     undecided: tuple[str, ...]
     evidence: tuple[Evidence, ...]
-    """The processes that give it; where none does, all that were looked at."""
+    """The processes that give the flag; where none does, all that were inspected."""
 
 
 def domain_of_process(process: VmmProcess, holders: VmHolders | None) -> Domain:
-    """The domain that a QEMU process is, without libvirt: what it runs with is all there is.
+    """The domain of a QEMU process without libvirt: its running CPU is its only definition.
 
     Raises:
-        NotObserved: it is not QEMU, or whether it runs under KVM was not seen.
+        NotObserved: the process is not QEMU, or whether it runs under KVM was not observed.
     """
     if not process.is_qemu:
-        raise NotObserved(f"{process.label} is run by {process.program}, whose arguments do not tell its CPU")
+        raise NotObserved(f"{process.label} is run by {process.program}, whose arguments do not show the CPU")
     under_kvm = _runs_under_kvm(process, holders)
     if under_kvm is None:
-        raise NotObserved(f"whether {process.label} runs under KVM was not seen: only root sees who holds a VM")
+        raise NotObserved(
+            f"whether {process.label} runs under KVM is not known: only root can see which process holds a VM"
+        )
     cpu = qemu_cpu_definition(process.cpu, process.machine)
     return Domain(
         name=process.label,
@@ -50,7 +52,7 @@ def domain_of_process(process: VmmProcess, holders: VmHolders | None) -> Domain:
 
 
 def vmm_guests_of(processes: VmmProcesses, holders: VmHolders | None, vendor: Vendor) -> VmmGuests:
-    """Which guests are given the flag under KVM."""
+    """The guests that get the flag under KVM."""
     given = [(process, *_given(process, holders, vendor)) for process in processes.processes]
     undecided = [reason for _, answer, reason in given if answer is Answer.UNKNOWN]
     if not processes.are_all:
@@ -66,13 +68,16 @@ def _given(process: VmmProcess, holders: VmHolders | None, vendor: Vendor) -> tu
     except NotObserved as reason:
         return Answer.UNKNOWN, str(reason)
     if not domain.runs_under_kvm:
-        return Answer.NO, "it does not run under KVM"
+        return Answer.NO, "the guest does not run under KVM"
     promise = domain.promise(vendor)
     return promise.gives_flag, f"{process.label}: {promise.reason}"
 
 
 def _runs_under_kvm(process: VmmProcess, holders: VmHolders | None) -> bool | None:
-    """Who holds a VM is a fact. Without it only an only accelerator decides: of several, the first that works."""
+    """Decide from the holders of VMs, which is certain; else from -accel, if QEMU is given a single accelerator.
+
+    Of several accelerators QEMU takes the first that works.
+    """
     if holders is not None and process.pid in holders.pids:
         return True
     if holders is not None and holders.are_all:

@@ -1,21 +1,29 @@
-"""The VMM processes of a machine: of their arguments what names them, and what their CPU is made of."""
+"""The VMM processes of a machine: of their arguments those that name the guest and decide its CPU.
+
+The probe prints each with the pid, one per line:
+
+    421 program=qemu-system-x86_64
+    421 name=guest=ci-1,debug-threads=on
+    421 cpu=host,migratable=on
+"""
 
 import re
 from dataclasses import dataclass
 from typing import Final
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.model.verdict import Evidence
 
-SOURCE: Final = "/proc/[0-9]*/cmdline"
+SOURCE: Final = sources.VMM_PROCESSES
 _LINE: Final = re.compile(r"([0-9]{1,10}) (program|name|uuid|cpu|accel|machine|M|enable-kvm)=(.*)")
 
 
 @dataclass(frozen=True, slots=True)
 class VmmProcess:
-    """One VMM. Of an option that was given twice QEMU takes the last, of `-accel` the first that works."""
+    """One VMM process. Of an option that is given twice QEMU takes the last, of `-accel` the first that works."""
 
     pid: int
     program: str
@@ -27,46 +35,46 @@ class VmmProcess:
 
     @property
     def is_qemu(self) -> bool:
-        """Whether its CPU is what `-cpu` says."""
+        """Whether the program is QEMU, whose `-cpu` defines the guest's CPU."""
         return self.program == "kvm" or self.program.startswith("qemu")
 
     @property
     def key(self) -> str:
-        """What tells it from every other process."""
+        """The identifier that no other process has."""
         return f"pid:{self.pid}"
 
     @property
     def source(self) -> str:
-        """Where a person finds it."""
+        """Where to find the process's arguments."""
         return f"/proc/{self.pid}/cmdline"
 
     @property
     def label(self) -> str:
-        """Its guest's name, or else what `ps` shows."""
+        """The guest's name, or else the program and the pid."""
         return self.name or f"{self.program}-{self.pid}"
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """Its CPU, as it was given."""
+        """The `-cpu` that the process was given."""
         given = "no -cpu" if self.cpu is None else f"-cpu {self.cpu}"
         return (Evidence(self.source, f"{self.program} ({self.label}): {given}"),)
 
 
 @dataclass(frozen=True, slots=True)
 class VmmProcesses:
-    """All that were seen. `are_all` is False where others may be hidden."""
+    """All VMM processes that were found. `are_all` is False where others may be hidden."""
 
     processes: tuple[VmmProcess, ...]
     are_all: bool
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """Each of them, or that there is none."""
+        """The CPU of each process, or that there is no process."""
         found = tuple(item for process in self.processes for item in process.evidence)
         return found or (Evidence(SOURCE, "no VMM process"),)
 
     def of_domain(self, uuid: str, name: str) -> VmmProcess | None:
-        """The process that runs a libvirt domain: by its uuid, or by its name where it carries none."""
+        """The process that runs a libvirt domain: by its uuid, or by its name where it has no uuid."""
         by_uuid = [process for process in self.processes if process.uuid == uuid]
         by_name = [process for process in self.processes if process.uuid is None and process.name == name]
         return next(iter(by_uuid or by_name), None)
@@ -75,20 +83,22 @@ class VmmProcesses:
         """The process of that key, guest's name or uuid.
 
         Raises:
-            NotObserved: none was seen.
+            NotObserved: there is no such process.
         """
         by_key = [process for process in self.processes if process.key == name]
         found = by_key or [process for process in self.processes if name in {process.name, process.uuid}]
         if not found:
-            raise NotObserved(f"no process of {name} was seen: without libvirt a guest is judged while it runs")
+            raise NotObserved(
+                f"no process of {name} was found: without libvirt a guest is evaluated only while it runs"
+            )
         return found[0]
 
 
 def vmm_processes_of(bundle: Bundle) -> VmmProcesses:
-    """The VMM processes by their command lines.
+    """The VMM processes, from their command lines.
 
     Raises:
-        ObservationError: they were not looked at.
+        ObservationError: the command lines were not inspected.
     """
     reading = bundle.reading(SOURCE)
     if reading.status is not Status.UNREADABLE:
@@ -127,7 +137,7 @@ def _name(value: str) -> str | None:
 
 
 def _accelerators(given: list[tuple[str, str]]) -> list[str]:
-    """The accelerators in the order in which QEMU tries them: `-accel` and `accel=` are its two ways to say so."""
+    """The accelerators in the order in which QEMU tries them, from `-accel`, `-enable-kvm` and `-machine accel=`."""
     named = [value.partition(",")[0].removeprefix("accel=") for key, value in given if key == "accel"]
     named += ["kvm" for key, _ in given if key == "enable-kvm"]
     for key, value in given:

@@ -1,5 +1,10 @@
 """What the shutdown of a host does with its guests: whether anything saves them.
 
+`/etc/default/libvirt-guests` and `/etc/libvirt/qemu.conf` decide, by lines such as
+
+    ON_SHUTDOWN=suspend
+    auto_shutdown_try_save = "persistent"
+
 Sources: libvirt's tools/libvirt-guests.sh.in (only `shutdown` keeps it from suspending; the script itself sets the
 default, suspend upstream and shutdown in Debian) and src/qemu/qemu.conf.in.
 """
@@ -8,16 +13,13 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.shell_word import shell_word
 from nested_kvm.util.text import visible
 
-UNIT: Final = "systemctl is-enabled libvirt-guests"
-UNIT_FILES: Final = ("/etc/default/libvirt-guests", "/etc/sysconfig/libvirt-guests")
-SCRIPTS: Final = ("/usr/lib/libvirt/libvirt-guests.sh", "/usr/libexec/libvirt-guests.sh")
-QEMU_CONF: Final = "/etc/libvirt/qemu.conf"
 _ENABLED: Final = re.compile(r"^enabled", re.MULTILINE)
 _NOT_ENABLED: Final = re.compile(r"^(disabled|masked|not-found)|No such file|does not exist", re.MULTILINE)
 _ON_SHUTDOWN: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?ON_SHUTDOWN=(.*)$", re.MULTILINE)
@@ -26,7 +28,7 @@ _TRY_SAVE: Final = re.compile(r"^[ \t]*auto_shutdown_try_save[ \t]*=[ \t]*[\"']?
 
 @dataclass(frozen=True, slots=True)
 class HostShutdown:
-    """What saves guests when the host is shut down; `unknown` says why there may be more.
+    """What saves guests when the host is shut down; `unknown` is why that list may not be complete.
 
     Source: `systemctl is-enabled libvirt-guests`, its files in `/etc/default` or `/etc/sysconfig`, the default in its
     script, and `/etc/libvirt/qemu.conf`.
@@ -38,28 +40,30 @@ class HostShutdown:
 
 
 def host_shutdown_of(bundle: Bundle) -> HostShutdown:
-    """What libvirt-guests and libvirt itself are told.
+    """What libvirt-guests and libvirt itself are configured to do at shutdown.
 
     Raises:
-        ObservationError: they were not looked at.
+        ObservationError: their configuration was not inspected.
     """
-    unit, conf = bundle.reading(UNIT), bundle.reading(QEMU_CONF)
-    files = [bundle.reading(path) for path in UNIT_FILES]
+    unit, conf = bundle.reading(sources.LIBVIRT_GUESTS), bundle.reading(sources.QEMU_CONF)
+    files = [bundle.reading(path) for path in sources.LIBVIRT_GUESTS_SETTINGS]
     is_off = bool(_NOT_ENABLED.search(unit.text))
-    scripts = [bundle.reading(path) for path in SCRIPTS]
+    scripts = [bundle.reading(path) for path in sources.LIBVIRT_GUESTS_SCRIPTS]
     saving = list(_by_unit(files, scripts)) if _ENABLED.search(unit.text) else []
     asked = _last(_TRY_SAVE, conf)
     if asked not in {None, "none"}:
-        saving.append(Evidence(QEMU_CONF, f"auto_shutdown_try_save = {asked}"))
+        saving.append(Evidence(sources.QEMU_CONF, f"auto_shutdown_try_save = {asked}"))
     unseen = [reading.source for reading in ([conf] if is_off else [*files, conf]) if not _is_seen(reading)]
     if not is_off and not _ENABLED.search(unit.text) and _by_unit(files, scripts):
-        unseen.insert(0, UNIT)
+        unseen.insert(0, sources.LIBVIRT_GUESTS)
     unknown = f"{', '.join(unseen)} could not be read" if unseen else ""
-    return HostShutdown(tuple(saving), unknown, (Evidence(UNIT, unit.text.strip() or unit.status.value),))
+    return HostShutdown(
+        tuple(saving), unknown, (Evidence(sources.LIBVIRT_GUESTS, unit.text.strip() or unit.status.value),)
+    )
 
 
 def _by_unit(files: list[Reading], scripts: list[Reading]) -> tuple[Evidence, ...]:
-    """What makes an enabled libvirt-guests save: a word other than `shutdown`, or none in all that could be read."""
+    """What makes an enabled libvirt-guests save: a value other than `shutdown`, or no value in any file."""
     said = {reading.source: _on_shutdown(reading) for reading in files}
     words = {source: word for source, word in said.items() if word is not None}
     if words:
@@ -70,8 +74,8 @@ def _by_unit(files: list[Reading], scripts: list[Reading]) -> tuple[Evidence, ..
     defaults = {reading.source: word for reading in scripts if (word := _on_shutdown(reading)) is not None}
     if defaults and set(defaults.values()) == {"shutdown"}:
         return ()
-    source, word = next(iter(defaults.items()), (UNIT, "suspend"))
-    return (Evidence(source, f"nothing sets ON_SHUTDOWN: its default is {word}"),)
+    source, word = next(iter(defaults.items()), (sources.LIBVIRT_GUESTS, "suspend"))
+    return (Evidence(source, f"ON_SHUTDOWN is not set; the default is {word}"),)
 
 
 def _shown(word: str) -> str:

@@ -105,7 +105,7 @@ def test_it_is_judged_by_its_cpu_argument(run: SuiteRun) -> None:
 def test_the_evidence_quotes_the_process(run: SuiteRun) -> None:
     result = told(run, "forbids", "DOM-CPU-02")["incus"]
     assert result["evidence"] == [{"source": "/proc/103/cmdline", "text": "type=kvm, cpu: -cpu host,hv_passthrough"}]
-    assert result["message"] == "its definition gives svm: -cpu host,hv_passthrough copies the host's flags"
+    assert result["message"] == "svm is exposed: -cpu host,hv_passthrough copies the host's flags"
 
 
 def test_a_remedy_without_libvirt_names_no_command_of_libvirt(run: SuiteRun) -> None:

@@ -4,9 +4,9 @@ import pytest
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.evidence.sources import GETFACL, QEMU_CONF
 from nested_kvm.facts.kvm.device import kvm_device_of
-from nested_kvm.facts.kvm.device_access import GETFACL, KvmAccess, kvm_access_of
-from nested_kvm.facts.libvirt.host_shutdown import QEMU_CONF
+from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of
 from nested_kvm.model.answer import Answer
 from tests.support.bundles import bundle_of, ok
 
@@ -72,8 +72,8 @@ def test_an_id_that_prints_something_else_was_not_seen(printed: str) -> None:
     ("conf", "ids", "said"),
     [
         ("", ["qemu"], "qemu (libvirt's)"),
-        ("user = 'vm'\n", ["vm"], "vm (libvirt's, by"),
-        ('user = "one"\nuser = "vm"\n', ["vm"], "vm (libvirt's, by"),
+        ("user = 'vm'\n", ["vm"], "vm (libvirt's, from"),
+        ('user = "one"\nuser = "vm"\n', ["vm"], "vm (libvirt's, from"),
         ("", [], "names none"),
         ("", ["libvirt-qemu", "qemu"], "names none"),
         ('group = "x"\n', ["qemu"], "whose number is not known"),

@@ -3,7 +3,7 @@
 import pytest
 
 from nested_kvm.evidence.bundle import DomainRecord
-from nested_kvm.evidence.libvirt.vcpu_statistics import statistics_of_rpc, statistics_of_virsh, two_looks
+from nested_kvm.evidence.libvirt.vcpu_statistics import read_twice, statistics_of_rpc, statistics_of_virsh
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kvm.nested_activity import NestedActivity, activity_of
 from nested_kvm.fleet.machine import Machine
@@ -93,14 +93,14 @@ def test_a_source_that_sees_an_l2_wins_over_one_that_does_not() -> None:
 def test_unknown_names_what_is_missing_of_both() -> None:
     activity = by_both(record(), PROCESS, Reading(DEBUGFS, Status.UNREADABLE))
     assert activity.runs is Answer.UNKNOWN
-    assert "virsh domstats --vcpu l1-svm gives no nested_run" in activity.reason
+    assert "virsh domstats --vcpu l1-svm shows no nested_run" in activity.reason
     assert "/sys/kernel/debug/kvm could not be read (unreadable)" in activity.reason
 
 
 def test_counters_that_stand_still_are_shown() -> None:
     activity = by_both(record(IDLE, IDLE), PROCESS, Reading(DEBUGFS, Status.ABSENT))
     assert activity.runs is Answer.UNKNOWN
-    assert "nested_run stands at 8264" in activity.reason
+    assert "nested_run stays at 8264" in activity.reason
     assert activity.evidence[0].text.endswith("vcpu.0.nested_run.sum=8264")
 
 
@@ -159,5 +159,5 @@ def test_a_second_look_is_taken_only_where_an_l2_ever_ran(first: dict[str, str],
         taken.append(1)
         return {UUID: first}
 
-    assert two_looks(look) == {UUID: (first,) * looks}
+    assert read_twice(look) == {UUID: (first,) * looks}
     assert len(taken) == looks

@@ -140,7 +140,7 @@ def test_who_holds_a_vm_decides_over_the_arguments(
 ) -> None:
     process = VmmProcess(7, "qemu-system-x86_64", cpu="host", accelerators=accelerators)
     if kind is None:
-        with pytest.raises(NotObserved, match="only root sees"):
+        with pytest.raises(NotObserved, match="only root can see"):
             domain_of_process(process, holders)
     else:
         assert domain_of_process(process, holders).type == kind
@@ -170,5 +170,5 @@ def test_a_key_names_one_process_whatever_the_guests_are_called() -> None:
         (VmmProcess(7, "kvm", "pid:8"), VmmProcess(8, "kvm", "x"), VmmProcess(9, "kvm", "x")), are_all=True
     )
     assert [processes.named(name).pid for name in ("pid:8", "pid:9", "x")] == [8, 9, 8]
-    with pytest.raises(NotObserved, match="no process of y was seen"):
+    with pytest.raises(NotObserved, match="no process of y was found"):
         processes.named("y")

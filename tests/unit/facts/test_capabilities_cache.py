@@ -1,4 +1,4 @@
-"""What libvirt remembers of QEMU proves that it knows no flag only where nothing makes libvirt forget it."""
+"""libvirt's cached capabilities prove that it lacks the flag only where nothing makes libvirt discard them."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from nested_kvm.evidence.libvirt.capabilities import domain_types_of, version_of
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kernel.cpu import Cpu, Vendor
 from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities, libvirt_capabilities_of
-from nested_kvm.facts.libvirt.capabilities_cache import DIRECTORY, libvirts_memory_of
+from nested_kvm.facts.libvirt.capabilities_cache import DIRECTORY, cached_capabilities_of
 from nested_kvm.facts.libvirt.daemon import libvirt_of
 from nested_kvm.model.answer import Answer
 from tests.support.bundles import any_text, bundle_of, ok
@@ -92,7 +92,7 @@ def test_any_text_is_no_proof(text: str) -> None:
 def test_a_file_that_may_not_be_read_is_not_passed_over() -> None:
     bundle = bundle_of(*KERNEL, ok(DIRECTORY, "a.xml"), Reading(f"{DIRECTORY}/a.xml", Status.UNREADABLE))
     with pytest.raises(ObservationError):
-        libvirts_memory_of(bundle, 9_000_000)
+        cached_capabilities_of(bundle, 9_000_000)
 
 
 @pytest.mark.parametrize("text", ["", "<x/>", "<!DOCTYPE capabilities><capabilities/>", "<capabilities>"])
