@@ -5,6 +5,7 @@ CPU_CAUSES = (Cause.CPU_LACKS_FLAG, Cause.FIRMWARE_DISABLED, Cause.L0_IS_A_GUEST
 
 @control(
     "L0-CPU-01",
+    decides=True,
     severity=Severity.CRITICAL,
     only=Nested.REQUIRED,
     causes=CPU_CAUSES,

@@ -59,6 +59,10 @@ def _chapter(control: Control) -> Iterator[str]:
     yield f"- Severity: {control.severity}."
     where = "everywhere" if control.only is None else f"only where nested is {control.only}"
     yield f"- Applies {where}, on {_architectures(control)}."
+    if control.decides:
+        yield "- Decides: without a pass of this control its subject does not comply."
+    if control.is_about_operations:
+        yield "- Counts also for domains that no policy applies to."
     yield from (f"- Observed: {source}" for source in sources(control))
     yield f"- Unknown: {control.unknown or 'never.'}"
     yield from (f"- See <{reference}>." for reference in control.references)

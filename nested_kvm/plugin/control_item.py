@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 import pytest
 from typing_extensions import override
 
-from nested_kvm.controls.judge import check_applies, judge
+from nested_kvm.controls.applicability import check_applies
+from nested_kvm.controls.judge import judge
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.control import Control, ControlDefinitionError, Level, control_of
 from nested_kvm.plugin.fixtures import FACTS

@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 import pytest
 
 from nested_kvm.connection import Host
+from nested_kvm.controls.applicability import check_applies
 from nested_kvm.controls.chain import Pair
-from nested_kvm.controls.judge import check_applies
 from nested_kvm.errors import NestedKvmError
 from nested_kvm.facts.kvm.module_users import ModuleUsers
 from nested_kvm.facts.kvm.nested_activity import NestedActivity
