@@ -54,6 +54,8 @@ def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_lo
 
     The other vendor's module cannot drive this CPU, although `modprobe` exits with 0. The kernel log distinguishes
     a load that failed from one that was never attempted.
+
+    Unknown: how nesting works on the machine's architecture is not known.
     """
     if kvm_module.is_loaded:
         return
