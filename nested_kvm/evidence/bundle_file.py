@@ -1,6 +1,8 @@
 """Bundles as JSON files: the interface through which any run can be judged again."""
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
@@ -15,6 +17,7 @@ from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.policy import Policy
 from nested_kvm.util.files import file_stem, write_atomically
+from nested_kvm.util.text import printable
 from nested_kvm.version import VERSION
 
 SCHEMA = "nested-kvm-compliance/evidence/1"
@@ -64,7 +67,7 @@ class Declaration(BaseModel):
             self.name,
             self.level,
             address,
-            self.policy,
+            replace(self.policy, binding=True),  # Evidence cannot say that nothing is required of its target.
             self.host,
             self.domain,
             self.via_host,
@@ -165,6 +168,15 @@ def unusable_bundle(target: Target, error: Exception, message: str | None = None
 
 
 def _bundle(file: _File) -> Bundle:
+    """The bundle in a file.
+
+    Raises:
+        EvidenceUnusable: it has two readings of one source.
+    """
+    sources = Counter(reading.source for reading in file.readings)
+    repeated = [source for source, count in sources.items() if count > 1]
+    if repeated:
+        raise EvidenceUnusable(f"the evidence of {file.target.name} has {printable(repeated[0])} more than once")
     return Bundle(
         file.target.target(),
         file.observed,

@@ -20,6 +20,7 @@ from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.control import Control, ControlDefinitionError
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.plugin.audit import Audit
+from nested_kvm.plugin.budget import EvaluationBudget
 from nested_kvm.plugin.host_usage import may_ask_for_host
 from nested_kvm.plugin.items import MAINTENANCE
 from nested_kvm.plugin.option_conflicts import only_lists
@@ -51,6 +52,7 @@ class AuditSession(ReportingSession):
         self.ledger = self._open_ledger()
         self.only_lists = only_lists(config.option)
         self.owed = OwedResults()
+        self.budget = EvaluationBudget()
         self._given: dict[str, Result] = {}
         self._own = self._own_controls()
 
@@ -178,7 +180,7 @@ class AuditSession(ReportingSession):
         scope.is_whole = in_full and has_ended and pytest_status in {0, 1}
         run.targets = self.audit.targets()
         self.ledger.close(run)
-        run.diagnoses = list(diagnose(self.audit.fleet))
+        run.diagnoses = list(diagnose(self.audit.fleet, self.budget.of))
         run.finished = datetime.now(UTC)
         run.exit_status = exit_status(run, pytest_status, self.options.threshold)
 

@@ -58,10 +58,12 @@ class ControlItem(ControlWithoutSubject):
 
     @override
     def runtest(self) -> None:
-        check_applies(self.control, self.subject)
-        for name in self._parameters:
-            self.facts[name] = FACTS[name](self.subject)
-        if self.function(**self.facts) is not None:
+        with audit_session(self.config).budget.of(self.subject.machine.target.name):
+            check_applies(self.control, self.subject)
+            for name in self._parameters:
+                self.facts[name] = FACTS[name](self.subject)
+            returned = self.function(**self.facts)
+        if returned is not None:
             raise ControlDefinitionError("a check must return None: a value, or a coroutine, evaluates nothing")
 
 

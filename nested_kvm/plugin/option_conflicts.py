@@ -90,6 +90,10 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
         "--hosts: {!r} is a pattern; patterns need --inventory",
     ),
     (
+        lambda given: given.max_age is not None and not given.evidence,
+        "--max-age goes with --evidence: other targets are observed now",
+    ),
+    (
         lambda given: given.fail_on_drift and not (given.baseline or given.merge),
         "--fail-on-drift needs a --baseline to compare with",
     ),
