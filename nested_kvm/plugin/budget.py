@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from types import FrameType
 from typing import Final
 
@@ -43,6 +44,7 @@ class EvaluationBudget:
             raise self._exceeded(target)  # A check that caught the error has not decided anything.
 
     def _exceeded(self, target: str) -> LimitExceeded:
+        self._spent[target] = inf
         return LimitExceeded(f"{target}: evaluating its evidence took more than {self._seconds:g} s of CPU time")
 
 
