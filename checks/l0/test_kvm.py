@@ -42,6 +42,7 @@ def test_dev_kvm_is_the_kvm_device(kvm_device: KvmDevice) -> None:
 
 @control(
     "L0-KVM-03",
+    decides=True,
     severity=Severity.CRITICAL,
     only=Nested.REQUIRED,
     causes=[Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED, Cause.OTHER_HYPERVISOR_OWNS_CPU],
@@ -53,6 +54,8 @@ def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_lo
 
     The other vendor's module cannot drive this CPU, although `modprobe` exits with 0. The kernel log distinguishes
     a load that failed from one that was never attempted.
+
+    Unknown: how nesting works on the machine's architecture is not known.
     """
     if kvm_module.is_loaded:
         return
@@ -71,6 +74,7 @@ def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_lo
 
 @control(
     "L0-KVM-04",
+    decides=True,
     severity=Severity.HIGH,
     causes=[Cause.NESTED_OFF, Cause.NESTED_ON],
     architectures=KNOWN,

@@ -18,6 +18,8 @@ from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.model.verdict import Evidence
 
 SOURCE: Final = sources.VMM_PROCESSES
+PROCESS_KEY: Final = "pid:"
+"""How the key of a process begins, where a domain is known by its process only."""
 _LINE: Final = re.compile(r"([0-9]{1,10}) (program|name|uuid|cpu|accel|machine|M|enable-kvm)=(.*)")
 
 
@@ -41,7 +43,7 @@ class VmmProcess:
     @property
     def key(self) -> str:
         """The identifier that no other process has."""
-        return f"pid:{self.pid}"
+        return f"{PROCESS_KEY}{self.pid}"
 
     @property
     def source(self) -> str:
