@@ -31,8 +31,9 @@ from nested_kvm.reporting.remediation_files import write_remediation
 from nested_kvm.reporting.report_files import report_files
 from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.results.baseline import load_baseline
+from nested_kvm.results.exit_status import exit_status
 from nested_kvm.results.recorder import Ledger
-from nested_kvm.results.run import Result, Run, exit_status
+from nested_kvm.results.run import Result, Run
 from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waiver_file import load_waivers
 from nested_kvm.results.waivers import Waivers

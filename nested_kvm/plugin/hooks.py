@@ -36,6 +36,7 @@ from nested_kvm.plugin.options import add_options
 from nested_kvm.plugin.session import SESSION, ReportingSession, audit_session, session_of
 from nested_kvm.plugin.test_report import apply_result
 from nested_kvm.reporting.nagios import State, nagios_answer, refusal
+from nested_kvm.reporting.output import for_log, forgiving
 from nested_kvm.reporting.report_files import append_step_summary
 from nested_kvm.reporting.terminal import write_summary
 from nested_kvm.util.text import printable
@@ -98,6 +99,8 @@ def pytest_configure(config: pytest.Config) -> None:
         nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
         config.pluginmanager.register(pytest.TerminalReporter(config, nowhere), "terminalreporter")
         config.add_cleanup(nowhere.close)
+    elif session is not None and terminal is not None:
+        terminal._tw._file = forgiving(terminal._tw._file)  # noqa: SLF001 - pytest offers no other way
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -125,7 +128,7 @@ def _usage_errors(config: pytest.Config) -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        lines = [printable(line, 2000) for line in str(error).splitlines()]
+        lines = [for_log(printable(line, 2000)) for line in str(error).splitlines()]
         session = session_of(config)
         if getattr(config.option, "nagios", False) or (session is not None and session.options.nagios):
             with nullcontext() if session is None else session.uncaptured():

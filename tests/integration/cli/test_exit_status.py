@@ -79,7 +79,11 @@ def test_only_a_gate_prints_verdict_lines(runs: Runs) -> None:
 
 def test_the_report_of_each_run_is_named(runs: Runs) -> None:
     for run in runs.values():
-        assert f"report: {run.report_dir}/latest/report.html" in run.output.splitlines()
+        named = [line.removeprefix("report: ") for line in run.output.splitlines() if line.startswith("report: ")]
+        folders = [path.parent for path in map(Path, named)]
+        assert [each.parent for each in folders] == [run.report_dir]
+        assert not folders[0].is_symlink()
+        assert Path(named[0]).is_file()
 
 
 def test_runs_of_the_same_second_have_a_folder_each_and_latest_is_the_last(runs: Runs) -> None:
