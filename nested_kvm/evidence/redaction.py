@@ -11,7 +11,7 @@ from typing import Final
 
 from nested_kvm.evidence.reading import Reading
 
-_FREE_TEXT: Final = ("/etc/", "/run/", "/usr/", "/lib/", "/boot/", "/proc/cmdline", "modprobe", "dmesg")
+_FREE_TEXT: Final = ("/etc/", "/run/", "/usr/", "/lib/", "/boot/", "/efi/", "/proc/cmdline", "modprobe", "dmesg")
 """Sources in which administrators write free text. Elsewhere `token:1` may be the name of a guest, say."""
 
 _EVALUATED: Final = re.compile(r"nested|blacklist", re.IGNORECASE)
@@ -22,7 +22,9 @@ _EVALUATED_WORD: Final = re.compile(
 
 _WORD: Final = re.compile(r"\S+")
 _GRUB_VARIABLE: Final = re.compile(
-    r"[ \t]*(?:options[ \t]+|(?:export[ \t]+)?(?:GRUB_CMDLINE_\w+|kernelopts)\+?=)[\"']?", re.ASCII
+    r"[ \t]*(?:options[ \t]+|linux(?:16|efi)?[ \t]+|(?:(?:export|set)[ \t]+)?"
+    r"(?:GRUB_CMDLINE_\w+|kernelopts|tuned_params)\+?=)[\"']?",
+    re.ASCII,
 )
 _LOGGED_CMDLINE: Final = re.compile(r".{0,200}?command line[^:\"]{0,60}[:\"][ ]?", re.IGNORECASE)
 
@@ -143,13 +145,18 @@ def _mask_value(found: re.Match[str]) -> str:
     return found["name"] + "".join(words)
 
 
-def _masked_behind(key: re.Pattern[str], parts: Mapping[str, re.Pattern[str]]) -> Callable[[str], str]:
-    """Mask the command line that follows a key in a line; `parts` finds its end, by the key's last character."""
+def _masked_behind(
+    key: re.Pattern[str], parts: Mapping[str, re.Pattern[str]], otherwise: Callable[[str], str] = str
+) -> Callable[[str], str]:
+    """Mask the command line that follows a key in a line; `parts` finds its end, by the key's last character.
+
+    `otherwise` masks a line without the key.
+    """
 
     def redact(text: str) -> str:
         lines = ((key.match(line), line) for line in text.split("\n"))
         return "\n".join(
-            line if found is None else found[0] + _masked_line(parts.get(found[0][-1:]), line[found.end() :])
+            otherwise(line) if found is None else found[0] + _masked_line(parts.get(found[0][-1:]), line[found.end() :])
             for found, line in lines
         )
 
@@ -192,13 +199,13 @@ RULES: Final = (
         "kernel command line in GRUB's defaults",
         ("/etc/default/grub",),
         (),
-        _masked_behind(_GRUB_VARIABLE, _SHELL),
+        _masked_behind(_GRUB_VARIABLE, _SHELL, masked_cmdline),
         'GRUB_CMDLINE_LINUX="ro vnc=pw" # note',
         'GRUB_CMDLINE_LINUX="ro vnc=**" # ****',
     ),
     Rule(
         "kernel command line in a boot entry",
-        ("/boot/",),
+        ("/boot/", "/efi/"),
         (),
         _masked_behind(_GRUB_VARIABLE, {}),
         "options ro vnc=pw",

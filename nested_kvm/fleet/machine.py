@@ -118,7 +118,7 @@ class Machine:
         """What the next load of the target's KVM module will do."""
         if architecture_of(self.architecture) is ARM64:
             raise NotObserved(f"on {ARM64.name} no module carries the parameter: {ARM64.way}")
-        return next_load_of(self.bundle, self.kvm_module, self._modprobe_configuration)
+        return next_load_of(self.bundle, self.kvm_module.name, self._modprobe_configuration)
 
     @cached_property
     def _modprobe_configuration(self) -> ModprobeConfiguration:
@@ -151,14 +151,13 @@ class Machine:
     @cached_property
     def nested_lines(self) -> NestedLines:
         """The lines of the target's modprobe.d that set nested, or keep the module from loading."""
-        return nested_lines_of(
-            self._modprobe_configuration, self.next_load, self.kvm_module.name, self.bundle.text(sources.CMDLINE)
-        )
+        return nested_lines_of(self._modprobe_configuration, self.next_load, self.bundle)
 
     @cached_property
     def next_cmdline(self) -> NextCmdline:
         """What the next boot's command line sets for the target's KVM module."""
-        return next_cmdline_of(self.bundle, self.kvm_module.name)
+        is_arm64 = architecture_of(self.architecture) is ARM64
+        return next_cmdline_of(self.bundle, self.kvm_module.name, is_arm64=is_arm64)
 
     @cached_property
     def host_shutdown(self) -> HostShutdown:

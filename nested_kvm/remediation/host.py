@@ -8,6 +8,7 @@ from nested_kvm.evidence import sources
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation.names import flag_of, is_built_in, module_of, reload_now, show_nested, shut_down_first
+from nested_kvm.util.text import visible
 
 OWN_FILE: Final = "/etc/modprobe.d/zz-nested-kvm.conf"
 """kmod sorts files by basename: this one is read after the usual names."""
@@ -45,6 +46,9 @@ def fix_value(subject: Subject, finding: Finding) -> list[str]:
     """Replace the invalid value with one that is valid for every type of the parameter."""
     if any(item.source == sources.CMDLINE for item in finding.evidence):
         return fix_cmdline(subject, finding)
+    option = re.search(r"reboot: \S+ of (\w+) is not", finding.message)
+    if option is not None:
+        return _fix_option(option[1], finding)
     value = subject.policy.either(1, 0)
     lines = []
     for item in finding.evidence:
@@ -54,6 +58,15 @@ def fix_value(subject: Subject, finding: Finding) -> list[str]:
             lines.append(f"sed -i.bak {shlex.quote(change)} {shlex.quote(place[1])}")
     module = module_of(subject)
     return [*lines, f"modprobe --show-depends {module}  # every nested= in the output must be a number"]
+
+
+def _fix_option(module: str, finding: Finding) -> list[str]:
+    """Correct or delete an option other than nested."""
+    return [
+        *(f"# correct or delete the option of {module} in {visible(item.source)}" for item in finding.evidence),
+        f"modinfo --parameters {module}  # the type of each parameter",
+        f"modprobe --show-depends {module}  # the options that it will be given",
+    ]
 
 
 def fix_cmdline(subject: Subject, _finding: Finding) -> list[str]:

@@ -12,6 +12,7 @@
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin
 export LC_ALL=C PATH
+unset MODPROBE_OPTIONS
 newline='
 '
 
@@ -163,10 +164,10 @@ names() {
 
 name() { say "${1##*/}"; }
 
-# A name with a newline in it is no name that anything reads.
+# A file with a newline in its name is not read, but listed with a `?` in its place: kmod reads it.
 for_each() {
     for entry in "$2"/* "$2"/.[!.]*; do
-        case $entry in *"$newline"*) continue ;; esac
+        case $entry in *"$newline"*) [ "$1" = file ] || name "${entry%%"$newline"*}?${entry##*"$newline"}"; continue ;; esac
         if [ -e "$entry" ] || [ -L "$entry" ]; then "$1" "$entry"; fi
     done
 }
@@ -215,6 +216,7 @@ together() {
     if ! has_timeout || [ -z "$(limited echo works 2>/dev/null)" ]; then limited() { watched "$@"; }; fi
     # shellcheck disable=SC2086  # words
     for words do run $words; done
+    answer=
 }
 
 # shellcheck disable=SC2016  # for the shell that it is given to
