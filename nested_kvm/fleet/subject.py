@@ -10,6 +10,7 @@ from nested_kvm.fleet.machine import Machine
 from nested_kvm.inventory.target import Target
 from nested_kvm.model.control import Level
 from nested_kvm.model.policy import Policy
+from nested_kvm.util.uuid import is_uuid
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Fleet:
             yield Subject(machine, guest.name, guest.policy, guest.domain or guest.name)
         known = {guest.domain or guest.name for guest in declared}
         for name, uuid, key in _domains_there(machine):
-            if not known & {name, uuid}:
+            if uuid not in known and (name not in known or is_uuid(name)):
                 yield Subject(machine, name, target.policy.of_undeclared_domain(), key)
 
 
