@@ -71,6 +71,11 @@ class CpuDefinition:
         """Whether the guest gets every flag that KVM can give."""
         return self.mode in {"host-passthrough", "maximum"}
 
+    @property
+    def may_be_overridden(self) -> bool:
+        """Whether QEMU gets arguments beside the definition that may change the CPU."""
+        return self.passed_through is not None or self.reads_config
+
     def looks_expanded_from_host_model(self, vendor: Vendor) -> bool:
         """Whether libvirt may have expanded a host-model to it: on x86 only an expansion names the host's vendor."""
         return self.mode == "custom" and self.model is not None and (vendor is Vendor.IBM_Z or self.vendor is not None)

@@ -121,7 +121,7 @@ class Domain:
         """
         by_rule = self.cpu.promise(vendor)
         live = self.live_cpu
-        is_open = by_rule.gives_flag is Answer.UNKNOWN and self.cpu.passed_through is None
+        is_open = by_rule.gives_flag is Answer.UNKNOWN and not self.cpu.may_be_overridden
         from_host_model = self.cpu.mode == "host-model" and vendor.flag not in self.cpu.features
         if live is None or not (is_open or from_host_model) or self.changed_since_start(vendor) is not None:
             return by_rule
