@@ -171,13 +171,8 @@ def test_other_vmms_are_named(machine: Machine, probe: Probe, name: str) -> None
     [
         ((b"-global", b"cpu.svm=on"), ["global=cpu.svm=on"]),
         ((b"-global", b"EPYC-x86_64-cpu.svm=off", b"-cpu", b"EPYC"), ["global=EPYC-x86_64-cpu.svm=off", "cpu=EPYC"]),
-        (
-            (b"--global", b"driver=max-x86_64-cpu,property=svm,value=off"),
-            ["global=driver=max-x86_64-cpu,property=svm,value=off"],
-        ),
-        ((b"-global", b"ide-hd.serial=" + STAYS.encode()), []),
+        ((b"--global", b"driver=cpu,property=svm,value=off"), ["global=driver=cpu,property=svm,value=off"]),
         ((b"-global", b"ide-hd.serial=-cpu." + STAYS.encode()), []),
-        ((b"-global",), []),
         ((b"-readconfig", b"/home/" + STAYS.encode()), ["readconfig="]),
         (
             (b"-readconfig", b"/usr/share/qemu-server/pve-q35-4.0.cfg", b"-cpu", b"host"),

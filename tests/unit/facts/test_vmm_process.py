@@ -15,7 +15,6 @@ from nested_kvm.facts.kvm.vmm_guest import VmmGuests, domain_of_process, vmm_gue
 from nested_kvm.facts.kvm.vmm_process import VmmProcess, VmmProcesses, vmm_processes_of
 from nested_kvm.facts.libvirt.domain import Domain, ProcessCheck
 from nested_kvm.model.answer import Answer
-from nested_kvm.model.verdict import Undecided
 from tests.support.running_machines import CMDLINES, machine
 
 AMD, INTEL = Vendor.AMD, Vendor.INTEL
@@ -191,23 +190,6 @@ def test_a_key_names_one_process_whatever_the_guests_are_called() -> None:
     assert [processes.named(name).pid for name in ("pid:8", "pid:9", "x")] == [8, 9, 8]
     with pytest.raises(NotObserved, match="no process of y was found"):
         processes.named("y")
-
-
-def test_two_processes_of_one_name_or_uuid_are_neither() -> None:
-    twins = VmmProcesses((VmmProcess(8, "kvm", "x", uuid="u"), VmmProcess(9, "kvm", "x", uuid="u")), are_all=True)
-    for ask in (lambda: twins.named("x"), lambda: twins.named("u"), lambda: twins.of_domain("u", "other")):
-        with pytest.raises(Undecided, match="processes 8, 9") as raised:
-            ask()
-        assert isinstance(raised.value, ObservationError)
-    assert twins.of_domain("another", "x") is None
-
-
-def test_a_process_named_as_anothers_uuid_does_not_take_its_place() -> None:
-    uuid = "9f5737ad-04b0-41f7-882c-99c327b51994"
-    impostor, real = VmmProcess(8, "kvm", name=uuid), VmmProcess(9, "kvm", "ci-1", uuid=uuid)
-    assert VmmProcesses((impostor, real), are_all=True).named(uuid) is real
-    with pytest.raises(NotObserved):
-        VmmProcesses((impostor,), are_all=True).named(uuid)
 
 
 @pytest.mark.parametrize(
