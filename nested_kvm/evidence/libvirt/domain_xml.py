@@ -69,7 +69,7 @@ def _reduced(root: Element) -> str:
             parent.append(found)
     for encryption in root.findall("launchSecurity"):
         SubElement(kept, "launchSecurity", {"type": encryption.get("type", "")})
-    arguments = list(deciding_arguments(passed_arguments(root)))
+    arguments = list(deciding_arguments(passed_arguments(root), under_kvm=root.get("type") == "kvm"))
     if arguments:
         commandline = SubElement(kept, f"{QEMU}commandline")
         for value in arguments:

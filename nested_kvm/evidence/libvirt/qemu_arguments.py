@@ -16,23 +16,32 @@ OTHER: Final = "-other"
 _NAMED: Final = frozenset({"M", "accel", "icount", "incoming", "loadvm", "machine", "readconfig"})
 """The options that may change the CPU or the accelerator, kept by name."""
 _HARMLESS: Final = frozenset({
-    "D", "L", "acpitable", "add-fd", "append", "audio", "audiodev", "blockdev", "boot", "cdrom", "chardev", "d",
-    "debugcon", "display", "drive", "enable-kvm", "fda", "fdb", "fsdev", "fw_cfg", "gdb", "hda", "hdb", "hdc", "hdd",
-    "initrd", "iscsi", "k", "kernel", "m", "mem-path", "mem-prealloc", "mon", "monitor", "msg", "name", "net",
-    "netdev", "nic", "no-reboot", "no-shutdown", "nographic", "numa", "overcommit", "parallel", "pidfile", "qmp",
-    "rtc", "s", "sandbox", "serial", "smbios", "smp", "snapshot", "soundhw", "spice", "tpmdev", "trace", "usb",
-    "usbdevice", "vga", "virtfs", "vnc", "watchdog", "watchdog-action",
+    "D", "L", "S", "acpitable", "action", "add-fd", "alt-grab", "append", "audio", "audiodev", "balloon", "bios",
+    "blockdev", "boot", "cdrom", "chardev", "chroot", "compat", "ctrl-grab", "d", "daemonize", "debugcon", "display",
+    "drive", "dtb", "fda", "fdb", "fsdev", "full-screen", "fw_cfg", "gdb", "hda", "hdb", "hdc", "hdd", "initrd",
+    "iscsi", "k", "kernel", "m", "mem-path", "mem-prealloc", "mon", "monitor", "msg", "name", "net", "netdev", "nic",
+    "no-acpi", "no-hpet", "no-reboot", "no-shutdown", "no-user-config", "nodefaults", "nographic", "numa", "option-rom",
+    "overcommit", "parallel", "pflash", "pidfile", "plugin", "qmp", "rtc", "run-with", "runas", "s", "sandbox",
+    "serial", "show-cursor", "smbios", "smp", "snapshot", "soundhw", "spice", "tpmdev", "trace", "usb", "usbdevice",
+    "uuid", "vga", "virtfs", "vnc", "watchdog", "watchdog-action", "writeconfig",
 })  # fmt: skip
 """The options of qemu-options.hx that change neither the CPU nor the accelerator."""
 _DRIVER: Final = re.compile(r"(?:driver=)?([A-Za-z0-9_+-]+)[.,]")
+_ONLY_KVM: Final = re.compile(r"(accel=)?kvm(,.*)?", re.DOTALL)
+_ENCRYPTION_IN_JSON: Final = re.compile(r"\"(sev|tdx|s390-pv|pef|snp)")
 _ENCRYPTION: Final = re.compile(r"(?:qom-type=)?((?:sev|tdx|s390-pv|pef|snp)[a-z0-9-]*)", re.ASCII)
 
 
-def deciding_arguments(values: Sequence[str]) -> Iterator[str]:
-    """The arguments that may decide the CPU; everything that starts with a dash is read as an option."""
+def deciding_arguments(values: Sequence[str], *, under_kvm: bool = True) -> Iterator[str]:
+    """The arguments that may decide the CPU; everything that starts with a dash is read as an option.
+
+    A domain that is `under_kvm` is not changed by asking for KVM once more.
+    """
     for argument, value in zip_longest(values, values[1:], fillvalue=""):
         option = argument[2:] if argument.startswith("--") else argument[1:]
-        if argument.startswith("-") and not _is_harmless(option, value):
+        asks_for_kvm = option == "enable-kvm" or (option == "accel" and _ONLY_KVM.fullmatch(value) is not None)
+        is_harmless = under_kvm if asks_for_kvm else _is_harmless(option, value)
+        if argument.startswith("-") and not is_harmless:
             yield from _kept(option, value)
 
 
@@ -56,15 +65,13 @@ def _kept(option: str, value: str) -> Iterator[str]:
 
 
 def _is_harmless(option: str, value: str) -> bool:
-    if option == "accel":
-        return value.partition(",")[0] in {"kvm", "accel=kvm"}
     if option == "device":
-        return "-cpu" not in value.partition(",")[0]
+        return "-cpu" not in (value if value.startswith("{") else value.partition(",")[0])
     if option == "global":
         found = _DRIVER.match(value)
         return found is not None and not found[1].endswith(("cpu", "accel"))
     if option == "object":
-        return _ENCRYPTION.match(value) is None
+        return _ENCRYPTION.match(value) is None and _ENCRYPTION_IN_JSON.search(value) is None
     if option == "set":
         return value.startswith("device.")
     return option in _HARMLESS

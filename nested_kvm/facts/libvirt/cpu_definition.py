@@ -148,7 +148,7 @@ class CpuDefinition:
 
 def cpu_definition_of(domain: Element) -> CpuDefinition:
     """The CPU definition in a `<domain>` element."""
-    arguments = list(deciding_arguments(passed_arguments(domain)))
+    arguments = list(deciding_arguments(passed_arguments(domain), under_kvm=domain.get("type") == "kvm"))
     passed_through = " ".join(arguments) or None
     security, cpu, os_type = domain.find("launchSecurity"), domain.find("cpu"), domain.find("os/type")
     encryption = None if security is None else security.get("type") or "of no known type"

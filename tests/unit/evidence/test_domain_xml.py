@@ -140,6 +140,9 @@ def test_of_qemus_arguments_only_what_follows_cpu_is_kept(values: list[str]) -> 
         ("-object qom-type=tdx-guest,id=t", "-object tdx-guest"),
         ("-cpu", "-cpu "),
         ("-frobnicate", OTHER),
+        ('-device {"id":"x","driver":"max-x86_64-cpu"}', OTHER),
+        ('-device {"driver":"virtio-net-pci"}', ""),
+        ('-object {"id":"s","qom-type":"sev-guest"}', OTHER),
         ("a b", ""),
     ],
 )
@@ -147,3 +150,9 @@ def test_an_argument_is_dropped_only_where_it_is_known_to_be_harmless(arguments:
     values = list(deciding_arguments(arguments.split()))
     assert values == kept.split(" ") * bool(kept)
     assert list(deciding_arguments(values)) == values
+
+
+@pytest.mark.parametrize("arguments", ["-enable-kvm", "-accel kvm", "--accel kvm,x=y"])
+def test_kvm_that_is_asked_for_past_an_emulated_domain_is_kept(arguments: str) -> None:
+    assert list(deciding_arguments(arguments.split(), under_kvm=False))
+    assert not list(deciding_arguments(arguments.split(), under_kvm=True))
