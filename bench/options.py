@@ -31,7 +31,7 @@ examples:
   .venv/bin/python -m bench --hosts 1000 --repeat 3
   .venv/bin/python -m bench --hosts 10 --growth '' --sample 1 --ansible-sample 2     # a first look: half a minute
 
-It needs root, openssh-server and kmod (make bench-parts brings them). All of it lives in network, mount and process
+It needs root, openssh-server and kmod (make bench-deps brings them). All of it lives in network, mount and process
 namespaces of its own, and ends with them: nothing is written but the results. sshd, proxy and what is measured share
 this machine's CPUs, so compare figures of one run only, and look at the load that is printed with them.
 It is no test: it says which targets are met, and ends with 0 either way.

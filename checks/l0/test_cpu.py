@@ -15,12 +15,12 @@ def test_every_cpu_shows_the_flag(cpu: Cpu, kernel_log: KernelLog, identity: Ide
     """Every CPU of the host shows its vendor's virtualization flag.
 
     Without vmx or svm, on s390x sie, on every CPU KVM does not load. Newer kernels hide the flag when the firmware
-    switched virtualization off, older ones leave it visible and say so in their log only.
+    disables virtualization; older ones leave it visible and only log it.
     """
     require(
         not kernel_log.firmware_disabled,
         Cause.FIRMWARE_DISABLED,
-        "the kernel says that the firmware has switched hardware virtualization off",
+        "the kernel log reports that hardware virtualization is disabled in the firmware",
         *kernel_log.firmware_disabled,
     )
     require(

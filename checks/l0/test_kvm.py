@@ -34,9 +34,9 @@ NESTED_GUESTS = "https://docs.kernel.org/virt/kvm/x86/running-nested-guests.html
 def test_dev_kvm_is_the_kvm_device(kvm_device: KvmDevice) -> None:
     """/dev/kvm is the character device 10:232.
 
-    Every VM under KVM is made through it; a plain file or another device in its place runs none.
+    KVM creates every VM through it; a plain file or another device in its place cannot run one.
     """
-    what = "is not there" if not kvm_device.exists else "is not the character device 10:232"
+    what = "does not exist" if not kvm_device.exists else "is not the character device 10:232"
     require(kvm_device.is_kvm, Cause.DEV_KVM_MISSING, f"/dev/kvm {what}", *kvm_device.evidence)
 
 
@@ -51,8 +51,8 @@ def test_dev_kvm_is_the_kvm_device(kvm_device: KvmDevice) -> None:
 def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_log: KernelLog) -> None:
     """The KVM module of the CPU's vendor is loaded or built in.
 
-    The other vendor's module cannot drive this CPU, and `modprobe` returns 0 all the same. The kernel log tells
-    a load that failed from one that was never tried.
+    The other vendor's module cannot drive this CPU, although `modprobe` exits with 0. The kernel log distinguishes
+    a load that failed from one that was never attempted.
     """
     if kvm_module.is_loaded:
         return
@@ -63,9 +63,9 @@ def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_lo
         )
     refusals = kernel_log.refusals_of(kvm_module.name, flag_is_shown=cpu.is_known_to_show_flag)
     if refusals:
-        message = f"{kvm_module.name} is not loaded: the kernel refused it"
+        message = f"{kvm_module.name} is not loaded: the kernel refused to load it"
         raise Finding(Cause.MODULE_LOAD_FAILED, message, *refusals)
-    others = f"; loaded is {', '.join(kvm_module.others)}" if kvm_module.others else ""
+    others = f"; loaded instead: {', '.join(kvm_module.others)}" if kvm_module.others else ""
     raise Finding(Cause.MODULE_NOT_LOADED, f"{kvm_module.name} is not loaded{others}", *kvm_module.evidence)
 
 
@@ -77,14 +77,14 @@ def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_lo
     references=[NESTED_GUESTS],
 )
 def test_nested_matches_the_policy(kvm_module: KvmModule, nesting: Nesting, policy: Policy) -> None:
-    """The running KVM module offers nested virtualization as the policy says.
+    """The running KVM module offers nested virtualization as the policy requires.
 
-    With it off, a guest sees neither vmx nor svm, whatever its definition asks for; with it on, every guest
-    that is given the flag can run guests of its own. On arm64 the kernel's command line asks for it, and its log tells
-    whether the CPU can; on ppc64 the parameter is on by default, and only a bare POWER9 or later makes it true.
+    With it off, a guest sees neither vmx nor svm, whatever its definition requests; with it on, every guest
+    that has the flag can run its own guests. On arm64 the kernel's command line requests it, and its log shows
+    whether the CPU supports it; on ppc64 the parameter is on by default, and only a bare POWER9 or later supports it.
 
-    Unknown: on arm64 the kernel's log does not tell how KVM started, or the kernel is too old to tell by it; on ppc64
-    the machine is not seen to be a bare POWER9 with the radix MMU.
+    Unknown: on arm64 the kernel's log does not show how KVM started, or the kernel is too old to log it; on ppc64
+    the machine is not known to be a bare POWER9 with the radix MMU.
     """
     if not kvm_module.is_loaded:
         raise NotApplicable(f"{kvm_module.name} is not loaded: there is no running value", *kvm_module.evidence)
@@ -100,9 +100,9 @@ def test_nested_matches_the_policy(kvm_module: KvmModule, nesting: Nesting, poli
 
 @control("L0-KVM-02", severity=Severity.MEDIUM, causes=[Cause.DEV_KVM_WORLD_ACCESSIBLE], architectures=KNOWN)
 def test_dev_kvm_is_open_to_its_group_only(kvm_device: KvmDevice) -> None:
-    """/dev/kvm is open to its group only.
+    """Only root and its group may open /dev/kvm.
 
-    Whoever may open it can run a virtual machine, and reach the kernel's largest interface that guests have.
+    Anyone who may open it can run a virtual machine, and with it reach the largest kernel interface that guests have.
     """
     if not kvm_device.is_kvm:
         raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
@@ -118,9 +118,9 @@ def test_dev_kvm_is_open_to_its_group_only(kvm_device: KvmDevice) -> None:
 def test_the_assists_are_on(kvm_module: KvmModule, assists: Assists) -> None:
     """The hardware assists that nesting needs are on: ept or npt, and shadow VMCS, vgif and vls where there are any.
 
-    Without them every memory access and every exit of an L2 is emulated by two kernels in turn.
+    Without them two kernels emulate every memory access and every exit of an L2 in turn.
 
-    Unknown: the module shows none of them, or one of them may not be read.
+    Unknown: the module has none of these parameters, or one of them may not be read.
     """
     if not kvm_module.is_loaded:
         raise NotApplicable(f"{kvm_module.name} is not loaded", *kvm_module.evidence)

@@ -11,16 +11,17 @@ MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
     references=[MODPROBE_D],
 )
 def test_no_line_is_dead_or_contradicted(nested_lines: NestedLines) -> None:
-    """No configuration line that names nested is dead or contradicted.
+    """No modprobe.d line for nested is ineffective or overridden.
 
     A file with the wrong suffix, a masked name, a line that a comment swallows, `options kvm nested=1`: each looks
-    like a setting and is none, and the next person to change it will change nothing.
+    like a setting and sets nothing, so changing it changes nothing either.
 
-    Unknown: no such line was found, and a file may not be read, or what the next load does cannot be told.
+    Unknown: no such line was found, and a file may not be read, or what the next load does cannot be
+    determined.
     """
     dead, contradicted = nested_lines.dead, nested_lines.contradicted
-    require(not dead, Cause.DEAD_LINE, f"{len(dead)} lines name nested without effect", *dead)
-    require(not contradicted, Cause.CONTRADICTED_LINE, f"{len(contradicted)} lines lose to another", *contradicted)
+    require(not dead, Cause.DEAD_LINE, nested_lines.dead_text, *dead)
+    require(not contradicted, Cause.CONTRADICTED_LINE, nested_lines.contradicted_text, *contradicted)
     if nested_lines.unknown:
         raise Undecided(nested_lines.unknown)
 
@@ -34,14 +35,15 @@ def test_no_line_is_dead_or_contradicted(nested_lines: NestedLines) -> None:
     references=[MODPROBE_D],
 )
 def test_nothing_keeps_the_module_from_loading(nested_lines: NestedLines) -> None:
-    """Nothing keeps the KVM module from loading at boot.
+    """Nothing prevents the KVM module from loading at boot.
 
     A blacklist line stops udev from loading it, an install line replaces it, the kernel's module_blacklist refuses
-    it: today it runs, and after the next boot it does not.
+    it: the module runs today, and is missing after the next boot.
 
-    Unknown: no such line was found, and a file may not be read, or what the next load does cannot be told.
+    Unknown: no such line was found, and a file may not be read, or what the next load does cannot be
+    determined.
     """
     blocking = nested_lines.blocking
-    require(not blocking, Cause.LOAD_BLOCKED, "the module will not be loaded at boot", *blocking)
+    require(not blocking, Cause.LOAD_BLOCKED, "the KVM module will not be loaded at boot", *blocking)
     if nested_lines.unknown:
         raise Undecided(nested_lines.unknown)

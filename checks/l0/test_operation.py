@@ -20,15 +20,16 @@ from nested_kvm import (
     references=["https://libvirt.org/manpages/libvirt-guests.html"],
 )
 def test_a_shutdown_of_the_host_saves_no_guest(host_shutdown: HostShutdown, target: Target) -> None:
-    """The host's shutdown does not save guests that may run an L2.
+    """Shutting down the host does not save guests that may run an L2.
 
-    By upstream's default libvirt-guests suspends every guest, by Debian's it shuts them down. The memory of an L1 with
-    a running L2, brought back, is undefined: the guest may come back broken.
+    By default libvirt-guests suspends every guest upstream, and shuts them down on Debian. The memory of an L1 that is
+    restored with a running L2 is undefined: the guest may come back broken.
 
-    Unknown: nothing was seen to save guests, and a file that may say so, or the state of the unit, could not be read.
+    Unknown: nothing was found that saves guests, but a file that may configure it, or the unit's state, could not be
+    read.
     """
     if target.libvirt is None:
-        raise NotApplicable("the inventory says that there is no libvirt here")
+        raise NotApplicable("the inventory declares that this host has no libvirt")
     saving = host_shutdown.saving
     require(
         not saving, Cause.SHUTDOWN_SAVES_GUESTS, "; ".join(f"{each.source}: {each.text}" for each in saving), *saving

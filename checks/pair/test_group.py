@@ -4,7 +4,7 @@ from nested_kvm import Cause, GroupComparison, Level, NotApplicable, Severity, U
 @control(
     "PAIR-02",
     severity=Severity.LOW,
-    of=Level.L0,
+    subject_level=Level.L0,
     causes=[Cause.HOSTS_DIFFER],
 )
 def test_the_hosts_of_a_group_agree(group_comparison: GroupComparison) -> None:

@@ -47,4 +47,4 @@ def test_what_the_host_promises_is_what_the_guest_sees(pair: Pair) -> None:
     if promise.gives_flag is Answer.YES and broken is not None and broken.finding is not None:
         finding = broken.finding
         message = f"{promise.reason}, but the guest does not see {pair.inside.cpu.flag}: {finding.message}"
-        raise Finding(finding.cause, message, *finding.evidence, *pair.inside.cpu.evidence)
+        raise Finding(finding.cause, message, *finding.evidence, *pair.inside.cpu.evidence, at=broken.name)

@@ -1,4 +1,4 @@
-"""What hosts must have in common that guests may migrate between: CPU vendor, nested, the KVM module's options."""
+"""What hosts of one group must have in common: the CPU vendor, nested, and the KVM module's options."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.evidence import sources
 from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.facts.kernel.parameter import words
-from nested_kvm.facts.modprobe.load_outcome import Outcome
-from nested_kvm.facts.modprobe.persistence import CMDLINE
+from nested_kvm.facts.modprobe.load_outcome import LoadOutcome
 from nested_kvm.facts.modprobe.show_depends import ShowDepends
 from nested_kvm.fleet.machine import Machine
 
@@ -17,21 +17,21 @@ _COMPANIONS: Final = {
     Vendor.INTEL: ("ept", "unrestricted_guest", "vpid", "enable_shadow_vmcs", "enable_apicv"),
     Vendor.AMD: ("npt", "vgif", "vls", "nrips", "avic"),
 }
-"""The running parameters that change the CPU which guests see, or how fast their own guests are."""
+"""The running parameters that change the CPU that guests see, or how fast their own guests run."""
 _SAME: Final = {"Y": "1", "y": "1", "N": "0", "n": "0"}
-"""A parameter's type changes from kernel to kernel, and with it how the same value reads."""
+"""Values that are the same: a parameter's type, and so the spelling of its value, depends on the kernel."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostTraits:
-    """Each trait of one host by its name; of what could not be seen, `unseen` says why."""
+    """The traits of one host by name; `unseen` has the reason for each that could not be read."""
 
     seen: Mapping[str, str]
     unseen: Mapping[str, str]
 
 
 def host_traits_of(machine: Machine) -> HostTraits:
-    """The traits that can be seen. A parameter that its kernel does not have is none."""
+    """The traits that can be read; a parameter that the host's kernel lacks is left out."""
     if machine.bundle.failure is not None:
         return HostTraits({}, {"": machine.bundle.failure.message})
     seen: dict[str, str] = {}
@@ -55,19 +55,19 @@ def _nested(machine: Machine) -> Iterator[tuple[str, str]]:
 
 def _next_nested(machine: Machine) -> Iterator[tuple[str, str]]:
     next_load = machine.next_load
-    if next_load.outcome is Outcome.UNKNOWN:
-        raise NotObserved(f"what the next load does: {next_load.reason}")
-    value = next_load.value or "" if next_load.outcome is Outcome.COMMAND else next_load.outcome.value
+    if next_load.outcome is LoadOutcome.UNKNOWN:
+        raise NotObserved(f"cannot determine the next load: {next_load.reason}")
+    value = next_load.value or "" if next_load.outcome is LoadOutcome.COMMAND else next_load.outcome.value
     yield "nested after the next load", value
 
 
 def _options(machine: Machine) -> Iterator[tuple[str, str]]:
-    """The options beside nested; a later one overrides an earlier."""
+    """The module options other than nested; a later one overrides an earlier one."""
     module = machine.kvm_module.name
-    answer = ShowDepends.parse(module, machine.bundle.text(f"modprobe --show-depends {module}"))
+    answer = ShowDepends.parse(module, machine.bundle.text(sources.show_depends(module)))
     if answer.is_built_in:
         own = re.compile(rf"{module.replace('_', '[_-]')}\.")
-        text = " ".join(own.sub("", word) for word in machine.bundle.text(CMDLINE).split() if own.match(word))
+        text = " ".join(own.sub("", word) for word in machine.bundle.text(sources.CMDLINE).split() if own.match(word))
     else:
         text = answer.options or ""
     given = {word.name.replace("-", "_"): _SAME.get(word.value or "1", word.value or "1") for word in words(text)}

@@ -1,4 +1,4 @@
-"""What a control speaks of: a machine, or a domain on one."""
+"""The subject of a control: a machine, or a domain on one."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from nested_kvm.util.uuid import is_uuid
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One subject. `machine` is where it was observed."""
+    """One subject of a control. `machine` is where it was observed."""
 
     machine: Machine
     name: str
@@ -25,19 +25,19 @@ class Subject:
     host: Machine | None = None
     """The L0 that a guest runs on, where the fleet has it."""
     group: HostGroup | None = None
-    """The hosts that the inventory puts into one group with this one."""
+    """The hosts that the inventory puts in the same group."""
 
     @property
     def id(self) -> str:
-        """Its place in the fleet, for people and for test ids."""
+        """Target and name of the subject, for people and for test ids."""
         target = self.machine.target.name
         return f"{target}/{self.name}" if self.domain is not None else target
 
 
 class Fleet:
-    """The machines that were looked at, and the subjects that controls of each level speak of.
+    """The machines of a run, and the subjects of the controls of each level.
 
-    `declared` is the whole inventory, of which a run may look at a part. With a `candidate` only that domain is judged.
+    `declared` is the whole inventory, of which a run may cover a part. With a `candidate` only that domain is checked.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Fleet:
         }
 
     def _of_candidate(self, candidate: Candidate) -> dict[Level, list[Subject]]:
-        """The candidate on each host; and each host where it has to give the flag, whatever its own policy."""
+        """The candidate on each host; and each host that must give it the flag, whatever the host's own policy."""
         on_hosts = [
             Subject(machine, candidate.name, candidate.policy(machine.target.name), candidate.name)
             for machine in self.machines.values()
@@ -69,7 +69,7 @@ class Fleet:
         return {Level.L0: [each for each in hosts if each.policy.is_required], Level.DOMAIN: on_hosts}
 
     def subjects(self, level: Level) -> list[Subject]:
-        """The subjects that a control of that level speaks of."""
+        """The subjects of the controls of that level."""
         return self._subjects.get(level, [])
 
     def guests_of(self, host: str) -> list[Target]:
@@ -82,7 +82,7 @@ class Fleet:
         return Subject(machine, target.name, target.policy, host=host, group=group)
 
     def _domains(self, machine: Machine) -> Iterator[Subject]:
-        """Each domain that is declared or there: the declared ones first, by their own policy."""
+        """Each domain that is declared or found: the declared ones first, with their own policy."""
         target = machine.target
         if not machine.is_l0:
             return
@@ -100,7 +100,7 @@ def _is_half_of_a_pair(target: Target) -> bool:
 
 
 def _domains_there(machine: Machine) -> list[tuple[str, str | None, str]]:
-    """Name, uuid and key of each domain; none where libvirt could not be asked, which L0-LIB-01 tells."""
+    """Name, uuid and key of each domain; none where libvirt could not be queried, which L0-LIB-01 reports."""
     try:
         if machine.target.libvirt is None:
             processes = machine.vmm_processes.processes

@@ -1,4 +1,4 @@
-"""Reads an inventory file, and says where it is wrong: file, line and key."""
+"""Reads an inventory file, and names file, line and key of every problem."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ def load_inventory(path: Path) -> Inventory:
     Raises:
         InventoryError: it cannot be read or used; the message names file, line and key.
     """
-    yaml = read_yaml(path, "inventory", InventoryError)
+    yaml = read_yaml(path, InventoryError)
     try:
         file = InventoryFile.model_validate(yaml.document)
     except ValidationError as error:
@@ -77,7 +77,5 @@ def _refuse_duplicates(yaml: YamlFile, targets: Sequence[Target]) -> None:
         if target.name in seen:
             location = ["hosts", target.host, "guests", target.name] if target.host else ["hosts", target.name]
             line = yaml.line([str(part) for part in location])
-            raise InventoryError(
-                f"{yaml.path}:{line}: {target.name}: duplicate name: every target needs one of its own"
-            )
+            raise InventoryError(f"{yaml.path}:{line}: {target.name}: duplicate name: target names must be unique")
         seen.add(target.name)

@@ -1,4 +1,4 @@
-"""What mends a guest seen from inside."""
+"""Remediation inside a guest."""
 
 import shlex
 
@@ -23,13 +23,13 @@ def _is_roots_group(subject: Subject) -> bool:
         return False
 
 
-def let_account_in(subject: Subject, finding: Finding) -> list[str]:
-    """Add the account to the device's group; where that is root's, give the device the group of udev's own rule."""
+def permit_account(subject: Subject, finding: Finding) -> list[str]:
+    """Add the account to the device's group; if that is root, first set the group of udev's default rule."""
     name = shlex.quote(_account(subject))
     regroup = host.close_device(subject, finding) if _is_roots_group(subject) else []
     return [
         *regroup,
         f'usermod -aG "$(stat -c %G /dev/kvm)" {name}',
-        f"# its running programs keep their groups: log {name} in anew, restart its services",
-        f"su -s /bin/sh -c 'test -r /dev/kvm && test -w /dev/kvm && echo may' {name}",
+        f"# running processes keep their groups: log {name} in again and restart its services",
+        f"su -s /bin/sh -c 'test -r /dev/kvm && test -w /dev/kvm && echo permitted' {name}",
     ]

@@ -1,4 +1,4 @@
-"""The machine and the names at hand, as commands need them."""
+"""Names of this machine as the remediation commands need them."""
 
 import shlex
 
@@ -15,7 +15,7 @@ def _vendor(subject: Subject) -> Vendor | None:
 
 
 def module_of(subject: Subject) -> str:
-    """The KVM module for the machine's CPU."""
+    """The name of the KVM module for the machine's CPU."""
     try:
         return subject.machine.kvm_module_name
     except ObservationError:
@@ -23,13 +23,13 @@ def module_of(subject: Subject) -> str:
 
 
 def flag_of(subject: Subject) -> str:
-    """The flag of the machine's vendor."""
+    """The virtualization flag of the machine's CPU vendor."""
     vendor = _vendor(subject)
     return vendor.flag if vendor else "vmx"
 
 
 def domain_name(subject: Subject) -> str:
-    """What to call it in a command: its uuid where its name would break or disguise the line."""
+    """The domain's name for a command line; its uuid where the name would break or disguise the command."""
     try:
         domain = subject.machine.domain(subject.domain or subject.name)
     except ObservationError:
@@ -38,7 +38,7 @@ def domain_name(subject: Subject) -> str:
 
 
 def candidate_file(subject: Subject) -> str | None:
-    """The file that is all there is of the domain yet."""
+    """The file of a domain that is not deployed yet; None: it is a deployed domain."""
     try:
         return subject.machine.domain(subject.domain or subject.name).file
     except ObservationError:
@@ -46,7 +46,7 @@ def candidate_file(subject: Subject) -> str | None:
 
 
 def is_built_in(subject: Subject) -> bool:
-    """Whether the machine's KVM module is part of its kernel."""
+    """Whether the machine's KVM module is built into its kernel."""
     try:
         return subject.machine.next_load.is_built_in
     except ObservationError:
@@ -54,21 +54,21 @@ def is_built_in(subject: Subject) -> bool:
 
 
 def shut_down_first(subject: Subject) -> list[str]:
-    """A module is reloaded only when no VM runs: say which do."""
+    """The running guests, which must be off before the module can be reloaded."""
     try:
         running = subject.machine.libvirt.running
     except ObservationError:
         running = ()
     lines = [f"virsh shutdown {shlex.quote(name)}  # must be off first" for name in running]
-    return [*lines, "virsh list --name  # must print nothing before you go on"] if lines else []
+    return [*lines, "virsh list --name  # must print nothing before you continue"] if lines else []
 
 
 def show_nested(module: str) -> str:
-    """Print the running value."""
+    """The command that prints the running value of nested."""
     return f"cat /sys/module/{module}/parameters/nested"
 
 
 def reload_now(subject: Subject) -> list[str]:
-    """Reload the module and verify."""
+    """The commands that reload the module and verify."""
     module = module_of(subject)
     return [f"modprobe -r {module} && modprobe {module}", show_nested(module)]

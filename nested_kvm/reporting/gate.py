@@ -1,19 +1,19 @@
-"""The gate's answer: one line for each target, and the counts."""
+"""The gate's verdict on each target, a line each, and the counts."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.run import Result, Run, TargetResult, Threshold
-from nested_kvm.util.text import printable
+from nested_kvm.util.text import plural, printable
 
 _WORST: Final = {outcome: rank for rank, outcome in enumerate((Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN))}
 
 
 def gate_lines(run: Run, threshold: Threshold) -> Iterator[tuple[str, bool]]:
-    """The verdict on each target, and whether it passes. A guest's is also what its host says of its domain.
+    """Return the verdict line of each target, and whether it passes. Findings of its domain also block a guest.
 
-    In a run that did not come to its end nothing passes.
+    In a run that is not complete nothing passes.
     """
     blocks: dict[str, list[Result]] = {}
     hosts = {target.name: target.host for target in run.targets}
@@ -26,16 +26,16 @@ def gate_lines(run: Run, threshold: Threshold) -> Iterator[tuple[str, bool]]:
 
 
 def counts_line(run: Run) -> str:
-    """How many results ended how."""
-    words = {outcome: outcome.value for outcome in Outcome}
-    counts = [f"{run.count(outcome)} {word}" for outcome, word in words.items() if run.count(outcome)]
+    """Return the number of results with each outcome, in one line."""
+    counts = [f"{run.count(outcome)} {outcome.value}" for outcome in Outcome if run.count(outcome)]
     waived = len(run.waived())
     shown = ", ".join(counts) + (f" ({waived} waived)" if waived else "")
-    return f"{len(run.targets)} targets, {len(run.results)} results: {shown or 'nothing was judged'}"
+    sizes = f"{plural(len(run.targets), 'target')}, {plural(len(run.results), 'result')}"
+    return f"{sizes}: {shown or 'nothing was evaluated'}"
 
 
 def without(name: str, message: str) -> str:
-    """What a connection says starts with its target's name, which stands there already."""
+    """Remove the target's name, which the line already has, from the start of a connection's message."""
     return message.removeprefix(f"{name}: ").removeprefix(f"{name} ")
 
 

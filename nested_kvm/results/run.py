@@ -16,11 +16,12 @@ from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import Drift, DriftSummary
 from nested_kvm.results.repair_step import Step
+from nested_kvm.results.scope import NotAsked
 from nested_kvm.results.waiver import Waiver, WaiverUse
 
 
 class ExitStatus(IntEnum):
-    """The suite's own exit statuses; 2, 3 and 5 are pytest's."""
+    """The exit statuses of nested-kvm-compliance; 2, 3 and 5 are pytest's."""
 
     COMPLIANT = 0
     FINDING = 1
@@ -29,17 +30,16 @@ class ExitStatus(IntEnum):
 
 
 INTERRUPTED: Final = 2
-"""pytest's: the run ended before its time."""
+"""pytest's exit status of a run that was interrupted."""
 RESULTS_SCHEMA: Final = "nested-kvm-compliance/results/1"
-"""What `results.json` says it is."""
-INCOMPLETE: Final = "the run ended before everything was judged"
-"""How every report says it of a run that was not merged; see `Run.shortfall`."""
-_NOTHING_AUDITED: Final = frozenset({Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED})
+"""The schema that `results.json` names."""
+INCOMPLETE: Final = "the run ended before everything was evaluated"
+"""The words of every report for a run that was not merged; see `Run.shortfall`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one control says of one subject, as it was observed at one target."""
+    """The result of one control for one subject, as it was observed at one target."""
 
     control: str
     target: str
@@ -52,15 +52,17 @@ class Result:
     evidence: Sequence[Evidence] = ()
     remediation: Sequence[str] = ()
     repair: Sequence[Step] = ()
-    """What a script may do of it."""
+    """The part of the remediation that a script may do."""
     waiver: Waiver | None = None
-    """Who answers for this finding; None also where that waiver's last day is over."""
+    """The waiver that accepts this finding; None also where it has expired."""
     drift: Drift | None = None
-    """None: nothing to compare with, or no finding, neither then nor now."""
+    """None: there is no baseline, or no finding, neither then nor now."""
+    decides: bool = False
+    """Whether its control answers whether the subject complies, now or after the next boot."""
 
     @property
-    def counts(self) -> bool:
-        """Whether it is a finding that nobody answers for."""
+    def is_open_finding(self) -> bool:
+        """Whether it is a finding that is not waived."""
         return self.outcome is Outcome.FAIL and self.waiver is None
 
 
@@ -75,33 +77,35 @@ class TargetResult:
     observed: bool
     error: str | None
     policy: Policy | None = None
-    """What was required of it; None: a run of an older version did not say."""
+    """What was required of it; None: a run of an older version did not record it."""
+    observed_at: datetime | None = None
+    """When its evidence was read; None: it was not observed, or a run of an older version did not record it."""
 
 
 class Results(Protocol):
-    """All results of a run, wherever they are kept; they can be gone through any number of times."""
+    """All results of a run, wherever they are stored; they can be iterated any number of times."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of results."""
 
-    def by_place(self) -> Iterator[Result]:
-        """Each, by target, subject and control."""
+    def sorted_by_target(self) -> Iterator[Result]:
+        """Iterate over all, by target, subject and control."""
 
     def by_control(self) -> Iterator[Result]:
-        """Each, by control, target and subject."""
+        """Iterate over all, by control, target and subject."""
 
-    def ended(self, outcome: Outcome) -> Sequence[Result]:
-        """Those that ended so, the severest first, then by target."""
+    def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
+        """Return the results with this outcome, the most severe first, then by target."""
 
     def count(self, outcome: Outcome) -> int:
-        """How many ended so."""
+        """Return the number of results with this outcome."""
 
     def titles(self) -> Mapping[str, str]:
-        """The title of each control of which there is a result."""
+        """Return the title of each control that has a result."""
 
 
 class ResultList:
-    """Results that are kept in memory."""
+    """Results in memory."""
 
     def __init__(self, results: Iterable[Result] = ()) -> None:
         self._by_outcome: dict[Outcome, list[Result]] = {}
@@ -117,7 +121,7 @@ class ResultList:
     def __iter__(self) -> Iterator[Result]:
         return iter(self._all)
 
-    def by_place(self) -> Iterator[Result]:
+    def sorted_by_target(self) -> Iterator[Result]:
         """See `Results`."""
         yield from sorted(self._all, key=attrgetter("target", "subject", "control"))
 
@@ -125,27 +129,32 @@ class ResultList:
         """See `Results`."""
         yield from sorted(self._all, key=attrgetter("control", "target", "subject"))
 
-    def ended(self, outcome: Outcome) -> Sequence[Result]:
+    def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
         """See `Results`."""
         return self._by_outcome.get(outcome, ())
 
     def count(self, outcome: Outcome) -> int:
         """See `Results`."""
-        return len(self.ended(outcome))
+        return len(self.with_outcome(outcome))
 
     def titles(self) -> Mapping[str, str]:
         """See `Results`."""
         return {result.control: result.title for result in self._all}
 
 
+def hosts_and_their_guests(target: TargetResult) -> tuple[str, bool, str]:
+    """The order of targets in reports: each host, then its guests."""
+    return target.host or target.name, target.host is not None, target.name
+
+
 def severest_first(result: Result) -> tuple[int, str, str, str]:
-    """The order in which people read what was found."""
+    """The order of findings in reports."""
     return -result.severity, result.target, result.control, result.subject
 
 
 @dataclass(slots=True)
 class Run:
-    """One run: what it was asked, and all that came of it."""
+    """One run: what was asked, and all results."""
 
     id: str
     started: datetime
@@ -154,56 +163,65 @@ class Run:
     finished: datetime | None = None
     exit_status: int | None = None
     complete: bool = False
-    """Whether every target was tried and every control judged: an interrupted run is not."""
+    """Whether every target was tried and every control evaluated: not so in an interrupted run."""
     gaps: list[str] = field(default_factory=list)
-    """Of a run that was merged: what is missing in it, a sentence each."""
+    """What is missing in a merged run, a sentence each."""
+    owed: int | None = None
+    """Results that the fleet asks for: controls, each times its subjects; None: not known."""
+    not_asked: list[NotAsked] = field(default_factory=list)
+    """What of that the run left out because it was narrowed (`-k`, a path, `--deselect`)."""
     shard: FleetShard | None = None
-    """Which part of the fleet it audited; None: all of it."""
+    """The part of the fleet that was audited; None: all of it."""
     targets: list[TargetResult] = field(default_factory=list)
     results: Results = field(default_factory=ResultList)
     diagnoses: list[Diagnosis] = field(default_factory=list)
     waivers: list[WaiverUse] = field(default_factory=list)
     """Every waiver of the file, in its order."""
     drift: DriftSummary | None = None
-    """None: there was nothing to compare with."""
+    """None: there was no baseline."""
 
     @property
     def shortfall(self) -> str:
-        """How every report says that the run is not complete."""
+        """The sentence of every report that states that the run is not complete."""
         return f"INCOMPLETE: {'; '.join(self.gaps)}" if self.gaps else INCOMPLETE
 
     def count(self, *outcomes: Outcome) -> int:
-        """How many results ended in one of these ways."""
+        """Return the number of results with one of these outcomes."""
         return sum(map(self.results.count, outcomes))
 
-    def ended(self, outcome: Outcome) -> Sequence[Result]:
-        """The results that ended so, the severest first, then by target."""
-        return self.results.ended(outcome)
+    @property
+    def undecided(self) -> int:
+        """The number of errors and unknowns."""
+        return self.count(Outcome.ERROR, Outcome.UNKNOWN)
+
+    def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
+        """Return the results with this outcome, the most severe first, then by target."""
+        return self.results.with_outcome(outcome)
 
     def findings(self) -> list[Result]:
-        """The findings that nobody answers for, the severest first, then by target."""
-        return [result for result in self.ended(Outcome.FAIL) if result.counts]
+        """Return the findings that are not waived, the most severe first, then by target."""
+        return [result for result in self.with_outcome(Outcome.FAIL) if result.is_open_finding]
 
     def waived(self) -> list[Result]:
-        """The findings that a waiver covers, in the same order."""
-        return [result for result in self.ended(Outcome.FAIL) if not result.counts]
+        """Return the waived findings, in the same order."""
+        return [result for result in self.with_outcome(Outcome.FAIL) if not result.is_open_finding]
 
     def reasons(self, outcome: Outcome) -> list["Reason"]:
-        """The results that ended so, brought together: one reason, however many controls it kept from judging."""
+        """Return the results with this outcome, grouped by their reason, each with all controls that it affects."""
         controls: dict[tuple[str, str, str], list[str]] = {}
-        for result in self.ended(outcome):
+        for result in self.with_outcome(outcome):
             controls.setdefault((result.target, result.subject, result.message), []).append(result.control)
         return [Reason(*key, tuple(sorted(set(names)))) for key, names in controls.items()]
 
     def blocking(self, threshold: "Threshold") -> Iterator[Result]:
-        """The results that alone make the run fail."""
+        """Return the results each of which makes the run fail."""
         for outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN):
-            yield from (result for result in self.ended(outcome) if threshold.blocks(result))
+            yield from (result for result in self.with_outcome(outcome) if threshold.blocks(result))
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why several controls could not judge a subject."""
+    """Why several controls could not be evaluated for a subject."""
 
     target: str
     subject: str
@@ -217,24 +235,24 @@ class Threshold:
 
     fail_on: Severity = Severity.LOW
     gate: bool = False
-    """What could not be looked at or decided blocks as a finding does."""
+    """Errors and unknowns block as findings do."""
     only_new: bool = False
     """Findings that the baseline has as well do not block."""
 
     def blocks(self, result: Result) -> bool:
         """Whether this result alone makes the run fail."""
-        if result.counts:
+        if result.is_open_finding:
             return result.severity >= self.fail_on and not (self.only_new and result.drift is Drift.PERSISTING)
-        return self.gate and result.outcome in {Outcome.ERROR, Outcome.UNKNOWN}
+        return self.gate and result.outcome.is_undecided
 
 
 def exit_status(run: Run, pytest_status: int, threshold: Threshold) -> int:
-    """The exit status of a run of which results and targets are known, and whose pytest ended with `pytest_status`.
+    """Return the exit status of a run with known results and targets, whose pytest ended with `pytest_status`.
 
-    pytest's own verdict is kept where it did not get to judge: interrupted, broken, misused, or nothing
-    collected. With `gate`, what could not be looked at or decided blocks as a finding does. A run in which no
-    control applied to anything has audited nothing, and is not compliant; nor is one with a target that could not be
-    observed, even where nothing was asked of that one; nor one that did not judge everything.
+    pytest's own status is kept where it could not evaluate: interrupted, broken, misused, or nothing collected. With
+    `gate`, errors and unknowns block as findings do. A run in which no control applied to anything has audited
+    nothing, and is not compliant; nor is one with a target that could not be observed, even where nothing was asked
+    of it; nor one that did not evaluate everything.
     """
     if pytest_status not in {0, 1}:
         return pytest_status
@@ -243,6 +261,6 @@ def exit_status(run: Run, pytest_status: int, threshold: Threshold) -> int:
         return ExitStatus.FINDING
     if not all_observed or run.count(Outcome.ERROR):
         return ExitStatus.NOT_OBSERVED
-    if len(run.results) == sum(run.count(outcome) for outcome in _NOTHING_AUDITED):
+    if len(run.results) == sum(run.count(outcome) for outcome in Outcome if not outcome.applies):
         return ExitStatus.USAGE
     return ExitStatus.COMPLIANT if run.complete else INTERRUPTED

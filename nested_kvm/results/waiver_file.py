@@ -1,4 +1,4 @@
-"""Reads a waiver file, and says where it is wrong: file, line and key."""
+"""Reads a waiver file; errors name file, line and key."""
 
 import re
 from datetime import date
@@ -29,24 +29,24 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 def _one_line(text: str) -> str:
     line = printable(text, TEXT_LIMIT)
     if not line:
-        raise ValueError("is empty: somebody has to answer for a waiver, for a reason")
+        raise ValueError("is empty: a waiver needs an approver and a reason")
     return line
 
 
 def _pattern(text: str) -> str:
     if not text.isprintable() or not text.strip():
-        raise ValueError("is no pattern: it has at least one visible character, and no control characters")
+        raise ValueError("is not a valid pattern: it needs a visible character, and must not have control characters")
     return text
 
 
 def _date(given: object) -> object:
-    """Only what says a day: pydantic itself would also take a number of seconds."""
+    """Accept a day only: pydantic itself would also take a number of seconds."""
     if not isinstance(given, str) or not _DATE.fullmatch(given):
-        raise ValueError(f"{printable(given, 40)!r} is no date: write it as YYYY-MM-DD")
+        raise ValueError(f"{printable(given, 40)!r} is not a date (use YYYY-MM-DD)")
     try:
         return date.fromisoformat(given)
     except ValueError:
-        raise ValueError(f"{given!r} is no date: no calendar has that day") from None
+        raise ValueError(f"{given!r} is not a date: there is no such day") from None
 
 
 Text = Annotated[str, AfterValidator(_one_line)]
@@ -93,7 +93,7 @@ def load_waivers(path: Path) -> list[Waiver]:
     Raises:
         UsageError: it cannot be read or used; the message names file, line and key.
     """
-    yaml = read_yaml(path, "waiver file", UsageError)
+    yaml = read_yaml(path, UsageError)
     try:
         file = WaiverFile.model_validate(yaml.document)
     except ValidationError as error:

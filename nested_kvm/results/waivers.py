@@ -1,17 +1,14 @@
-"""Waivers against results: who answers for a finding, and which waivers nobody needs any more."""
+"""Waivers applied to results: which findings are accepted, and which waivers are stale."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import Final
 
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.run import Result
-from nested_kvm.results.scope import Scope
+from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
-
-_UNJUDGED: Final = frozenset({Outcome.ERROR, Outcome.UNKNOWN, Outcome.NOTCHECKED})
 
 
 class Waivers:
@@ -22,9 +19,9 @@ class Waivers:
         self._today = today
 
     def answer_for(self, result: Result) -> Result:
-        """Put the waiver on a finding that one covers; only a finding can be waived.
+        """Attach the waiver to a finding that one covers; only a finding can be waived.
 
-        Where every waiver that covers it is over, the finding counts, and its message says so.
+        Where every waiver that covers it has expired, the finding counts, and its message says so.
         """
         if result.outcome is not Outcome.FAIL:
             return result
@@ -33,24 +30,24 @@ class Waivers:
         if holding is not None or not covering:
             return replace(result, waiver=holding)
         over = max(covering, key=lambda each: each.expires or date.max)
-        ended = f"its waiver ended on {over.expires} ({over.source}, approved by {over.approver})"
+        ended = f"its waiver expired on {over.expires} ({over.source}, approved by {over.approver})"
         return replace(result, message=f"{result.message}; {ended}")
 
-    def uses(self, results: Sequence[Result], scope: Scope) -> list[WaiverUse]:
-        """What came of each waiver."""
+    def uses(self, results: Sequence[Result], scope: RunScope) -> list[WaiverUse]:
+        """Return the status of each waiver."""
         by_control: dict[str, list[Result]] = {}
         for result in results:
             by_control.setdefault(result.control, []).append(result)
         return [self._use(waiver, list(_covered(waiver, by_control)), scope) for waiver in self._waivers]
 
-    def _use(self, waiver: Waiver, covered: Sequence[Result], scope: Scope) -> WaiverUse:
+    def _use(self, waiver: Waiver, covered: Sequence[Result], scope: RunScope) -> WaiverUse:
         findings = sum(each.outcome is Outcome.FAIL for each in covered)
         return WaiverUse(waiver, self._state(waiver, covered, findings, scope), findings)
 
-    def _state(self, waiver: Waiver, covered: Sequence[Result], findings: int, scope: Scope) -> WaiverState:
+    def _state(self, waiver: Waiver, covered: Sequence[Result], findings: int, scope: RunScope) -> WaiverState:
         if findings:
             return WaiverState.USED if waiver.holds_on(self._today) else WaiverState.EXPIRED
-        if any(each.outcome in _UNJUDGED for each in covered) or scope.may_leave_out(waiver.control, waiver.target):
+        if not all(each.outcome.is_evaluated for each in covered) or scope.may_leave_out(waiver.control, waiver.target):
             return WaiverState.UNJUDGED
         return WaiverState.CONTROL_PASSES if covered else WaiverState.MATCHES_NOTHING
 

@@ -1,4 +1,4 @@
-"""A YAML file that a person wrote, and where in it something is wrong: file, line and key."""
+"""Reads YAML files that people write, and names file, line and key of every problem."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +11,19 @@ from ruamel.yaml.comments import CommentedBase
 from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from nested_kvm.errors import UsageError
+from nested_kvm.errors import FileUnusable, UsageError
+from nested_kvm.util.files import read_bounded
+from nested_kvm.util.schema_error import dotted, problems
 
 SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes: an inventory of ten thousand hosts takes about one MiB."""
 
 _COMMENTS = (NotImplementedError, AssertionError, AttributeError, IndexError, TypeError)
-"""What ruamel.yaml raises beside its own errors, where it finds a comment that it has no place for."""
+"""What ruamel.yaml raises beside its own errors, for a comment in a place that it does not support."""
 
 
 class _Constructor(RoundTripConstructor):
-    """Leaves what looks like a date as it is written: a schema that wants one names the line of one that is none."""
+    """Leaves dates as text, so that a schema that wants a date can name the line of an invalid one."""
 
 
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)
@@ -29,13 +31,13 @@ _Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor
 
 @dataclass(frozen=True, slots=True)
 class YamlFile:
-    """What a file holds, with the line of each key."""
+    """The content of a YAML file, with the line of each key."""
 
     path: Path
     document: Any
 
     def line(self, location: Sequence[int | str]) -> int:
-        """The line of the deepest part of `location` that the document has; lines start at 1."""
+        """Return the line of the deepest part of `location` that the document has; lines start at 1."""
         line, node = 1, self.document
         for part in location:
             if not isinstance(node, CommentedBase) or not hasattr(node, "__getitem__"):
@@ -50,20 +52,23 @@ class YamlFile:
         return line
 
     def explain(self, error: ValidationError, empty: str) -> str:
-        """Where the file breaks its schema, and how; `empty` says what follows from an empty collection."""
+        """Return a line for each place where the file breaks its schema; `empty` is what an empty collection means."""
         return "\n".join(
-            f"{self.path}:{self.line(problem['loc'])}: {_key(problem['loc'])}: {_reason(problem, empty)}"
-            for problem in error.errors(include_url=False, include_input=False, include_context=False)
+            f"{self.path}:{self.line(place)}: {dotted(place) or 'the file'}: {_reason(kind, message, empty)}"
+            for place, kind, message in problems(error)
         )
 
 
-def read_yaml(path: Path, noun: str, refusal: type[UsageError]) -> YamlFile:
-    """Parse a file.
+def read_yaml(path: Path, refusal: type[UsageError]) -> YamlFile:
+    """Parse a YAML file.
 
     Raises:
-        UsageError: `refusal`, where it cannot be read or is no YAML; the message names file and line.
+        UsageError: `refusal`, where it cannot be read or is not YAML; the message names file and line.
     """
-    data = _read(path, noun, refusal)
+    try:
+        data = read_bounded(path, SIZE_LIMIT)
+    except FileUnusable as error:
+        raise refusal(f"{path}: {error}") from None
     yaml = YAML(typ="rt")
     yaml.Constructor = _Constructor
     try:
@@ -81,25 +86,10 @@ def read_yaml(path: Path, noun: str, refusal: type[UsageError]) -> YamlFile:
         reason = str(error).partition("\n")[0]
         raise refusal(f"{path}: {reason}") from None
     except _COMMENTS:
-        raise refusal(f"{path}: is no YAML, or has a comment in a place where it cannot be kept") from None
+        raise refusal(f"{path}: is not YAML, or has a comment where none may stand") from None
 
 
-def _read(path: Path, noun: str, refusal: type[UsageError]) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise refusal(f"{path}: {error.strerror}") from None
-    if len(data) > SIZE_LIMIT:
-        raise refusal(f"{path}: is larger than {SIZE_LIMIT // 1024 // 1024} MiB: no {noun} is")
-    return data
-
-
-def _key(location: Sequence[int | str]) -> str:
-    return ".".join(str(part) for part in location if part != "[key]") or "the file"
-
-
-def _reason(problem: Any, empty: str) -> str:
+def _reason(kind: str, message: str, empty: str) -> str:
     known = {
         "extra_forbidden": "unknown key",
         "missing": "is missing",
@@ -110,4 +100,4 @@ def _reason(problem: Any, empty: str) -> str:
         "string_type": "must be text",
         "bool_type": "must be true or false",
     }
-    return known.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
+    return known.get(kind, message)

@@ -11,7 +11,7 @@ from nested_kvm.model.cause import Cause
 from nested_kvm.model.control import Severity
 from nested_kvm.model.policy import Policy
 from nested_kvm.model.verdict import Evidence, Outcome
-from nested_kvm.reporting.html.summary import Scope, policies_of
+from nested_kvm.reporting.html.summary import ReportContext, policies_of
 from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
 from nested_kvm.results.run import Result, ResultList, Run, TargetResult
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
@@ -67,6 +67,6 @@ def run_with_everything() -> Run:
     )
 
 
-def scope(*policies: Policy, gate: bool = False) -> Scope:
+def scope(*policies: Policy, gate: bool = False) -> ReportContext:
     """What such a run was asked."""
-    return Scope(policies_of(policies or [Policy()]), Severity.LOW, gate)
+    return ReportContext(policies_of(policies or [Policy()]), Severity.LOW, gate)

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Final
 
-from nested_kvm.connection import AnyConnection, Settings
+from nested_kvm.connection import Connection, Settings
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.l2 import BY_QEMU, boot_arguments, boot_script
 from nested_kvm.evidence.probe.answer import parse_answer
@@ -18,7 +18,7 @@ LIMIT: Final = 60
 
 
 def boot_l2(
-    target: Target, connection: AnyConnection, settings: Settings, readings: Mapping[str, Reading]
+    target: Target, connection: Connection, settings: Settings, readings: Mapping[str, Reading]
 ) -> dict[str, Reading]:
     """Start an L2 where the policy requires nesting, and return the readings. Nothing is raised."""
     if target.level is not TargetLevel.L1 or not target.policy.is_required or not _is_x86(readings):

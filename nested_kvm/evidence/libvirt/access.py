@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from urllib.parse import urlsplit
 
-from nested_kvm.connection import AnyConnection, Settings, libvirt_tunnel
+from nested_kvm.connection import Connection, Settings, libvirt_tunnel
 from nested_kvm.connection.ssh.connection import SshConnection
 from nested_kvm.errors import NestedKvmError
 from nested_kvm.evidence.bundle import LibvirtAnswer
@@ -33,7 +33,7 @@ class Access(Enum):
         return self.value
 
 
-def choose_access(target: Target, connection: AnyConnection) -> Access:
+def choose_access(target: Target, connection: Connection) -> Access:
     """Choose the access that needs the least on the target."""
     if not has_libvirt_python() or target.libvirt is None:
         return Access.VIRSH
@@ -43,7 +43,7 @@ def choose_access(target: Target, connection: AnyConnection) -> Access:
 
 
 def query_libvirt(
-    uri: str, access: Access, connection: AnyConnection, readings: Mapping[str, Reading], settings: Settings
+    uri: str, access: Access, connection: Connection, readings: Mapping[str, Reading], settings: Settings
 ) -> LibvirtAnswer:
     """Query a target's libvirt for its domains. A failure is part of the answer: nothing is raised."""
     by_virsh = answer_of_virsh(readings, uri)

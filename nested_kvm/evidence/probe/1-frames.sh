@@ -1,22 +1,22 @@
 #!/bin/sh
 # The probe: prints every raw reading of one machine in one framed answer. Read-only: it writes no file,
-# starts nothing that stays, asks nothing. POSIX sh only; runs in dash, bash, ksh and busybox.
+# leaves no process behind, and never prompts. POSIX sh only; runs in dash, bash, ksh and busybox.
 #
 #   python -m nested_kvm.evidence.probe | sh -s -- [NONCE [SECONDS [VIRSH [URI [ACCOUNT]]]]]
 #
 #   NONCE    marks the frames, so that no file's content can pass for one (default: a random one)
 #   SECONDS  after which a single command is killed (default 10)
-#   VIRSH    always | fallback | never: ask virsh too; fallback: only where libvirt's RPC has no way in
-#   URI      libvirt's, for virsh (default qemu:///system)
-#   ACCOUNT  that will run VMs here, where the inventory names one
+#   VIRSH    always | fallback | never: ask virsh too; fallback: only where libvirt's RPC is not reachable
+#   URI      of libvirt, for virsh (default qemu:///system)
+#   ACCOUNT  that will run VMs on this machine, where the inventory names one
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin
 export LC_ALL=C PATH
 newline='
 '
 
-# What is said waits for its turn: until a program prints something itself, and for 16 frames at most. A few large
-# packets cost both ends less than hundreds of small ones.
+# Frames. Output is buffered until a program prints something itself, for 16 frames at most: a few large packets cost
+# both ends less than hundreds of small ones.
 begin() { said="$said@$nonce begin $1$newline"; }
 end() {
     said="$said$newline@$nonce end $1$newline"
@@ -34,7 +34,7 @@ found() { command -v "$1" >/dev/null 2>&1; }
 
 limited() { timeout -s KILL "$seconds" "$@"; }
 
-# Where there is no timeout(1): a watchdog that ends with what it watches, and holds no pipe open. Told to end before
+# Replaces timeout(1): a watchdog that ends with the process that it watches, and holds no pipe open. Terminated before
 # it sleeps, it must not sleep at all: then $! is still the job.
 watched() {
     "$@" &
@@ -51,7 +51,7 @@ watched() {
     return "$status"
 }
 
-# Sets $state to absent, or to unreadable where a parent directory does not let us look.
+# Sets $state to absent, or to unreadable where a parent directory may not be searched.
 missing() {
     parent=${1%/*}
     while [ -n "$parent" ] && [ ! -d "$parent" ]; do parent=${parent%/*}; done
@@ -63,7 +63,7 @@ lacks() {
     end "$state"
 }
 
-# Sets $link: where a symbolic link points, as it is written.
+# Sets $link: the target of a symbolic link, as it is written.
 pointing() {
     link=
     [ -L "$1" ] || return 0
@@ -71,7 +71,7 @@ pointing() {
     case $to in *"$newline"*) ;; *) link=" -> $to" ;; esac
 }
 
-# Small files are read by the shell itself, which starts no program. It loses NULs: then the size is another.
+# The shell itself reads small files, which starts no program. It drops NULs: then the size differs.
 is_read() {
     size=${sizes%%" $1$newline"*}
     [ "$size" != "$sizes" ] || return 1
@@ -85,7 +85,7 @@ is_read() {
     [ "$length" -eq "$size" ]
 }
 
-# Ansible takes a brace and a # side by side for the beginning of a comment.
+# Ansible reads a brace followed by a # as the beginning of a comment.
 length_of() { length=; eval "length=\${""#1}"; }
 
 content() {
@@ -110,8 +110,8 @@ file() {
     done
 }
 
-# Only the lines of files that match: what else stands in them may be secret. Sets $lines. Of a file that it takes for
-# binary grep shows none, or not all, and says so.
+# Only the lines of files that match: the others may be secret. Sets $lines. Of a file that it considers binary grep
+# prints none, or not all, and says so.
 settings() {
     pattern=$1
     shift
@@ -131,14 +131,14 @@ settings() {
     done
 }
 
-# The same of those that are there.
+# The same for those files that exist.
 present() {
     wanted=$1
     shift
     for entry do [ ! -f "$entry" ] || settings "$wanted" "$entry"; done
 }
 
-# What a node is, not what it holds.
+# The type, mode and owner of a node, not its content.
 node() {
     begin "$1"
     pointing "$1"
@@ -150,7 +150,7 @@ node() {
     fi
 }
 
-# The names in a directory, one a line.
+# The names in a directory, one per line.
 names() {
     begin "$1"
     if [ ! -d "$1" ]; then lacks "$1"
@@ -171,7 +171,7 @@ for_each() {
     done
 }
 
-# Small files of one value each: `name=value` a line, `name!` where it cannot be read.
+# Small files of one value each: a line `name=value`, or `name!` where it cannot be read.
 values() {
     begin "$1"
     if [ ! -d "$1" ]; then lacks "$1"; return; fi
@@ -199,12 +199,12 @@ answer() {
     end "exit $?"
 }
 
-# A timeout(1) that is a link is one of many programs in one file. Some of uutils end nothing by KILL, or only the command
-# and not what that started: a watchdog of our own is surer than those.
+# A timeout(1) that is a link belongs to a multi-call binary. Some versions of uutils do not kill, or kill only the command
+# and not its children: then the watchdog is used.
 has_timeout() { timeout=$(command -v timeout) && [ ! -L "$timeout" ]; }
 
-# Commands of plain words under one limit, which starts two programs and not one for each. The timeout(1) of GNU ends all
-# that its command started, and knows the option. Where it does not, or a command hangs, each has a limit of its own.
+# Commands of plain words under one time limit, which starts two programs instead of one for each. GNU timeout(1) ends
+# everything that its command started. Where it is not available, or a command hangs, each command has its own limit.
 together() {
     if has_timeout && {
         answer=$(timeout --preserve-status -s KILL "$seconds" sh -c "$framed" sh "$nonce" "$@") && [ -n "$answer" ]
@@ -220,7 +220,7 @@ together() {
 # shellcheck disable=SC2016  # for the shell that it is given to
 framed='nonce=$1; shift; set -f; for words do printf "@%s begin %s\n" "$nonce" "$words"; if command -v "${words%% *}" >/dev/null 2>&1; then $words </dev/null 2>&1; state="exit $?"; else state=missing; fi; printf "\n@%s end %s\n" "$nonce" "$state"; done'
 
-# Only the lines that match, the last 400: of a command whose whole answer is large.
+# Only the last 400 lines that match, of a command with a large answer.
 matching() {
     pattern=$1
     shift
@@ -232,7 +232,7 @@ matching() {
     if [ "$status" -ne 0 ]; then raw "$answer" | tail -n 5
     else
         lines=$(raw "$answer" | grep -iE "$pattern")
-        # As little as this cannot be more than 400 lines: each has three letters at least.
+        # This little cannot be more than 400 lines: each has at least three characters.
         length_of "$lines"
         if [ "$length" -gt 1600 ]; then raw "$lines" | tail -n 400; else say_any "$lines"; fi
     fi

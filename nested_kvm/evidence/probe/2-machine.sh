@@ -4,7 +4,7 @@ bugs=/sys/devices/system/cpu/vulnerabilities
 mitigations="$bugs/itlb_multihit $bugs/l1tf"
 folders='/etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /usr/lib/modprobe.d /lib/modprobe.d'
 
-# Sets $sizes, by one start of a program: a line for each file that is small and can be read.
+# Sets $sizes, with one program start: a line for each file that can be read.
 measure() {
     # shellcheck disable=SC2086  # words
     set -- $kernel $firmware $mitigations /etc/kernel/cmdline
@@ -24,7 +24,7 @@ cpu() {
         /proc/cpuinfo 2>/dev/null; then end ok; else end unreadable; fi
 }
 
-# Sets $module. On x86 the vendor stands in the second line.
+# Sets $module. On x86 the vendor is in the second line.
 vendor_module() {
     module=
     vendor=

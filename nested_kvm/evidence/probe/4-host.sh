@@ -13,7 +13,7 @@ monitors() {
     end ok
 }
 
-# One grep for all of them. Where it cannot read one, or takes it for binary, each has its own.
+# One grep for all of them. Where it cannot read one, or considers it binary, each file has its own.
 well_known_settings() {
     set -- /dev/null
     for path in $well_known; do [ ! -f "$path" ] || set -- "$@" "$path"; done
@@ -29,7 +29,7 @@ well_known_settings() {
     for_qemu=$lines
 }
 
-# Sets $lines: those of $all_lines that are of one file.
+# Sets $lines: those of $all_lines that belong to one file.
 lines_of() {
     lines=
     set -f
@@ -41,7 +41,7 @@ lines_of() {
     set +f
 }
 
-# What libvirt remembers of each QEMU: of 200 kB the lines that say whether KVM gives the flag, and when it is outdated.
+# libvirt's cached capabilities of each QEMU: of 200 kB only whether KVM exposes the flag, and when they are outdated.
 libvirts_memory() {
     names "$memory"
     for path in "$memory"/*.xml; do
@@ -53,7 +53,7 @@ libvirts_memory() {
     done
 }
 
-# The accounts that qemu.conf means to run VMs.
+# The accounts that run VMs by qemu.conf.
 accounts() {
     qemu_conf user
     account "$value"
@@ -69,7 +69,7 @@ is_account() { case $1 in '' | -* | *[!A-Za-z0-9_.@-]*) return 1 ;; esac; }
 
 account() { if is_account "$1"; then run id "$1"; fi; }
 
-# Sets $value: the last that qemu.conf gives a setting; `+` marks a number.
+# Sets $value: the last value of a setting in qemu.conf; `+` marks a number.
 qemu_conf() {
     value=
     [ -n "$for_qemu" ] || return
@@ -78,7 +78,7 @@ qemu_conf() {
     value=${value##*=}
 }
 
-# The next boot's command line, as the boot loaders' files have it; grub's may hold a password as well.
+# The next boot's command line, in the boot loaders' files; grub's may also contain a password.
 boot() {
     names /etc/default/grub.d
     present "$grub" /etc/default/grub.d/*.cfg

@@ -1,4 +1,4 @@
-# What kmod would do, how guests fare at a shutdown, and who may open /dev/kvm: the account $1 as well.
+# What kmod would do, what a shutdown does to guests, and which accounts may open /dev/kvm: $1 as well.
 commands() {
     vendor_module
     set -- "$1" 'uname -m' id 'getfacl -cnp /dev/kvm' 'modprobe --version' 'systemctl is-enabled libvirt-guests'

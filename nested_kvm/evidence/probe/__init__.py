@@ -1,6 +1,6 @@
 """The probe: one POSIX `sh` script, written in parts and sent as one.
 
-`python -m nested_kvm.evidence.probe` prints it, for whatever else can run a script on a fleet.
+`python -m nested_kvm.evidence.probe` prints it, for other tools that run a script on a fleet.
 """
 
 from functools import cache
@@ -11,15 +11,15 @@ PARTS: Final = ("1-frames.sh", "2-machine.sh", "3-guests.sh", "4-host.sh", "5-ma
 
 
 def readable_probe() -> str:
-    """The whole script, as people read it; its head says what it takes."""
+    """The whole script, as people read it; its head documents its arguments."""
     return "".join(files(__name__).joinpath(part).read_text(encoding="utf-8") for part in PARTS)
 
 
 @cache
 def probe_script() -> str:
-    """The same script as it is sent: without comment lines and indentation, so that TCP's first window holds it.
+    """The same script as it is sent: without comment lines and indentation, so that it fits into TCP's first window.
 
-    No line of the parts begins inside quotes or in a here-document, so that no blank in front of one means anything.
+    No line of the parts begins inside quotes or in a here-document, so leading blanks never matter.
     """
     lines = (line.lstrip(" ") for line in readable_probe().splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("#")).replace(" \\\n", " ")

@@ -1,4 +1,4 @@
-"""Takes the probe's answer apart into readings. `probe/1-frames.sh` makes the frames."""
+"""Parses the probe's answer into readings. `1-frames.sh` writes the frames."""
 
 import re
 from dataclasses import dataclass
@@ -10,23 +10,32 @@ from nested_kvm.evidence.reading import Reading, Status
 
 VERSION: Final = "1"
 _KILLED: Final = frozenset({124, 137})
-"""timeout(1) exits with 124, or with 128 + SIGKILL where it was told to send that."""
+"""The exit status of timeout(1): 124, or 128 + SIGKILL where it sends that signal."""
 _NO_MARK: Final = 300
 _SHARED: Final = 64 * 1024
-"""Letters: the cpuinfo of a hundred CPUs takes as many."""
+"""Characters: about the cpuinfo of a hundred CPUs."""
 _HEADER: Final = re.compile(rb"^@([0-9A-Za-z-]{8,80}) nested-kvm-probe [^\r\n]*(\r?)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeAnswer:
-    """Every reading that arrived whole. `cut` names the reading in which the answer ended, if it did."""
+    """Every reading that arrived complete. `cut` names the reading in which the answer broke off, if it did."""
 
     readings: dict[str, Reading]
     cut: str | None = None
 
 
 def parse_answer(data: bytes, nonce: str) -> ProbeAnswer:
-    """Take an answer apart. Whatever a login shell prints before the probe's first line is skipped.
+    """Parse an answer. Output of a login shell before the probe's first line is skipped.
+
+    Sample::
+
+        @NONCE nested-kvm-probe 1
+        @NONCE begin uname -m
+        x86_64
+
+        @NONCE end exit 0
+        @NONCE done
 
     Raises:
         AnswerUnusable: it is empty, of another version, or not the probe's.
@@ -42,10 +51,9 @@ def parse_answer(data: bytes, nonce: str) -> ProbeAnswer:
 
 
 def parse_answer_of_any_nonce(data: bytes) -> ProbeAnswer:
-    """Take an answer apart that tells its nonce itself, as the probe does where none was given.
+    """Parse an answer with an unknown nonce, which the probe chooses itself where none is given.
 
-    A terminal between the probe and whoever kept the answer put a carriage return before each newline: it is taken
-    out again.
+    A terminal between the probe and the stored answer adds a carriage return before each newline: it is removed.
 
     Raises:
         AnswerUnusable: it is empty, of another version, or not the probe's.
@@ -81,7 +89,7 @@ def _frames(body: str, nonce: str) -> ProbeAnswer:
 
 
 def _shared(text: str) -> str:
-    """The same text, which machines that are alike hold once: of a fleet most readings are the same."""
+    """The same text, stored once for all machines that have it: most readings are the same across a fleet."""
     return _once(text) if len(text) <= _SHARED else text
 
 
@@ -91,7 +99,7 @@ def _once(text: str) -> str:
 
 
 def _line(body: str, start: int) -> tuple[str, int]:
-    """What stands up to the end of the line, and where the next one begins; -1: the line has no end."""
+    """The rest of the line, and where the next one begins; -1: the line has no end."""
     newline = body.find("\n", start)
     return (body[start:], -1) if newline < 0 else (body[start:newline], newline + 1)
 
@@ -104,7 +112,7 @@ def _reading(source: str, text: str, end: str) -> Reading:
     try:
         return Reading(source, Status(state), text, link=link or None)
     except ValueError:
-        raise AnswerUnusable(f"the answer ends {source!r} with {state[:40]!r}, which no probe says") from None
+        raise AnswerUnusable(f"the answer ends {source!r} with {state[:40]!r}, which is not a state") from None
 
 
 def _command(source: str, text: str, status: str) -> Reading:

@@ -1,1 +1,1 @@
-"""What the readings say about the kernel, its modules and the CPU."""
+"""Facts about the kernel, its modules and the CPU."""

@@ -1,4 +1,4 @@
-"""The kernel command line as the kernel itself reads it: what counts for a built-in module.
+"""The kernel command line as the kernel itself reads it, which is what applies to a built-in module.
 
 Sources: the kernel's Documentation/admin-guide/kernel-parameters.rst, `parse_args` in kernel/params.c, `blacklisted`
 in kernel/module/main.c.
@@ -11,9 +11,9 @@ from nested_kvm.facts.kernel.release import KernelRelease
 def builtin_parameter(
     cmdline: str, module: str, name: str, kind: ParameterType | None, release: KernelRelease
 ) -> ParameterReading:
-    """Find what the command line says of a built-in module's parameter (`kvm-amd.nested=0`), up to a lone `--`.
+    """Find the assignments of a built-in module's parameter (`kvm-amd.nested=0`), up to a lone `--`.
 
-    An invalid value does not keep a built-in module from starting: `ParameterReading.last_valid` counts.
+    An invalid value does not prevent a built-in module from starting: `ParameterReading.last_valid` counts.
     """
     return read_parameter(cmdline, f"{module}.{name}", kind, release)
 
@@ -21,7 +21,7 @@ def builtin_parameter(
 def refused_modules(cmdline: str) -> frozenset[str]:
     """Name the modules that the kernel refuses to load: `module_blacklist=`, of which the last one counts.
 
-    Names are compared letter by letter: `kvm-amd` refuses nothing, for the module calls itself `kvm_amd`.
+    Names are compared literally: `kvm-amd` refuses nothing, because the module's own name is `kvm_amd`.
     """
     lists = [
         word.value

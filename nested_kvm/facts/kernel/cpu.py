@@ -1,4 +1,4 @@
-"""The CPUs: whose they are, and whether each of them shows hardware virtualization."""
+"""The CPUs of a machine: their vendor, and whether each shows hardware virtualization."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,15 +7,14 @@ from enum import Enum
 from typing import Final
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.model.architecture import S390X, X86
 from nested_kvm.model.verdict import Evidence
 
-SOURCE: Final = "/proc/cpuinfo"
-
 
 class Vendor(Enum):
-    """Whose virtualization extension it is, with its flag and its KVM module."""
+    """A CPU vendor, with its virtualization flag and its KVM module."""
 
     INTEL = ("vmx", "kvm_intel")
     AMD = ("svm", "kvm_amd")
@@ -33,31 +32,34 @@ class Vendor(Enum):
 
     @property
     def others(self) -> "tuple[Vendor, ...]":
-        """The vendors that this one is not."""
+        """All other vendors."""
         return tuple(each for each in Vendor if each is not self)
 
 
 VENDORS: Final = {
     "GenuineIntel": Vendor.INTEL,
     "CentaurHauls": Vendor.INTEL,
-    "  Shanghai  ".strip(): Vendor.INTEL,
+    "Shanghai": Vendor.INTEL,
     "AuthenticAMD": Vendor.AMD,
     "HygonGenuine": Vendor.AMD,
 }
-"""On x86 `vendor_id` to the module that claims it (arch/x86/kvm/vmx/vmx.c and svm/svm.c: x86_match_cpu)."""
+"""On x86 `vendor_id` to the module that claims it (arch/x86/kvm/vmx/vmx.c and svm/svm.c: x86_match_cpu).
+
+`Shanghai` is padded with blanks in the kernel, and compared without them.
+"""
 _Z_VENDORS: Final = {"IBM/S390": Vendor.IBM_Z}
 
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """All CPUs of a machine; `flags` has one set of words for each, in the kernel's order.
+    """All CPUs of a machine; `flags` has one set of words per CPU, in the kernel's order.
 
     Source: `/proc/cpuinfo`, with the flags of each processor, and `uname -m`.
     """
 
     architecture: str
     vendor: Vendor | None
-    """None: an architecture or a vendor that has no such flag."""
+    """None: an architecture or a vendor without such a flag."""
     vendor_id: str
     model_name: str
     flags: tuple[frozenset[str], ...]
@@ -66,17 +68,17 @@ class Cpu:
 
     @property
     def is_x86(self) -> bool:
-        """Whether vmx or svm is what to look for."""
+        """Whether the architecture is x86, where the flag is vmx or svm."""
         return self.architecture in X86.machines
 
     @property
     def is_virtual(self) -> bool:
-        """Whether a hypervisor says that this is a guest."""
+        """Whether a CPU has the `hypervisor` flag: the machine is a guest."""
         return any("hypervisor" in words for words in self.flags)
 
     @property
     def flag(self) -> str:
-        """The word that this vendor's CPUs show.
+        """The virtualization flag of this vendor's CPUs.
 
         Raises:
             NotObserved: the vendor is unknown.
@@ -90,17 +92,17 @@ class Cpu:
 
     @property
     def all_show_flag(self) -> bool:
-        """Whether every single CPU shows it."""
+        """Whether every CPU shows the flag."""
         return self.count_with_flag == len(self.flags)
 
     @property
     def is_known_to_show_flag(self) -> bool:
-        """Whether there is a flag to show, and every CPU shows it."""
+        """Whether the vendor has a flag, and every CPU shows it."""
         return self.vendor is not None and self.all_show_flag
 
     @property
     def none_shows_flag(self) -> bool:
-        """Whether no CPU shows it."""
+        """Whether no CPU shows the flag."""
         return self.count_with_flag == 0
 
     def offers(self, word: str) -> bool:
@@ -109,34 +111,40 @@ class Cpu:
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """How many CPUs show the flag, where there is one to show."""
+        """The number of CPUs that show the flag, where the vendor has one."""
         if self.vendor is None:
             return ()
         seen = f"{self.flag} on {self.count_with_flag} of {len(self.flags)} CPUs ({self.vendor_id})"
-        return (Evidence(SOURCE, seen),)
+        return (Evidence(sources.CPUINFO, seen),)
 
     def require_vendor(self) -> Vendor:
-        """The vendor, where there has to be one.
+        """The vendor, where one is required.
 
         Raises:
-            NotObserved: it is none that KVM knows.
+            NotObserved: KVM does not support the vendor.
         """
         if self.vendor is None:
-            raise NotObserved(f"{SOURCE}: vendor_id {self.vendor_id[:40]!r} is none that KVM knows")
+            raise NotObserved(f"{sources.CPUINFO}: vendor_id {self.vendor_id[:40]!r} is not one that KVM supports")
         return self.vendor
 
 
 def cpu_of(bundle: Bundle) -> Cpu:
-    """The CPUs by `/proc/cpuinfo` and `uname -m`.
+    """The CPUs as listed in `/proc/cpuinfo`.
+
+    Sample, of each processor the lines that count::
+
+        processor	: 0
+        vendor_id	: AuthenticAMD
+        flags		: fpu vme svm npt
 
     Raises:
         ObservationError: either could not be read, or names no CPU.
     """
-    architecture = bundle.text("uname -m").strip()
-    text = bundle.text(SOURCE)
+    architecture = bundle.text(sources.ARCHITECTURE).strip()
+    text = bundle.text(sources.CPUINFO)
     processors = _z_processors(text) if architecture in S390X.machines else _processors(text)
     if architecture in X86.machines | S390X.machines and not processors:
-        raise NotObserved(f"{SOURCE} names no CPU")
+        raise NotObserved(f"{sources.CPUINFO} names no CPU")
     vendor_ids = {processor.get("vendor_id", "").strip() for processor in processors}
     vendor_id = ", ".join(sorted(vendor_ids))
     return Cpu(
@@ -150,7 +158,7 @@ def cpu_of(bundle: Bundle) -> Cpu:
 
 
 def _processors(text: str) -> list[dict[str, str]]:
-    """One mapping for each `processor` line; `vmx flags` is a key of its own."""
+    """One mapping for each `processor` line; `vmx flags` is a separate key."""
     processors: list[dict[str, str]] = []
     for line in text.split("\n"):
         key, colon, value = line.partition(":")
@@ -163,13 +171,13 @@ def _processors(text: str) -> list[dict[str, str]]:
 
 
 def _words_of_each(lines: Sequence[str]) -> tuple[frozenset[str], ...]:
-    """The words of each line; CPUs are alike, so that a line is mostly one that was split before."""
+    """The words of each line; CPUs are mostly alike, so each distinct line is split once."""
     words = {line: frozenset(line.split()) for line in set(lines)}
     return tuple(words[line] for line in lines)
 
 
 def _z_processors(text: str) -> list[dict[str, str]]:
-    """On s390x one line `processor 0: …` for each, and one `vendor_id` and one `features` for all of them."""
+    """One mapping per CPU on s390x: a line `processor 0: …` each, and one `vendor_id` and one `features` for all."""
     shared = dict(re.findall(r"^(vendor_id|features)[ \t]*:[ \t]*(.*)$", text, re.MULTILINE))
     each = {"vendor_id": shared.get("vendor_id", ""), "flags": shared.get("features", "")}
     return [dict(each) for _ in re.findall(r"^processor \d+:", text, re.MULTILINE)]

@@ -1,4 +1,4 @@
-"""Who a machine says it is: its kernel, and what its firmware calls it."""
+"""The identity of a machine: its kernel release and its DMI names."""
 
 import re
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from typing import Final
 from uuid import UUID
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
 
-DMI = "/sys/class/dmi/id"
 _UID: Final = re.compile(r"^uid=([0-9]{1,10})\b|\A([0-9]{1,10})\s*\Z", re.ASCII | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A machine's names. DMI texts are None where the machine has none, or does not show them.
+    """The names of a machine. DMI texts are None where it has none, or they may not be read.
 
     Source: `/sys/class/dmi/id`, `/proc/sys/kernel/osrelease` and `id`.
     """
@@ -24,17 +24,17 @@ class Identity:
     manufacturer: str | None
     product: str | None
     uuid: str | None
-    """Shown to root only. libvirt gives a guest its domain's uuid."""
+    """Readable by root only. A libvirt guest has its domain's uuid."""
     is_root: bool
     """Whether the probe ran as root."""
 
     @property
     def hardware(self) -> str:
-        """What the firmware calls the machine, in a few words."""
+        """The machine's manufacturer and product name, by DMI."""
         return " ".join(part for part in (self.manufacturer, self.product) if part) or "a machine without DMI"
 
     def is_domain(self, uuid: str) -> bool:
-        """Whether it has that domain's uuid; older SMBIOS writes its first three fields the other way round."""
+        """Whether the machine has that domain's uuid; older SMBIOS swaps the bytes of its first three fields."""
         own = (self.uuid or "").lower()
         return uuid.lower() in {own, _swapped(own)}
 
@@ -47,13 +47,15 @@ def _swapped(uuid: str) -> str:
 
 
 def identity_of(bundle: Bundle) -> Identity:
-    """The identity by uname, id and DMI.
+    """The identity of the machine, by its kernel release, `id` and DMI.
+
+    Sample of `id`: `uid=0(root) gid=0(root) groups=0(root)`
 
     Raises:
         ObservationError: the kernel's release or the account could not be read.
     """
     return Identity(
-        kernel_release=bundle.text("/proc/sys/kernel/osrelease").strip(),
+        kernel_release=bundle.text(sources.KERNEL_RELEASE).strip(),
         manufacturer=_shown(bundle, "sys_vendor"),
         product=_shown(bundle, "product_name"),
         uuid=_shown(bundle, "product_uuid"),
@@ -62,11 +64,11 @@ def identity_of(bundle: Bundle) -> Identity:
 
 
 def _uid(bundle: Bundle) -> int:
-    """The account's number. Evidence of earlier probes has it by itself.
+    """The uid of the probing account. Evidence of earlier probes has it as `id -u`.
 
-    id(1) prints it also where it ends with 1, for want of the name of a group.
+    id(1) prints it even where it exits with 1 because a group has no name.
     """
-    answer = bundle.reading("id -u" if "id -u" in bundle.readings else "id")
+    answer = bundle.reading(sources.ACCOUNT_NUMBER if sources.ACCOUNT_NUMBER in bundle.readings else sources.ACCOUNT)
     found = _UID.search(answer.text)
     if found is None:
         answer.require()
@@ -75,5 +77,5 @@ def _uid(bundle: Bundle) -> int:
 
 
 def _shown(bundle: Bundle, name: str) -> str | None:
-    reading = bundle.reading(f"{DMI}/{name}")
+    reading = bundle.reading(f"{sources.DMI}/{name}")
     return reading.text.strip() or None if reading.status is Status.OK else None

@@ -1,22 +1,22 @@
-"""The KVM module of the CPU's vendor, as it runs now."""
+"""The running state of the KVM module for the CPU's vendor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import decimal
 
-MODULES: Final = "/sys/module"
 OTHER_HYPERVISORS: Final = frozenset({"vboxdrv", "vmmon"})
 
 
 @dataclass(frozen=True, slots=True)
 class KvmModule:
-    """`kvm_intel`, `kvm_amd`, or another architecture's.
+    """The KVM module for this CPU: `kvm_intel`, `kvm_amd`, or another architecture's.
 
     `parameters` holds what could be read of `/sys/module/<name>/parameters`.
 
@@ -35,18 +35,18 @@ class KvmModule:
 
     @property
     def directory(self) -> str:
-        """Where the kernel shows it."""
-        return f"{MODULES}/{self.name}"
+        """The module's directory in sysfs."""
+        return f"{sources.MODULES}/{self.name}"
 
     @property
     def nested_text(self) -> str:
         """The running value of `nested`, as the kernel prints it.
 
         Raises:
-            NotObserved: it could not be read. Never taken for "off".
+            NotObserved: it could not be read, which never means "off".
         """
         if "nested" not in self.parameters:
-            reason = "cannot be read" if "nested" in self.unreadable else "is not there"
+            reason = "cannot be read" if "nested" in self.unreadable else "does not exist"
             raise NotObserved(f"{self.directory}/parameters/nested {reason}")
         return self.parameters["nested"]
 
@@ -66,40 +66,42 @@ class KvmModule:
             raise NotObserved(f"{self.directory}/parameters/nested reads {text[:40]!r}") from None
 
     def offers_nested(self) -> bool:
-        """Whether it runs, with nested on.
+        """Whether the module runs with nested on.
 
         Raises:
-            NotObserved: it runs, and its value could not be read.
+            NotObserved: the module runs, but its value could not be read.
         """
         return self.is_loaded and self.nested
 
     @property
     def other_hypervisors(self) -> tuple[str, ...]:
-        """VirtualBox's and VMware's modules, where they are loaded."""
+        """The modules of VirtualBox and VMware that are loaded."""
         return tuple(name for name in self.others if name in OTHER_HYPERVISORS)
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """What the kernel shows of the module."""
+        """The module's state in sysfs."""
         if not self.is_loaded:
-            return (Evidence(self.directory, "is not there: the module is neither loaded nor built in"),)
+            return (Evidence(self.directory, "does not exist: the module is neither loaded nor built in"),)
         if "nested" not in self.parameters:
-            return (Evidence(self.directory, "is there"),)
+            return (Evidence(self.directory, "exists"),)
         return (Evidence(f"{self.directory}/parameters/nested", self.parameters["nested"]),)
 
 
 def kvm_module_of(bundle: Bundle, name: str) -> KvmModule:
-    """The module of that name, which is the one for this CPU, by `/sys/module`.
+    """The state of the named module in `/sys/module`.
+
+    Sample of `/sys/module/kvm_amd/parameters`: `nested=1`, and `npt!` where the file may not be read.
 
     Raises:
         ObservationError: `/sys/module` could not be read.
     """
-    present = bundle.text(MODULES).split()
+    present = bundle.text(sources.MODULES).split()
     others = tuple(module for module in present if module not in {name, "kvm"})
     if name not in present:
         return KvmModule(name, is_loaded=False, is_built_in=False, others=others)
-    values, denied = _values(bundle, f"{MODULES}/{name}")
-    parameters, unreadable = _values(bundle, f"{MODULES}/{name}/parameters")
+    values, denied = _values(bundle, f"{sources.MODULES}/{name}")
+    parameters, unreadable = _values(bundle, f"{sources.MODULES}/{name}/parameters")
     return KvmModule(
         name,
         is_loaded=True,

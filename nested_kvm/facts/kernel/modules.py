@@ -1,7 +1,8 @@
-"""Which KVM module the running kernel brings along, loaded or not."""
+"""Whether the running kernel comes with the KVM module, loaded or not."""
 
 from dataclasses import dataclass
 
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.model.verdict import Evidence
@@ -19,25 +20,29 @@ class KernelModules:
 
     @property
     def lacks_it(self) -> bool:
-        """Whether kmod surely finds no such module; an answer that says nothing of it is no proof."""
+        """Whether kmod finds no such module; an answer that does not mention it proves nothing."""
         return self.answer.status is Status.FAILED and "not found" in self.answer.text
 
     @property
     def doubt(self) -> str:
-        """That nobody could be asked for the module, in words for the end of a sentence; empty: kmod was."""
-        return "; there is no kmod to tell whether the kernel has it" if self.answer.status is Status.MISSING else ""
+        """That kmod could not be asked, in words for the end of a sentence; empty: it was asked."""
+        return (
+            "; kmod is not installed, so it is unknown whether the kernel has it"
+            if self.answer.status is Status.MISSING
+            else ""
+        )
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """What kmod said."""
+        """The answer of kmod."""
         return (self.answer.as_evidence(),)
 
 
 def kernel_modules_of(bundle: Bundle, module: str) -> KernelModules:
-    """What `modprobe --show-depends` says of the module.
+    """The answer of `modprobe --show-depends` for the module.
 
     Raises:
         ObservationError: it was not asked.
     """
-    answer = bundle.reading(f"modprobe --show-depends {module}")
-    return KernelModules(bundle.text("/proc/sys/kernel/osrelease").strip(), answer)
+    answer = bundle.reading(sources.show_depends(module))
+    return KernelModules(bundle.text(sources.KERNEL_RELEASE).strip(), answer)

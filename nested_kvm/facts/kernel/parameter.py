@@ -24,14 +24,14 @@ _UNKNOWN_RELEASE = KernelRelease.parse("")
 
 
 class ParameterType(StrEnum):
-    """The types of parameter that can be judged."""
+    """The types of parameter whose values can be evaluated."""
 
     BOOL = "bool"
     INT = "int"
 
 
 class Setting(StrEnum):
-    """What the kernel makes of a value."""
+    """How the kernel reads a value."""
 
     ON = "on"
     OFF = "off"
@@ -56,7 +56,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A word that sets the parameter in question, and what the kernel makes of it."""
+    """A word that sets the parameter in question, and how the kernel reads its value."""
 
     word: Word
     setting: Setting
@@ -70,7 +70,7 @@ class ParameterReading:
 
     @property
     def setting(self) -> Setting | None:
-        """What a load with this string does: None without any assignment.
+        """The outcome of a load with this string: None without any assignment.
 
         The last valid value wins; one invalid value fails the load, wherever it stands (kernel/params.c).
         """
@@ -79,7 +79,7 @@ class ParameterReading:
 
     @property
     def decisive(self) -> Assignment | None:
-        """The assignment that settles the matter: the first invalid, else the first undecided, else the last."""
+        """The assignment that decides the outcome: the first invalid, else the first undecided, else the last."""
         for setting in (Setting.INVALID, Setting.UNDECIDED):
             for assignment in self.assignments:
                 if assignment.setting is setting:
@@ -94,9 +94,12 @@ class ParameterReading:
 
 
 def parameter_types(modinfo: str) -> dict[str, str]:
-    """Map each parameter to its type, from what `modinfo --parameters` prints (`nested: (int)`, `ept:text (bool)`).
+    """Map each parameter to its type, from the output of `modinfo --parameters`.
 
-    The type is empty where none is printed.
+    The type is empty where none is printed. Sample::
+
+        nested: (int)
+        avic:Enable AVIC (bool)
     """
     types: dict[str, str] = {}
     for line in modinfo.splitlines():
@@ -119,7 +122,10 @@ def words(options: str) -> Iterator[Word]:
 def read_parameter(
     options: str, name: str, kind: ParameterType | None, release: KernelRelease = _UNKNOWN_RELEASE
 ) -> ParameterReading:
-    """Find every assignment of `name` in a parameter string; `kind` None: the type is not known."""
+    """Find every assignment of `name` in a parameter string; `kind` None: unknown type.
+
+    Sample: `nested=1 npt=Y "label=a b"`
+    """
     wanted = _same_name(name)
     return ParameterReading(
         tuple(
@@ -131,7 +137,7 @@ def read_parameter(
 
 
 def value_setting(value: str | None, kind: ParameterType | None, release: KernelRelease = _UNKNOWN_RELEASE) -> Setting:
-    """Tell what a value does; without a type, only what bool and int agree on is decided."""
+    """How the kernel reads a value; without a type, only what bool and int agree on is decided."""
     if kind is ParameterType.BOOL:
         return _bool_setting(value, release)
     if kind is ParameterType.INT:

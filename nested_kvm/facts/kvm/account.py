@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
-from nested_kvm.facts.libvirt.host_shutdown import QEMU_CONF
 from nested_kvm.model.verdict import Evidence, Undecided
 from nested_kvm.util.text import decimal
 
@@ -56,7 +56,7 @@ def account_of(bundle: Bundle) -> Account:
     named = bundle.target.account
     if named is not None:
         return _account(bundle, named, "the inventory's account")
-    conf = bundle.reading(QEMU_CONF)
+    conf = bundle.reading(sources.QEMU_CONF)
     if conf.status is not Status.ABSENT:
         return _libvirts(bundle)
     own = _parsed(bundle, "id", None, "the account that logged in, as no other is configured")
@@ -69,17 +69,17 @@ def account_of(bundle: Bundle) -> Account:
 
 
 def _libvirts(bundle: Bundle) -> Account:
-    conf = bundle.reading(QEMU_CONF)
+    conf = bundle.reading(sources.QEMU_CONF)
     if not conf.is_ok:
-        raise Undecided(f"which account libvirt's QEMU runs as is in {QEMU_CONF}, which only root may read")
+        raise Undecided(f"which account libvirt's QEMU runs as is in {sources.QEMU_CONF}, which only root may read")
     settings = dict(_SETTING.findall(conf.text))
     user = settings.get("user")
     if user:
-        account = _account(bundle, user, f"libvirt's, from {QEMU_CONF}")
+        account = _account(bundle, user, f"libvirt's, from {sources.QEMU_CONF}")
     else:
-        known = [name for name in LIBVIRTS if bundle.reading(f"id {name}").is_ok]
+        known = [name for name in LIBVIRTS if bundle.reading(sources.account(name)).is_ok]
         if len(known) != 1:
-            raise Undecided(f"which account libvirt's QEMU runs as is not known: {QEMU_CONF} names none")
+            raise Undecided(f"which account libvirt's QEMU runs as is not known: {sources.QEMU_CONF} names none")
         account = _account(bundle, known[0], "libvirt's")
     return _with_group(bundle, account, settings.get("group"))
 
@@ -90,18 +90,18 @@ def _with_group(bundle: Bundle, account: Account, group: str | None) -> Account:
         return account
     gid = decimal(group)
     if gid is None:
-        answer = bundle.reading(f"getent group {group}")
+        answer = bundle.reading(sources.group(group))
         gid = decimal(answer.text.split(":")[2]) if answer.is_ok and answer.text.count(":") > 2 else None  # noqa: PLR2004 - name:password:gid:
     if gid is None:
-        raise Undecided(f"{QEMU_CONF} adds the group {group}, whose number is not known")
+        raise Undecided(f"{sources.QEMU_CONF} adds the group {group}, whose number is not known")
     return Account(account.name, account.uid, account.gids | {gid}, account.origin, account.source)
 
 
 def _account(bundle: Bundle, name: str, origin: str) -> Account:
-    answer = bundle.reading(f"id {name}")
+    answer = bundle.reading(sources.account(name))
     if answer.status is Status.FAILED:
         raise Undecided(f"{name} ({origin}) does not exist there: {answer.text.strip()[:100]}", answer.as_evidence())
-    return _parsed(bundle, f"id {name}", name, origin)
+    return _parsed(bundle, sources.account(name), name, origin)
 
 
 def _parsed(bundle: Bundle, source: str, name: str | None, origin: str) -> Account:

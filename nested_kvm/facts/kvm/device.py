@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
 from nested_kvm.model.verdict import Evidence
 
-SOURCE: Final = "/dev/kvm"
+SOURCE: Final = sources.DEV_KVM
 MAJOR_MINOR: Final = (10, 232)
 """MISC_MAJOR and KVM_MINOR (include/uapi/linux/major.h, include/linux/miscdevice.h)."""
 _LINE: Final = re.compile(r"(?P<mode>\S{10})(?P<more>\S?)\s+\d+\s+(?P<uid>\d{1,10})\s+(?P<gid>\d{1,10})\s+(?P<rest>.*)")

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.kvm.account import Account, account_of
 from nested_kvm.facts.kvm.device import KvmDevice
@@ -22,7 +23,6 @@ from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Evidence, Undecided
 from nested_kvm.util.text import decimal
 
-GETFACL: Final = "getfacl -cnp /dev/kvm"
 _NEEDED: Final = frozenset("rw")
 
 
@@ -61,7 +61,9 @@ def kvm_access_of(bundle: Bundle, device: KvmDevice) -> KvmAccess:
         account = account_of(bundle)
     except Undecided as reason:
         return KvmAccess(Answer.UNKNOWN, reason.message, (*device.evidence, *reason.evidence))
-    listed = (Evidence(GETFACL, bundle.text(GETFACL).strip().replace("\n", ", ")),) if device.has_acl else ()
+    listed = (
+        (Evidence(sources.GETFACL, bundle.text(sources.GETFACL).strip().replace("\n", ", ")),) if device.has_acl else ()
+    )
     evidence = (*device.evidence, *listed, account.evidence)
     may = account.uid == 0 or _permits(entries, account, device)
     verb = "may" if may else "may not"
@@ -73,7 +75,7 @@ def _entries(bundle: Bundle, device: KvmDevice) -> Iterator[_Entry]:
         for kind, start in (("user", 1), ("group", 4), ("other", 7)):
             yield _Entry(kind, None, set(device.mode[start : start + 2]) >= _NEEDED)
         return
-    answer = bundle.reading(GETFACL)
+    answer = bundle.reading(sources.GETFACL)
     if not answer.is_ok:
         raise Undecided("/dev/kvm has an access control list, and getfacl, which prints it, is not available there")
     for line in answer.text.splitlines():

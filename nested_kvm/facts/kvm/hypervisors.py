@@ -6,11 +6,12 @@ The probe prints a path per line, such as `/usr/bin/qemu-system-x86_64`.
 from dataclasses import dataclass
 from typing import Final
 
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.model.architecture import Architecture
 from nested_kvm.model.verdict import Evidence
 
-SOURCE: Final = "virtual machine monitors"
+SOURCE: Final = sources.HYPERVISORS
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from math import inf
 from typing import Final
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle, DomainRecord
 from nested_kvm.facts.kernel.kvm_module import KvmModule
 from nested_kvm.facts.kvm.vm_holders import vm_holders_of
@@ -25,8 +26,7 @@ from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import decimal
 
-DEBUGFS: Final = "/sys/kernel/debug/kvm"
-AGAIN: Final = "  # again"
+DEBUGFS: Final = sources.DEBUGFS
 
 Counters = Mapping[str, str]
 
@@ -133,7 +133,7 @@ def _by_kernel(bundle: Bundle, process: VmmProcess) -> NestedActivity:
 
 
 def _debugfs_sources(bundle: Bundle) -> list[str]:
-    again = f"{DEBUGFS}{AGAIN}"
+    again = sources.debugfs_again()
     return [DEBUGFS, *([again] if again in bundle.readings else [])]
 
 

@@ -10,10 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.facts.kernel.cpu import SOURCE as CPUINFO
 from nested_kvm.facts.kernel.kvm_module import KvmModule
-from nested_kvm.facts.kernel.log import SOURCE as KERNEL_LOG
 from nested_kvm.facts.kernel.log import kernel_log_of
 from nested_kvm.facts.kernel.parameter import words
 from nested_kvm.facts.kernel.release import KernelRelease
@@ -21,7 +20,6 @@ from nested_kvm.model.answer import Answer
 from nested_kvm.model.architecture import ARM64, POWER, Architecture
 from nested_kvm.model.verdict import Evidence
 
-CMDLINE: Final = "/proc/cmdline"
 _MODE: Final = "kvm-arm.mode"
 _FIRST_POWER: Final = 9
 """`kvmhv_enable_nested` asks for ISA 3.00 and the radix MMU."""
@@ -55,7 +53,7 @@ def nesting_of(bundle: Bundle, architecture: Architecture | None, module: KvmMod
         return _on_arm64(bundle)
     by_parameter = _by_parameter(module)
     if architecture is POWER and by_parameter.offered is Answer.YES:
-        return _on_power(by_parameter, bundle.text(CPUINFO))
+        return _on_power(by_parameter, bundle.text(sources.CPUINFO))
     return by_parameter
 
 
@@ -67,7 +65,7 @@ def _by_parameter(module: KvmModule) -> Nesting:
 def _on_power(by_parameter: Nesting, cpuinfo: str) -> Nesting:
     """The parameter is on by default, also on CPUs that cannot nest."""
     seen = {key: _value(cpuinfo, key) for key in ("cpu", "platform", "MMU")}
-    found = tuple(Evidence(CPUINFO, f"{key}: {value}") for key, value in seen.items() if value)
+    found = tuple(Evidence(sources.CPUINFO, f"{key}: {value}") for key, value in seen.items() if value)
     offered, why = _power_can_nest(seen["cpu"], seen["platform"], seen["MMU"])
     return Nesting(offered, f"{by_parameter.reason}{why}", (*by_parameter.evidence, *found))
 
@@ -93,8 +91,10 @@ def _value(cpuinfo: str, key: str) -> str:
 
 def _on_arm64(bundle: Bundle) -> Nesting:
     """The command line asks for nesting, and the kernel's log shows whether the CPU supports it."""
-    modes = [word for word in words(bundle.text(CMDLINE)) if word.name.replace("_", "-") == _MODE]
-    asked = tuple(Evidence(CMDLINE, word.text) for word in modes) or (Evidence(CMDLINE, f"does not set {_MODE}"),)
+    modes = [word for word in words(bundle.text(sources.CMDLINE)) if word.name.replace("_", "-") == _MODE]
+    asked = tuple(Evidence(sources.CMDLINE, word.text) for word in modes) or (
+        Evidence(sources.CMDLINE, f"does not set {_MODE}"),
+    )
     if not modes or (modes[-1].value or "").partition(",")[0] != "nested":
         return Nesting(Answer.NO, f"the kernel was not booted with {_MODE}=nested", asked)
     offered, reason, line = _as_the_kernel_said(bundle)
@@ -103,7 +103,7 @@ def _on_arm64(bundle: Bundle) -> Nesting:
 
 def _as_the_kernel_said(bundle: Bundle) -> tuple[Answer, str, tuple[Evidence, ...]]:
     for line in kernel_log_of(bundle).lines:
-        quoted = (Evidence(KERNEL_LOG, line.strip()),)
+        quoted = (Evidence(sources.KERNEL_LOG, line.strip()),)
         started = _STARTED.search(line)
         if started is not None:
             return *_as_started(bundle, with_nv=started[1] is not None), quoted
@@ -113,7 +113,7 @@ def _as_the_kernel_said(bundle: Bundle) -> tuple[Answer, str, tuple[Evidence, ..
 
 
 def _as_started(bundle: Bundle, *, with_nv: bool) -> tuple[Answer, str]:
-    release = KernelRelease.parse(bundle.text("/proc/sys/kernel/osrelease"))
+    release = KernelRelease.parse(bundle.text(sources.KERNEL_RELEASE))
     if not release.has(_OFFERED_SINCE):
         return Answer.UNKNOWN, f"whether {release.text} lets guests nest is not known: upstream supports it since 6.16"
     if not with_nv:

@@ -6,12 +6,13 @@ The probe prints the pid of each, one per line.
 from dataclasses import dataclass
 from typing import Final
 
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import decimal
 
-SOURCE: Final = "ls -lq /proc/[0-9]*/fd"
+SOURCE: Final = sources.VM_HOLDERS
 UNUSED: Final = "no module of KVM is in use"
 """What the probe prints instead of pids: an open VM keeps the vendor's KVM module in use."""
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
 from nested_kvm.model.verdict import Evidence, Undecided
 from nested_kvm.util.uuid import is_uuid
 
-SOURCE: Final = "/proc/[0-9]*/cmdline"
+SOURCE: Final = sources.VMM_PROCESSES
 _LINE: Final = re.compile(r"([0-9]{1,10}) (program|name|uuid|cpu|accel|machine|M|enable-kvm|global|readconfig)=(.*)")
 
 

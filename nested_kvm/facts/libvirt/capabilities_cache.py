@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import decimal
 
-DIRECTORY: Final = "/var/cache/libvirt/qemu/capabilities"
+DIRECTORY: Final = sources.LIBVIRT_CACHE
 _VALUE: Final = re.compile(r"<(emulator|qemuctime|selfvers|kernelVersion|arch)>(.*)</\1>")
 _PROPERTY: Final = re.compile(r"<property name='(svm|vmx)' .*value='(true|false)'")
 
@@ -100,13 +101,13 @@ def _outdated(bundle: Bundle, values: dict[str, str], version: int | None, *, no
 
 
 def _kernel(bundle: Bundle) -> str:
-    release, build = (bundle.text(f"/proc/sys/kernel/{name}").strip() for name in ("osrelease", "version"))
+    release, build = (bundle.text(each).strip() for each in (sources.KERNEL_RELEASE, sources.KERNEL_VERSION))
     return f"{release} {build}"
 
 
 def _changed(bundle: Bundle, emulator: str) -> str | None:
     """When the emulator's file was changed, in seconds since 1970; None where that was not observed."""
     try:
-        return bundle.text(f"stat -L -c %Z {emulator}").strip()
+        return bundle.text(sources.changed_at(emulator)).strip()
     except NotObserved:
         return None

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle, DomainRecord
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import plural
@@ -71,7 +72,7 @@ def libvirt_of(bundle: Bundle) -> Libvirt:
         return Libvirt(
             is_expected=False, uri="none", means="none", refusal="the inventory has `libvirt: none`", records=()
         )
-    bundle.reading("uname -m")  # raises where the target was not observed at all
+    bundle.reading(sources.ARCHITECTURE)  # raises where the target was not observed at all
     if bundle.libvirt is None:
         raise NotObserved("libvirt was not queried")
     answer = bundle.libvirt

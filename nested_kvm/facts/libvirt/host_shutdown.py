@@ -13,16 +13,13 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.shell_word import shell_word
 from nested_kvm.util.text import visible
 
-UNIT: Final = "systemctl is-enabled libvirt-guests"
-UNIT_FILES: Final = ("/etc/default/libvirt-guests", "/etc/sysconfig/libvirt-guests")
-SCRIPTS: Final = ("/usr/lib/libvirt/libvirt-guests.sh", "/usr/libexec/libvirt-guests.sh")
-QEMU_CONF: Final = "/etc/libvirt/qemu.conf"
 _ENABLED: Final = re.compile(r"^enabled", re.MULTILINE)
 _NOT_ENABLED: Final = re.compile(r"^(disabled|masked|not-found)|No such file|does not exist", re.MULTILINE)
 _ON_SHUTDOWN: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?ON_SHUTDOWN=(.*)$", re.MULTILINE)
@@ -48,19 +45,21 @@ def host_shutdown_of(bundle: Bundle) -> HostShutdown:
     Raises:
         ObservationError: their configuration was not inspected.
     """
-    unit, conf = bundle.reading(UNIT), bundle.reading(QEMU_CONF)
-    files = [bundle.reading(path) for path in UNIT_FILES]
+    unit, conf = bundle.reading(sources.LIBVIRT_GUESTS), bundle.reading(sources.QEMU_CONF)
+    files = [bundle.reading(path) for path in sources.LIBVIRT_GUESTS_SETTINGS]
     is_off = bool(_NOT_ENABLED.search(unit.text))
-    scripts = [bundle.reading(path) for path in SCRIPTS]
+    scripts = [bundle.reading(path) for path in sources.LIBVIRT_GUESTS_SCRIPTS]
     saving = list(_by_unit(files, scripts)) if _ENABLED.search(unit.text) else []
     asked = _last(_TRY_SAVE, conf)
     if asked not in {None, "none"}:
-        saving.append(Evidence(QEMU_CONF, f"auto_shutdown_try_save = {asked}"))
+        saving.append(Evidence(sources.QEMU_CONF, f"auto_shutdown_try_save = {asked}"))
     unseen = [reading.source for reading in ([conf] if is_off else [*files, conf]) if not _is_seen(reading)]
     if not is_off and not _ENABLED.search(unit.text) and _by_unit(files, scripts):
-        unseen.insert(0, UNIT)
+        unseen.insert(0, sources.LIBVIRT_GUESTS)
     unknown = f"{', '.join(unseen)} could not be read" if unseen else ""
-    return HostShutdown(tuple(saving), unknown, (Evidence(UNIT, unit.text.strip() or unit.status.value),))
+    return HostShutdown(
+        tuple(saving), unknown, (Evidence(sources.LIBVIRT_GUESTS, unit.text.strip() or unit.status.value),)
+    )
 
 
 def _by_unit(files: list[Reading], scripts: list[Reading]) -> tuple[Evidence, ...]:
@@ -75,7 +74,7 @@ def _by_unit(files: list[Reading], scripts: list[Reading]) -> tuple[Evidence, ..
     defaults = {reading.source: word for reading in scripts if (word := _on_shutdown(reading)) is not None}
     if defaults and set(defaults.values()) == {"shutdown"}:
         return ()
-    source, word = next(iter(defaults.items()), (UNIT, "suspend"))
+    source, word = next(iter(defaults.items()), (sources.LIBVIRT_GUESTS, "suspend"))
     return (Evidence(source, f"ON_SHUTDOWN is not set; the default is {word}"),)
 
 

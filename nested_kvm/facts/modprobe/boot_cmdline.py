@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kernel.cmdline import builtin_parameter
@@ -16,12 +17,8 @@ from nested_kvm.facts.kernel.release import KernelRelease
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.shell_word import shell_word
 
-GRUB: Final = "/etc/default/grub"
-GRUB_D: Final = "/etc/default/grub.d"
-KERNEL_INSTALL: Final = "/etc/kernel/cmdline"
-ENTRIES: Final = "/boot/loader/entries"
-GRUBENV: Final = "/boot/grub2/grubenv"
-_PLACES: Final = (GRUB, GRUB_D, KERNEL_INSTALL, ENTRIES, GRUBENV)
+_PLACES: Final = (sources.GRUB, sources.GRUB_D, sources.KERNEL_INSTALL, sources.BOOT_ENTRIES, sources.GRUBENV)
+_INSIDE: Final = (f"{sources.GRUB_D}/", f"{sources.BOOT_ENTRIES}/")
 _KEY: Final = re.compile(r"^[ \t]*(?:options[ \t]+|(?:export[ \t]+)?(?:GRUB_CMDLINE_\w+|kernelopts)\+?=)")
 _TYPES: Final = {
     "kvm_amd": ParameterType.INT,
@@ -33,7 +30,7 @@ _TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class NextCmdline:
-    """Each word that sets nested, what it does and where it stands; `unknown` says why there may be more.
+    """Each word that sets nested, its effect and its place; `unknown` is why there may be more.
 
     Source: `/etc/default/grub` and `grub.d`, `/etc/kernel/cmdline`, `/boot/loader/entries` and `/boot/grub2/grubenv`.
     """
@@ -43,24 +40,24 @@ class NextCmdline:
     evidence: tuple[Evidence, ...]
 
     def against(self, *, nested: bool) -> tuple[Evidence, ...]:
-        """The words by which nested would be otherwise, or the module not load at all."""
+        """The words that set nested otherwise, or prevent the module from loading."""
         right = Setting.ON if nested else Setting.OFF
         return tuple(where for setting, where in self.words if setting not in {right, Setting.UNDECIDED})
 
 
 def next_cmdline_of(bundle: Bundle, module: str) -> NextCmdline:
-    """What the boot loaders' files say of the module.
+    """The words about the module in the boot loaders' configuration files.
 
     Raises:
-        ObservationError: they were not looked at.
+        ObservationError: the files were not inspected.
     """
     places = [bundle.reading(path) for path in _PLACES]
-    inside = [each for source, each in bundle.readings.items() if source.startswith((f"{GRUB_D}/", f"{ENTRIES}/"))]
-    files = [each for each in (*places, *inside) if each.source not in {GRUB_D, ENTRIES}]
-    release = KernelRelease.parse(bundle.text("/proc/sys/kernel/osrelease").strip())
+    inside = [each for source, each in bundle.readings.items() if source.startswith(_INSIDE)]
+    files = [each for each in (*places, *inside) if each.source not in {sources.GRUB_D, sources.BOOT_ENTRIES}]
+    release = KernelRelease.parse(bundle.text(sources.KERNEL_RELEASE).strip())
     words = tuple(word for each in files if each.is_ok for word in _words(each, module, release))
-    sources = tuple(Evidence(each.source, f"names no {module}.nested") for each in files if each.is_ok)
-    return NextCmdline(words, _unknown([*places, *inside], words), tuple(where for _, where in words) or sources)
+    silent = tuple(Evidence(each.source, f"names no {module}.nested") for each in files if each.is_ok)
+    return NextCmdline(words, _unknown([*places, *inside], words), tuple(where for _, where in words) or silent)
 
 
 def _words(file: Reading, module: str, release: KernelRelease) -> Iterator[tuple[Setting, Evidence]]:
@@ -72,9 +69,9 @@ def _words(file: Reading, module: str, release: KernelRelease) -> Iterator[tuple
 
 
 def _cmdline(file: Reading, line: str) -> str | None:
-    """What the line gives; grub's files are read by a shell. None: a value that goes on on the next line."""
+    """The value on a line; grub's files are read by a shell. None: the value continues on the next line."""
     given = _KEY.sub("", line)
-    return shell_word(given) if file.source.startswith(GRUB) else given.strip().strip("\"'")
+    return shell_word(given) if file.source.startswith(sources.GRUB) else given.strip().strip("\"'")
 
 
 def _goes_on(file: Reading) -> bool:
@@ -82,8 +79,8 @@ def _goes_on(file: Reading) -> bool:
 
 
 def _place(file: Reading, number: int) -> str:
-    """Of a file that was read whole a line's number is known; of the others only what matched was read."""
-    return f"{file.source}:{number}" if file.source == KERNEL_INSTALL else file.source
+    """The place of a line. Its number is known where the whole file was read, not only the lines that matched."""
+    return f"{file.source}:{number}" if file.source == sources.KERNEL_INSTALL else file.source
 
 
 def _unknown(readings: list[Reading], words: tuple[tuple[Setting, Evidence], ...]) -> str:
@@ -91,11 +88,11 @@ def _unknown(readings: list[Reading], words: tuple[tuple[Setting, Evidence], ...
     if unseen:
         return f"{', '.join(unseen)} could not be read"
     if any(setting is Setting.UNDECIDED for setting, _ in words):
-        return "what the value does depends on the kernel"
+        return "the effect of the value depends on the kernel"
     read = [each for each in readings if each.is_ok]
     longer = [each.source for each in read if _goes_on(each)]
     if longer:
-        return f"a value in {', '.join(longer)} goes on on a line that was not read"
-    if any("$kernelopts" in each.text for each in read) and GRUBENV not in {each.source for each in read}:
-        return f"the entries take $kernelopts from elsewhere than {GRUBENV}"
-    return "" if read else "none of the known boot loaders' files is there"
+        return f"a value in {', '.join(longer)} continues on a line that was not read"
+    if any("$kernelopts" in each.text for each in read) and sources.GRUBENV not in {each.source for each in read}:
+        return f"the boot entries take $kernelopts from a file other than {sources.GRUBENV}"
+    return "" if read else "no supported boot loader configuration found"

@@ -1,4 +1,4 @@
-"""The configuration of modprobe: what kmod makes of modprobe.d and of the kernel command line.
+"""The configuration of modprobe: how kmod reads modprobe.d and the kernel command line.
 
 Sources: kmod's libkmod/libkmod-config.c and libkmod/libkmod-module.c, modprobe.d(5). The tests compare it with the
 real program.
@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from nested_kvm.evidence import sources
+from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading
 from nested_kvm.facts.modprobe.config_cmdline import parse_cmdline
 from nested_kvm.facts.modprobe.config_file import (
@@ -24,7 +26,7 @@ from nested_kvm.facts.modprobe.kmod import Kmod
 
 @dataclass(frozen=True, slots=True)
 class ModuleOptions:
-    """The options that a module is loaded with: the lines that give them, in order, and kmod's one string of them."""
+    """The options that a module is loaded with: the lines that set them, in order, and kmod's string of all of them."""
 
     lines: tuple[ModprobeLine, ...]
 
@@ -34,7 +36,7 @@ class ModuleOptions:
         return " ".join(line.argument for line in self.lines)
 
     def line_at(self, offset: int) -> ModprobeLine:
-        """Tell which line gave the byte at `offset` of the string in UTF-8.
+        """Find the line that contributed the byte at `offset` of the string in UTF-8.
 
         Raises:
             IndexError: the string is shorter.
@@ -50,8 +52,8 @@ class ModuleOptions:
 class ModprobeConfiguration:
     """All files and lines, obeyed or not, in the order in which kmod reads them; the command line comes last.
 
-    `unseen` names directories that were not listed, `unreadable` directories and files that may not be looked into:
-    kmod, run by the same user, passes over those in silence.
+    `unseen` names directories that were not listed, `unreadable` directories and files that may not be read:
+    kmod, run by the same user, silently ignores those.
     """
 
     kmod: Kmod
@@ -62,7 +64,7 @@ class ModprobeConfiguration:
 
     @classmethod
     def parse(cls, readings: Mapping[str, Reading], cmdline: str, kmod: Kmod | None = None) -> Self:
-        """Read the configuration.
+        """Read the configuration of one target.
 
         `readings` maps paths to readings: of each directory of `Kmod.directories`, with one file name a line, and of
         each file in it. With a reading of `/lib` that is a link, a merged /usr is recognised by it, and otherwise by
@@ -92,7 +94,7 @@ class ModprobeConfiguration:
         return (line for line in self.lines if line.directive is directive and line.is_obeyed)
 
     def dead_lines(self, text: str) -> tuple[ModprobeLine, ...]:
-        """Find the lines that contain `text` and of which at least a part is without effect; not the comments."""
+        """Find the lines, other than comments, that contain `text` and of which at least a part has no effect."""
         return tuple(line for line in self.lines if line.flaw and not line.flaw.is_comment and text in line.text)
 
     def commented_lines(self, text: str) -> tuple[ModprobeLine, ...]:
@@ -100,16 +102,16 @@ class ModprobeConfiguration:
         return tuple(line for line in self.lines if line.flaw and line.flaw.is_comment and text in line.text)
 
     def options_for(self, module: str, alias: str | None = None) -> ModuleOptions:
-        """Give the options of a module; those of `alias`, the name of an `alias` line that led to it, count too."""
+        """Return the options of a module; those of `alias`, the name of an `alias` line that led to it, count too."""
         names = {normalised(module), alias}
         return ModuleOptions(
             tuple(line for line in self.obeyed(Directive.OPTIONS) if line.subject in names and line.argument)
         )
 
     def install_for(self, module: str) -> ModprobeLine | None:
-        """Find the `install` line that takes the module's place: the first whose pattern matches.
+        """Find the `install` line that replaces the module: the first whose pattern matches.
 
-        kmod passes over it where a `softdep` line names an existing module (`ignorecmd` in libkmod-module.c).
+        kmod ignores it where a `softdep` line names an existing module (`ignorecmd` in libkmod-module.c).
         """
         name = normalised(module)
         return next((line for line in self.obeyed(Directive.INSTALL) if matches(line.subject, name)), None)
@@ -125,11 +127,22 @@ class ModprobeConfiguration:
         return tuple(line for line in self.obeyed(Directive.ALIAS) if matches(line.subject, wanted))
 
     def blacklisting(self, module: str) -> tuple[ModprobeLine, ...]:
-        """Find what keeps a module from being loaded by an alias, as udev does at boot.
+        """Find the lines that prevent a module from being loaded by an alias, as udev does at boot.
 
         The command line's `modprobe.blacklist=` counts only as kmod compares it: with underscores.
         """
         return tuple(line for line in self.obeyed(Directive.BLACKLIST) if line.subject == normalised(module))
+
+
+def modprobe_configuration_of(bundle: Bundle) -> ModprobeConfiguration:
+    """The configuration by the files that kmod reads and the kernel command line.
+
+    Raises:
+        ObservationError: the command line, or kmod's version, is not in the evidence.
+    """
+    version = bundle.reading(sources.MODPROBE_VERSION)
+    kmod = Kmod.parse(version.text) if version.is_ok else None
+    return ModprobeConfiguration.parse(bundle.readings, bundle.text(sources.CMDLINE), kmod)
 
 
 def normalised(module: str) -> str:

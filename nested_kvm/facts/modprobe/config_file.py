@@ -13,7 +13,7 @@ from nested_kvm.facts.modprobe.kmod import ALL_DIRECTORIES, Kmod
 
 
 class FileState(StrEnum):
-    """What becomes of a file in one of the directories."""
+    """Whether kmod reads a file in one of the directories, and if not, why."""
 
     READ = "kmod reads it"
     MASKED = "a file of the same name in a higher directory hides it"
@@ -21,11 +21,11 @@ class FileState(StrEnum):
     HIDDEN = "its name starts with a dot"
     NOT_SEARCHED = "this version of kmod does not search the directory"
     DIRECTORY = "it is a directory"
-    DEVICE = "it is a device, which says nothing, and hides the same name in lower directories"
+    DEVICE = "it is a device, which has no content, and hides the same name in lower directories"
     DANGLING = "it is a link to nothing"
-    SPECIAL = "it is a socket or a FIFO, and modprobe waits for a FIFO for ever"
-    UNREADABLE = "it cannot be read by the one who asks, and kmod passes over it in silence"
-    NOT_OBSERVED = "it is listed, and was not looked at"
+    SPECIAL = "it is a socket or a FIFO, and modprobe waits for a FIFO forever"
+    UNREADABLE = "the probing account may not read it, and kmod silently ignores it"
+    NOT_OBSERVED = "it is listed, but was not inspected"
 
 
 _STATES = {
@@ -42,7 +42,7 @@ _LIB, _USR_LIB = "/lib/modprobe.d", "/usr/lib/modprobe.d"
 
 @dataclass(frozen=True, slots=True)
 class ModprobeFile:
-    """A file, what becomes of it, and the path of the file that hides it."""
+    """A file in modprobe.d, its state, and the path of the file that hides it."""
 
     directory: str
     name: str
@@ -51,7 +51,7 @@ class ModprobeFile:
 
     @property
     def path(self) -> str:
-        """The file's own path."""
+        """The path of the file."""
         return f"{self.directory}/{self.name}"
 
 
@@ -61,14 +61,14 @@ def unseen_directories(readings: Mapping[str, Reading], kmod: Kmod) -> tuple[str
 
 
 def unreadable_directories(readings: Mapping[str, Reading], kmod: Kmod) -> tuple[str, ...]:
-    """Name the directories that kmod searches and that may not be listed by the one who asks."""
+    """Name the directories that kmod searches and that the probing account may not list."""
     return tuple(path for path in kmod.directories if path in readings and readings[path].status is Status.UNREADABLE)
 
 
 def modprobe_files(readings: Mapping[str, Reading], kmod: Kmod) -> tuple[ModprobeFile, ...]:
-    """Judge every listed file; sorted by name and then by directory, which is the order in which kmod reads.
+    """Determine the state of every listed file; sorted as kmod reads them, by name and then by directory.
 
-    A name that stands in no file of its own (a line break in a file's name) is `NOT_OBSERVED`.
+    A listed name without a reading is `NOT_OBSERVED`.
     """
     owners: dict[str, str] = {}
     files = [
@@ -80,7 +80,7 @@ def modprobe_files(readings: Mapping[str, Reading], kmod: Kmod) -> tuple[Modprob
 
 
 def _directories(readings: Mapping[str, Reading], kmod: Kmod) -> Iterator[str]:
-    """Yield the directories to judge: where /lib is a link to usr/lib the two are one, and are judged once."""
+    """Yield the directories to inspect: where /lib is a link to usr/lib the two are one, and are inspected once."""
     searched = kmod.directories
     twin = _LIB if _USR_LIB in searched else _USR_LIB
     is_twin = _is_merged(readings)

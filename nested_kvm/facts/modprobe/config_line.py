@@ -24,7 +24,7 @@ _KVM_MODULES = frozenset({"kvm", "kvm_amd", "kvm_intel", "kvm_hv", "kvm_pr"})
 
 
 class Directive(StrEnum):
-    """What a line that kmod obeys is about."""
+    """The directives of modprobe.d."""
 
     ALIAS = "alias"
     BLACKLIST = "blacklist"
@@ -39,22 +39,22 @@ _DIRECTIVES = {directive.value: directive for directive in Directive}
 
 
 class Flaw(StrEnum):
-    """Why a line, or a part of it, is without effect."""
+    """Why a line, or a part of it, has no effect."""
 
     COMMENT = "it is a comment"
     SWALLOWED = "the comment above it ends in a backslash and swallows it"
     BYTE_ORDER_MARK = "a byte-order mark stands before the first word"
-    UNKNOWN_DIRECTIVE = "its first word is no directive; directives are written in small letters"
-    NO_LONGER_READ = "kmod does not read this directive any more"
+    UNKNOWN_DIRECTIVE = "its first word is not a directive; directives are lower case"
+    NO_LONGER_READ = "kmod no longer supports this directive"
     INCOMPLETE = "it lacks a word"
-    BRACKET = "a bracket in the module's name is not paired"
+    BRACKET = "a bracket in the module's name is unbalanced"
     CUT = "a zero byte ends the line early"
-    SECOND_MODULE = "an options line speaks of one module only: the first"
+    SECOND_MODULE = "an options line applies to one module only: the first"
     FILE_NOT_READ = "kmod does not read the file"
 
     @property
     def is_comment(self) -> bool:
-        """Whether the author meant the line to be without effect."""
+        """Whether the line is deliberately without effect."""
         return self is Flaw.COMMENT
 
 
@@ -81,12 +81,12 @@ class ModprobeLine:
 
     @property
     def is_obeyed(self) -> bool:
-        """Whether kmod obeys it, if only a part of it."""
+        """Whether kmod obeys the line, or at least a part of it."""
         return self.directive is not None and (self.flaw is None or self.flaw in _PARTIAL)
 
     @property
     def source(self) -> str:
-        """Where a person finds it: `/etc/modprobe.d/kvm.conf:3`."""
+        """The place of the line: `/etc/modprobe.d/kvm.conf:3`."""
         return f"{self.path}:{self.number}" if self.number else self.path
 
     @property
@@ -96,7 +96,7 @@ class ModprobeLine:
 
     @property
     def second_modules(self) -> tuple[str, ...]:
-        """KVM modules that an options line names after its own, and that get nothing of it."""
+        """KVM modules that an options line names after its own, and that receive none of its options."""
         return _second_modules(self.argument) if self.directive is Directive.OPTIONS else ()
 
     def in_unread_file(self) -> "ModprobeLine":
@@ -105,7 +105,13 @@ class ModprobeLine:
 
 
 def parse_lines(path: str, text: str, kmod: Kmod) -> tuple[ModprobeLine, ...]:
-    """Read every line of a file but the blank ones; time grows with the size of the text alone.
+    """Read every line of a file except blank ones, in time proportional to the size of the text.
+
+    Sample::
+
+        # comment
+        options kvm_amd nested=1 npt=1
+        blacklist kvm_intel
 
     Most files are the same on a whole fleet: a small one is read once.
     """

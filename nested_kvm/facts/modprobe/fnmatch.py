@@ -1,7 +1,8 @@
 """Shell patterns as the C library's fnmatch(3) reads them without flags, in the C locale.
 
 kmod matches `install`, `remove`, `softdep` and `alias` lines this way (libkmod/libkmod-module.c).
-Python's fnmatch knows neither backslashes nor classes such as `[[:digit:]]`.
+Python's fnmatch supports neither backslashes nor classes such as `[[:digit:]]`, and a hostile pattern must not take
+exponential time.
 """
 
 import re
@@ -44,9 +45,9 @@ class _Bracket:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Tell whether the pattern matches the whole name.
+    """Whether the pattern matches the whole name.
 
-    Time is bounded by the product of their lengths. A pattern of more than 1024 characters is taken for no match.
+    Time is bounded by the product of their lengths. A pattern of more than 1024 characters matches nothing.
     """
     tests = _compiled(pattern) if len(pattern) <= _LONGEST else None
     if tests is None:

@@ -1,4 +1,4 @@
-"""What a version of kmod does differently from the others, as far as modprobe.d is concerned."""
+"""How versions of kmod differ in reading modprobe.d."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _NEWEST = 9999
 
 @dataclass(frozen=True, slots=True)
 class Kmod:
-    """One version of kmod; `version` None, as with text that names none, is taken for the newest.
+    """One version of kmod; `version` None (unknown) is treated as the newest.
 
     Sources: kmod's NEWS, and libkmod/libkmod.c, libkmod/libkmod-config.c and shared/util.c of each release.
     """
@@ -19,13 +19,17 @@ class Kmod:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `modprobe --version` prints; any text is accepted."""
+        """Read the output of `modprobe --version`; any text is accepted.
+
+        >>> Kmod.parse("kmod version 30")
+        Kmod(version=30)
+        """
         found = _VERSION.search(text)
         return cls(int(found[1]) if found else None)
 
     @property
     def directories(self) -> tuple[str, ...]:
-        """Where it looks for configuration, the directory that goes first at the front."""
+        """The directories that it searches for configuration, the one with the highest precedence first."""
         candidates = (
             ("/etc/modprobe.d", 0),
             ("/run/modprobe.d", 0),
@@ -37,7 +41,7 @@ class Kmod:
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """How the names of the files it reads end: `.alias` was dropped in 33."""
+        """The suffixes of the files that it reads: `.alias` was dropped in 33."""
         return (".conf",) if self._at_least(33) else (".conf", ".alias")
 
     @property
@@ -47,7 +51,7 @@ class Kmod:
 
     @property
     def dangling_link_masks(self) -> bool:
-        """Whether a link to nothing hides the same name in lower directories: not since 34, which passes it over."""
+        """Whether a link to nothing hides the same name in lower directories: not since 34, which ignores it."""
         return not self._at_least(34)
 
     @property
@@ -60,4 +64,4 @@ class Kmod:
 
 
 ALL_DIRECTORIES = Kmod().directories
-"""Every directory that some version searches, the one that goes first at the front."""
+"""Every directory that some version searches, the one with the highest precedence first."""

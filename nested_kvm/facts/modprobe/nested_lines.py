@@ -1,40 +1,54 @@
-"""The lines of modprobe.d that name nested, and whether each does what its author meant."""
+"""The lines of modprobe.d that name nested, and whether each has the effect that it seems to have."""
 
 import re
 from dataclasses import dataclass
 
+from nested_kvm.evidence import sources
 from nested_kvm.facts.kernel.cmdline import refused_modules
 from nested_kvm.facts.modprobe.config import ModprobeConfiguration
 from nested_kvm.facts.modprobe.config_line import Directive
 from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.model.verdict import Evidence
+from nested_kvm.util.text import plural
 
 _WORD = re.compile(r"nested\S*")
 
 
 @dataclass(frozen=True, slots=True)
 class NestedLines:
-    """`dead` lines are never obeyed, `contradicted` ones lose; `blocking` lines keep the module from loading.
+    """The lines about nested that are `dead` (never obeyed) or `contradicted` (overridden), or `blocking` the load.
 
     Source: the files of modprobe.d in each of kmod's directories, `/proc/cmdline`, and `modprobe --show-depends`.
     """
 
     unknown: str
-    """Why there may be more of them than were found; empty: there are not."""
+    """Why there may be more lines than were found; empty: there are none."""
     dead: tuple[Evidence, ...]
     contradicted: tuple[Evidence, ...]
     blocking: tuple[Evidence, ...]
 
     @property
+    def dead_text(self) -> str:
+        """How many lines have no effect, as a sentence."""
+        verb = "sets nested but has no effect" if len(self.dead) == 1 else "set nested but have no effect"
+        return f"{plural(len(self.dead), 'line')} {verb}"
+
+    @property
+    def contradicted_text(self) -> str:
+        """How many lines are overridden, as a sentence."""
+        verb = "is overridden by another" if len(self.contradicted) == 1 else "are overridden by others"
+        return f"{plural(len(self.contradicted), 'line')} {verb}"
+
+    @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """All of them."""
+        """All lines that were found."""
         return (*self.dead, *self.contradicted, *self.blocking)
 
 
 def nested_lines_of(
     configuration: ModprobeConfiguration, next_load: NextLoad, module: str, cmdline: str
 ) -> NestedLines:
-    """The lines that speak of nested under KVM, in the configuration of the module that this CPU needs."""
+    """The lines about nested in the configuration of the KVM module that this CPU needs."""
     return NestedLines(
         unknown=_unknown(configuration, next_load),
         dead=tuple(_dead(configuration, module, is_built_in=next_load.is_built_in)),
@@ -45,14 +59,14 @@ def nested_lines_of(
 
 def _unknown(configuration: ModprobeConfiguration, next_load: NextLoad) -> str:
     if not configuration.is_complete:
-        return "not every file that kmod reads could be read"
+        return "a file that kmod reads could not be read"
     return next_load.reason if next_load.authority is None and not next_load.is_blocked else ""
 
 
 def _dead(configuration: ModprobeConfiguration, module: str, *, is_built_in: bool) -> list[Evidence]:
-    """Those that kmod passes over, `options kvm nested=` (only on s390x kvm has it), and all of a built-in."""
+    """Lines that kmod ignores, `options kvm nested=` (only s390x has it), and all lines for a built-in module."""
     reasons = {} if module == "kvm" else {"kvm": "kvm has no such parameter"}
-    reasons |= {module: "the module is built in"} if is_built_in else {}
+    reasons |= {module: "the module is built in, so modprobe.d does not apply"} if is_built_in else {}
     lines = [line for line in configuration.dead_lines("nested") if "kvm" in line.text]
     void = [
         line
@@ -68,4 +82,4 @@ def _blocking(configuration: ModprobeConfiguration, next_load: NextLoad, module:
     if next_load.is_blocked:
         lines += next_load.origin
     refused = refused_modules(cmdline) & {module, "kvm"}
-    return lines + [Evidence("/proc/cmdline", f"module_blacklist={name}") for name in sorted(refused)]
+    return lines + [Evidence(sources.CMDLINE, f"module_blacklist={name}") for name in sorted(refused)]

@@ -1,13 +1,17 @@
-"""What the next load of a KVM module does with the parameter `nested`, and who says so.
+"""What the next load of a KVM module does with the parameter `nested`, and what determines it.
 
-kmod's own answer decides (`modprobe --show-depends`); the configuration only says where a value comes from.
+kmod's own answer decides (`modprobe --show-depends`); the configuration only shows where a value comes from.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from nested_kvm.errors import NotObserved
+from nested_kvm.evidence import sources
+from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Evidence, Reading, Status
 from nested_kvm.facts.kernel.cmdline import builtin_parameter
+from nested_kvm.facts.kernel.kvm_module import KvmModule
 from nested_kvm.facts.kernel.parameter import (
     Assignment,
     ParameterType,
@@ -17,57 +21,67 @@ from nested_kvm.facts.kernel.parameter import (
 )
 from nested_kvm.facts.kernel.release import KernelRelease
 from nested_kvm.facts.modprobe.config import ModprobeConfiguration, ModuleOptions, normalised
-from nested_kvm.facts.modprobe.config_cmdline import PATH as CMDLINE
 from nested_kvm.facts.modprobe.config_line import ModprobeLine
 from nested_kvm.facts.modprobe.default_value import default_nested
-from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad, Outcome
+from nested_kvm.facts.modprobe.hpage import with_hpage
+from nested_kvm.facts.modprobe.load_outcome import Authority, LoadOutcome, NextLoad
 from nested_kvm.facts.modprobe.show_depends import ShowDepends
 
 PARAMETER = "nested"
+_OF_S390X = "kvm"
+"""Only there this module has the parameter."""
 
 
-def next_load(
+def next_load_of(bundle: Bundle, module: KvmModule, configuration: ModprobeConfiguration) -> NextLoad:
+    """What the next load of the module does: by kmod's answer, the parameters' types and the kernel's command line.
+
+    The running value stands in where only an unknown kernel default decides. What the evidence does not decide is
+    `LoadOutcome.UNKNOWN`, with the reason.
+
+    Raises:
+        ObservationError: one of those sources is not in the evidence.
+    """
+    oracle = bundle.reading(sources.show_depends(module.name))
+    release = KernelRelease.parse(bundle.text(sources.KERNEL_RELEASE).strip())
+    cmdline, modinfo = bundle.text(sources.CMDLINE), bundle.reading(sources.module_parameters(module.name))
+    found = _next_load(oracle, modinfo, configuration, module, release, cmdline)
+    return with_hpage(found, oracle, release) if module.name == _OF_S390X else found
+
+
+def _next_load(  # noqa: PLR0917 - one reading each
     oracle: Reading,
     modinfo: Reading,
-    configuration: ModprobeConfiguration | None,
-    *,
-    module: str,
-    release: str,
+    configuration: ModprobeConfiguration,
+    module: KvmModule,
+    release: KernelRelease,
     cmdline: str,
-    running: bool | None = None,
 ) -> NextLoad:
-    """Judge the readings of `modprobe --show-depends`, `modinfo --parameters`, `uname -r` and /proc/cmdline.
-
-    `running`, the value of the loaded module, stands in where only an unknown kernel default decides. Nothing is
-    raised: what cannot be told is `Outcome.UNKNOWN`, with the reason.
-    """
-    unknown = NextLoad(normalised(module), Outcome.UNKNOWN)
+    unknown = NextLoad(normalised(module.name), LoadOutcome.UNKNOWN)
     if not oracle.is_ok:
         return replace(unknown, reason=_oracle_failure(oracle), origin=(oracle.as_evidence(),))
     types = parameter_types(modinfo.text) if modinfo.is_ok else {}
     if types and PARAMETER not in types:
         reason = f"{unknown.module} has no parameter {PARAMETER}"
         return replace(unknown, reason=reason, origin=(modinfo.as_evidence(),))
-    answer = ShowDepends.parse(module, oracle.text)
-    kernel = KernelRelease.parse(release)
-    case = _Case(unknown, answer, _kind(types), kernel, oracle, configuration, running)
+    answer = ShowDepends.parse(module.name, oracle.text)
+    case = _Case(unknown, answer, _kind(types), release, oracle, configuration, _running(module))
     return case.built_in(cmdline) if answer.is_built_in else case.loadable()
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One module's readings, taken apart."""
+    """The readings that decide the next load of one module."""
 
     unknown: NextLoad
     answer: ShowDepends
     kind: ParameterType | None
     release: KernelRelease
     oracle: Reading
-    configuration: ModprobeConfiguration | None
+    configuration: ModprobeConfiguration
     running: bool | None
 
     def built_in(self, cmdline: str) -> NextLoad:
-        """Judge a built-in module: modprobe.d is ignored, and an invalid value is logged and skipped."""
+        """Determine the outcome for a built-in module: modprobe.d is ignored, an invalid value is logged."""
         base = replace(self.unknown, is_built_in=True)
         found = builtin_parameter(cmdline, self.answer.module, PARAMETER, self.kind, self.release)
         last = found.last_valid
@@ -76,16 +90,16 @@ class _Case:
         base = replace(base, overridden=_on_cmdline(losers), contradicted=_on_cmdline(contradicted))
         if last is None:
             return self._default(base)
-        quoted = (Evidence(CMDLINE, last.word.text),)
-        return _settled(base, last, Authority.COMMAND_LINE, quoted)
+        quoted = (Evidence(sources.CMDLINE, last.word.text),)
+        return _settled(base, last, self.kind, Authority.COMMAND_LINE, quoted)
 
     def loadable(self) -> NextLoad:
-        """Judge a module that kmod loads."""
+        """Determine the outcome for a module that kmod loads."""
         if self.answer.commands:
             return self._command()
-        if self.configuration is not None and self.configuration.unreadable:
+        if self.configuration.unreadable:
             paths = ", ".join(self.configuration.unreadable)
-            return replace(self.unknown, reason=f"kmod passed over what it may not read: {paths}")
+            return replace(self.unknown, reason=f"kmod ignored what it may not read: {paths}")
         if self.answer.options is None:
             return self._absent()
         return self._inserted(self.answer.options)
@@ -98,18 +112,16 @@ class _Case:
             return self._default(self.unknown)
         if trace is None:
             origin = (Evidence(self.oracle.source, decisive.word.text),)
-            return _settled(self.unknown, decisive, Authority.UNTRACED, origin)
+            return _settled(self.unknown, decisive, self.kind, Authority.UNTRACED, origin)
         line = trace.line_at(decisive.word.offset)
-        authority = Authority.COMMAND_LINE if line.path == CMDLINE else Authority.FILE
+        authority = Authority.COMMAND_LINE if line.path == sources.CMDLINE else Authority.FILE
         losers = _lines(trace, found.assignments, line)
         contradicted = _lines(trace, [each for each in found.assignments if each.setting is not decisive.setting], line)
         base = replace(self.unknown, overridden=losers, contradicted=contradicted)
-        return _settled(base, decisive, authority, (line.evidence,))
+        return _settled(base, decisive, self.kind, authority, (line.evidence,))
 
     def _trace(self, options: str) -> ModuleOptions | None:
-        """Find the lines that make up the string; None where they do not."""
-        if self.configuration is None:
-            return None
+        """Find the lines that make up the string; None where they do not match it."""
         trace = self.configuration.options_for(self.answer.module)
         return trace if trace.text == options else None
 
@@ -118,30 +130,30 @@ class _Case:
         source = Evidence("kernel default", f"{self.answer.module} of {self.release.text or 'an unknown release'}")
         base = replace(base, authority=Authority.DEFAULT, origin=(source,))
         if setting is not Setting.UNDECIDED:
-            return replace(base, outcome=Outcome(setting.value))
+            return replace(base, outcome=LoadOutcome(setting.value))
         if self.running is not None:
-            return replace(base, outcome=Outcome.ON if self.running else Outcome.OFF)
-        return replace(base, reason=f"the default of {self.answer.module} in this kernel is not known")
+            return replace(base, outcome=LoadOutcome.ON if self.running else LoadOutcome.OFF)
+        return replace(base, reason=f"the default of {self.answer.module} in this kernel is unknown")
 
     def _command(self) -> NextLoad:
         command = self.answer.commands[-1]
-        whose = "a module that it needs" if self.answer.is_named else "the module"
-        line = self.configuration.install_for(self.answer.module) if self.configuration else None
+        whose = "a module that it depends on" if self.answer.is_named else "the module"
+        line = self.configuration.install_for(self.answer.module)
         ours = line is not None and command.startswith(line.argument)
         return replace(
             self.unknown,
-            outcome=Outcome.COMMAND,
+            outcome=LoadOutcome.COMMAND,
             value=command,
-            reason=f"an install command runs in the place of {whose}: {command}",
+            reason=f"an install command replaces {whose}: {command}",
             origin=(line.evidence,) if line and ours else (Evidence(self.oracle.source, f"install {command}"),),
         )
 
     def _absent(self) -> NextLoad:
-        aliases = self.configuration.aliases_of(self.answer.module) if self.configuration else ()
-        why = "an alias leads elsewhere" if aliases else f"{self.oracle.source} does not name it"
+        aliases = self.configuration.aliases_of(self.answer.module)
+        why = "an alias redirects it" if aliases else f"{self.oracle.source} does not name it"
         return replace(
             self.unknown,
-            reason=f"{self.answer.module} is not what would be loaded: {why}",
+            reason=f"{self.answer.module} would not be loaded: {why}",
             origin=tuple(line.evidence for line in aliases) or (self.oracle.as_evidence(),),
         )
 
@@ -151,16 +163,22 @@ def _kind(types: dict[str, str]) -> ParameterType | None:
     return ParameterType(name) if name in {"bool", "int"} else None
 
 
-def _settled(base: NextLoad, assignment: Assignment, authority: Authority, origin: tuple[Evidence, ...]) -> NextLoad:
-    outcome = {Setting.ON: Outcome.ON, Setting.OFF: Outcome.OFF, Setting.INVALID: Outcome.FAILS}
+def _settled(
+    base: NextLoad,
+    assignment: Assignment,
+    kind: ParameterType | None,
+    authority: Authority,
+    origin: tuple[Evidence, ...],
+) -> NextLoad:
+    outcome = {Setting.ON: LoadOutcome.ON, Setting.OFF: LoadOutcome.OFF, Setting.INVALID: LoadOutcome.FAILS}
     word = assignment.word.text
     reasons = {
-        Setting.INVALID: f"{word} is invalid for the parameter's type: the module will not load",
-        Setting.UNDECIDED: f"what {word} does depends on the parameter's type or on the kernel",
+        Setting.INVALID: f"{word} is not {_needed(kind)}",
+        Setting.UNDECIDED: f"the effect of {word} depends on the parameter's type or on the kernel",
     }
     return replace(
         base,
-        outcome=outcome.get(assignment.setting, Outcome.UNKNOWN),
+        outcome=outcome.get(assignment.setting, LoadOutcome.UNKNOWN),
         authority=authority,
         value=word,
         reason=reasons.get(assignment.setting, ""),
@@ -168,12 +186,16 @@ def _settled(base: NextLoad, assignment: Assignment, authority: Authority, origi
     )
 
 
+def _needed(kind: ParameterType | None) -> str:
+    return {ParameterType.INT: "an integer", ParameterType.BOOL: "a boolean"}.get(kind, "valid") if kind else "valid"
+
+
 def _known_bytes(options: str, trace: ModuleOptions | None) -> str:
-    """Name the bytes that kmod itself adds at a file's last backslash: each is 0xff, a letter to the kernel."""
+    """Mark the bytes that kmod itself adds at a file's last backslash: each is 0xff, a letter to the kernel."""
     replaced = "\N{REPLACEMENT CHARACTER}"
     if trace is None or options.count(replaced) != sum(line.ends_at_backslash for line in trace.lines):
         return options
-    # The stand-in has as many bytes as the character that it stands for, so that offsets stay true.
+    # The replacement has as many bytes as the character that it replaces, so that offsets stay true.
     return options.replace(replaced, "\N{FULLWIDTH LATIN SMALL LETTER Y}")
 
 
@@ -183,12 +205,19 @@ def _lines(trace: ModuleOptions, assignments: Iterable[Assignment], winner: Modp
 
 
 def _on_cmdline(assignments: Iterable[Assignment]) -> tuple[Evidence, ...]:
-    return tuple(Evidence(CMDLINE, each.word.text) for each in assignments)
+    return tuple(Evidence(sources.CMDLINE, each.word.text) for each in assignments)
 
 
 def _oracle_failure(oracle: Reading) -> str:
     if oracle.status is Status.MISSING:
-        return "there is no kmod on the target"
+        return "kmod is not installed"
     if "not found" in oracle.text:
         return "kmod does not find the module"
     return f"{oracle.source} did not answer ({oracle.status.value})"
+
+
+def _running(module: KvmModule) -> bool | None:
+    try:
+        return module.nested if module.is_loaded else None
+    except NotObserved:
+        return None

@@ -1,4 +1,4 @@
-"""The answer of `modprobe --show-depends <module>`: kmod's own word on what loading a module means.
+"""The answer of `modprobe --show-depends <module>`: kmod's own account of what loading a module does.
 
 Source: `print_action` in kmod's tools/modprobe.c. Shape, one action a line::
 
@@ -15,10 +15,10 @@ _SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 
 @dataclass(frozen=True, slots=True)
 class ShowDepends:
-    """What becomes of one module.
+    """How kmod loads one module.
 
-    `options`: the string that it is given, None unless it is inserted. `commands`: `install` commands that run in the
-    place of a module, each with the options; kmod does not print of which one.
+    `options`: the string that the module is given, None unless it is inserted. `commands`: `install` commands that
+    replace a module, each with the options; kmod does not print which module.
     """
 
     module: str
@@ -33,7 +33,7 @@ class ShowDepends:
 
     @classmethod
     def parse(cls, module: str, text: str) -> Self:
-        """Read the answer; lines of another shape are passed over."""
+        """Read the answer; lines of another shape are ignored."""
         name = module.replace("-", "_")
         options, is_built_in, commands = None, False, list[str]()
         for line in text.split("\n"):

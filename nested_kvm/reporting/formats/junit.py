@@ -18,12 +18,12 @@ _SKIPPED: Final = (Outcome.UNKNOWN, Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED)
 
 
 def junit_xml(run: Run) -> Iterator[str]:
-    """The text, piece by piece: a fail is a failure, an error an error; waived and undecided ones are skipped."""
+    """Return the text, piece by piece: a fail is a failure, an error an error; the waived and unknown are skipped."""
     yield '<?xml version="1.0" encoding="utf-8"?>\n'
     yield f'<testsuites name="nested-kvm-compliance">\n<testsuite name="nested-kvm-compliance"{_counts(run)}>\n'
     if not run.complete:
         yield f'<testcase classname="run" name="complete">\n{_element("error", run.shortfall)}</testcase>\n'
-    for result in run.results.by_place():
+    for result in run.results.sorted_by_target():
         yield _case(result)
     yield "</testsuite>\n</testsuites>\n"
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote
@@ -15,23 +14,24 @@ from nested_kvm.results.drift import Drift
 from nested_kvm.results.run import Result, Run
 from nested_kvm.results.waiver import Waiver
 from nested_kvm.util.text import printable, visible
+from nested_kvm.util.times import iso_time
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS: Final = {
     Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note",
 }  # fmt: skip
 _SCORES: Final = {Severity.CRITICAL: "9.5", Severity.HIGH: "8.0", Severity.MEDIUM: "5.5", Severity.LOW: "2.0"}
-"""Between the bounds by which GitHub names them as we do."""
+"""Scores to which GitHub gives the same names."""
 _BASELINE: Final = {Drift.NEW: "new", Drift.PERSISTING: "unchanged"}
 _FILE_AND_LINE: Final = re.compile(r"(?P<path>/[^:\n]+)(?::(?P<line>[1-9][0-9]{0,8}))?")
 
 
 def sarif_json(run: Run) -> Iterator[str]:
-    """The run as SARIF, piece by piece.
+    """Return the run as SARIF, piece by piece.
 
-    Findings are results, waived ones suppressed; what could not be judged is a notification.
+    Findings are results, waived ones suppressed; what could not be evaluated is a notification.
     """
-    findings = run.ended(Outcome.FAIL)
+    findings = run.with_outcome(Outcome.FAIL)
     rules = sorted({each.control: each for each in findings}.items())
     places = {control: number for number, (control, _) in enumerate(rules)}
     driver = {
@@ -61,7 +61,7 @@ def _rule(result: Result) -> dict[str, Any]:
     return {
         "id": result.control,
         "shortDescription": {"text": printable(result.title, 1000)},
-        "help": {"text": f"{printable(result.title, 1000)} {result.control} in docs/controls.md says why."},
+        "help": {"text": f"{printable(result.title, 1000)} See {result.control} in docs/controls.md."},
         "defaultConfiguration": {"level": _LEVELS[result.severity]},
         "properties": {
             "security-severity": _SCORES[result.severity],
@@ -105,7 +105,7 @@ def _suppression(waiver: Waiver) -> dict[str, Any]:
 
 
 def _locations(result: Result) -> Iterator[dict[str, Any]]:
-    """Where the first evidence is: viewers want one place, with a file and a line, below the target's name."""
+    """Return the place of the first evidence: viewers want one file and line, below the target's name."""
     source = result.evidence[0].source if result.evidence else ""
     found = _FILE_AND_LINE.fullmatch(source)
     path = quote(result.target, safe="", errors="replace") + (quote(found["path"], errors="replace") if found else "")
@@ -118,14 +118,14 @@ def _locations(result: Result) -> Iterator[dict[str, Any]]:
 
 
 def _invocation(run: Run) -> dict[str, Any]:
-    unjudged = [*run.ended(Outcome.ERROR), *run.ended(Outcome.UNKNOWN)]
+    unjudged = [*run.with_outcome(Outcome.ERROR), *run.with_outcome(Outcome.UNKNOWN)]
     found: dict[str, Any] = {
         "executionSuccessful": run.complete and run.exit_status in {0, 1} and not run.count(Outcome.ERROR),
-        "startTimeUtc": _time(run.started),
+        "startTimeUtc": iso_time(run.started),
         "toolExecutionNotifications": [*_incomplete(run), *_notifications(unjudged)],
     }
     if run.finished is not None:
-        found["endTimeUtc"] = _time(run.finished)
+        found["endTimeUtc"] = iso_time(run.finished)
     if run.exit_status is not None:
         found["exitCode"] = run.exit_status
     return found
@@ -143,7 +143,3 @@ def _notifications(unjudged: Sequence[Result]) -> list[dict[str, Any]]:
         }
         for each in unjudged
     ]
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Earlier runs of the same inventory, as `reports/` keeps them, and the little chart that they make."""
+"""The trend: earlier runs of the same inventory that the report directory still has."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from nested_kvm.results.reader import Tell, Unusable, rows_of
 from nested_kvm.results.run import Run
 
 RUNS: Final = 12
-"""Runs that a chart shows, this one included."""
+"""Runs in the chart, including this one."""
 _BYTES: Final = 150_000_000
-"""Of earlier results: when as many were read no further file is opened."""
+"""Bytes of earlier results after which no further file is opened."""
 _UNSEEN: Final = (Outcome.ERROR, Outcome.UNKNOWN)
 
 
@@ -24,7 +24,7 @@ class Point:
     started: datetime
     findings: int
     unseen: int
-    """What could not be looked at, or was not decided."""
+    """Errors and unknowns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class Trend:
 
     @property
     def highest(self) -> int:
-        """What the chart's full height stands for."""
+        """The value at the full height of the chart."""
         return max((point.findings + point.unseen for point in self.points), default=0) or 1
 
 
 def trend(run: Run, folder: Path | None) -> Trend:
-    """This run behind the last ones of `folder` that were of the same inventory."""
+    """Return this run after the previous ones of `folder` with the same inventory."""
     points = [Point(run.started, len(run.findings()), run.count(*_UNSEEN))]
     ignored: list[str] = []
     read: list[int] = []
@@ -59,14 +59,14 @@ def trend(run: Run, folder: Path | None) -> Trend:
 
 
 def _earlier(folder: Path | None) -> list[Path]:
-    """The newest first."""
+    """Return the results of earlier runs, the newest first."""
     return [] if folder is None else sorted(folder.glob("[0-9]*/results.json"), reverse=True)
 
 
 def _read(file: Path, run: Run, tell: Tell) -> Point | None:
-    """One earlier run; None where it was of another inventory, did not end, or is this one.
+    """Read one earlier run; None where it is of another inventory, did not end, or is this one.
 
-    Files of older versions do not count their results: there each is looked at.
+    Files of older versions have no counts: there every result is read.
     """
     started: datetime | None = None
     counts: Counter[str] = Counter()
@@ -87,10 +87,10 @@ def _read(file: Path, run: Run, tell: Tell) -> Point | None:
 
 def _number(counts: dict[str, int], name: str) -> int:
     if type(counts[name]) is not int or counts[name] < 0:
-        raise ValueError(f"run.counts.{name}: is no number of results")
+        raise ValueError(f"run.counts.{name}: is not a number of results")
     return counts[name]
 
 
 def _part(shard: dict[str, int] | None) -> tuple[int, int] | None:
-    """A part of the fleet is compared with the same part only, and the whole with the whole."""
+    """Return the shard: a shard is compared with the same shard only, and the whole fleet with the whole."""
     return None if shard is None else (shard["number"], shard["of"])

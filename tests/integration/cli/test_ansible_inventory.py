@@ -91,8 +91,8 @@ def test_the_evidence_is_judged_again_with_the_same_inventory(run: SuiteRun, inv
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--hosts=ansible://nobody"], "--hosts matches nothing by: nobody"),
-        (["--hosts=ssh://kvm-a"], "it takes ansible:// and a pattern of Ansible's"),
+        (["--hosts=ansible://nobody"], "--hosts matches nothing: nobody"),
+        (["--hosts=ssh://kvm-a"], "it takes ansible:// and an Ansible pattern"),
         (["--inventory=inventories/local.yaml"], "both say what the fleet is: give one"),
         (["--hosts=ansible://all", "--level=L0"], "--level goes with --hosts alone"),
         (["--ansible-inventory=/nonexistent"], "/nonexistent: No such file or directory"),

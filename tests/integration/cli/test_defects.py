@@ -73,5 +73,5 @@ def test_a_defect_of_the_suite_is_an_error_of_the_target_that_it_happened_with()
     failure = bundles["localhost"].failure
     assert failure is not None
     assert failure.kind == "TypeError"
-    assert failure.message.startswith("localhost: looking at it broke: TypeError: ")
+    assert failure.message.startswith("localhost: internal error while inspecting it: TypeError: ")
     assert "Connection refused" in str(bundles["127.0.0.1:1"].failure)

@@ -86,7 +86,7 @@ def test_the_summary_names_what_this_run_does_not_have(first: SuiteRun, second: 
 def test_the_terminal_tells_it(second: SuiteRun) -> None:
     lines = second.output.splitlines()
     assert [line for line in lines if line.startswith("mended  fixed: L0-LIB-01 ")]
-    assert "vanishes  vanished: the fleet no longer has this target" in lines
+    assert "vanishes  vanished: no longer in the inventory" in lines
     assert [line for line in lines if line.startswith("since the baseline of ") and " 1 persisting, 1 fixed" in line]
     assert "persists  L0-LIB-01  high  persisting" in lines
 

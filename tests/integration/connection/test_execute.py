@@ -98,7 +98,7 @@ def test_an_endless_answer_is_cut_and_the_connection_closed(sshd: Sshd, redirect
             connection.execute(f"echo first; yes{redirection}")
         assert caught.value.partial.startswith(b"first\n")
         assert len(caught.value.partial) <= 100_000
-        with pytest.raises(ConnectionFailed, match="answered too much"):
+        with pytest.raises(ConnectionFailed, match="wrote too much"):
             connection.execute("true")
 
 
@@ -107,7 +107,7 @@ def test_what_arrived_before_a_time_out_is_kept(sshd: Sshd) -> None:
         with pytest.raises(LimitExceeded, match=r"kvm-a: no complete answer within 0\.5 s") as caught:
             connection.execute("echo one section; exec sleep 100")
         assert caught.value.partial == b"one section\n"
-        with pytest.raises(ConnectionFailed, match="given up after a time-out"):
+        with pytest.raises(ConnectionFailed, match="abandoned after a timeout"):
             connection.execute("true")
 
 
@@ -162,7 +162,7 @@ def test_no_session_can_be_opened(start_sshd: SshdFactory) -> None:
     sshd = start_sshd(settings=["MaxSessions 0"])
     with (
         closing(reach(sshd)) as connection,
-        pytest.raises(ConnectionFailed, match="kvm-a: it does not run a command"),
+        pytest.raises(ConnectionFailed, match="kvm-a: the target does not run a command"),
     ):
         connection.execute("true")
 

@@ -98,7 +98,7 @@ def test_another_key_being_revoked_changes_nothing(sshd: Sshd, other_key: str, i
 
 def test_an_authoritys_key_is_not_taken_for_a_hosts(sshd: Sshd, is_trusted: Callable[..., bool]) -> None:
     authority = f"@cert-authority * {public(sshd.keys[0])}\n"
-    assert not is_trusted(authority, because="is unknown. It shows no certificate of the authority")
+    assert not is_trusted(authority, because="is unknown. It presents no certificate of the authority")
 
 
 def test_a_hashed_entry_is_found(sshd: Sshd, tmp_path: Path, is_trusted: Callable[..., bool]) -> None:

@@ -20,7 +20,7 @@ from tests.support.schema import assert_valid
 from tests.support.sshd import Sshd, SshdFactory
 from tests.support.suite import ROOT, SuiteRun, command_line, environment, run_suite
 
-pytestmark = pytest.mark.needs("sshd", "accounts", "qemu-system-x86_64")
+pytestmark = [pytest.mark.needs("sshd", "accounts", "qemu-system-x86_64"), pytest.mark.alone]
 
 DEVICE = """
 mkdir /run/dev

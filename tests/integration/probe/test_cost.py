@@ -14,8 +14,8 @@ from tests.integration.probe.test_shells import comparable
 from tests.support.needs import SYSTEM_PATH
 
 FILES = 10
-STARTS = 20
-FORKS = 28
+STARTS = 24
+FORKS = 31
 """Both of dash, on a machine with every program below, ten files in modprobe.d, and none in the places below."""
 BYTES = 14_480
 """TCP sends 10 segments of 1,448 bytes at once; SSH and the arguments take their part."""

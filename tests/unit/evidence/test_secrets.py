@@ -16,10 +16,10 @@ from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.probe.answer import ProbeAnswer, parse_answer
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.evidence.redaction import masked_cmdline, without_secrets
+from nested_kvm.evidence.sources import GRUB
 from nested_kvm.facts.kernel.cmdline import refused_modules
 from nested_kvm.facts.kernel.parameter import ParameterType, read_parameter
 from nested_kvm.facts.kernel.release import KernelRelease
-from nested_kvm.facts.modprobe.boot_cmdline import GRUB
 from nested_kvm.facts.modprobe.config_cmdline import parse_cmdline
 from nested_kvm.facts.modprobe.config_line import Directive
 from nested_kvm.inventory.address import Address
@@ -141,6 +141,7 @@ def test_no_verdict_on_grub_changes_by_the_mask(words: list[str], quote: str) ->
         assert [each.setting for each in both[0].assignments] == [each.setting for each in both[1].assignments]
 
 
+@pytest.mark.slow
 def test_a_hostile_text_takes_no_longer_than_its_length() -> None:
     """A quadratic search of these would take hours."""
     size = 100_000

@@ -4,9 +4,9 @@ import pytest
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.evidence.sources import GETFACL, QEMU_CONF
 from nested_kvm.facts.kvm.device import kvm_device_of
-from nested_kvm.facts.kvm.device_access import GETFACL, KvmAccess, kvm_access_of
-from nested_kvm.facts.libvirt.host_shutdown import QEMU_CONF
+from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of
 from nested_kvm.model.answer import Answer
 from tests.support.bundles import bundle_of, ok
 

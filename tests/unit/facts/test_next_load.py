@@ -5,11 +5,13 @@ import pytest
 
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kernel.cmdline import refused_modules
+from nested_kvm.facts.kernel.kvm_module import KvmModule
 from nested_kvm.facts.modprobe.config import ModprobeConfiguration
 from nested_kvm.facts.modprobe.kmod import ALL_DIRECTORIES, Kmod
-from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad, Outcome
-from nested_kvm.facts.modprobe.next_load import next_load
+from nested_kvm.facts.modprobe.load_outcome import Authority, LoadOutcome, NextLoad
+from nested_kvm.facts.modprobe.next_load import next_load_of
 from nested_kvm.facts.modprobe.show_depends import ShowDepends
+from tests.support.bundles import bundle_of
 
 CONF = "/etc/modprobe.d/kvm.conf"
 DIRECTORY = "/lib/modules/6.1.0/kernel/arch/x86/kvm"
@@ -28,7 +30,6 @@ class Host:
     oracle: str | None = None
     status: Status = Status.OK
     running: bool | None = None
-    is_explained: bool = True
 
     def configuration(self) -> ModprobeConfiguration:
         readings = {path: Reading(path, Status.ABSENT) for path in ALL_DIRECTORIES}
@@ -43,16 +44,16 @@ class Host:
         options = self.configuration().options_for(self.module).text
         path = f"{DIRECTORY}/{self.module.replace('_', '-')}.ko"
         answer = f"insmod {DIRECTORY}/kvm.ko \ninsmod {path} {options} \n" if self.oracle is None else self.oracle
-        modinfo = Reading("modinfo", Status.MISSING) if self.modinfo is None else None
-        return next_load(
+        source = f"modinfo --parameters {self.module}"
+        bundle = bundle_of(
             Reading(f"modprobe --show-depends {self.module}", self.status, answer),
-            modinfo or Reading(f"modinfo --parameters {self.module}", Status.OK, self.modinfo or ""),
-            self.configuration() if self.is_explained else None,
-            module=self.module,
-            release=self.release,
-            cmdline=self.cmdline,
-            running=self.running,
+            Reading(source, Status.MISSING) if self.modinfo is None else Reading(source, Status.OK, self.modinfo),
+            Reading("/proc/cmdline", Status.OK, self.cmdline),
+            Reading("/proc/sys/kernel/osrelease", Status.OK, self.release),
         )
+        parameters = {} if self.running is None else {"nested": "Y" if self.running else "N"}
+        module = KvmModule(self.module, is_loaded=self.running is not None, is_built_in=False, parameters=parameters)
+        return next_load_of(bundle, module, self.configuration())
 
 
 def conf(text: str) -> dict[str, str | Status]:
@@ -62,66 +63,62 @@ def conf(text: str) -> dict[str, str | Status]:
 @pytest.mark.parametrize(
     ("host", "outcome", "authority", "source"),
     [
-        (Host(files=conf("options kvm_amd nested=1\n")), Outcome.ON, Authority.FILE, f"{CONF}:1"),
-        (Host(files=conf("#x\noptions kvm-amd nested=0\n")), Outcome.OFF, Authority.FILE, f"{CONF}:2"),
-        (Host(files=conf("options kvm_amd nested=y\n")), Outcome.FAILS, Authority.FILE, f"{CONF}:1"),
+        (Host(files=conf("options kvm_amd nested=1\n")), LoadOutcome.ON, Authority.FILE, f"{CONF}:1"),
+        (Host(files=conf("#x\noptions kvm-amd nested=0\n")), LoadOutcome.OFF, Authority.FILE, f"{CONF}:2"),
+        (Host(files=conf("options kvm_amd nested=y\n")), LoadOutcome.FAILS, Authority.FILE, f"{CONF}:1"),
         (
             Host(files=conf("options kvm_amd nested=y\noptions kvm_amd nested=1\n")),
-            Outcome.FAILS, Authority.FILE, f"{CONF}:1",
+            LoadOutcome.FAILS, Authority.FILE, f"{CONF}:1",
         ),
         (
             Host("kvm_intel", conf("options kvm_intel nested=y\n"), modinfo=INTEL),
-            Outcome.ON, Authority.FILE, f"{CONF}:1",
+            LoadOutcome.ON, Authority.FILE, f"{CONF}:1",
         ),
         (
             Host(files=conf("options kvm_amd nested=1\n"), cmdline="kvm-amd.nested=0"),
-            Outcome.OFF, Authority.COMMAND_LINE, "/proc/cmdline",
+            LoadOutcome.OFF, Authority.COMMAND_LINE, "/proc/cmdline",
         ),
-        (Host(files=conf("options kvm_amd nested=1\\")), Outcome.FAILS, Authority.FILE, f"{CONF}:1"),
-        (Host(files=conf("options kvm_amd nested=1\r\n")), Outcome.ON, Authority.FILE, f"{CONF}:1"),
-        (Host(), Outcome.ON, Authority.DEFAULT, "kernel default"),
-        (Host("kvm_intel", modinfo=INTEL), Outcome.ON, Authority.DEFAULT, "kernel default"),
+        (Host(files=conf("options kvm_amd nested=1\\")), LoadOutcome.FAILS, Authority.FILE, f"{CONF}:1"),
+        (Host(files=conf("options kvm_amd nested=1\r\n")), LoadOutcome.ON, Authority.FILE, f"{CONF}:1"),
+        (Host(), LoadOutcome.ON, Authority.DEFAULT, "kernel default"),
+        (Host("kvm_intel", modinfo=INTEL), LoadOutcome.ON, Authority.DEFAULT, "kernel default"),
         (
             Host("kvm_intel", modinfo=INTEL, release="4.19.0-27-amd64"),
-            Outcome.OFF, Authority.DEFAULT, "kernel default",
+            LoadOutcome.OFF, Authority.DEFAULT, "kernel default",
         ),
         (
             Host("kvm_intel", modinfo=INTEL, release="4.18.0-553.el8_10.x86_64"),
-            Outcome.UNKNOWN, Authority.DEFAULT, "kernel default",
+            LoadOutcome.UNKNOWN, Authority.DEFAULT, "kernel default",
         ),
         (
             Host("kvm_intel", modinfo=INTEL, release="4.18.0-553.el8_10.x86_64", running=True),
-            Outcome.ON, Authority.DEFAULT, "kernel default",
+            LoadOutcome.ON, Authority.DEFAULT, "kernel default",
         ),
-        (Host(files=conf("options kvm_amd nested=1\n"), modinfo=None), Outcome.ON, Authority.FILE, f"{CONF}:1"),
+        (Host(files=conf("options kvm_amd nested=1\n"), modinfo=None), LoadOutcome.ON, Authority.FILE, f"{CONF}:1"),
         (
             Host(files=conf("options kvm_amd nested=y\n"), modinfo=None),
-            Outcome.UNKNOWN, Authority.FILE, f"{CONF}:1",
-        ),
-        (
-            Host(files=conf("options kvm_amd nested=1\n"), is_explained=False),
-            Outcome.ON, Authority.UNTRACED, "modprobe --show-depends kvm_amd",
+            LoadOutcome.UNKNOWN, Authority.FILE, f"{CONF}:1",
         ),
         (
             Host(oracle=f"insmod {DIRECTORY}/kvm-amd.ko.xz nested=0 \n"),
-            Outcome.OFF, Authority.UNTRACED, "modprobe --show-depends kvm_amd",
+            LoadOutcome.OFF, Authority.UNTRACED, "modprobe --show-depends kvm_amd",
         ),
-        (Host(oracle="builtin kvm_amd\n"), Outcome.ON, Authority.DEFAULT, "kernel default"),
+        (Host(oracle="builtin kvm_amd\n"), LoadOutcome.ON, Authority.DEFAULT, "kernel default"),
         (
             Host(oracle="builtin kvm_amd\n", cmdline="kvm-amd.nested=0", files=conf("options kvm_amd nested=1\n")),
-            Outcome.OFF, Authority.COMMAND_LINE, "/proc/cmdline",
+            LoadOutcome.OFF, Authority.COMMAND_LINE, "/proc/cmdline",
         ),
         (
             Host(oracle="builtin kvm_amd\n", cmdline="kvm-amd.nested=0 kvm_amd.nested=y"),
-            Outcome.OFF, Authority.COMMAND_LINE, "/proc/cmdline",
+            LoadOutcome.OFF, Authority.COMMAND_LINE, "/proc/cmdline",
         ),
         (
             Host(oracle="builtin kvm_amd\n", cmdline="quiet -- kvm-amd.nested=0"),
-            Outcome.ON, Authority.DEFAULT, "kernel default",
+            LoadOutcome.ON, Authority.DEFAULT, "kernel default",
         ),
     ],
 )  # fmt: skip
-def test_the_value_and_who_says_it(host: Host, outcome: Outcome, authority: Authority, source: str) -> None:
+def test_the_value_and_who_says_it(host: Host, outcome: LoadOutcome, authority: Authority, source: str) -> None:
     load = host.next_load()
     assert (load.outcome, load.authority, load.origin[0].source) == (outcome, authority, source)
 
@@ -129,19 +126,19 @@ def test_the_value_and_who_says_it(host: Host, outcome: Outcome, authority: Auth
 @pytest.mark.parametrize(
     ("host", "reason"),
     [
-        (Host(status=Status.MISSING), "there is no kmod on the target"),
+        (Host(status=Status.MISSING), "kmod is not installed"),
         (Host(status=Status.FAILED, oracle="modprobe: FATAL: Module kvm_amd not found"), "does not find the module"),
         (Host(status=Status.TIMED_OUT), "did not answer"),
         (Host(files={CONF: Status.UNREADABLE}), f"may not read: {CONF}"),
         (Host(modinfo="npt: (bool)\n"), "has no parameter nested"),
-        (Host(oracle="", files=conf("alias kvm_amd off\n")), "an alias leads elsewhere"),
+        (Host(oracle="", files=conf("alias kvm_amd off\n")), "an alias redirects it"),
         (Host(oracle=""), "does not name it"),
         (Host("kvm_intel", modinfo=INTEL, release=""), "default of kvm_intel"),
     ],
 )
 def test_what_cannot_be_told_says_why(host: Host, reason: str) -> None:
     load = host.next_load()
-    assert load.outcome is Outcome.UNKNOWN
+    assert load.outcome is LoadOutcome.UNKNOWN
     assert load.nested is None
     assert reason in load.reason
 
@@ -156,7 +153,7 @@ def test_what_cannot_be_told_says_why(host: Host, reason: str) -> None:
 )
 def test_an_install_command_takes_the_place_of_a_load(oracle: str, *, is_blocked: bool) -> None:
     load = Host(oracle=oracle, files=conf("install kvm_amd /bin/false\n")).next_load()
-    assert load.outcome is Outcome.COMMAND
+    assert load.outcome is LoadOutcome.COMMAND
     assert load.is_blocked is is_blocked
 
 
@@ -167,7 +164,7 @@ def test_an_install_command_takes_the_place_of_a_load(oracle: str, *, is_blocked
         (Host(), False),
         (Host(cmdline="kvm_amd.nested=1"), False),
         (Host(cmdline="kvm_amd.nested=1", oracle="builtin kvm_amd\n"), True),
-        (Host(files=conf("options kvm_amd nested=1\n"), is_explained=False), None),
+        (Host(oracle=f"insmod {DIRECTORY}/kvm-amd.ko.xz nested=1 \n"), None),
     ],
 )
 def test_who_says_it_explicitly(host: Host, *, is_explicit: bool | None) -> None:

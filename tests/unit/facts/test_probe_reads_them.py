@@ -1,32 +1,31 @@
 """The probe reads what the facts ask for, and nothing beside it of files that may hold secrets."""
 
+import inspect
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from nested_kvm.evidence import sources
 from nested_kvm.evidence.probe import probe_script
-from nested_kvm.facts.kernel.mitigations import DIRECTORY, FROM_GUESTS
-from nested_kvm.facts.kvm.device_access import GETFACL
-from nested_kvm.facts.kvm.hypervisors import SOURCE
-from nested_kvm.facts.libvirt.capabilities_cache import DIRECTORY as LIBVIRTS_MEMORY
-from nested_kvm.facts.libvirt.host_shutdown import QEMU_CONF, UNIT, UNIT_FILES
-from nested_kvm.facts.modprobe.boot_cmdline import ENTRIES, GRUB, GRUB_D, GRUBENV, KERNEL_INSTALL
+from nested_kvm.facts.kernel.mitigations import FROM_GUESTS
 
 PROBE = probe_script()
-OF_ACCOUNTS = [GETFACL, "id", "/proc/sys/kernel/version", LIBVIRTS_MEMORY]
-VULNERABILITIES = [f"{DIRECTORY}/{name}" for name in FROM_GUESTS]
-NEEDED = {
-    UNIT,
-    *UNIT_FILES,
-    QEMU_CONF,
-    SOURCE,
-    GRUB,
-    GRUB_D,
-    KERNEL_INSTALL,
-    ENTRIES,
-    GRUBENV,
-    *VULNERABILITIES,
-    *OF_ACCOUNTS,
-}
+NOT_ASKED_HERE = {sources.AGAIN, sources.ACCOUNT_NUMBER}
+"""The end of a name, and what earlier probes printed."""
+PARENTS = {sources.DMI: "sys_vendor", sources.VULNERABILITIES: FROM_GUESTS[0]}
+"""Directories of which the probe prints some files, and one of those."""
+
+
+def named_sources() -> Iterator[str]:
+    for name, value in vars(sources).items():
+        if name.isupper():
+            yield from [value] if isinstance(value, str) else value
+
+
+def functions() -> Iterator[Callable[[str], str]]:
+    for each in vars(sources).values():
+        if inspect.isfunction(each) and inspect.signature(each).parameters:
+            yield each
 
 
 def answer(script: str, *arguments: str) -> str:
@@ -39,9 +38,15 @@ def settings(pattern: str, path: Path) -> list[str]:
     return answer(f'{functions}\nnonce=N; settings "$1" "$2"; print_said', pattern, str(path)).split("\n")
 
 
-def test_the_probe_looks_at_all_that_the_facts_need() -> None:
+def test_the_probe_prints_every_source_that_is_named() -> None:
     begun = {line.removeprefix("@N begin ") for line in answer(PROBE, "N", "5").splitlines()}
-    assert begun >= NEEDED
+    named = {f"{each}/{PARENTS[each]}" if each in PARENTS else each for each in named_sources()}
+    assert named - NOT_ASKED_HERE - begun == set()
+    assert begun >= {f"{sources.VULNERABILITIES}/{name}" for name in FROM_GUESTS}
+
+
+def test_the_probe_asks_every_question_that_is_named() -> None:
+    assert [each("NAME") for each in functions() if each("NAME").removesuffix("NAME") not in PROBE] == []
 
 
 def test_of_a_file_with_secrets_only_the_settings_are_read(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_all_shards_make_the_fleet(tmp_path: Path) -> None:
 def test_the_order_of_the_runs_does_not_matter(tmp_path: Path) -> None:
     folders = leave_all(tmp_path, shards_on(("kvm-a", "kvm-d"), ("kvm-c",)))
     with merged(folders) as run, merged(folders[::-1]) as other:
-        assert list(run.results.by_place()) == list(other.results.by_place())
+        assert list(run.results.sorted_by_target()) == list(other.results.sorted_by_target())
         assert run.targets == other.targets
 
 
@@ -130,7 +130,7 @@ def test_a_run_that_is_not_complete_leaves_none_complete(tmp_path: Path, name: s
     with merged(folders) as run:
         assert run.complete is is_complete
         assert status(run) == (0 if is_complete else 2)
-        gap = f"{folders[1] / 'results.json'}: the run ended before everything was judged"
+        gap = f"{folders[1] / 'results.json'}: the run ended before everything was evaluated"
         assert run.gaps == ([] if is_complete else [gap])
 
 

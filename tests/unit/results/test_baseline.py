@@ -14,7 +14,7 @@ from nested_kvm.results.baseline import Baseline, load_baseline
 from nested_kvm.results.drift import Drift
 from nested_kvm.results.recorder import Ledger
 from nested_kvm.results.run import Result, ResultList, Run, TargetResult
-from nested_kvm.results.scope import Scope
+from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waivers import Waivers
 
 FLEET = frozenset({"kvm-a"})
@@ -68,7 +68,7 @@ def test_each_finding_is_counted_once(
     drift: list[Drift | None],
     counts: tuple[int, ...],
 ) -> None:
-    ledger = Ledger(Scope(FLEET, FLEET, is_whole=True), Waivers([], date.min), baseline_of(tmp_path, *then))
+    ledger = Ledger(RunScope(FLEET, FLEET, is_whole=True), Waivers([], date.min), baseline_of(tmp_path, *then))
     recorded = [ledger.record(str(number), result(outcome)) for number, outcome in enumerate(now)]
     assert [each.drift for each in recorded] == drift
     run = run_of()
@@ -88,22 +88,22 @@ def test_the_teardown_of_an_item_is_no_second_finding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scope", "end"),
     [
-        (Scope(FLEET, FLEET, is_whole=True), "gone"),
-        (Scope(FLEET, FLEET, is_whole=False), "unjudged"),
-        (Scope(FLEET, FLEET, {"SITE-test_a"}, is_whole=True), "unjudged"),
-        (Scope(FLEET, frozenset({"kvm-b"}), is_whole=True), "unjudged"),
-        (Scope(frozenset({"kvm-b"}), frozenset({"kvm-b"}), is_whole=True), "gone"),
+        (RunScope(FLEET, FLEET, is_whole=True), "gone"),
+        (RunScope(FLEET, FLEET, is_whole=False), "unjudged"),
+        (RunScope(FLEET, FLEET, {"SITE-test_a"}, is_whole=True), "unjudged"),
+        (RunScope(FLEET, frozenset({"kvm-b"}), is_whole=True), "unjudged"),
+        (RunScope(frozenset({"kvm-b"}), frozenset({"kvm-b"}), is_whole=True), "gone"),
     ],
     ids=str,
 )
-def test_what_is_not_there_is_gone_only_where_it_was_looked_for(tmp_path: Path, scope: Scope, end: str) -> None:
+def test_what_is_not_there_is_gone_only_where_it_was_looked_for(tmp_path: Path, scope: RunScope, end: str) -> None:
     summary = baseline_of(tmp_path, FAIL).summary([], frozenset(), scope)
     assert len(getattr(summary, end)) == len([*summary.gone, *summary.unjudged]) == 1
 
 
 def test_nothing_is_gone_from_a_target_that_could_not_be_looked_at(tmp_path: Path) -> None:
     """An unreachable host tells nothing of its domains."""
-    scope = Scope(FLEET, FLEET, is_whole=True)
+    scope = RunScope(FLEET, FLEET, is_whole=True)
     ledger = Ledger(scope, Waivers([], date.min), baseline_of(tmp_path, FAIL))
     ledger.record("1", result(ERROR, "L0-LIB-01"))
     run = run_of()

@@ -41,7 +41,7 @@ def test_nothing_passes_in_a_run_that_did_not_come_to_its_end() -> None:
     assert list(gate_lines(run, GATE)) == [(f"{name}  INCOMPLETE", False) for name in ("kvm-a", "ci-1", "kvm-b")]
     state, text = nagios_answer(run, GATE)
     assert state is State.UNKNOWN
-    assert "0 findings, the run ended before everything was judged, 3 of 3 targets blocked" in text
+    assert "0 findings, the run ended before everything was evaluated, 3 of 3 targets blocked" in text
     run.exit_status = 0
     assert nagios_answer(run, GATE)[0] is State.UNKNOWN
 

@@ -26,12 +26,12 @@ def finding(target: str = "kvm-a", subject: str = "ci-1", outcome: Outcome = Out
 )
 def test_it_holds_to_the_end_of_its_last_day(day: date, *, holds: bool) -> None:
     result = Waivers([waiver()], day).answer_for(finding())
-    assert result.counts is not holds
-    assert ("its waiver ended on 2026-03-31" in result.message) is not holds
+    assert result.is_open_finding is not holds
+    assert ("its waiver expired on 2026-03-31" in result.message) is not holds
 
 
 def test_a_permanent_one_holds_for_ever() -> None:
-    assert not Waivers([waiver(expires=None)], date.max).answer_for(finding()).counts
+    assert not Waivers([waiver(expires=None)], date.max).answer_for(finding()).is_open_finding
 
 
 @pytest.mark.parametrize("outcome", [each for each in Outcome if each is not Outcome.FAIL])
@@ -54,7 +54,7 @@ def test_only_a_finding_is_waived(outcome: Outcome) -> None:
     ids=str,
 )
 def test_it_covers_what_its_patterns_match(given: Waiver, *, covers: bool) -> None:
-    assert Waivers([given], LAST).answer_for(finding()).counts is not covers
+    assert Waivers([given], LAST).answer_for(finding()).is_open_finding is not covers
 
 
 def test_one_that_holds_comes_before_one_that_is_over() -> None:

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes .venv from the lock files: what an audit needs; with the word "tests", what the suite's own tests need; with
+# Makes .venv from the lock files: what an audit needs; with the word "tests", what the tests need; with
 # "engines" or "fuzz" an environment of its own for that, below .venv.
 set -eu
 cd "$(dirname "$0")/.."
-# shellcheck source=tools/parts.sh
-. tools/parts.sh
+# shellcheck source=tools/packages.sh
+. tools/packages.sh
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 export PIP_NO_INPUT="${PIP_NO_INPUT-1}" # a prompt for a password would not be seen
@@ -38,11 +38,11 @@ missing_for_libvirt() {
     has_python_headers || echo python-headers
 }
 
-# All that is missing in one command, whoever has to run it; only pip cannot be done without.
-bring_parts() {
+# All missing packages in one command, run here or printed; only pip is required.
+install_missing_packages() {
     # shellcheck disable=SC2046  # parts are words
     set -- $(missing_for_venv) $(missing_for_libvirt)
-    [ $# -eq 0 ] || bring "missing for .venv and libvirt-python" "$@" || true
+    [ $# -eq 0 ] || install_packages "missing for .venv and libvirt-python" "$@" || true
     [ -z "$(missing_for_venv)" ] || die "stopped: $python can make no environment with pip; run that, then make again"
 }
 
@@ -106,11 +106,11 @@ install_libvirt_python() {
         compile_libvirt_python && return
         say "libvirt-python did not compile (its last lines are above)"
     fi
-    say "going on without libvirt-python: virsh will be asked instead; 'make set-up' tries again"
+    say "going on without libvirt-python: virsh will be asked instead; 'make setup' tries again"
 }
 
 set_up_audit() {
-    bring_parts
+    install_missing_packages
     make_venv
     install_locked requirements.lock || exit 1
     install_project
@@ -120,7 +120,7 @@ set_up_audit() {
 
 # A package index that is out of reach must not cost the audit its environment.
 set_up_tests() {
-    venv_is_whole || die ".venv is not whole; run: make set-up"
+    venv_is_whole || die ".venv is not whole; run: make setup"
     forget_ready
     install_locked requirements-test.lock && got_all=yes || got_all=no
     pwd -P >.venv/ready
@@ -142,7 +142,7 @@ install_project_into() {
 
 # What comes as source is built by the locked setuptools, as in install_project.
 set_up_beside() {
-    venv_is_whole || die ".venv is not whole; run: make set-up"
+    venv_is_whole || die ".venv is not whole; run: make setup"
     say "making .venv/$1 from the $(grep -c '^[a-z]' "requirements-$1.lock") packages of requirements-$1.lock"
     rm -rf ".venv/$1"
     quietly "$python" -m venv --without-pip ".venv/$1" || die "could not make .venv/$1 (the reason is above)"
@@ -162,7 +162,7 @@ main() {
         audit) set_up_audit ;;
         tests) set_up_tests ;;
         engines | fuzz) set_up_beside "$1" ;;
-        *) die "usage: tools/set-up.sh [tests | engines | fuzz]" ;;
+        *) die "usage: tools/setup.sh [tests | engines | fuzz]" ;;
     esac
 }
 

@@ -1,11 +1,11 @@
-"""What takes long tells how far it has come; what does not says nothing."""
+"""A step that takes long shows how far it is; a short one shows nothing."""
 
 import time
 from io import StringIO
 
 import pytest
 
-from nested_kvm.reporting.slow_progress import PATIENCE, SlowProgress
+from nested_kvm.reporting.progress import PATIENCE, SlowProgress
 
 
 class Terminal(StringIO):

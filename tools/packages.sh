@@ -6,7 +6,7 @@ trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM HUP
 
 say() {
-    echo "set-up: $*" >&2
+    echo "setup: $*" >&2
 }
 
 die() {
@@ -79,7 +79,7 @@ package() {
     esac
 }
 
-# install_command PARTS: the one command that brings them; fails where the package manager is unknown.
+# install_command PARTS: the one command that installs them; fails where the package manager is unknown.
 install_command() {
     manager=$(package_manager)
     case $manager in
@@ -100,8 +100,8 @@ refresh_package_lists() {
         say "apt-get update failed; trying with the lists at hand"
 }
 
-# bring WHY PARTS: installs them as root, else says how; fails where they are not installed.
-bring() {
+# install_packages WHY PARTS: installs them as root, else says how; fails where they are not installed.
+install_packages() {
     why=$1
     shift
     if ! command=$(install_command "$@"); then
@@ -113,7 +113,7 @@ bring() {
         refresh_package_lists
         # shellcheck disable=SC2086  # the command is words
         DEBIAN_FRONTEND=noninteractive quietly $command && return
-        say "that failed (its last lines are above); once mended, run: $command"
+        say "that failed (its last lines are above); once fixed, run: $command"
     fi
     return 1
 }

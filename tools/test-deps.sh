@@ -1,9 +1,9 @@
 #!/bin/sh
-# Brings the programs that the suite's own tests run for real; as a plain user it names the one command.
+# Installs the programs that the tests run for real; as a plain user it names the one command.
 set -eu
 cd "$(dirname "$0")/.."
-# shellcheck source=tools/parts.sh
-. tools/parts.sh
+# shellcheck source=tools/packages.sh
+. tools/packages.sh
 
 # Daemons live in /usr/sbin, which a plain user's PATH may lack.
 PATH=$PATH:/usr/sbin:/sbin
@@ -23,22 +23,22 @@ missing_of_browser() {
     command -v chromedriver >/dev/null || echo chromedriver
 }
 
-bring_missing() {
-    [ $# -eq 0 ] || bring "the tests run real programs that are missing here" "$@" ||
+install_missing() {
+    [ $# -eq 0 ] || install_packages "the tests run real programs that are missing here" "$@" ||
         say "going on: the tests that need them will say so"
 }
 
 # Heimdall's own reader of its format: one package of JavaScript, which needs no other.
-bring_inspecjs() {
+install_inspecjs() {
     [ ! -e build/npm/node_modules/inspecjs/package.json ] || return 0
-    command -v npm >/dev/null || bring "the tests read a report with Heimdall's own library" npm || return
+    command -v npm >/dev/null || install_packages "the tests read a report with Heimdall's own library" npm || return
     say "installing inspecjs below build/"
     quietly npm install --silent --no-audit --no-fund --fetch-retries=1 --prefix build/npm inspecjs@2.12.6
 }
 
 # shellcheck disable=SC2046  # parts are words
-bring_missing $(missing)
+install_missing $(missing)
 # By itself: not every distribution has the browser as a package, which must not keep the others away.
 # shellcheck disable=SC2046  # as above
-bring_missing $(missing_of_browser)
-bring_inspecjs || say "going on without inspecjs: the test that needs it will say so"
+install_missing $(missing_of_browser)
+install_inspecjs || say "going on without inspecjs: the test that needs it will say so"

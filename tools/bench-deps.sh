@@ -1,9 +1,9 @@
 #!/bin/sh
-# Brings the programs of the bench's hosts; as a plain user it names the one command.
+# Installs the programs of the bench's hosts; as a plain user it names the one command.
 set -eu
 cd "$(dirname "$0")/.."
-# shellcheck source=tools/parts.sh
-. tools/parts.sh
+# shellcheck source=tools/packages.sh
+. tools/packages.sh
 
 # Daemons live in /usr/sbin, which a plain user's PATH may lack.
 PATH=$PATH:/usr/sbin:/sbin
@@ -17,4 +17,4 @@ missing() {
 
 # shellcheck disable=SC2046  # parts are words
 set -- $(missing)
-[ $# -eq 0 ] || bring "the bench's hosts need programs that are missing here" "$@"
+[ $# -eq 0 ] || install_packages "the bench's hosts need programs that are missing here" "$@"

@@ -1,0 +1,69 @@
+"""The sources of evidence that the probe prints, each named once: a path, a command line, or words for a listing."""
+
+from typing import Final
+
+ARCHITECTURE: Final = "uname -m"
+ACCOUNT: Final = "id"
+ACCOUNT_NUMBER: Final = "id -u"
+"""Printed by earlier probes in place of `id`."""
+CMDLINE: Final = "/proc/cmdline"
+CPUINFO: Final = "/proc/cpuinfo"
+KERNEL_RELEASE: Final = "/proc/sys/kernel/osrelease"
+KERNEL_VERSION: Final = "/proc/sys/kernel/version"
+KERNEL_LOG: Final = "dmesg"
+DMI: Final = "/sys/class/dmi/id"
+MODULES: Final = "/sys/module"
+VULNERABILITIES: Final = "/sys/devices/system/cpu/vulnerabilities"
+
+MODPROBE_VERSION: Final = "modprobe --version"
+
+GRUB: Final = "/etc/default/grub"
+GRUB_D: Final = "/etc/default/grub.d"
+GRUBENV: Final = "/boot/grub2/grubenv"
+BOOT_ENTRIES: Final = "/boot/loader/entries"
+KERNEL_INSTALL: Final = "/etc/kernel/cmdline"
+
+DEV_KVM: Final = "/dev/kvm"
+GETFACL: Final = "getfacl -cnp /dev/kvm"
+DEBUGFS: Final = "/sys/kernel/debug/kvm"
+VMM_PROCESSES: Final = "/proc/[0-9]*/cmdline"
+VM_HOLDERS: Final = "ls -lq /proc/[0-9]*/fd"
+HYPERVISORS: Final = "virtual machine monitors"
+AGAIN: Final = "  # again"
+"""Ends the name of a source that is read a second time, a second later."""
+
+LIBVIRT_CACHE: Final = "/var/cache/libvirt/qemu/capabilities"
+LIBVIRT_GUESTS: Final = "systemctl is-enabled libvirt-guests"
+LIBVIRT_GUESTS_SETTINGS: Final = ("/etc/default/libvirt-guests", "/etc/sysconfig/libvirt-guests")
+LIBVIRT_GUESTS_SCRIPTS: Final = ("/usr/lib/libvirt/libvirt-guests.sh", "/usr/libexec/libvirt-guests.sh")
+QEMU_CONF: Final = "/etc/libvirt/qemu.conf"
+
+
+def show_depends(module: str) -> str:
+    """The command that asks kmod what loading the module would do."""
+    return f"modprobe --show-depends {module}"
+
+
+def module_parameters(module: str) -> str:
+    """The command that prints the types of a module's parameters."""
+    return f"modinfo --parameters {module}"
+
+
+def account(name: str) -> str:
+    """The command that prints the ids of an account."""
+    return f"id {name}"
+
+
+def group(name: str) -> str:
+    """The command that prints the members of a group."""
+    return f"getent group {name}"
+
+
+def changed_at(path: str) -> str:
+    """The command that prints when a file's inode last changed."""
+    return f"stat -L -c %Z {path}"
+
+
+def debugfs_again() -> str:
+    """The second reading of KVM's counters."""
+    return f"{DEBUGFS}{AGAIN}"
