@@ -10,7 +10,8 @@ def test_no_l2_runs_in_the_guest(nested_activity: NestedActivity) -> None:
 
     The guest must not be migrated, saved, snapshotted or rebooted while a process in it runs a VM.
 
-    Unknown: KVM is in use, and no process was found to run a VM: only root can inspect those of other accounts.
+    Unknown: KVM is in use, and no process was found to run a VM: only root can inspect those of other accounts; or the
+    modules of VirtualBox or VMware are loaded, whose VMs KVM does not show.
     """
     if nested_activity.runs is Answer.UNKNOWN:
         raise Undecided(nested_activity.reason, *nested_activity.evidence)

@@ -1,5 +1,7 @@
 """The facts of one machine, each computed once, on first use."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 
 from nested_kvm.errors import NotObserved, ObservationError
@@ -24,6 +26,7 @@ from nested_kvm.facts.kvm.nested_activity import (
     activity_in_process,
 )
 from nested_kvm.facts.kvm.nesting import Nesting, nesting_of
+from nested_kvm.facts.kvm.process_check import with_process
 from nested_kvm.facts.kvm.vm_holders import VmHolders, vm_holders_of
 from nested_kvm.facts.kvm.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
 from nested_kvm.facts.kvm.vmm_process import PROCESS_KEY, VmmProcesses, vmm_processes_of
@@ -192,7 +195,27 @@ class Machine:
     @cached_property
     def vmm_guests(self) -> VmmGuests:
         """What the guests of the target's VMM processes are given."""
-        return vmm_guests_of(self.vmm_processes, self.vm_holders, self.cpu.require_vendor())
+        vendor = self.cpu.require_vendor()
+        return vmm_guests_of(self.vmm_processes, self.vm_holders, vendor, tuple(self._running_domains()))
+
+    def _running_domains(self) -> Iterator[Domain]:
+        """The domains that libvirt runs, as far as it answers and describes them."""
+        try:
+            records = () if self.target.libvirt is None else self.libvirt.records
+        except ObservationError:
+            return
+        for record in records:
+            with suppress(ObservationError):
+                domain = self._with_process(domain_of(record))
+                if domain.is_running:
+                    yield domain
+
+    def _with_process(self, domain: Domain) -> Domain:
+        """The domain, compared with its process where both were observed."""
+        try:
+            return with_process(domain, self.vmm_processes, self.vm_holders, self.cpu.require_vendor())
+        except ObservationError:
+            return domain
 
     @property
     def vm_holders(self) -> VmHolders | None:
@@ -208,7 +231,7 @@ class Machine:
             return self._candidate
         if self._is_process(name):
             return domain_of_process(self.vmm_processes.named(name), self.vm_holders)
-        return domain_of(self.libvirt.record(name))
+        return self._with_process(domain_of(self.libvirt.record(name)))
 
     def saved_states(self, domain: str) -> SavedStates:
         """The saved states of that domain; none without libvirt, or for a candidate."""

@@ -11,6 +11,7 @@ from nested_kvm.fleet.machine import Machine
 from nested_kvm.inventory.target import Target
 from nested_kvm.model.control import Level
 from nested_kvm.model.policy import Policy
+from nested_kvm.util.uuid import is_uuid
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Fleet:
         policy = target.policy.of_undeclared_domain()
         try:
             for domain in domains_on(machine):
-                if not known & {domain.name, domain.uuid}:
+                if domain.uuid not in known and (domain.name not in known or is_uuid(domain.name)):
                     yield Subject(machine, domain.name, policy, domain.key, unidentified=domain.unidentified)
         except ObservationError as error:
             if machine.is_observed:

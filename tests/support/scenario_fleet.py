@@ -196,6 +196,6 @@ def _xml(name: str, uuid: str, domain: DomainCase, given: str, *, domain_id: int
     number = "" if domain_id is None else f" id='{domain_id}'"
     return (
         f"<domain type='{domain.type}'{number} xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
-        f"<name>{escape(name)}</name><uuid>{uuid}</uuid><vcpu>2</vcpu><os><type arch='x86_64'>hvm</type></os>"
+        f"<name>{escape(name)}</name><uuid>{uuid}</uuid><vcpu>2</vcpu><os><type>hvm</type></os>"
         f"{given}</domain>"
     )

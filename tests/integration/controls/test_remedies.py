@@ -107,7 +107,7 @@ def test_the_remedy_fits_the_machine(
         ("amd-recorded", "host-passthrough-svm-disabled", "require=svm"),
         ("amd-recorded", "qemu64", "host-passthrough,clearxml=yes"),
         ("amd-definitions", "forbidden-passthrough", "disable=svm"),
-        ("intel", "host-model-without-vmx", "require=vmx"),
+        ("intel", "host-model-vmx-disabled", "require=vmx"),
     ],
 )
 def test_a_domain_is_shut_down_changed_started_and_looked_at(
