@@ -1,6 +1,6 @@
 """Takes secrets out of readings before they are kept.
 
-What is not judged is masked letter by letter, so that whatever reads the rest reads it as it stood: quotes, blanks and
+What no control evaluates is masked character by character, so that the rest parses as before: quotes, blanks and
 lengths stay.
 """
 

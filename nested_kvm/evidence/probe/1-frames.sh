@@ -163,7 +163,7 @@ names() {
 
 name() { say "${1##*/}"; }
 
-# A name with a newline in it is no name that anything reads.
+# Nothing reads a name with a newline in it.
 for_each() {
     for entry in "$2"/* "$2"/.[!.]*; do
         case $entry in *"$newline"*) continue ;; esac
