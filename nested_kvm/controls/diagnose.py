@@ -77,7 +77,7 @@ def _broken(fleet: Fleet, guest: Subject, link: LinkName, finding: Finding, link
         target.host,
         Answer.NO,
         links,
-        f"{finding.cause.explanation} ({finding.message})",
+        f"{finding.message} ({finding.cause.code})",
         broken_link=link,
         cause=finding.cause,
         remediation=tuple(remedies),

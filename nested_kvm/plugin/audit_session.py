@@ -169,7 +169,7 @@ class AuditSession(ReportingSession):
     def _complete_run(self, session: pytest.Session, pytest_status: int) -> None:
         """Fill in everything that is known once the last check was evaluated."""
         run, state, scope = self.run, self.state, self.ledger.scope
-        # A failure that is no result is a check that could not be imported: pytest may be told to go on without it.
+        # A failure without a result is a check that could not be imported: pytest may be set to continue without it.
         unread = session.testsfailed > self.ledger.failures
         stopped = bool(session.shouldstop or session.shouldfail or unread or state.interrupted)
         has_ended = state.expected is not None and self.ledger.judged >= state.expected and not stopped

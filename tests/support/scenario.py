@@ -50,7 +50,7 @@ class Diagnosis(_Part):
 
 
 class Inside(_Part):
-    """A guest looked at from inside; it has its domain's uuid where `readings` do not say otherwise."""
+    """A guest inspected from inside; it has its domain's uuid where `readings` do not say otherwise."""
 
     base: str
     readings: dict[str, str | RawReading | None] = Field(default_factory=dict)

@@ -164,7 +164,7 @@ names() {
 
 name() { say "${1##*/}"; }
 
-# A file with a newline in its name is not read, but listed with a `?` in its place: kmod reads it.
+# A file with a newline in its name is listed with a ? instead, not read.
 for_each() {
     for entry in "$2"/* "$2"/.[!.]*; do
         case $entry in *"$newline"*) [ "$1" = file ] || name "${entry%%"$newline"*}?${entry##*"$newline"}"; continue ;; esac
