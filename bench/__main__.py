@@ -1,4 +1,4 @@
-"""`python -m bench`: measure the suite, and what it competes with, over real SSH hosts on loopback."""
+"""`python -m bench`: measure the audit and its alternatives over real SSH hosts on loopback."""
 
 import sys
 from pathlib import Path

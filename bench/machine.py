@@ -99,7 +99,7 @@ PROGRAMS: Final = {
     "[    8.774291] kvm_amd: TSC scaling supported\n[    8.774663] kvm_amd: Nested Virtualization enabled\n"
     "[    8.774670] kvm_amd: Nested Paging enabled\n[    8.775240] kvm_amd: Virtual GIF supported\nEND\n",
 }
-"""What stands in for programs that would tell of this machine."""
+"""Replacements for programs that would report on this machine."""
 
 _NODES: Final = "null zero full random urandom tty"
 
@@ -143,11 +143,11 @@ def _write_modules(folder: Path) -> None:
         [program("depmod") or "depmod", "-b", str(folder), release], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise BenchError(f"depmod makes no module tree: {done.stderr.strip()}; is kmod whole? Install it anew")
+        raise BenchError(f"depmod makes no module tree: {done.stderr.strip()}; is kmod complete? Reinstall it")
 
 
 def _prelude(folder: Path) -> str:
-    """Return the shell's words. The kvm node lies where no node is a device: it can be looked at, and never opened."""
+    """Return the shell commands. The kvm node lies where no node is a device: stat works on it, open does not."""
     return f"""
 mount --bind {folder}/proc/cpuinfo /proc/cpuinfo
 mount --bind {folder}/proc/cmdline /proc/cmdline

@@ -42,6 +42,10 @@ class RunState:
     """Why there can be no reports."""
     unreadable: list[str] = field(default_factory=list)
     """The check files that could not be imported: file, line and error."""
+    left_out: list[str] = field(default_factory=list)
+    """The check files that were skipped or could not be catalogued, with the reason."""
+    collected: set[Path] = field(default_factory=set)
+    """The check files that pytest collected."""
     tracebacks: dict[str, list[str]] = field(default_factory=dict)
     """The traceback of each site check that broke, by its item."""
 

@@ -76,7 +76,7 @@ class WaiverSection(_Section):
     @field_validator("expires", mode="after")
     @classmethod
     def _has_one_end(cls, expires: date | None, info: Info) -> date | None:
-        if "permanent" not in info.data:  # which is an error of its own
+        if "permanent" not in info.data:  # which is a separate error
             return expires
         permanent = info.data["permanent"]
         if expires is None and not permanent:

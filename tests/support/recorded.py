@@ -67,4 +67,4 @@ def record(
     target = Target(name, TargetLevel.L0, address, policy or Policy(), libvirt="qemu:///system")
     types = {"x86_64": ("qemu", "kvm")}
     answer = LibvirtAnswer("qemu:///system", "libvirt", refusal=refusal, domain_types=types, version=9_000_000)
-    return write_bundle(folder, Bundle(target, datetime(2026, 1, 1, tzinfo=UTC), VERSION, found, libvirt=answer))
+    return write_bundle(folder, Bundle(target, datetime.now(UTC), VERSION, found, libvirt=answer))

@@ -50,7 +50,7 @@ class Diagnosis(_Part):
 
 
 class Inside(_Part):
-    """A guest looked at from inside; it has its domain's uuid where `readings` do not say otherwise."""
+    """A guest inspected from inside; it has its domain's uuid where `readings` do not say otherwise."""
 
     base: str
     readings: dict[str, str | RawReading | None] = Field(default_factory=dict)
@@ -85,7 +85,7 @@ class DomainCase(_Part):
     expect: list[str] = Field(min_length=3, max_length=len(DOMAIN_CONTROLS))
     """The outcomes of DOM-CPU-01, -02, -03 and -05; the last is a pass where it is left out."""
     saved: str | None = None
-    """The outcome of DOM-CPU-04; left out it is a pass, or why DOM-CPU-01 or -02 do not judge either."""
+    """The outcome of DOM-CPU-04; left out it is a pass, or why DOM-CPU-02 is not evaluated either."""
     says: dict[str, str] = Field(default_factory=dict)
     uuid: str | None = None
     inside: Inside | None = None
@@ -93,7 +93,8 @@ class DomainCase(_Part):
 
     def expected(self) -> dict[str, str]:
         outcomes = [*self.expect, "pass"][: len(DOMAIN_CONTROLS)]
-        unjudged = [word for word in self.expect[:2] if word in {"notapplicable", "error", "informational"}]
+        word = self.expect[1].partition(" ")[0]
+        unjudged = [word] if word in {"notapplicable", "error", "informational"} else []
         own = dict(zip(DOMAIN_CONTROLS, outcomes, strict=True))
         own["DOM-CPU-04"] = self.saved or next(iter(unjudged), "pass")
         return own | (self.inside.expected(forbidden=self.is_forbidden) if self.inside else {})
