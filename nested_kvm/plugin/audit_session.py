@@ -176,7 +176,7 @@ class AuditSession(ReportingSession):
         run.gaps.extend([*state.unreadable, *state.left_out, *self._uncollected()])
         run.owed = self.owed.count
         run.not_asked = list(self.owed.missing(self._given.values()))
-        run.complete = has_ended and not run.not_asked and not run.gaps
+        run.complete = has_ended and not run.gaps
         in_full = self._config.args_source is not pytest.Config.ArgsSource.ARGS and self.audit.candidate is None
         scope.is_whole = in_full and has_ended and pytest_status in {0, 1}
         run.targets = self.audit.targets()
