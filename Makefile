@@ -74,7 +74,7 @@ endif
 .venv/ready-for-tests: .venv/ready requirements-test.lock
 	@tools/setup.sh tests
 
-# Real programs with a great many dependencies: in environments of their own, so that the audit's stays as it is locked.
+# Real programs with a great many dependencies: in separate environments, so that the audit's stays as it is locked.
 .venv/engines/ready .venv/fuzz/ready: .venv/%/ready: requirements-%.lock | .venv/ready
 	@tools/setup.sh $*
 

@@ -11,16 +11,16 @@ MOST_HOSTS: Final = 10_000
 _ANSIBLE_SAMPLE: Final = 200
 
 _WHAT: Final = """\
-Brings up real SSH hosts on loopback, each with an address of its own and the files of a KVM host, behind a round trip
+Starts real SSH hosts on loopback, each with its own address and the files of a KVM host, behind a round trip
 as a network has it, and measures side by side:
 
   floor                        paramiko alone: connect, verify the host key, log in, run `true`, close
-  empty items                  pytest alone: as many empty tests as the suite had results
-  suite                        the suite, from its start until its last report
+  empty items                  pytest alone: as many empty tests as the audit had results
+  suite                        the audit, from its start until its last report
   plain Testinfra, paramiko    the same questions with Testinfra's own modules, on --sample hosts
   plain Testinfra, ssh         … over the ssh program
   Ansible script               the very same probe by Ansible's `script`, on --ansible-sample hosts
-  one host                     the suite on one host without a round trip; also: seconds until its first verdict
+  one host                     the audit on one host without a round trip; also: seconds until its first verdict
 
 Of each: seconds, CPU seconds of it and all that it waited for, memory of its largest process, and what sshd's log
 counts on each host: logins, and sessions that were started.
@@ -32,8 +32,8 @@ examples:
   .venv/bin/python -m bench --hosts 10 --growth '' --sample 1 --ansible-sample 2     # a first look: half a minute
 
 It needs root, openssh-server and kmod (make bench-deps brings them). All of it lives in network, mount and process
-namespaces of its own, and ends with them: nothing is written but the results. sshd, proxy and what is measured share
-this machine's CPUs, so compare figures of one run only, and look at the load that is printed with them.
+separate namespaces, and ends with them: nothing is written but the results. sshd, proxy and what is measured share
+this machine's CPUs, so compare figures of one run only, and check the load that is printed with them.
 It is no test: it says which targets are met, and ends with 0 either way.
 """
 

@@ -1,4 +1,4 @@
-"""Makes the demo's evidence anew, but for that of the lab: `python -m examples.make`."""
+"""Makes the demo's evidence again, except that of the lab: `python -m examples.make`."""
 
 import json
 from collections.abc import Mapping

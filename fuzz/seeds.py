@@ -103,7 +103,7 @@ def cpuinfo() -> Iterator[bytes]:
 
 
 def qemu_command_line() -> Iterator[bytes]:
-    """QEMU processes as the probe tells of them."""
+    """QEMU processes as the probe reports them."""
     yield b"100 program=qemu-system-x86_64\n100 name=guest=ci-1,debug-threads=on\n100 uuid=%b\n" % _UUID.encode() + (
         b"100 accel=kvm\n100 cpu=EPYC-Milan,svm=on,-x2apic,+npt\n100 machine=pc-q35-7.2,accel=kvm:tcg\n"
     )

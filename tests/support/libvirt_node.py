@@ -1,4 +1,4 @@
-"""A libvirt of its own: the file that libvirt's test driver reads, which needs no daemon and no right."""
+"""A separate libvirt: the file that libvirt's test driver reads, which needs no daemon and no right."""
 
 from dataclasses import dataclass
 from pathlib import Path

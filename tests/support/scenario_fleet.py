@@ -1,4 +1,4 @@
-"""The fleet of all scenarios: its inventory, its evidence, and one run of the suite over both."""
+"""The fleet of all scenarios: its inventory, its evidence, and one run of the audit over both."""
 
 import json
 import os
@@ -35,7 +35,7 @@ _OBSERVED = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class FleetRun:
-    """What the suite said of the fleet. `results` is by scenario, subject ("" is the machine) and control."""
+    """The results of one audit of the fleet. `results` is by scenario, subject ("" is the machine) and control."""
 
     exit_status: int
     output: str
@@ -86,7 +86,7 @@ def judge_evidence(
 
 
 def _is_of_a_scenario(target: str, cases: Mapping[str, Scenario]) -> bool:
-    """A scenario's own machine, or a guest of it that was looked at from inside."""
+    """A scenario's own machine, or a guest of it that was observed from inside."""
     name, _, domain = target.partition(".")
     return name in cases and (not domain or cases[name].domains[domain].inside is not None)
 
