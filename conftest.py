@@ -1,4 +1,4 @@
-"""The audit is a pytest run: its plugin, its HTML report, and the facts that checks take."""
+"""The audit is a pytest run: its plugin, its HTML report, and the facts that checks may take."""
 
 pytest_plugins = (
     "nested_kvm.plugin.hooks",

@@ -41,7 +41,7 @@ from nested_kvm.inventory.ansible import inventory_of_ansible
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.merging.merge import merged_run
 from nested_kvm.merging.stored_results import StoredResults
-from nested_kvm.reporting.report_files import machine_reports
+from nested_kvm.reporting.report_files import report_files
 from nested_kvm.results.baseline import load_baseline
 from nested_kvm.results.waiver_file import load_waivers
 
@@ -179,7 +179,7 @@ def merge(data: bytes) -> None:
     results = StoredResults()
     with suppress(UsageError):
         run = merged_run([_kept("merged.json", data)], results, lambda _read: None)
-        assert [text for _, pieces in machine_reports(run) for text in pieces]
+        assert [text for _, pieces in report_files(run) for text in pieces]
     results.close()
 
 

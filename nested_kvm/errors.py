@@ -1,30 +1,32 @@
-"""Everything the suite raises on purpose.
+"""The exceptions that nested-kvm-compliance raises on purpose.
 
 ::
 
     NestedKvmError
     ├── UsageError               the run cannot begin: exit status 4
     │   └── InventoryError       … because of the inventory: file, line and key
-    ├── ObservationError         something could not be looked at: outcome `error`
-    │   ├── ConnectionFailed     no way to the target
+    ├── FileUnusable             a file cannot be read within its bounds; each caller handles it
+    │   └── FileMissing          … because it does not exist
+    ├── ObservationError         something could not be inspected: outcome `error`
+    │   ├── ConnectionFailed     the target is unreachable
     │   │   ├── HostKeyRejected  … because it is not known to be the machine it claims to be
-    │   │   └── LoginRejected    … because it does not let us in
-    │   ├── NotAllowed           the target's own configuration forbids looking: outcome `unknown`
-    │   ├── LimitExceeded        it took too long or said too much, and was closed
+    │   │   └── LoginRejected    … because it accepts none of our credentials
+    │   ├── NotAllowed           the target's own configuration forbids inspection: outcome `unknown`
+    │   ├── LimitExceeded        it took too long or wrote too much, and was closed
     │   ├── AnswerUnusable       the probe's answer is cut, empty or not the probe's
     │   ├── EvidenceUnusable     an evidence file is not one, or of a newer schema
     │   └── NotObserved          the evidence lacks one reading: missing, denied, timed out
-    └── Verdict                  what a check says other than "it holds"; defined in `verdict.py`
+    └── Verdict                  any result of a check but "it holds"; defined in `model/verdict.py`
         ├── Finding              the requirement is violated: outcome `fail`
-        ├── Undecided            looked, and the evidence does not decide: `unknown`
-        ├── NotApplicable        the requirement does not speak of this subject: `notapplicable`
-        ├── NotChecked           deliberately not looked at: `notchecked`
-        └── Informed             looked, nothing is required here: `informational`
+        ├── Undecided            inspected, but the evidence is inconclusive: `unknown`
+        ├── NotApplicable        the requirement does not apply to this subject: `notapplicable`
+        ├── NotChecked           deliberately not inspected: `notchecked`
+        └── Informed             inspected, nothing is required here: `informational`
 """
 
 
 class NestedKvmError(Exception):
-    """The root: whatever is not below it is a defect of the suite."""
+    """The root of all exceptions raised on purpose: any other exception is a defect of nested-kvm-compliance."""
 
 
 class UsageError(NestedKvmError):
@@ -35,10 +37,18 @@ class InventoryError(UsageError):
     """The inventory cannot be used; the message names file, line and key."""
 
 
-class ObservationError(NestedKvmError):
-    """Something could not be looked at. Never a finding, never a pass.
+class FileUnusable(NestedKvmError):
+    """A file cannot be read within its bounds; the message says why, and the caller names the file."""
 
-    `partial` is what the target had answered on its standard output until then.
+
+class FileMissing(FileUnusable):
+    """A file does not exist."""
+
+
+class ObservationError(NestedKvmError):
+    """Something could not be inspected: never a finding, never a pass.
+
+    `partial` is what the target had written to its standard output until then.
     """
 
     def __init__(self, message: str, *, partial: bytes = b"") -> None:
@@ -59,7 +69,7 @@ class LoginRejected(ConnectionFailed):
 
 
 class NotAllowed(ObservationError):
-    """The target answers, and its own configuration forbids looking at it: outcome `unknown`."""
+    """The target answers, and its own configuration forbids inspecting it: outcome `unknown`."""
 
 
 class LimitExceeded(ObservationError):

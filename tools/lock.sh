@@ -2,8 +2,8 @@
 # Rewrites the lock files from pyproject.toml with the current releases: names, versions and hashes, no addresses.
 set -eu
 cd "$(dirname "$0")/.."
-# shellcheck source=tools/parts.sh
-. tools/parts.sh
+# shellcheck source=tools/packages.sh
+. tools/packages.sh
 
 install_uv() {
     say "installing uv into a throwaway environment"
@@ -11,7 +11,7 @@ install_uv() {
     quietly "$scratch/venv/bin/pip" install uv || die "pip could not install uv (its last lines are above)"
 }
 
-# uv does not read pip's configuration: it is told which index pip asks.
+# uv does not read pip's configuration: it gets the index that pip uses.
 use_the_index_of_pip() {
     index=${PIP_INDEX_URL-$("$scratch/venv/bin/pip" config get global.index-url 2>/dev/null || true)}
     [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"

@@ -6,6 +6,7 @@ from nested_kvm import (
     Cause,
     Cpu,
     Domain,
+    Finding,
     KvmModule,
     Nested,
     NotApplicable,
@@ -13,6 +14,7 @@ from nested_kvm import (
     SavedStates,
     Severity,
     Undecided,
+    architecture_of,
     control,
     require,
 )
@@ -24,6 +26,7 @@ DEFINITION_CAUSES = (
     Cause.NAMED_MODEL_LACKS_FLAG,
     Cause.WRONG_VENDOR_FEATURE,
     Cause.DOMAIN_GIVES_FLAG,
+    Cause.MEMORY_ENCRYPTION,
 )
 
 
@@ -37,39 +40,54 @@ DEFINITION_CAUSES = (
 def test_the_domain_runs_under_kvm(domain: Domain) -> None:
     """The domain runs under KVM.
 
-    An emulated guest (type='qemu', TCG) never has vmx, and an svm that TCG emulates proves nothing about KVM.
+    An emulated guest (type='qemu', TCG) never has vmx, and the svm that TCG emulates proves nothing about KVM.
+
+    One polarity: where nesting is forbidden, an emulated domain is as good as one without the flag.
     """
-    require(domain.runs_under_kvm, Cause.DOMAIN_EMULATED, f"its type is {domain.type}", *domain.evidence)
+    require(domain.runs_under_kvm, Cause.DOMAIN_EMULATED, f"the domain type is {domain.type}", *domain.evidence)
 
 
 @control(
     "DOM-CPU-02",
+    decides=True,
     severity=Severity.CRITICAL,
     causes=DEFINITION_CAUSES,
-    architectures=[X86, S390X],
+    architectures=None,
     references=[DOMAIN_CPU],
 )
 def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Policy) -> None:
-    """The domain's persistent CPU definition gives the virtualization flag as the policy says.
+    """The domain's persistent CPU definition exposes or withholds the virtualization flag, as the policy requires.
 
-    Under KVM the flag comes with host-passthrough, maximum, host-model on Intel, or a feature that asks for it by
-    name. A named model has none, and host-model on AMD drops svm although its XML mentions it. On s390x, where the flag
-    is sie, host-model gives it too, and of a named model it is not known.
+    Under KVM host-passthrough and maximum expose the flag, host-model does on Intel, and so does any model with a
+    feature that names the flag. A named model alone does not, and host-model on AMD omits svm although its XML mentions
+    it. On s390x, where the flag is sie, host-model exposes it; whether a named model does is not known. A guest with
+    encrypted memory (SEV, TDX) cannot nest, whatever its CPU.
 
-    Unknown: the flag is optional, or asked of the other vendor's model, and no live XML tells what came of it; the
-    live XML contradicts the rule; QEMU's version decides; the mode is not known; on s390x the model is a named one; or
-    QEMU is given a -cpu behind libvirt's back.
+    Unknown: host-model with an optional flag, and no live XML shows the outcome; the live XML contradicts the rule; it
+    depends on QEMU's version; the mode is not known; on s390x the model is a named one; <qemu:commandline> passes
+    arguments to QEMU that may change the CPU; libvirt refuses the definition, or could not start it on this host; or
+    the architecture is one on which no CPU feature stands for nesting.
     """
-    if not domain.runs_under_kvm:
-        raise NotApplicable(f"its type is {domain.type}: it does not run under KVM", *domain.evidence)
+    if architecture_of(cpu.architecture) not in {X86, S390X}:
+        message = f"how a domain on {cpu.architecture} gets nesting is not evaluated"
+        raise (Undecided if policy.is_required else NotApplicable)(message, *domain.evidence)
+    if not domain.runs_under_kvm and not domain.cpu.may_be_overridden:
+        raise NotApplicable(f"the domain type is {domain.type}: it does not run under KVM", *domain.evidence)
+    refusal = domain.refused_on(architecture_of(cpu.architecture))
+    if refusal is not None:
+        raise Undecided(f"libvirt on this host does not start it: {refusal}", *domain.evidence)
+    encryption = domain.cpu.memory_encryption
+    if policy.is_required and encryption is not None:
+        message = f"the guest's memory is encrypted ({encryption}), so it cannot run KVM"
+        raise Finding(Cause.MEMORY_ENCRYPTION, message, *domain.evidence)
     promise = domain.promise(cpu.require_vendor())
     if promise.gives_flag is Answer.UNKNOWN:
-        raise Undecided(f"whether it gives {cpu.flag} cannot be told: {promise.reason}", *domain.evidence)
+        raise Undecided(f"whether {cpu.flag} is exposed is not known: {promise.reason}", *domain.evidence)
     gives = promise.gives_flag is Answer.YES
     require(
         gives is policy.is_required,
         Cause.DOMAIN_GIVES_FLAG if gives else promise.cause or Cause.FEATURE_DISABLED,
-        f"its definition gives {'' if gives else 'no '}{cpu.flag}: {promise.reason}",
+        f"{cpu.flag} is {'' if gives else 'not '}exposed: {promise.reason}",
         *domain.evidence,
     )
 
@@ -77,49 +95,60 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
 @control(
     "DOM-CPU-03",
     severity=Severity.HIGH,
-    causes=[Cause.POWER_CYCLE_PENDING],
+    causes=[Cause.POWER_CYCLE_PENDING, Cause.PROCESS_CONTRADICTS_DEFINITION],
     architectures=[X86, S390X],
     references=[DOMAIN_CPU],
 )
 def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module: KvmModule) -> None:
-    """The domain's running CPU agrees with its persistent definition.
+    """The domain's running CPU matches its persistent definition.
 
-    A domain keeps the CPU it was started with. Until it is shut down and started, the definition is a promise
-    that its guest does not see; a reboot inside the guest is not enough.
+    A domain keeps the CPU it was started with. A changed definition takes effect only when the domain is shut down and
+    started; a reboot inside the guest is not enough. What counts in the end is the QEMU process: where its arguments
+    are not those of the XML, libvirt describes another guest than the one that runs.
+
+    Unknown: several processes claim to be the domain, a process was given a -global or a -readconfig that may change
+    the CPU, or a process that asks for KVM holds no VM.
     """
     if not domain.is_running:
-        raise NotApplicable(f"it is {domain.state}: there is no running CPU", *domain.evidence)
-    if domain.is_transient:
-        raise NotApplicable("it is transient: it has no other definition than the running one", *domain.evidence)
+        raise NotApplicable(f"the domain is {domain.state}: there is no running CPU", *domain.evidence)
     difference = domain.changed_since_start(cpu.require_vendor(), kvm_module.offers_nested)
     require(difference is None, Cause.POWER_CYCLE_PENDING, difference or "", *domain.evidence)
+    contradiction, doubt = domain.process_check.contradiction, domain.process_check.doubt
+    is_as_described = contradiction is None
+    require(is_as_described, Cause.PROCESS_CONTRADICTS_DEFINITION, contradiction or "", *domain.evidence)
+    if doubt is not None:
+        raise Undecided(doubt, *domain.evidence)
+    if domain.is_transient:
+        raise NotApplicable("the domain is transient: it has no persistent definition", *domain.evidence)
 
 
 @control(
     "DOM-CPU-04",
     severity=Severity.MEDIUM,
-    only=Nested.REQUIRED,
-    causes=[Cause.SAVED_STATE_HAS_OLD_CPU],
+    causes=[Cause.SAVED_STATE_HAS_OLD_CPU, Cause.SAVED_STATE_HAS_FLAG],
     architectures=[X86, S390X],
     references=["https://libvirt.org/formatsnapshot.html"],
 )
-def test_nothing_saved_brings_an_older_cpu_back(domain: Domain, saved_states: SavedStates, cpu: Cpu) -> None:
-    """Nothing that is saved of the domain would bring back a CPU without the virtualization flag.
+def test_nothing_saved_brings_an_older_cpu_back(
+    domain: Domain, saved_states: SavedStates, cpu: Cpu, policy: Policy
+) -> None:
+    """No saved state of the domain would bring back a CPU that violates the policy.
 
-    What comes back from a managed save, or from a snapshot with memory, has the CPU that it was saved with, whatever
-    the definition says by now. The next start takes a managed save unasked.
+    A managed save, or a snapshot with memory, brings back the CPU that the domain was saved with, whatever the
+    definition says by now. The next start restores a managed save automatically.
 
-    Unknown: what is saved cannot be read, there is too much of it, or its CPU is host-passthrough or maximum, whose
-    flag depends on what nested was then.
+    Unknown: a saved state cannot be read, there are too many of them, or its CPU is host-passthrough or maximum, whose
+    flag depends on the value of nested at that time.
     """
     if domain.process is not None:
-        raise NotApplicable("no libvirt saves it", *domain.evidence)
+        raise NotApplicable("the guest is not libvirt's, so it has no saved state", *domain.evidence)
     if not domain.runs_under_kvm:
-        raise NotApplicable(f"its type is {domain.type}: it does not run under KVM", *domain.evidence)
+        raise NotApplicable(f"the domain type is {domain.type}: it does not run under KVM", *domain.evidence)
     vendor = cpu.require_vendor()
-    lacking = saved_states.lacking(vendor)
-    reasons = "; ".join(f"{each.source}: {each.promise(vendor).reason}" for each in lacking)
-    require(not lacking, Cause.SAVED_STATE_HAS_OLD_CPU, reasons, *(each.evidence for each in lacking))
+    wrong = policy.either(saved_states.lacking(vendor), saved_states.having(vendor))
+    cause = policy.either(Cause.SAVED_STATE_HAS_OLD_CPU, Cause.SAVED_STATE_HAS_FLAG)
+    reasons = "; ".join(f"{each.source}: {each.promise(vendor).reason}" for each in wrong)
+    require(not wrong, cause, reasons, *(each.evidence for each in wrong))
     undecided = saved_states.undecided(vendor)
     if undecided:
         raise Undecided("; ".join(undecided), *saved_states.evidence)
@@ -134,12 +163,14 @@ def test_nothing_saved_brings_an_older_cpu_back(domain: Domain, saved_states: Sa
     references=[DOMAIN_CPU],
 )
 def test_libvirt_verifies_the_flag(domain: Domain, cpu: Cpu) -> None:
-    """Libvirt verifies what the domain's CPU definition promises.
+    """Libvirt refuses to start the domain without the virtualization flag.
 
-    An optional feature may be dropped without a word, and `force` without a check starts the domain on a host that
-    lacks it.
+    An optional feature may be silently dropped, and `force` without a check starts the domain on a host that lacks
+    the feature.
+
+    One polarity: where nesting is forbidden, nothing has to guarantee the flag.
     """
     if domain.process is not None:
-        raise NotApplicable("no libvirt starts it", *domain.evidence)
+        raise NotApplicable("the guest is not started by libvirt", *domain.evidence)
     weakness = domain.cpu.weakness(cpu.flag)
     require(weakness is None, Cause.FLAG_NOT_GUARANTEED, weakness or "", *domain.evidence)

@@ -6,17 +6,19 @@ MIGRATION = "https://docs.kernel.org/virt/kvm/x86/running-nested-guests.html#mig
 
 
 @pytest.mark.maintenance
-@control("DOM-OPS-01", severity=Severity.HIGH, causes=[Cause.L2_RUNNING], references=[MIGRATION])
+@control(
+    "DOM-OPS-01", is_about_operations=True, severity=Severity.HIGH, causes=[Cause.L2_RUNNING], references=[MIGRATION]
+)
 def test_no_l2_runs_in_the_domain(domain: Domain, nested_activity: NestedActivity) -> None:
     """No L2 runs in the domain.
 
-    To migrate, save, snapshot or restore it with a live nested guest is undefined on AMD, and supported nearly nowhere;
-    a reboot ends the nested guest. Asked before any of them.
+    Migrating, saving, snapshotting or restoring a domain with a live nested guest is undefined on AMD and hardly
+    supported elsewhere; a reboot ends the nested guest. To be checked before any of them.
 
-    Unknown: the counters are missing, or stand still above 0, as they do while an L2 is idle.
+    Unknown: the counters are missing, or stay at a value above 0, as they do while an L2 is idle.
     """
     if not domain.is_running:
-        raise NotApplicable(f"it is {domain.state}", *domain.evidence)
+        raise NotApplicable(f"the domain is {domain.state}", *domain.evidence)
     if nested_activity.runs is Answer.UNKNOWN:
         raise Undecided(nested_activity.reason, *nested_activity.evidence)
     running = nested_activity.runs is Answer.YES

@@ -5,6 +5,7 @@ CPU_CAUSES = (Cause.CPU_LACKS_FLAG, Cause.FIRMWARE_DISABLED, Cause.L0_IS_A_GUEST
 
 @control(
     "L0-CPU-01",
+    decides=True,
     severity=Severity.CRITICAL,
     only=Nested.REQUIRED,
     causes=CPU_CAUSES,
@@ -19,6 +20,8 @@ def test_every_cpu_shows_the_flag(cpu: Cpu, kernel_log: KernelLog, identity: Ide
 
     One polarity: where nesting is forbidden, a CPU without the flag complies, and one with it exposes nothing by
     itself.
+
+    Unknown: how nesting works on the machine's architecture is not known.
     """
     require(
         not kernel_log.firmware_disabled,

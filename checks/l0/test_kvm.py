@@ -51,6 +51,7 @@ def test_dev_kvm_is_the_kvm_device(kvm_device: KvmDevice) -> None:
 
 @control(
     "L0-KVM-03",
+    decides=True,
     severity=Severity.CRITICAL,
     only=Nested.REQUIRED,
     causes=[Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED, Cause.OTHER_HYPERVISOR_OWNS_CPU],
@@ -65,6 +66,8 @@ def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_lo
 
     One polarity: where nesting is forbidden, a module that is not loaded exposes nothing; L0-KVM-04 evaluates one that
     is.
+
+    Unknown: how nesting works on the machine's architecture is not known.
     """
     if kvm_module.is_loaded:
         return
@@ -83,6 +86,7 @@ def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_lo
 
 @control(
     "L0-KVM-04",
+    decides=True,
     severity=Severity.HIGH,
     causes=[Cause.NESTED_OFF, Cause.NESTED_ON],
     architectures=KNOWN,

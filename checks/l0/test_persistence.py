@@ -24,6 +24,7 @@ MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
 
 @control(
     "L0-PER-01",
+    decides=True,
     severity=Severity.CRITICAL,
     causes=[
         Cause.PERSISTED_VALUE_INVALID,

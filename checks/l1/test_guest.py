@@ -29,14 +29,15 @@ from nested_kvm import (
 
 @control(
     "L1-CPU-01",
+    decides=True,
     severity=Severity.CRITICAL,
     causes=[Cause.FLAG_MISSING, Cause.FLAG_PRESENT],
     architectures=[X86, S390X],
 )
 def test_every_vcpu_shows_the_flag_as_the_policy_says(cpu: Cpu, policy: Policy) -> None:
-    """Every vCPU of the guest shows the virtualization flag, or none does, as the policy says.
+    """Every vCPU of the guest shows the virtualization flag, or none does, as the policy requires.
 
-    Domain XML is a promise; the guest's own cpuinfo is the fact.
+    The domain's XML only asks for the flag; the guest's own /proc/cpuinfo shows whether it got it.
     """
     require(
         policy.either(cpu.all_show_flag, cpu.none_shows_flag),
@@ -48,6 +49,7 @@ def test_every_vcpu_shows_the_flag_as_the_policy_says(cpu: Cpu, policy: Policy) 
 
 @control(
     "L1-KVM-01",
+    decides=True,
     severity=Severity.CRITICAL,
     only=Nested.REQUIRED,
     causes=[Cause.GUEST_KERNEL_LACKS_KVM, Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED],
@@ -58,8 +60,10 @@ def test_the_guests_own_kvm_is_ready(
 ) -> None:
     """The guest's own KVM module is loaded and its /dev/kvm exists.
 
-    With the flag there and the module not, the guest's kernel has no KVM, or could not load it. Where no flag shows
-    nesting (arm64, ppc64), this is what tells that the guest has it.
+    Where the guest has the flag and not the module, its kernel lacks KVM or could not load it. Where no flag shows
+    nesting (arm64, ppc64), a loaded module is the proof that the guest has it.
+
+    One polarity: a guest that must not nest needs no KVM, and whether it has the flag is for L1-CPU-01.
     """
     if kvm_module.is_loaded and kvm_device.is_kvm:
         return
@@ -68,7 +72,7 @@ def test_the_guests_own_kvm_is_ready(
         raise Finding(Cause.GUEST_KERNEL_LACKS_KVM, message, *kernel_modules.evidence)
     refusals = kernel_log.refusals_of(kvm_module.name, flag_is_shown=cpu.is_known_to_show_flag)
     if refusals:
-        message = f"{kvm_module.name} is not in use: the kernel refused it"
+        message = f"{kvm_module.name} is not loaded: the guest's kernel refused it"
         raise Finding(Cause.MODULE_LOAD_FAILED, message, *refusals)
     not_loaded = f"{kvm_module.name} is not loaded{kernel_modules.doubt}"
     missing = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else not_loaded
@@ -84,11 +88,13 @@ def test_the_guests_own_kvm_is_ready(
 def test_the_account_may_open_dev_kvm(kvm_device: KvmDevice, kvm_access: KvmAccess) -> None:
     """The account that will run the L2s may open /dev/kvm.
 
-    It is the one that the inventory names, else the one that the guest's libvirt runs QEMU as, else the one that was
-    logged in. Root may always, which tells nothing of the account that will.
+    The account is the one in the inventory, else the one that the guest's libvirt runs QEMU as, else the one that
+    logged in. Root may always open the device, which proves nothing about another account.
 
-    Unknown: root was logged in and nothing says which account will, the account is not known in the guest, or there is
-    an ACL and no getfacl to read it.
+    Unknown: root logged in and no account is configured, the account does not exist in the guest, or the device has an
+    ACL and getfacl is not installed.
+
+    One polarity: where nesting is forbidden, no account has to run an L2.
     """
     if not kvm_device.is_kvm:
         raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
@@ -102,16 +108,16 @@ def test_the_account_may_open_dev_kvm(kvm_device: KvmDevice, kvm_access: KvmAcce
 def test_it_is_the_guest_that_the_inventory_names(pair: Pair, identity: Identity, target: Target) -> None:
     """The guest is the one that the inventory names.
 
-    libvirt gives a guest its domain's uuid; behind an address that was given away, or the wrong host, another
-    machine answers for it.
+    libvirt gives a guest its domain's uuid. Where an address was reassigned, or belongs to a guest of another host,
+    another machine answers at it.
 
     Unknown: the guest does not show its uuid, which only root may read.
     """
     if target.host is None:
-        raise NotApplicable("the inventory names no host and no domain of it")
+        raise NotApplicable("the inventory names no host of this guest, so there is no domain to compare with")
     if identity.uuid is None:
-        raise Undecided(f"its uuid is not shown{'' if identity.is_root else ': only root may read it'}")
-    message = f"it says {identity.uuid}, and the domain is {pair.domain.uuid}"
+        raise Undecided(f"the guest's uuid is not shown{'' if identity.is_root else ': only root may read it'}")
+    message = f"the guest's uuid is {identity.uuid}, the domain's is {pair.domain.uuid}"
     require(identity.is_domain(pair.domain.uuid), Cause.WRONG_GUEST, message, *pair.domain.evidence)
 
 
@@ -125,21 +131,25 @@ def test_it_is_the_guest_that_the_inventory_names(pair: Pair, identity: Identity
 def test_a_hypervisor_is_installed(hypervisors: Hypervisors) -> None:
     """A hypervisor that can use KVM is installed in the guest.
 
-    With the flag, the module and the device all there, it still takes a program to run an L2: not one that only
+    Even with the flag, the module and the device, running an L2 needs a VMM: one that uses KVM, not one that only
     emulates another architecture.
+
+    One polarity: where nesting is forbidden no VMM has to be there, and an installed one is harmless without the flag.
     """
-    message = "no virtual machine monitor is in PATH"
+    message = "no virtual machine monitor was found in PATH"
     require(bool(hypervisors.paths), Cause.NO_HYPERVISOR_INSTALLED, message, *hypervisors.evidence)
 
 
 @control("L1-NST-01", severity=Severity.CRITICAL, only=Nested.REQUIRED, causes=[Cause.L2_DOES_NOT_BOOT])
 def test_an_l2_boots_and_answers(l2_boot: L2Boot) -> None:
-    """An L2 of a few bytes boots under KVM in the guest and answers.
+    """A tiny test VM (L2) boots under KVM in the guest and answers.
 
-    Flag, module and device are what it takes; that an L2 answers is the proof. Only --active starts one.
+    Flag, module and device are the prerequisites; an L2 that answers is the proof. Only --active starts one.
 
-    Unknown: there is neither QEMU nor python3; the account may not open /dev/kvm; QEMU lacks something of its own,
-    and python3 cannot take its place; or a bare L2 answers and QEMU's does not boot.
+    Unknown: neither QEMU nor python3 is installed; the account may not open /dev/kvm; QEMU is missing a dependency, and
+    python3 cannot replace it; or the L2 boots without QEMU but not with it.
+
+    One polarity: an L2 is never started where nesting is forbidden.
     """
     if l2_boot.answers is None:
         raise NotChecked(l2_boot.reason)

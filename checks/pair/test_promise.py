@@ -10,7 +10,9 @@ BREAKS_A_PROMISE = (
     Cause.DEV_KVM_MISSING,
     Cause.NESTED_OFF,
     Cause.DOMAIN_EMULATED,
+    Cause.MEMORY_ENCRYPTION,
     Cause.POWER_CYCLE_PENDING,
+    Cause.PROCESS_CONTRADICTS_DEFINITION,
     Cause.FLAG_MISSING,
     Cause.UNDIAGNOSED,
 )
@@ -24,21 +26,27 @@ BREAKS_A_PROMISE = (
     architectures=[X86, S390X],
 )
 def test_what_the_host_promises_is_what_the_guest_sees(pair: Pair) -> None:
-    """What the L0 promises is what the L1 sees.
+    """The guest sees the flag its host exposes.
 
-    A definition is a promise; where the guest does not see what it says, the first broken link between the two is
-    the cause.
+    The domain's definition exposes the flag; where the guest does not see it, the first broken link between host and
+    guest is the cause.
 
-    Unknown: the guest does not see the flag, and whether it was promised cannot be told, for the reasons of
+    It explains the findings of L1-CPU-01 and DOM-CPU-02, which decide: it passes where the guest sees the flag.
+
+    Unknown: the guest does not see the flag, and whether its definition exposes it is not known, for the reasons of
     DOM-CPU-02.
+
+    One polarity: where nesting is forbidden, a guest without the flag is what the policy requires (L1-CPU-01).
     """
     if pair.inside.cpu.all_show_flag:
         return
     promise = pair.domain.promise(pair.host.cpu.require_vendor())
     if promise.gives_flag is Answer.UNKNOWN:
-        raise Undecided(f"what is promised cannot be told: {promise.reason}", *pair.domain.evidence)
+        raise Undecided(
+            f"whether {pair.host.cpu.flag} is exposed is not known: {promise.reason}", *pair.domain.evidence
+        )
     broken = first_break(pair)
     if promise.gives_flag is Answer.YES and broken is not None and broken.finding is not None:
         finding = broken.finding
-        message = f"{promise.reason}, and the guest does not see {pair.inside.cpu.flag}: {finding.message}"
-        raise Finding(finding.cause, message, *finding.evidence, *pair.inside.cpu.evidence)
+        message = f"{promise.reason}, but the guest does not see {pair.inside.cpu.flag}: {finding.message}"
+        raise Finding(finding.cause, message, *finding.evidence, *pair.inside.cpu.evidence, at=broken.name)

@@ -1,24 +1,23 @@
-"""Ways to targets. The only package that imports Testinfra and paramiko."""
+"""Connections to targets. The only package that imports Testinfra and paramiko."""
 
 import testinfra.host
 
-from nested_kvm.connection.base import Answer, Connection, Settings, Stream, StreamConnection
-from nested_kvm.connection.connect import AnyConnection, check_settings, connect, connect_by_agent, connect_limit
+from nested_kvm.connection.base import CommandResult, Connection, Settings, Stream, StreamConnection
+from nested_kvm.connection.connect import check_settings, connect, connect_by_agent, connect_limit
 from nested_kvm.connection.libvirt_tunnel import LibvirtTunnel, libvirt_tunnel
-from nested_kvm.connection.ssh.connector import SshWays
+from nested_kvm.connection.ssh.connector import SshConnector
 from nested_kvm.connection.ssh.passphrases import unlock_keys
 
 Host = testinfra.host.Host
 """Testinfra's view of a target."""
 
 __all__ = [
-    "Answer",
-    "AnyConnection",
+    "CommandResult",
     "Connection",
     "Host",
     "LibvirtTunnel",
     "Settings",
-    "SshWays",
+    "SshConnector",
     "Stream",
     "StreamConnection",
     "check_settings",

@@ -1,5 +1,6 @@
-"""What the collector asks of a way to a target, whatever it is made of."""
+"""A connection to a target, whatever carries it, and the settings of all connections."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -16,11 +17,11 @@ STDERR_KEPT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How targets are reached: the command line's options, once for the whole run."""
+    """The options of connections, from the command line."""
 
     connect_timeout: float | None = None
     """Seconds for the TCP connection, the key exchange and authentication together.
-    None: what the ssh-config says for the target, else `DEFAULT_CONNECT_TIMEOUT`."""
+    None: the ssh-config's for the target, else `DEFAULT_CONNECT_TIMEOUT`."""
     probe_timeout: float = 60.0
     """Seconds for one execution on a target."""
     answer_limit: int = 4 * MEBIBYTE
@@ -33,7 +34,7 @@ class Settings:
     sudo_user: str | None = None
 
     def for_address(self, address: Address) -> "Settings":
-        """The same, but for what an `ssh://` address says of its own target behind its `?`."""
+        """Return these settings with what an `ssh://` address gives for its own target after its `?`."""
         given = address.options
         timeout, key, config = (given.get(name) for name in ("timeout", "ssh_identity_file", "ssh_config"))
         user = given.get("sudo_user", self.sudo_user)
@@ -48,8 +49,8 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What one execution on a target answered.
+class CommandResult:
+    """The result of one execution on a target.
 
     `exit_status` is None when the target sent none: the program was killed by a signal, or was left running.
     `stderr` is the first `STDERR_KEPT` bytes.
@@ -70,39 +71,41 @@ class Stream(Protocol):
         """Send all of `data`."""
 
     def stderr(self) -> bytes:
-        """Return the first `STDERR_KEPT` bytes of what the program complained about so far."""
+        """Return the first `STDERR_KEPT` bytes of its standard error so far."""
 
     def close(self) -> None:
         """End the program."""
 
 
-class Connection(Protocol):
-    """One way to one target, opened once and used for everything."""
+class Connection(ABC):
+    """A connection to one target, opened once and used for everything."""
+
+    name: str
+    """The target's name in the inventory."""
 
     @property
-    def name(self) -> str:
-        """The target's name in the inventory."""
-
-    @property
+    @abstractmethod
     def host(self) -> testinfra.host.Host:
         """Testinfra's view of the target, over this very connection."""
 
-    def execute(self, script: str, *arguments: str) -> Answer:
+    @abstractmethod
+    def execute(self, script: str, *arguments: str) -> CommandResult:
         """Run a POSIX `sh` script on the target, as root where `Settings.sudo` says so, in one execution.
 
         Raises:
             ConnectionFailed: the connection broke, or the target refused the execution.
-            LimitExceeded: it took too long, or answered too much; nothing more is run there.
+            LimitExceeded: it took too long, or wrote too much; nothing more is run there.
 
         Both carry in `partial` what standard output had brought until then.
         """
 
+    @abstractmethod
     def close(self) -> None:
-        """Let go of the target. Closing twice does nothing."""
+        """Close the connection. Closing twice does nothing."""
 
 
 class StreamConnection(Protocol):
-    """A connection on which a program can be talked with: SSH."""
+    """A connection that can start a program and exchange data with it: SSH."""
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""A point in time that several steps share, and what ends a call that has no time limit of its own."""
+"""A deadline that several steps share, and a timer that ends a call without a time limit."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Deadline:
-    """`seconds` from its making."""
+    """A deadline, `seconds` after it was created."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -15,12 +15,12 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds left, never below zero."""
+        """The seconds left, never below zero."""
         return max(0.0, self._end - time.monotonic())
 
     @property
     def expired(self) -> bool:
-        """Whether nothing is left."""
+        """Whether no time is left."""
         return self.remaining == 0.0
 
 

@@ -1,4 +1,4 @@
-"""Why a guest's agent could not be asked, and what helps: in the words of libvirt and of qemu-ga."""
+"""Explains why a guest's agent cannot be used, and the fix, from the messages of libvirt and qemu-ga."""
 
 import re
 from typing import Final
@@ -26,33 +26,33 @@ _REMEDIES: Final = (
             "--channel unix,target.type=virtio,target.name=org.qemu.guest_agent.0"
         ),
     ),
-    (re.compile("domain is not running", re.IGNORECASE), "it does not run", "Start it: virsh start {domain}"),
+    (re.compile("domain is not running", re.IGNORECASE), "it is not running", "Start it: virsh start {domain}"),
     (
         re.compile("failed to get domain|domain not found", re.IGNORECASE),
         "its host has no such domain",
-        "Say in the inventory what libvirt calls it: domain: NAME; virsh list --all knows",
+        "Give its libvirt name in the inventory as domain: NAME; virsh list --all shows it",
     ),
     (
         re.compile("authentication|permission denied|access denied|read.?only", re.IGNORECASE),
-        "libvirt does not let this user ask agents",
+        "libvirt does not let this user query guest agents",
         "Log in as root, give --sudo, or add the user to the group libvirt on the host",
     ),
     (
         re.compile("virsh: .*not found", re.IGNORECASE),
-        "its host has no virsh, by which agents are asked",
+        "its host has no virsh, which guest agents are queried with",
         "Install libvirt-clients there",
     ),
 )
 
 
 def agent_refusal(name: str, host: str, domain: str, complaint: str) -> ObservationError:
-    """Make an error of what virsh complained about.
+    """Make an error of virsh's message.
 
     Args:
-        name: the guest's, in the inventory.
+        name: the guest's name in the inventory.
         host: the name of its host.
-        domain: what libvirt calls it, quoted for a shell.
-        complaint: virsh's, safe to show.
+        domain: the name of its domain, quoted for a shell.
+        complaint: virsh's message, safe to show.
     """
     complaint = _PREFIX.sub("", complaint, count=1)
     if _DISABLED.search(complaint):
@@ -60,4 +60,4 @@ def agent_refusal(name: str, host: str, domain: str, complaint: str) -> Observat
     for pattern, meaning, remedy in _REMEDIES:
         if pattern.search(complaint):
             return ConnectionFailed(f"{name}: {meaning} ({complaint}). {remedy.format(domain=domain)}")
-    return ConnectionFailed(f"{name}: {host} cannot ask its guest agent ({complaint})")
+    return ConnectionFailed(f"{name}: {host} cannot query its guest agent ({complaint})")

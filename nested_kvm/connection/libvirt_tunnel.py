@@ -1,6 +1,6 @@
-"""libvirt's RPC over a connection that is already there.
+"""Carries libvirt's RPC over an existing connection.
 
-A client of libvirt is given a socket on this machine. Behind it, one program on the target speaks with
+A client of libvirt is given a socket on this machine. Behind it, one program on the target talks to
 libvirt's daemon, as behind libvirt's own `qemu+ssh://` (virnetclient.c, virNetClientSSHHelperCommand):
 virt-ssh-helper(8) since libvirt 6.8, before that `nc` on the daemon's socket.
 """
@@ -33,7 +33,7 @@ exec nc -U {socket}"""
 
 
 class LibvirtTunnel:
-    """A way to a target's libvirt. It serves one client: libvirt opens one connection for all its calls."""
+    """A tunnel to a target's libvirt. It serves one client: libvirt opens one connection for all its calls."""
 
     def __init__(self, uri: str, listener: socket.socket, stream: Stream) -> None:
         self.uri = uri
@@ -47,11 +47,11 @@ class LibvirtTunnel:
         self._threads[0].start()
 
     def complaint(self) -> str:
-        """Say in one line what the program on the target complained about: why libvirt's call failed."""
+        """Return the target program's standard error in one line: why libvirt's call failed."""
         return printable(self._stream.stderr())
 
     def close(self) -> None:
-        """End both sides, whatever waits for them. Closing twice does nothing."""
+        """Close both sides, also while they are in use. Closing twice does nothing."""
         with self._lock:
             self._closed = True
             client = self._client
@@ -62,7 +62,7 @@ class LibvirtTunnel:
         self._stream.close()
 
     def join(self) -> None:
-        """Wait for the threads of a closed tunnel, and let go of its sockets."""
+        """Wait for the threads of a closed tunnel, and close its sockets."""
         for thread in self._threads:
             thread.join()
         self._listener.close()
@@ -70,7 +70,7 @@ class LibvirtTunnel:
             self._client.close()
 
     def _serve(self) -> None:
-        """Let one client in, and carry its words to the program and back until either ends."""
+        """Accept one client, and copy between it and the program until either ends."""
         with suppress(OSError):
             client, _ = self._listener.accept()
             if self._takes(client):
@@ -98,17 +98,17 @@ def libvirt_tunnel(
     """Make a target's libvirt reachable by `tunnel.uri` while the block runs.
 
     Everything is closed when the connection's `probe_timeout` is over, so that a call into libvirt fails then
-    instead of waiting for ever. The socket lies in a directory of the user's own, and is removed.
+    instead of waiting for ever. The socket is in a private directory, and is removed.
 
     Args:
         connection: to the target; the tunnel is one execution on it.
-        uri: what libvirt is called on the target, without a host: `qemu:///system`, `test:///default`.
+        uri: the URI of libvirt on the target, without a host: `qemu:///system`, `test:///default`.
         read_only: reach libvirt's read-only service.
 
     Raises:
         ConnectionFailed: the connection broke, or the target refused the execution.
         LimitExceeded: the target did not start the program in time.
-        UsageError: the URI names a host, or none of libvirt's drivers.
+        UsageError: the URI names a host, or has no valid driver.
     """
     with TemporaryDirectory(prefix="libvirt-") as directory, socket.socket(socket.AF_UNIX) as listener:
         path = Path(directory, "socket")
@@ -131,7 +131,7 @@ def libvirt_tunnel(
 def _local_uri(uri: str, path: Path) -> str:
     driver, separator, rest = uri.partition(":///")
     if not separator or not driver.isalnum():
-        raise UsageError(f"{uri!r} is no libvirt URI of the form qemu:///system")
+        raise UsageError(f"{uri!r} is not a libvirt URI of the form qemu:///system")
     return f"{driver}+unix:///{rest}{'&' if '?' in rest else '?'}socket={quote(str(path))}"
 
 

@@ -1,4 +1,4 @@
-"""One program on this machine: written to and read from at once, within its limits."""
+"""Runs one program on this machine within limits, writing and reading at the same time."""
 
 import os
 import selectors
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
-from nested_kvm.connection.base import Answer
+from nested_kvm.connection.base import CommandResult
 from nested_kvm.connection.deadline import Deadline
-from nested_kvm.connection.output import Gathered
+from nested_kvm.connection.output import BoundedOutput
 
 _CHUNK = 64 * 1024
 _POLL = 0.1
@@ -21,10 +21,10 @@ _LAST_WAIT = 1.0
 
 
 class LocalProgram:
-    """A program whose answer is wanted whole. It leads a process group of its own, which ends with it."""
+    """A program whose whole output is read. It leads its own process group, which is killed with it."""
 
-    def __init__(self, argv: Sequence[str], data: bytes, gathered: Gathered, deadline: Deadline) -> None:
-        self._gathered = gathered
+    def __init__(self, argv: Sequence[str], data: bytes, output: BoundedOutput, deadline: Deadline) -> None:
+        self._output = output
         self._deadline = deadline
         self._pending = memoryview(data)
         self._last_heard = time.monotonic()
@@ -37,17 +37,17 @@ class LocalProgram:
             start_new_session=True,
         )
 
-    def communicate(self) -> Answer:
+    def communicate(self) -> CommandResult:
         """Send all, read all, and wait for the exit status.
 
         Raises:
-            LimitExceeded: it took too long, or answered too much; it was killed.
+            LimitExceeded: it took too long, or wrote too much; it was killed.
         """
         try:
             with selectors.DefaultSelector() as selector:
                 self._register(selector)
                 self._pump(selector)
-            return self._gathered.answer(self._exit_status())
+            return self._output.answer(self._exit_status())
         finally:
             self._end()
 
@@ -65,7 +65,7 @@ class LocalProgram:
     def _pump(self, selector: selectors.BaseSelector) -> None:
         while selector.get_map() and not self._is_left_behind():
             if self._deadline.expired:
-                raise self._gathered.timed_out()
+                raise self._output.timed_out()
             for key, _ in selector.select(min(self._deadline.remaining, _POLL)):
                 stream = key.fileobj
                 is_open = self._write(stream) if stream is self._process.stdin else self._read(stream)  # type: ignore[arg-type]  # a pipe: nothing else is registered
@@ -78,7 +78,7 @@ class LocalProgram:
         return silence > _SILENCE_AFTER_EXIT and self._process.poll() is not None
 
     def _write(self, stream: IO[bytes]) -> bool:
-        """Write a piece; tell whether more follows. A program that ended without reading all is no error."""
+        """Write a chunk; return whether more follows. A program that ends without reading all is not an error."""
         try:
             self._pending = self._pending[os.write(stream.fileno(), self._pending[:_CHUNK]) :]
         except BrokenPipeError:
@@ -88,7 +88,7 @@ class LocalProgram:
     def _read(self, stream: IO[bytes]) -> bool:
         data = os.read(stream.fileno(), _CHUNK)
         self._last_heard = time.monotonic()
-        add = self._gathered.add_stdout if stream is self._process.stdout else self._gathered.add_stderr
+        add = self._output.add_stdout if stream is self._process.stdout else self._output.add_stderr
         add(data)
         return bool(data)
 
@@ -96,17 +96,17 @@ class LocalProgram:
         try:
             status = self._process.wait(self._deadline.remaining)
         except subprocess.TimeoutExpired:
-            raise self._gathered.timed_out() from None
+            raise self._output.timed_out() from None
         return status if status >= 0 else None
 
     def kill(self) -> None:
-        """Kill what still runs, unless it runs as another user."""
+        """Kill the process group, unless it runs as another user."""
         if self._process.poll() is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _end(self) -> None:
-        """Kill what still runs. What cannot be killed finds its pipes closed."""
+        """Kill the process group. One that cannot be killed finds its pipes closed."""
         self.kill()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:

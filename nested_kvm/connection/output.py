@@ -1,13 +1,13 @@
-"""What a program has answered so far, kept within the limits."""
+"""The output of a program so far, kept within limits."""
 
-from nested_kvm.connection.base import STDERR_KEPT, Answer
+from nested_kvm.connection.base import STDERR_KEPT, CommandResult
 from nested_kvm.connection.deadline import Deadline
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
 from nested_kvm.util.text import printable
 
 
-class Gathered:
-    """Bytes of one execution. Whatever ends it early, what has arrived goes along with the error."""
+class BoundedOutput:
+    """The output of one execution. Every error that ends it early carries what has arrived."""
 
     def __init__(self, target: str, deadline: Deadline, limit: int) -> None:
         self._target = target
@@ -18,10 +18,10 @@ class Gathered:
         self._stderr_seen = 0
 
     def add_stdout(self, data: bytes) -> None:
-        """Keep `data`.
+        """Add standard output.
 
         Raises:
-            LimitExceeded: that is more than a target may answer.
+            LimitExceeded: that is more than a target may write.
         """
         self._stdout += data[: self._limit - len(self._stdout) + 1]
         if len(self._stdout) > self._limit:
@@ -29,19 +29,19 @@ class Gathered:
             raise self._too_much("standard output")
 
     def add_stderr(self, data: bytes) -> None:
-        """Count `data`, and keep it while there is room.
+        """Add standard error, of which only the beginning is kept.
 
         Raises:
-            LimitExceeded: that is more than a target may answer.
+            LimitExceeded: that is more than a target may write.
         """
         self._stderr_seen += len(data)
         self._stderr += data[: STDERR_KEPT - len(self._stderr)]
         if self._stderr_seen > self._limit:
             raise self._too_much("standard error")
 
-    def answer(self, exit_status: int | None) -> Answer:
-        """Return it as it is."""
-        return Answer(exit_status, bytes(self._stdout), bytes(self._stderr))
+    def answer(self, exit_status: int | None) -> CommandResult:
+        """Return the result of the execution."""
+        return CommandResult(exit_status, bytes(self._stdout), bytes(self._stderr))
 
     def _too_much(self, stream: str) -> LimitExceeded:
         return LimitExceeded(
@@ -50,12 +50,12 @@ class Gathered:
         )
 
     def timed_out(self) -> LimitExceeded:
-        """Say that time is up."""
+        """Make the error for an execution that took too long."""
         return LimitExceeded(
             f"{self._target}: no complete answer within {self._deadline.seconds:g} s (--probe-timeout)",
             partial=bytes(self._stdout),
         )
 
-    def broken(self, reason: object) -> ConnectionFailed:
-        """Say that the connection broke."""
+    def connection_error(self, reason: object) -> ConnectionFailed:
+        """Make the error for a broken connection."""
         return ConnectionFailed(f"{self._target}: {printable(reason)}", partial=bytes(self._stdout))

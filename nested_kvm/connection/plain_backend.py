@@ -1,4 +1,4 @@
-"""What every backend of Testinfra does differently here."""
+"""Changes to all of Testinfra's backends."""
 
 from testinfra.backend.base import BaseBackend
 from typing_extensions import override
@@ -7,7 +7,7 @@ from nested_kvm.connection.shell_command import sudo_command
 
 
 class PlainBackend(BaseBackend):
-    """A backend that never prompts, and asks the target for nothing by itself."""
+    """A backend that never prompts, and runs nothing on the target by itself."""
 
     @override
     def get_sudo_command(self, command: str, sudo_user: str | None) -> str:

@@ -1,14 +1,14 @@
-"""How a script reaches a POSIX shell, whatever the account's login shell is."""
+"""Passes a script to a POSIX shell, whatever the account's login shell is."""
 
 import shlex
 from collections.abc import Iterable
 
-from nested_kvm.connection.base import Answer
+from nested_kvm.connection.base import CommandResult
 from nested_kvm.errors import ConnectionFailed
 from nested_kvm.util.text import printable
 
 ONE_COMMAND = 'exec /bin/sh -c "$1" </dev/null'
-"""A script that runs its argument as Testinfra means it: without standard input."""
+"""A script that runs its argument as Testinfra does: without standard input."""
 
 _STARTED = b"nested-kvm-compliance: started as root\n"
 
@@ -22,20 +22,20 @@ def shell(*, sudo: bool, sudo_user: str | None) -> list[str]:
 
 
 def standard_input(script: str, arguments: Iterable[str], *, sudo: bool) -> bytes:
-    """Return what that shell reads.
+    """Return the standard input of that shell.
 
-    The arguments go along: so only `/bin/sh` ever parses them, and none is seen in a list of processes.
+    It holds the arguments too: so only `/bin/sh` parses them, and no process list shows them.
     """
     started = f"printf %s {shlex.quote(_STARTED.decode())} >&2; " if sudo else ""
     words = " ".join(shlex.quote(argument) for argument in arguments)
     return f"{started}set -- {words}; {script}\n".encode(errors="surrogateescape")
 
 
-def without_sudo_mark(answer: Answer, target: str) -> Answer:
-    """Take out the mark that shows that sudo let the script start.
+def without_sudo_mark(answer: CommandResult, target: str) -> CommandResult:
+    """Remove the mark which shows that sudo started the script.
 
     Raises:
-        ConnectionFailed: it is not there: sudo refused, or is missing.
+        ConnectionFailed: the mark is absent: sudo refused, or is missing.
     """
     before, mark, after = answer.stderr.partition(_STARTED)
     if not mark:
@@ -44,7 +44,7 @@ def without_sudo_mark(answer: Answer, target: str) -> Answer:
             f"{target}: sudo -n did not run the probe: {complaint}. "
             "Allow it without a password in sudoers (NOPASSWD), or log in as root"
         )
-    return Answer(answer.exit_status, answer.stdout, before + after)
+    return CommandResult(answer.exit_status, answer.stdout, before + after)
 
 
 def sudo_command(command: str, sudo_user: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Testinfra's own backends, bounded: this machine, containers, and what else Testinfra reaches."""
+"""Connections by Testinfra's backends, within limits: this machine, containers and others."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 
 import testinfra.backend
 import testinfra.host
-from testinfra.backend.base import BaseBackend, CommandResult
+from testinfra.backend.base import BaseBackend
+from testinfra.backend.base import CommandResult as TestinfraResult
 from typing_extensions import override
 
-from nested_kvm.connection.base import Answer, Settings
+from nested_kvm.connection.base import CommandResult, Connection, Settings
 from nested_kvm.connection.deadline import Deadline
 from nested_kvm.connection.local_program import LocalProgram
-from nested_kvm.connection.output import Gathered
+from nested_kvm.connection.output import BoundedOutput
 from nested_kvm.connection.plain_backend import PlainBackend
 from nested_kvm.connection.shell_command import shell, standard_input, without_sudo_mark
 from nested_kvm.errors import ConnectionFailed
@@ -28,21 +29,21 @@ class _Bounds:
     running: set[LocalProgram] = field(default_factory=set)
     is_closed: bool = False
 
-    def run(self, argv: Sequence[str], data: bytes = b"") -> Answer:
+    def run(self, argv: Sequence[str], data: bytes = b"") -> CommandResult:
         """Run a program on this machine.
 
         Raises:
             ConnectionFailed: it cannot be started, or the connection was closed.
-            LimitExceeded: it took too long, or answered too much.
+            LimitExceeded: it took too long, or wrote too much.
         """
         deadline = Deadline(self.settings.probe_timeout)
-        gathered = Gathered(self.target, deadline, self.settings.answer_limit)
+        output = BoundedOutput(self.target, deadline, self.settings.answer_limit)
         if self.is_closed:
-            raise gathered.broken("the connection was closed")
+            raise output.connection_error("the connection was closed")
         try:
-            program = LocalProgram(argv, data, gathered, deadline)
+            program = LocalProgram(argv, data, output, deadline)
         except OSError as error:
-            raise gathered.broken(f"{argv[0]} cannot be started ({error.strerror})") from None
+            raise output.connection_error(f"{argv[0]} cannot be started ({error.strerror})") from None
         self.running.add(program)
         try:
             return program.communicate()
@@ -50,19 +51,19 @@ class _Bounds:
             self.running.discard(program)
 
     def close(self) -> None:
-        """End what runs, and start nothing more."""
+        """Kill the running programs, and start no more."""
         self.is_closed = True
         for program in tuple(self.running):
             program.kill()
 
 
 class _BoundedBackend(PlainBackend):
-    """What every backend gets on top: limits, a name of the inventory, and no prompts."""
+    """A mixin for all backends: limits, the name in the inventory, and no prompts."""
 
     _bounds: _Bounds
 
     @override
-    def run_local(self, command: str, *args: str) -> CommandResult:
+    def run_local(self, command: str, *args: str) -> TestinfraResult:
         line = self.quote(command, *args)
         answer = self._bounds.run(["/bin/sh", "-c", line])
         status = -1 if answer.exit_status is None else answer.exit_status
@@ -73,8 +74,8 @@ class _BoundedBackend(PlainBackend):
         return self._bounds.target
 
 
-class BackendConnection:
-    """A target that Testinfra reaches. Nothing stays open: each execution is a program of its own here."""
+class BackendConnection(Connection):
+    """A connection by a Testinfra backend. Nothing stays open: each execution is a separate local program."""
 
     def __init__(self, name: str, backend: BaseBackend, bounds: _Bounds) -> None:
         self.name = name
@@ -83,7 +84,7 @@ class BackendConnection:
 
     @property
     def kind(self) -> str:
-        """Testinfra's name for the way: such as `docker`."""
+        """Testinfra's name of the backend, such as `docker`."""
         return self._backend.get_connection_type()
 
     @cached_property
@@ -93,23 +94,23 @@ class BackendConnection:
         self._backend.set_host(host)
         return host
 
-    def execute(self, script: str, *arguments: str) -> Answer:
+    def execute(self, script: str, *arguments: str) -> CommandResult:
         """Run a POSIX `sh` script on the target, in one execution. See `Connection.execute`."""
         command = " ".join(["/bin/sh -c %s sh", *("%s" for _ in arguments)])
         result = self._backend.run(command, script, *arguments)
-        return Answer(result.rc if result.rc >= 0 else None, result.stdout_bytes, result.stderr_bytes)
+        return CommandResult(result.rc if result.rc >= 0 else None, result.stdout_bytes, result.stderr_bytes)
 
     def close(self) -> None:
-        """Let go of the target: end what still runs there for us."""
+        """Kill the programs that still run for this connection."""
         self._bounds.close()
 
 
 class LocalConnection(BackendConnection):
-    """This machine."""
+    """A connection to this machine."""
 
     @override
-    def execute(self, script: str, *arguments: str) -> Answer:
-        """Run a POSIX `sh` script here; it is in no list of processes. See `Connection.execute`."""
+    def execute(self, script: str, *arguments: str) -> CommandResult:
+        """Run a POSIX `sh` script here; no process list shows it. See `Connection.execute`."""
         sudo, user = self._backend.sudo, self._backend.sudo_user
         data = standard_input(script, arguments, sudo=sudo)
         answer = self._bounds.run(["/bin/sh", "-c", 'exec "$@"', "sh", *shell(sudo=sudo, sudo_user=user)], data)
@@ -117,7 +118,7 @@ class LocalConnection(BackendConnection):
 
 
 def connect_by_backend(address: Address, settings: Settings, name: str) -> BackendConnection:
-    """Reach a target as Testinfra does.
+    """Open a connection by a Testinfra backend.
 
     Raises:
         ConnectionFailed: Testinfra cannot make the backend.

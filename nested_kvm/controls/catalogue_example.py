@@ -1,4 +1,4 @@
-"""A plain host on AMD and its guest, for which the handbook shows what mends each cause."""
+"""A plain host on AMD and its guest, for which the handbook shows the fix of each cause."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -22,27 +22,36 @@ _READINGS: Final = {
     "uname -m": "x86_64",
     "/proc/cpuinfo": "processor : 0\nvendor_id : AuthenticAMD\nflags : fpu lm svm npt",
 }
-_FORBIDDING: Final = {Cause.NESTED_ON, Cause.PERSISTED_ON, Cause.DOMAIN_GIVES_FLAG, Cause.FLAG_PRESENT}
+_FORBIDDING: Final = {
+    Cause.NESTED_ON,
+    Cause.PERSISTED_ON,
+    Cause.DOMAIN_GIVES_FLAG,
+    Cause.SAVED_STATE_HAS_FLAG,
+    Cause.FLAG_PRESENT,
+}
 _EVIDENCE: Final = {
     Cause.ASSIST_OFF: Evidence("/sys/module/kvm_amd/parameters/npt", "0"),
     Cause.GUEST_HAS_FLAG: Evidence("/proc/4242/cmdline", f"-name {GUEST} -cpu host"),
+    Cause.PROCESS_CONTRADICTS_DEFINITION: Evidence("/proc/4242/cmdline", f"-name {GUEST} -cpu qemu64"),
     Cause.PERSISTED_VALUE_INVALID: Evidence("/etc/modprobe.d/kvm.conf:1", "options kvm_amd nested=y"),
 }
-_PAIRS_SIDE: Final = {
+_FIXED_AT: Final = {
     Cause.DOMAIN_EMULATED: Level.DOMAIN,
+    Cause.MEMORY_ENCRYPTION: Level.DOMAIN,
     Cause.POWER_CYCLE_PENDING: Level.DOMAIN,
+    Cause.PROCESS_CONTRADICTS_DEFINITION: Level.DOMAIN,
     Cause.FLAG_MISSING: Level.L1,
     Cause.UNDIAGNOSED: Level.L1,
 }
-"""Where what breaks a pair is mended: on the host itself, but for these."""
+"""Where the cause of a broken pair is fixed, if not on the host itself."""
 _LINE: Final = Evidence("/etc/modprobe.d/kvm.conf:1", "options kvm_amd nested=0")
 
 
 def example_remedy(control: Control, cause: Cause) -> list[str]:
-    """The commands that mend a cause there, one a line."""
+    """The commands to fix a cause there, one a line."""
     is_forbidding = control.only is Nested.FORBIDDEN or cause in _FORBIDDING
     policy = Policy(Nested.FORBIDDEN if is_forbidding else Nested.REQUIRED)
-    level = control.level if control.level is not Level.PAIR else _PAIRS_SIDE.get(cause, Level.L0)
+    level = control.level if control.level is not Level.PAIR else _FIXED_AT.get(cause, Level.L0)
     return remediation(_subject(level, policy), Finding(cause, "", _EVIDENCE.get(cause, _LINE)))
 
 
@@ -57,7 +66,7 @@ def _machine(name: str, level: TargetLevel, policy: Policy) -> Machine:
     is_host = level is TargetLevel.L0
     address = Address.parse(f"ssh://root@{name}.example.net")
     host, uri = (None, _URI) if is_host else (HOST, None)
-    target = Target(name, level, address, policy, host, None if is_host else name, libvirt=uri)
+    target = Target(name, level, address, policy, host=host, domain=None if is_host else name, libvirt=uri)
     domains = LibvirtAnswer(_URI, "libvirt", domains=(DomainRecord(GUEST, "", "running"),))
     readings = {source: Reading(source, Status.OK, text) for source, text in _READINGS.items()}
     observed = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,6 +1,6 @@
-"""The chain on which nesting hangs, from the L0's CPU to an answering L2: what was seen of each link."""
+"""The chain that nesting depends on, from the L0's CPU to a running L2, and the state of each link."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Final
@@ -10,14 +10,15 @@ from nested_kvm.facts.libvirt.domain import Domain
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.cause import Cause
+from nested_kvm.model.link import LinkName
 from nested_kvm.model.verdict import Finding, NotChecked, Undecided, Verdict, require
-from nested_kvm.results.diagnosis import LinkName, LinkState, SeenLink
+from nested_kvm.results.diagnosis import LinkState, SeenLink
 
 
 class Pair:
     """A guest and its host. Each property may raise `ObservationError`.
 
-    Source: what is observed of the guest from inside, and of its host; see the other controls.
+    Source: what is observed in the guest and on its host; see the other controls.
     """
 
     def __init__(self, host: Machine | None, guest: Machine) -> None:
@@ -29,21 +30,21 @@ class Pair:
     def host(self) -> Machine:
         """The L0."""
         if self.known_host is None:
-            raise NotObserved(f"the host of {self.guest.target.name} was not looked at")
+            raise NotObserved(f"the host of {self.guest.target.name} was not inspected")
         return self.known_host
 
     @property
     def inside(self) -> Machine:
-        """The L1, looked at from inside."""
+        """The L1, inspected from inside."""
         if self.guest.target.address is None:
-            raise NotObserved(f"{self.guest.target.name} has no address: it was not looked at from inside")
+            raise NotObserved(f"{self.guest.target.name} has no address: it was not inspected from inside")
         if self.is_another_machine:
             raise NotObserved(f"another machine answers at the address of {self.guest.target.name}")
         return self.guest
 
     @cached_property
     def is_another_machine(self) -> bool:
-        """Whether what answers at the guest's address is surely not the domain."""
+        """Whether the machine at the guest's address is certainly not the domain."""
         try:
             identity, uuid = self.guest.identity, self.domain.uuid
         except ObservationError:
@@ -57,7 +58,7 @@ class Pair:
 
     @property
     def shows_flag(self) -> bool:
-        """Whether the guest was seen to have the flag on every vCPU, whatever was promised."""
+        """Whether the guest shows the flag on every vCPU, whatever its definition promises."""
         try:
             return self.inside.cpu.all_show_flag
         except ObservationError:
@@ -69,17 +70,17 @@ def _l0_cpu(pair: Pair) -> None:
     cause = Cause.L0_IS_A_GUEST if cpu.is_virtual else Cause.CPU_LACKS_FLAG
     message = f"{cpu.count_with_flag} of {len(cpu.flags)} CPUs of the host show {cpu.flag}"
     if not cpu.all_show_flag and pair.host.kernel_log.firmware_disabled:
-        return  # The next link says so.
+        return  # The next link reports it.
     require(cpu.all_show_flag, cause, message, *cpu.evidence)
 
 
 def _l0_firmware(pair: Pair) -> None:
-    """A module that is loaded proves it, where the log may not be read."""
+    """Check the firmware by the kernel log; a loaded module proves it where the log is not readable."""
     log = pair.host.kernel_log
     said = log.firmware_disabled
-    require(not said, Cause.FIRMWARE_DISABLED, "the host's firmware has switched virtualization off", *said)
+    require(not said, Cause.FIRMWARE_DISABLED, "virtualization is disabled in the host's firmware", *said)
     if not log.is_readable and not pair.host.kvm_module.is_loaded:
-        raise Undecided("the host's kernel log may not be read")
+        raise Undecided("the host's kernel log is not readable")
 
 
 def _was_refused(machine: Machine) -> bool:
@@ -108,15 +109,18 @@ def _domain_type(pair: Pair) -> None:
 
 
 def _domain_definition(pair: Pair) -> None:
-    """What the guest shows is worth more than what its definition promises for the next start."""
+    """Check the definition, unless the running guest shows the flag already."""
     vendor = pair.host.cpu.require_vendor()
-    promise = pair.domain.promise(vendor)
+    promise, encryption = pair.domain.promise(vendor), pair.domain.cpu.memory_encryption
+    if encryption is not None:
+        message = f"the guest's memory is encrypted ({encryption}), so it cannot run KVM"
+        raise Finding(Cause.MEMORY_ENCRYPTION, message, *pair.domain.evidence)
     if promise.gives_flag is Answer.YES or pair.shows_flag:
         return
     if promise.gives_flag is Answer.UNKNOWN:
         raise Undecided(promise.reason)
     cause = promise.cause or Cause.FEATURE_DISABLED
-    raise Finding(cause, f"its definition gives no {vendor.flag}: {promise.reason}", *pair.domain.evidence)
+    raise Finding(cause, f"{vendor.flag} is not exposed: {promise.reason}", *pair.domain.evidence)
 
 
 def _domain_running(pair: Pair) -> None:
@@ -124,8 +128,13 @@ def _domain_running(pair: Pair) -> None:
         raise Undecided(f"the domain is {pair.domain.state}")
     vendor = pair.host.cpu.require_vendor()
     changed = pair.domain.changed_since_start(vendor, pair.host.kvm_module.offers_nested)
-    holds = changed is None or pair.shows_flag
-    require(holds, Cause.POWER_CYCLE_PENDING, changed or "", *pair.domain.evidence)
+    if pair.shows_flag:
+        return
+    require(changed is None, Cause.POWER_CYCLE_PENDING, changed or "", *pair.domain.evidence)
+    contradiction, doubt = pair.domain.process_check.contradiction, pair.domain.process_check.doubt
+    require(contradiction is None, Cause.PROCESS_CONTRADICTS_DEFINITION, contradiction or "", *pair.domain.evidence)
+    if doubt is not None:
+        raise Undecided(doubt)
 
 
 def _l1_cpu(pair: Pair) -> None:
@@ -151,7 +160,7 @@ def _l1_device(pair: Pair) -> None:
 
 def _l2_boot(pair: Pair) -> None:
     if not pair.guest.is_observed or pair.guest.l2_boot.answers is None:
-        raise NotChecked("no L2 was started: that takes --active")
+        raise NotChecked("no L2 was started: use --active")
     boot = pair.inside.l2_boot
     if boot.answers is Answer.UNKNOWN:
         raise Undecided(boot.reason)
@@ -174,15 +183,20 @@ _LOOKS: Final[dict[LinkName, Callable[[Pair], None]]] = {
 
 
 def walk(pair: Pair) -> Iterator[SeenLink]:
-    """Look at every link in order; none is left out, so that a picture can show them all."""
+    """Check every link in order, past the first broken one, so that a picture can show them all."""
     for name, look in _LOOKS.items():
         yield _seen(name, look, pair)
 
 
 def first_break(pair: Pair) -> SeenLink | None:
-    """The first broken link; where all before `l1-cpu` hold and it does not, nothing that was read says why."""
+    """The first broken link of a guest's chain; see `first_broken`."""
+    return first_broken(walk(pair))
+
+
+def first_broken(links: Iterable[SeenLink]) -> SeenLink | None:
+    """The first broken link; undiagnosed if it is `l1-cpu` and every link before it holds."""
     before: list[SeenLink] = []
-    for link in walk(pair):
+    for link in links:
         if link.finding is not None:
             return _undiagnosed(link, before)
         before.append(link)

@@ -1,67 +1,43 @@
-"""From what a check said to a result: the only place where an exception becomes an outcome."""
+"""From what a check raised to a result: the only place where an exception becomes an outcome."""
 
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import pytest
 
-from nested_kvm.controls.chain import Pair, first_break
-from nested_kvm.controls.diagnose import mended_at
-from nested_kvm.errors import NestedKvmError, ObservationError
+from nested_kvm.controls.diagnose import fix_location
+from nested_kvm.errors import NestedKvmError
 from nested_kvm.fleet.subject import Subject
-from nested_kvm.model.architecture import Architecture, architecture_of
 from nested_kvm.model.control import Control, Level
-from nested_kvm.model.verdict import Evidence, Finding, NotApplicable, NotChecked, Outcome, Undecided, Verdict
+from nested_kvm.model.verdict import Evidence, Finding, Outcome, Verdict
 from nested_kvm.remediation import remediation
 from nested_kvm.remediation.repair import repair
 from nested_kvm.results.run import Result
 from nested_kvm.util.text import printable
 
+CHECKS: Final = "checks"
+"""The folder of the checks."""
 _JUDGED: Final = frozenset({Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN})
 
 
-def check_applies(control: Control, subject: Subject) -> None:
-    """Go on when the control speaks of this subject.
-
-    Raises:
-        NotApplicable: it does not, for its polarity or the machine's architecture.
-        NotChecked: nothing leads into the subject.
-        Undecided: the target does not let itself be looked at.
-        ObservationError: the target was not observed.
-    """
-    if control.only not in {None, subject.policy.nested}:
-        raise NotApplicable(f"asked only where nested is {control.only}, and here it is {subject.policy.nested}")
-    machine = subject.machine
-    if machine.target.address is None:
-        raise NotChecked(f"{machine.target.name} is judged from its L0 alone: no address of it was given or chosen")
-    failure = machine.bundle.failure
-    if failure is not None:
-        raise Undecided(failure.message) if failure.is_unknown else ObservationError(failure.message)
-    if control.architectures is not None and architecture_of(machine.architecture) not in control.architectures:
-        raise NotApplicable(_not_judged(control.architectures, machine.architecture))
-
-
-def _not_judged(judged: Iterable[Architecture], machine: str) -> str:
-    here = architecture_of(machine)
-    way = "where nothing is known of nesting" if here is None else f"where {here.way}"
-    return f"judged on {', '.join(each.name for each in judged)}, and this machine is {printable(machine)}, {way}"
-
-
 def judge(control: Control, subject: Subject, raised: BaseException | None, arguments: Mapping[str, object]) -> Result:
-    """Make a result of what a check raised, or of its having raised nothing.
+    """Make a result of what a check raised; None: it passed.
 
-    A failed assertion of a site's own check is a finding without a cause. Whatever else a check raises says
-    that it could not look: an error.
+    A failed assertion of a site's own check is a finding without a cause. Any other exception is an error: the check
+    could not be evaluated.
     """
-    return _unless_binding(_judged(control, subject, raised, arguments), subject)
+    result = _judged(control, subject, raised, arguments)
+    return result if control.is_about_operations else _unless_binding(result, subject)
 
 
 def _judged(
     control: Control, subject: Subject, raised: BaseException | None, arguments: Mapping[str, object]
 ) -> Result:
     if isinstance(raised, Verdict):
-        return _of_verdict(control, subject, raised, arguments)
+        return _of_verdict(control, subject, raised)
     if raised is None:
         return _result(control, subject, Outcome.PASS, control.title, _evidence(arguments.values()))
     if control.level is Level.SITE and isinstance(raised, AssertionError | pytest.fail.Exception):
@@ -71,22 +47,13 @@ def _judged(
     return _result(control, subject, Outcome.ERROR, _description(raised), ())
 
 
-def _of_verdict(control: Control, subject: Subject, verdict: Verdict, arguments: Mapping[str, object]) -> Result:
+def _of_verdict(control: Control, subject: Subject, verdict: Verdict) -> Result:
     result = _result(control, subject, verdict.outcome, verdict.message, verdict.evidence)
     if isinstance(verdict, Finding):
-        place = _mended_at(subject, verdict, arguments)
+        place = subject if verdict.at is None else fix_location(subject, subject.host, verdict.at)
         result = replace(result, cause=verdict.cause, remediation=tuple(remediation(place, verdict)))
         return replace(result, repair=repair(place, verdict) if place is subject else ())
     return result
-
-
-def _mended_at(subject: Subject, finding: Finding, arguments: Mapping[str, object]) -> Subject:
-    """What breaks a pair is mended where its broken link is: mostly on the host."""
-    for pair in arguments.values():
-        broken = first_break(pair) if isinstance(pair, Pair) else None
-        if isinstance(pair, Pair) and broken and broken.finding and broken.finding.cause is finding.cause:
-            return mended_at(subject, pair.known_host, broken.name)
-    return subject
 
 
 def _result(control: Control, subject: Subject, outcome: Outcome, message: str, evidence: Iterable[Evidence]) -> Result:
@@ -96,6 +63,7 @@ def _result(control: Control, subject: Subject, outcome: Outcome, message: str, 
         subject=subject.name,
         outcome=outcome,
         severity=control.severity,
+        decides=control.decides,
         title=control.title,
         message=message,
         evidence=tuple(evidence),
@@ -103,15 +71,15 @@ def _result(control: Control, subject: Subject, outcome: Outcome, message: str, 
 
 
 def _unless_binding(result: Result, subject: Subject) -> Result:
-    """Of a subject of which nothing is required, what was seen is only reported."""
+    """The result; only informational for a subject that no policy applies to."""
     if subject.policy.binding or result.outcome not in _JUDGED:
         return result
-    message = f"not named in the inventory, nothing is required: {result.message}"
+    message = f"not in the inventory (informational): {result.message}"
     return replace(result, outcome=Outcome.INFORMATIONAL, message=message, remediation=(), repair=())
 
 
 def _evidence(arguments: Iterable[object]) -> Iterator[Evidence]:
-    """The evidence of the facts that a check took."""
+    """The evidence of the facts that a check was given."""
     for fact in arguments:
         yield from getattr(fact, "evidence", ())
 
@@ -119,4 +87,12 @@ def _evidence(arguments: Iterable[object]) -> Iterator[Evidence]:
 def _description(error: BaseException) -> str:
     if isinstance(error, NestedKvmError):
         return str(error)
-    return f"the check itself broke: {type(error).__name__}: {printable(error)}"
+    return f"check error{_place(error)}: {type(error).__name__}: {printable(error)}"
+
+
+def _place(error: BaseException) -> str:
+    """File and line of the check that an exception passed through last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    paths = [(Path(frame.filename).parts, frame.lineno) for frame in frames]
+    found = [("/".join(parts[parts.index(CHECKS) :]), line) for parts, line in paths if CHECKS in parts]
+    return f" in {printable(found[-1][0])}:{found[-1][1]}" if found else ""

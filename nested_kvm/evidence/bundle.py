@@ -1,4 +1,4 @@
-"""A bundle: everything that was read of one target at one time."""
+"""The bundle: everything that was read from one target at one time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,55 +12,55 @@ from nested_kvm.inventory.target import Target, TargetLevel
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """A saved state that holds a domain's memory: what comes back from it has the CPU that it was saved with."""
+    """A saved state with a domain's memory: the domain resumes from it with the CPU that it was saved with."""
 
     snapshot: str | None
-    """The snapshot's name; None: it is the managed save."""
+    """The snapshot's name; None: the managed save."""
     xml: str | None = None
-    """The domain as it was saved, reduced to what is judged."""
+    """The domain as it was saved, reduced to what is evaluated."""
     problem: str | None = None
     """Why its XML could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class DomainRecord:
-    """One libvirt domain as libvirt describes it; its XML is reduced to what is judged."""
+    """One libvirt domain as libvirt describes it; its XML is reduced to what is evaluated."""
 
     name: str
     uuid: str
     state: str
-    """In virsh's words: `running`, `shut off`, `paused`, …"""
+    """The state as virsh prints it: `running`, `shut off`, `paused`, …"""
     is_persistent: bool | None = None
     has_managed_save: bool | None = None
     inactive_xml: str | None = None
     live_xml: str | None = None
-    """None: the domain does not run."""
+    """None: the domain is not running."""
     problem: str | None = None
-    """Why the domain could not be read whole."""
+    """Why the domain could not be read completely."""
     vcpu_statistics: tuple[Mapping[str, str], ...] = ()
-    """Its counters of nested guests as `virsh domstats` words them, in one or two looks; none: it gave none."""
+    """The nested counters as `virsh domstats` prints them, sampled once or twice; empty: there are none."""
     saved_states: tuple[SavedState, ...] | None = None
-    """Its managed save and its snapshots with memory; None: nobody asked."""
+    """The managed save and the snapshots with memory; None: not queried."""
     saved_problem: str | None = None
-    """Why there may be more of them."""
+    """Why there may be more saved states."""
 
 
 @dataclass(frozen=True, slots=True)
 class LibvirtAnswer:
-    """What came of asking libvirt."""
+    """The result of querying libvirt."""
 
     uri: str
     means: str
-    """How it was asked: `libvirt` (its RPC) or `virsh`."""
+    """How libvirt was queried: `libvirt` (its RPC) or `virsh`."""
     refusal: str | None = None
     """Why libvirt did not answer; None: it did."""
     not_asked: str | None = None
-    """Why it could not even be asked: then nothing is known of it, not even that it refuses."""
+    """Why libvirt could not even be queried: then nothing is known about it, not even that it refuses."""
     domains: tuple[DomainRecord, ...] = ()
     domain_types: Mapping[str, tuple[str, ...]] | None = None
-    """The types that its capabilities offer for full virtualization, by architecture; None: they were not seen."""
+    """The types that its capabilities offer for full virtualization, by architecture; None: they were not read."""
     version: int | None = None
-    """The daemon's, as libvirt counts: 9002001 is 9.2.1."""
+    """The daemon's version as libvirt encodes it: 9002001 is 9.2.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Failure:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether the target answered, and only did not let itself be looked at."""
+        """Whether the target answered, but its configuration forbids the inspection."""
         return self.kind == NotAllowed.__name__
 
 
@@ -92,11 +92,11 @@ class Bundle:
 
     @property
     def is_observed(self) -> bool:
-        """Whether anything was read."""
+        """Whether anything was read from the target."""
         return self.failure is None and self.target.address is not None
 
     def reading(self, source: str) -> Reading:
-        """What one file or command answered, whatever it was.
+        """Return the reading of one file or command, whatever its status.
 
         Raises:
             ObservationError: the target was not observed at all.
@@ -110,7 +110,7 @@ class Bundle:
         return self.readings[source]
 
     def text(self, source: str) -> str:
-        """The text of a reading that must be there and whole.
+        """Return the text of a reading that must be complete.
 
         Raises:
             ObservationError: it is not.
@@ -118,14 +118,14 @@ class Bundle:
         return self.reading(source).require().text
 
     def text_if_present(self, source: str) -> str | None:
-        """The text of a reading; None where the file or command is surely not there.
+        """Return the text of a reading; None where the file or command certainly does not exist.
 
         Raises:
-            ObservationError: it could not be looked at.
+            ObservationError: it could not be inspected.
         """
         reading = self.reading(source)
         return None if reading.status in {Status.ABSENT, Status.MISSING} else reading.require().text
 
     def with_level(self, level: TargetLevel) -> Self:
-        """The same bundle, its target's level told."""
+        """Return the bundle with the level of its target set."""
         return replace(self, target=replace(self.target, level=level))

@@ -1,29 +1,34 @@
-"""Bundles as JSON files: the interface through which any run can be judged again."""
+"""Reads and writes bundles as JSON files, from which a run can be re-evaluated."""
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from nested_kvm.errors import EvidenceUnusable, InventoryError, UsageError
+from nested_kvm.errors import EvidenceUnusable, FileUnusable, InventoryError, UsageError
+from nested_kvm.evidence.age import age_of
 from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
 from nested_kvm.evidence.reading import Reading
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.policy import Policy
-from nested_kvm.util.files import file_stem, write_atomically
+from nested_kvm.util.files import file_stem, read_bounded, write_atomically
+from nested_kvm.util.schema_error import explain_first
+from nested_kvm.util.text import printable
 from nested_kvm.version import VERSION
 
 SCHEMA = "nested-kvm-compliance/evidence/1"
 SIZE_LIMIT = 64 * 1024 * 1024
-"""Bytes: an answer's own limit, many times over."""
+"""Bytes: many times the limit of a target's answer."""
 
 
 class Declaration(BaseModel):
-    """What the inventory said of a target, so that evidence can be judged without it."""
+    """The declaration of a target in the inventory, so that evidence can be evaluated without it."""
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1)
@@ -39,7 +44,7 @@ class Declaration(BaseModel):
 
     @classmethod
     def of(cls, target: Target) -> Self:
-        """Declare a target."""
+        """Make the declaration of a target."""
         return cls(
             name=target.name,
             level=target.level,
@@ -54,33 +59,33 @@ class Declaration(BaseModel):
         )
 
     def target(self) -> Target:
-        """The target again.
+        """Return the declared target. Its policy binds, whatever the file says: a file must not switch controls off.
 
         Raises:
-            InventoryError: its address is none.
+            InventoryError: its address is invalid.
         """
         address = None if self.address is None else Address.parse(self.address)
         return Target(
             self.name,
             self.level,
             address,
-            self.policy,
-            self.host,
-            self.domain,
-            self.via_host,
-            self.libvirt,
-            self.account,
-            self.group,
+            replace(self.policy, binding=True),
+            host=self.host,
+            domain=self.domain,
+            via_host=self.via_host,
+            libvirt=self.libvirt,
+            account=self.account,
+            group=self.group,
         )
 
 
 class _File(BaseModel):
-    """The whole file; its keys in this order."""
+    """The schema of an evidence file, its keys in order."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
     schema_: Literal["nested-kvm-compliance/evidence/1"] = Field("nested-kvm-compliance/evidence/1", alias="schema")
     version: str
-    observed: datetime
+    observed: AwareDatetime
     target: Declaration
     failure: Failure | None
     cut: str | None
@@ -89,7 +94,7 @@ class _File(BaseModel):
 
 
 def write_bundle(directory: Path, bundle: Bundle) -> Path:
-    """Write `<target>.json` into `directory`, whole or not at all, and return its path."""
+    """Write `<target>.json` into `directory`, atomically and for its owner alone, and return its path."""
     file = _File(
         version=bundle.version,
         observed=bundle.observed_at,
@@ -100,12 +105,12 @@ def write_bundle(directory: Path, bundle: Bundle) -> Path:
         readings=list(bundle.readings.values()),
     )
     path = evidence_path(directory, bundle.target.name)
-    write_atomically(path, file.model_dump_json(by_alias=True, indent=1) + "\n")
+    write_atomically(path, file.model_dump_json(by_alias=True, indent=1) + "\n", private=True)
     return path
 
 
 def evidence_path(directory: Path, name: str) -> Path:
-    """Where the evidence of the target of that name is kept."""
+    """Return the path of the evidence of the target of that name."""
     return directory / f"{file_stem(name)}.json"
 
 
@@ -113,28 +118,25 @@ def read_bundle(path: Path) -> Bundle:
     """Read one evidence file.
 
     Raises:
-        EvidenceUnusable: it is not one, is broken, or comes from a newer schema; the message names it.
+        EvidenceUnusable: it is not evidence, is broken, or has a newer schema; the message names the file.
     """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(SIZE_LIMIT + 1)
-        if len(data) > SIZE_LIMIT:
-            raise EvidenceUnusable(f"{path.name} is larger than {SIZE_LIMIT // 1024 // 1024} MiB")
-        file = _File.model_validate_json(data)
-        return _bundle(file)
-    except OSError as error:
-        raise EvidenceUnusable(f"{path.name} cannot be read: {error.strerror}") from None
+        bundle = _bundle(_File.model_validate_json(read_bounded(path, SIZE_LIMIT)))
+        age_of(bundle, datetime.now(UTC))
+    except FileUnusable as error:
+        raise EvidenceUnusable(f"{path.name} cannot be read: {error}") from None
     except ValidationError as error:
-        raise EvidenceUnusable(f"{path.name} is not evidence of schema {SCHEMA}: {_reason(error)}") from None
-    except InventoryError as error:
+        raise EvidenceUnusable(f"{path.name} is not evidence of schema {SCHEMA}: {explain_first(error)}") from None
+    except (EvidenceUnusable, InventoryError) as error:
         raise EvidenceUnusable(f"{path.name}: {error}") from None
+    return bundle
 
 
 def read_bundles(directory: Path) -> Iterator[Bundle]:
-    """Read every evidence file of a directory; one that is unusable yields a bundle that says so.
+    """Read every evidence file of a directory; an unusable one yields a bundle with a failure.
 
     Raises:
-        UsageError: there is no such directory, or no evidence in it, or two files speak of one target.
+        UsageError: the directory does not exist or has no evidence, or two files are for the same target.
     """
     if not directory.is_dir():
         raise UsageError(f"--evidence: {directory} is not a directory")
@@ -143,14 +145,14 @@ def read_bundles(directory: Path) -> Iterator[Bundle]:
         raise UsageError(f"--evidence: {directory} holds no *.json: nothing to audit")
     seen: dict[str, Path] = {}
     for path in paths:
-        bundle = _bundle_or_why(path)
+        bundle = _bundle_or_failure(path)
         name = bundle.target.name
         if seen.setdefault(name, path) is not path:
-            raise UsageError(f"--evidence: {seen[name].name} and {path.name} both speak of {name}")
+            raise UsageError(f"--evidence: {seen[name].name} and {path.name} are both for {name}")
         yield bundle
 
 
-def _bundle_or_why(path: Path) -> Bundle:
+def _bundle_or_failure(path: Path) -> Bundle:
     try:
         return read_bundle(path)
     except EvidenceUnusable as error:
@@ -159,12 +161,15 @@ def _bundle_or_why(path: Path) -> Bundle:
 
 
 def unusable_bundle(target: Target, error: Exception, message: str | None = None) -> Bundle:
-    """A bundle that only says why the target could not be observed."""
+    """Make a bundle of the reason why the target could not be observed."""
     failure = Failure(type(error).__name__, message or str(error))
     return Bundle(target, datetime.now(UTC), VERSION, failure=failure)
 
 
 def _bundle(file: _File) -> Bundle:
+    twice = [source for source, count in Counter(reading.source for reading in file.readings).items() if count > 1]
+    if twice:
+        raise EvidenceUnusable(f"has {printable(twice[0])} twice: which of them is right is unknown")
     return Bundle(
         file.target.target(),
         file.observed,
@@ -174,9 +179,3 @@ def _bundle(file: _File) -> Bundle:
         file.libvirt,
         file.failure,
     )
-
-
-def _reason(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    return f"{place}: {problem['msg']}" if place else problem["msg"]

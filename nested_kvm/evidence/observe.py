@@ -1,4 +1,4 @@
-"""One look at one target: the probe in one execution, and libvirt in another."""
+"""Observes one target: the probe in one execution, and libvirt in another."""
 
 import re
 import secrets
@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from nested_kvm.connection import AnyConnection, Settings
-from nested_kvm.connection.base import Answer
+from nested_kvm.connection import Connection, Settings
+from nested_kvm.connection.base import CommandResult
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, LimitExceeded
 from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
 from nested_kvm.evidence.l2.boot import boot_l2
-from nested_kvm.evidence.libvirt.access import Access, choose_access, look_at_libvirt
+from nested_kvm.evidence.libvirt.access import Access, choose_access, query_libvirt
 from nested_kvm.evidence.libvirt.virsh import without_virsh
 from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.probe.answer import ProbeAnswer, parse_answer
@@ -23,20 +23,20 @@ from nested_kvm.util.text import printable
 from nested_kvm.version import VERSION
 
 SECTION_LIMIT: Final = 10
-"""Seconds after which the probe kills a single command."""
+"""Seconds after which the probe kills a command."""
 
 
-def observe(target: Target, connection: AnyConnection, settings: Settings, *, active: bool = False) -> Bundle:
-    """Look at a target once; `active` starts an L2 in an L1. What arrived before a limit was broken is kept.
+def observe(target: Target, connection: Connection, settings: Settings, *, active: bool = False) -> Bundle:
+    """Observe a target once; `active` starts an L2 in an L1. What arrived before a limit was exceeded is kept.
 
     Raises:
-        ObservationError: it could not be looked at.
+        ObservationError: it could not be inspected.
     """
     observed_at = datetime.now(UTC)
     access = choose_access(target, connection)
     answer = _probe(connection, settings, access, target)
     bundle = bundle_of_answer(
-        target, answer, observed_at, lambda uri: look_at_libvirt(uri, access, connection, answer.readings, settings)
+        target, answer, observed_at, lambda uri: query_libvirt(uri, access, connection, answer.readings, settings)
     )
     if not active:
         return bundle
@@ -47,7 +47,7 @@ def observe(target: Target, connection: AnyConnection, settings: Settings, *, ac
 def bundle_of_answer(
     target: Target, answer: ProbeAnswer, observed_at: datetime, ask: Callable[[str], LibvirtAnswer]
 ) -> Bundle:
-    """Make a bundle of the probe's answer. `ask` asks the libvirt of a URI, and only where the target is no guest."""
+    """Make a bundle of the probe's answer. `ask` queries the libvirt of a URI, unless the target is a guest."""
     level = _level(target, answer.readings)
     libvirt = None if level is TargetLevel.L1 or target.libvirt is None else ask(target.libvirt)
     told = replace(target, level=level)
@@ -55,7 +55,7 @@ def bundle_of_answer(
     return Bundle(told, observed_at, VERSION, kept, answer.cut, libvirt)
 
 
-def _probe(connection: AnyConnection, settings: Settings, access: Access, target: Target) -> ProbeAnswer:
+def _probe(connection: Connection, settings: Settings, access: Access, target: Target) -> ProbeAnswer:
     nonce = secrets.token_hex(16)
     seconds = str(max(1, int(min(SECTION_LIMIT, settings.probe_timeout / 2))))
     uri = target.libvirt
@@ -71,7 +71,11 @@ def _probe(connection: AnyConnection, settings: Settings, access: Access, target
 
 
 def _partial(error: ConnectionFailed | LimitExceeded, nonce: str) -> ProbeAnswer:
-    """The readings that arrived whole; where none did, the error itself is what there is to say."""
+    """Return the readings that arrived complete.
+
+    Raises:
+        ObservationError: none did: `error` itself.
+    """
     try:
         answer = parse_answer(error.partial, nonce)
     except AnswerUnusable:
@@ -81,14 +85,14 @@ def _partial(error: ConnectionFailed | LimitExceeded, nonce: str) -> ProbeAnswer
     return answer if answer.cut is None else replace(answer, cut=f"{answer.cut} ({error})")
 
 
-def _complaint(answer: Answer) -> str:
+def _complaint(answer: CommandResult) -> str:
     complaint = printable(answer.stderr)
     status = "no exit status" if answer.exit_status is None else f"exit status {answer.exit_status}"
     return f" ({status}{': ' if complaint else ''}{complaint})"
 
 
 def _level(target: Target, readings: Mapping[str, Reading]) -> TargetLevel:
-    """What an `auto` target is; it stays `auto` where its CPUs could not be read."""
+    """Return the level of a target; `auto` stays where its CPUs could not be read."""
     cpuinfo = readings.get("/proc/cpuinfo")
     if target.level is not TargetLevel.AUTO or cpuinfo is None or cpuinfo.status is not Status.OK:
         return target.level

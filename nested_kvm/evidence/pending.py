@@ -1,53 +1,56 @@
-"""Which targets a run has still to look at: kept beside their evidence, so that a killed run shows what it lacks."""
+"""The list of targets not observed yet, beside the evidence, so that a killed run shows what is missing."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from nested_kvm.errors import InventoryError, NotObserved, UsageError
+from nested_kvm.errors import FileMissing, FileUnusable, InventoryError, NotObserved, UsageError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.bundle_file import SIZE_LIMIT, Declaration, evidence_path, read_bundles, unusable_bundle
 from nested_kvm.inventory.target import Inventory, Target
-from nested_kvm.util.files import write_atomically
+from nested_kvm.util.files import read_bounded, write_atomically
+from nested_kvm.util.schema_error import explain_first
 
 NAME: Final = "targets.pending"
 _TARGETS: Final = TypeAdapter(list[Declaration])
 
 
 def announce(directory: Path, inventory: Inventory) -> None:
-    """Write down every target that is to be looked at."""
+    """Write the list of targets that will be observed."""
     declared = [Declaration.of(target) for target in inventory if target.address is not None]
-    write_atomically(directory / NAME, _TARGETS.dump_json(declared).decode() + "\n")
+    write_atomically(directory / NAME, _TARGETS.dump_json(declared).decode() + "\n", private=True)
 
 
 def withdraw(directory: Path) -> None:
-    """Say that each target has its evidence."""
+    """Remove the list: each target has its evidence."""
     (directory / NAME).unlink(missing_ok=True)
 
 
 def read_evidence(directory: Path) -> Iterator[Bundle]:
-    """Read every evidence file of a directory; and for each target that a killed run did not reach, say so.
+    """Read every evidence file of a directory; a target that a killed run did not observe yields a failure.
 
     Raises:
-        UsageError: there is no such directory, or no evidence in it, or two files speak of one target.
+        UsageError: the directory does not exist or has no evidence, or two files are for the same target.
     """
     pending = list(_pending(directory))
     if not pending or any(directory.glob("*.json")):
         yield from read_bundles(directory)
     for target in pending:
         if not evidence_path(directory, target.name).exists():
-            problem = NotObserved(f"{target.name} was not looked at: the run was killed before")
+            problem = NotObserved(f"{target.name} was not inspected: the run was killed before")
             yield unusable_bundle(target, problem)
 
 
 def _pending(directory: Path) -> Iterator[Target]:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        try:
-            with (directory / NAME).open("rb") as stream:
-                declared = _TARGETS.validate_json(stream.read(SIZE_LIMIT))
-            yield from [each.target() for each in declared]
-        except (ValidationError, InventoryError, PermissionError, IsADirectoryError) as error:
-            raise UsageError(f"--evidence: {directory / NAME} cannot be used: {type(error).__name__}") from None
+    path = directory / NAME
+    try:
+        declared = _TARGETS.validate_json(read_bounded(path, SIZE_LIMIT))
+        yield from [each.target() for each in declared]
+    except FileMissing:
+        return
+    except ValidationError as error:
+        raise UsageError(f"--evidence: {path} cannot be used: {explain_first(error)}") from None
+    except (FileUnusable, InventoryError) as error:
+        raise UsageError(f"--evidence: {path} cannot be used: {error}") from None

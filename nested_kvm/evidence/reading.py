@@ -1,4 +1,4 @@
-"""A reading: one file or one command of a target, exactly as it answered."""
+"""A reading: the content of one file, or the output of one command, of a target."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ __all__ = ["Evidence", "Reading", "Status"]
 
 
 class Status(StrEnum):
-    """How a reading ended. Only `OK` vouches for its text."""
+    """How a reading ended. The text is complete only with `OK`."""
 
     OK = "ok"
     """The file was read to its end; the command exited with 0."""
@@ -20,24 +20,24 @@ class Status(StrEnum):
     TIMED_OUT = "timed-out"
     """The command did not end in time and was killed."""
     MISSING = "missing"
-    """There is no such command on the target."""
+    """The command does not exist on the target."""
     ABSENT = "absent"
-    """There is no such file, and the target was allowed to look."""
+    """The file does not exist, and the directory could be searched."""
     UNREADABLE = "unreadable"
-    """The file is there, or may be, and could not be read."""
+    """The file exists, or may exist, and could not be read."""
     DIRECTORY = "directory"
-    """A directory stands where a file was expected."""
+    """A directory is in place of the file."""
     DEVICE = "device"
-    """A device stands there, or a link to one: `/dev/null` masks a configuration file."""
+    """A device, or a link to one, is in place of the file: `/dev/null` masks a configuration file."""
     DANGLING = "dangling"
     """A symbolic link to nothing."""
     SPECIAL = "special"
-    """A FIFO or a socket: it was not opened."""
+    """A FIFO or a socket is in place of the file, and was not opened."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One source of a target and what it answered.
+    """One source of a target, and its content or output.
 
     `source` is an absolute path or a command line. `text` was decoded as UTF-8, undecodable bytes replaced.
     """
@@ -51,14 +51,14 @@ class Reading:
 
     @property
     def is_ok(self) -> bool:
-        """Whether the text is the whole of what the source holds."""
+        """Whether the text is all that the source holds."""
         return self.status is Status.OK
 
     def require(self) -> Self:
-        """Return itself when it is `OK`.
+        """Return the reading if it is `OK`.
 
         Raises:
-            NotObserved: it is not, and says why.
+            NotObserved: it is not; the message says why.
         """
         if self.is_ok:
             return self
@@ -67,5 +67,5 @@ class Reading:
         raise NotObserved(f"{self.source} could not be read ({reason}){detail}")
 
     def as_evidence(self, text: str | None = None) -> Evidence:
-        """Quote the reading, or just `text` of it."""
+        """Quote the reading, or only `text` from it."""
         return Evidence(self.source, self.text.strip() if text is None else text)

@@ -1,40 +1,41 @@
-"""A domain that is only a file yet: would it get the flag on these hosts?"""
+"""A domain that exists only as an XML file: would it get the flag on these hosts?"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from nested_kvm.errors import NotObserved, UsageError
+from nested_kvm.errors import FileUnusable, NotObserved, UsageError
 from nested_kvm.evidence.bundle import DomainRecord
 from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml, reduce_domain_xml
 from nested_kvm.facts.libvirt.domain import Domain, domain_of
 from nested_kvm.model.control import Control, Level
 from nested_kvm.model.policy import Nested, Policy
+from nested_kvm.util.files import read_bounded
 
 SIZE_LIMIT: Final = 4 * 1024 * 1024
-"""Bytes: libvirt itself refuses more than 10 MiB, and no definition takes one."""
+"""Bytes: libvirt itself refuses more than 10 MiB, and no definition is that large."""
 NAME_LIMIT: Final = 250
 _DECISIVE: Final = frozenset({"L0-CPU-01", "L0-KVM-01", "L0-KVM-03", "L0-KVM-04", "L0-PER-01"})
-"""Without these of its host a domain gets no flag, now or after the next boot, whatever its definition asks for."""
+"""The controls of a host on which a domain's flag depends, now and after the next boot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The domain, and what is required of it where the command line says so."""
+    """The candidate domain, and the policy that the command line gives it."""
 
     domain: Domain
     nested: Nested | None
     declared: Mapping[str, Policy] = field(default_factory=dict)
-    """By host: what the inventory requires of the guest that it names so."""
+    """By host: the policy of the guest of that name in the inventory."""
 
     @property
     def name(self) -> str:
-        """By what results call it."""
+        """The name of the domain in results."""
         return self.domain.name
 
     def policy(self, host: str) -> Policy:
-        """What is required of it there: by `--nested`, else by the inventory, else nesting."""
+        """The policy of the domain on a host: by `--nested`, else by the inventory, else nesting is required."""
         return Policy(self.nested) if self.nested is not None else self.declared.get(host, Policy())
 
     def is_decided_by(self, control: Control) -> bool:
@@ -46,7 +47,7 @@ def read_candidate(path: Path, nested: Nested | None) -> Candidate:
     """Read a domain's XML, as `virsh define` takes it.
 
     Raises:
-        UsageError: it cannot be read, or is no domain XML; the message names the file.
+        UsageError: it cannot be read, or is not domain XML; the message names the file.
     """
     try:
         reduced = reduce_domain_xml(_read(path))
@@ -65,13 +66,8 @@ def _name(xml: str) -> str:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise UsageError(f"--domain-xml: {path}: {error.strerror}") from None
-    if len(data) > SIZE_LIMIT:
-        raise UsageError(f"--domain-xml: {path}: is larger than {SIZE_LIMIT // 1024 // 1024} MiB: no definition is")
-    try:
-        return data.decode("utf-8-sig")
+        return read_bounded(path, SIZE_LIMIT).decode("utf-8-sig")
+    except FileUnusable as error:
+        raise UsageError(f"--domain-xml: {path}: {error}") from None
     except UnicodeDecodeError:
         raise UsageError(f"--domain-xml: {path}: is not UTF-8 text") from None

@@ -1,4 +1,4 @@
-"""Hosts between which guests may migrate, compared: each trait is gathered once for the whole group."""
+"""Compare the hosts between which guests may migrate; each trait is collected once for the whole group."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.verdict import Evidence
 
 _NAMED: Final = 3
-"""Hosts that are named where many have the same value, or could not be looked at."""
+"""How many hosts are named where many have the same value, or could not be inspected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def _values_of(hosts: Mapping[str, Sequence[str]]) -> _Values:
 
 
 class HostGroup:
-    """The hosts of one group. `absent` names those of the inventory that this run does not look at."""
+    """The hosts of one group. `absent` names those of the inventory that are not part of this run."""
 
     def __init__(self, name: str, machines: Sequence[Machine], absent: Sequence[str] = ()) -> None:
         self.name = name
@@ -53,10 +53,10 @@ class HostGroup:
         self._absent = absent
 
     def comparison(self, host: str) -> GroupComparison:
-        """What of a host is not what most of the group have; without a majority, what is not the same everywhere.
+        """The traits of a host that differ from the majority of its group; without a majority, all that differ.
 
         Raises:
-            NotObserved: nothing differs, and the host itself could not be looked at whole.
+            NotObserved: nothing differs, but the host itself was not observed completely.
         """
         others = len(self._machines) + len(self._absent) - 1
         own = self._traits[host]
@@ -71,7 +71,7 @@ class HostGroup:
 
     @cached_property
     def _values(self) -> Mapping[str, _Values]:
-        """The values of each trait."""
+        """The values of each trait within the group."""
         found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for host, traits in self._traits.items():
             for trait, value in traits.seen.items():
@@ -86,7 +86,7 @@ class HostGroup:
             for reason in traits.unseen.values():
                 reasons.setdefault(reason, []).append(host)
         seen = [f"{_names(hosts)}: {reason}" for reason, hosts in reasons.items()]
-        absent = [f"{_names(self._absent)}: not looked at in this run"] if self._absent else []
+        absent = [f"{_names(self._absent)}: not part of this run"] if self._absent else []
         more = [f"and {len(seen) - _NAMED} more"] if len(seen) > _NAMED else []
         return (*seen[:_NAMED], *more, *absent)
 

@@ -56,7 +56,7 @@ def _nested(machine: Machine) -> Iterator[tuple[str, str]]:
 def _next_nested(machine: Machine) -> Iterator[tuple[str, str]]:
     next_load = machine.next_load
     if next_load.outcome is LoadOutcome.UNKNOWN:
-        raise NotObserved(f"what the next load does: {next_load.reason}")
+        raise NotObserved(f"cannot determine the next load: {next_load.reason}")
     value = next_load.value or "" if next_load.outcome is LoadOutcome.COMMAND else next_load.outcome.value
     yield "nested after the next load", value
 

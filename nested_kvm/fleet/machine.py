@@ -1,5 +1,7 @@
-"""All facts of one machine, each made once, when it is first asked for."""
+"""The facts of one machine, each computed once, on first use."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 
 from nested_kvm.errors import NotObserved, ObservationError
@@ -16,7 +18,7 @@ from nested_kvm.facts.kvm.device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of
 from nested_kvm.facts.kvm.hypervisors import Hypervisors, hypervisors_of
 from nested_kvm.facts.kvm.l2_boot import L2Boot, l2_boot_of
-from nested_kvm.facts.kvm.module_users import Holders
+from nested_kvm.facts.kvm.module_users import ModuleUsers
 from nested_kvm.facts.kvm.nested_activity import (
     NestedActivity,
     activity_in_domain,
@@ -24,9 +26,10 @@ from nested_kvm.facts.kvm.nested_activity import (
     activity_in_process,
 )
 from nested_kvm.facts.kvm.nesting import Nesting, nesting_of
+from nested_kvm.facts.kvm.process_check import with_process
 from nested_kvm.facts.kvm.vm_holders import VmHolders, vm_holders_of
 from nested_kvm.facts.kvm.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
-from nested_kvm.facts.kvm.vmm_process import VmmProcesses, vmm_processes_of
+from nested_kvm.facts.kvm.vmm_process import PROCESS_KEY, VmmProcesses, vmm_processes_of
 from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities, libvirt_capabilities_of
 from nested_kvm.facts.libvirt.daemon import Libvirt, libvirt_of
 from nested_kvm.facts.libvirt.domain import Domain, domain_of
@@ -42,7 +45,10 @@ from nested_kvm.model.architecture import ARM64, architecture_of
 
 
 class Machine:
-    """One target and the facts that its bundle gives. Each property may raise `ObservationError`."""
+    """One target and the facts in its bundle. Each property may raise `ObservationError`.
+
+    Every public `cached_property` is a fact: a check may take it by its name.
+    """
 
     def __init__(self, bundle: Bundle, candidate: Domain | None = None) -> None:
         self.bundle = bundle
@@ -51,63 +57,68 @@ class Machine:
 
     @property
     def is_observed(self) -> bool:
-        """Whether anything was read of it."""
+        """Whether anything was read from the target."""
         return self.bundle.is_observed
 
     @property
+    def is_for_candidate(self) -> bool:
+        """Whether only a candidate domain is checked on the machine."""
+        return self._candidate is not None
+
+    @property
     def is_l0(self) -> bool:
-        """Whether the L0 controls are asked of it; also where nobody could tell."""
+        """Whether the L0 controls apply; also where the level is not known."""
         return self.target.level is not TargetLevel.L1
 
     @cached_property
     def identity(self) -> Identity:
-        """Its kernel and its names."""
+        """The target's kernel and its names."""
         return identity_of(self.bundle)
 
     @cached_property
     def architecture(self) -> str:
-        """What its kernel was made for, as `uname -m` prints it."""
+        """The architecture of the target's kernel, as `uname -m` prints it."""
         return self.bundle.text(sources.ARCHITECTURE).strip()
 
     @cached_property
     def cpu(self) -> Cpu:
-        """Its CPUs."""
+        """The target's CPUs; for a domain, its host's."""
         return cpu_of(self.bundle)
 
     @cached_property
     def kernel_log(self) -> KernelLog:
-        """What its kernel said of KVM."""
+        """The messages of the target's kernel about KVM."""
         return kernel_log_of(self.bundle)
 
     @cached_property
     def kvm_module(self) -> KvmModule:
-        """The KVM module of its CPU's vendor."""
+        """The target's KVM module, for its CPU's vendor."""
         return kvm_module_of(self.bundle, self.kvm_module_name)
 
     @property
     def kvm_module_name(self) -> str:
-        """What the KVM module for its CPU is called."""
+        """The name of the KVM module for the target's CPU."""
         known = architecture_of(self.architecture)
         return known.module if known is not None and known.module is not None else self.cpu.require_vendor().module
 
     @cached_property
     def nesting(self) -> Nesting:
-        """Whether its KVM offers nesting."""
+        """Whether the target's KVM offers nesting."""
         return nesting_of(self.bundle, architecture_of(self.architecture), self.kvm_module)
 
     @cached_property
     def kvm_device(self) -> KvmDevice:
-        """Its `/dev/kvm`."""
+        """The target's `/dev/kvm`."""
         return kvm_device_of(self.bundle)
 
     @cached_property
     def kvm_access(self) -> KvmAccess:
-        """Whether the account that will run VMs on it may open that."""
+        """Whether the account that will run VMs on the target may open its `/dev/kvm`."""
         return kvm_access_of(self.bundle, self.kvm_device)
 
     @cached_property
     def next_load(self) -> NextLoad:
-        """What the next load of its KVM module will do."""
+        """What the next load of the target's KVM module will do."""
         if architecture_of(self.architecture) is ARM64:
             raise NotObserved(f"on {ARM64.name} no module carries the parameter: {ARM64.way}")
         return next_load_of(self.bundle, self.kvm_module.name, self._modprobe_configuration)
@@ -118,100 +129,124 @@ class Machine:
 
     @cached_property
     def kernel_modules(self) -> KernelModules:
-        """Whether its kernel brings that module along."""
+        """Whether the target's kernel ships its KVM module."""
         return kernel_modules_of(self.bundle, self.kvm_module_name)
 
     @cached_property
-    def holders(self) -> Holders:
-        """What keeps its KVM module from being reloaded; only what could be seen."""
+    def module_users(self) -> ModuleUsers:
+        """What keeps the target's KVM module from being reloaded, as far as it is visible."""
         try:
             running = self.libvirt.running
         except ObservationError:
             running = ()
-        return Holders(running, self.kvm_module.use_count)
+        return ModuleUsers(running, self.kvm_module.use_count)
 
     @cached_property
     def assists(self) -> Assists:
-        """The hardware assists that its KVM module uses."""
+        """The hardware assists that the target's KVM module uses."""
         return assists_of(self.cpu, self.kvm_module)
 
     @cached_property
     def mitigations(self) -> Mitigations:
-        """What its kernel says of attacks from guests."""
+        """How the target's kernel mitigates attacks from guests."""
         return mitigations_of(self.bundle)
 
     @cached_property
     def nested_lines(self) -> NestedLines:
-        """The lines of its modprobe.d that name nested, or keep the module from loading."""
+        """The lines of the target's modprobe.d that set nested, or keep the module from loading."""
         return nested_lines_of(self._modprobe_configuration, self.next_load, self.bundle)
 
     @cached_property
     def next_cmdline(self) -> NextCmdline:
-        """What the next boot's command line says of its KVM module."""
+        """What the next boot's command line sets for the target's KVM module."""
         is_arm64 = architecture_of(self.architecture) is ARM64
         return next_cmdline_of(self.bundle, self.kvm_module.name, is_arm64=is_arm64)
 
     @cached_property
     def host_shutdown(self) -> HostShutdown:
-        """What its shutdown does with its guests."""
+        """What the target's shutdown does with its guests."""
         return host_shutdown_of(self.bundle)
 
     @cached_property
     def hypervisors(self) -> Hypervisors:
-        """The programs on it that can run a VM."""
+        """The programs on the target that can run a VM."""
         return hypervisors_of(self.bundle, architecture_of(self.architecture))
 
     @cached_property
     def l2_boot(self) -> L2Boot:
-        """What became of the L2 that was started in it."""
+        """The outcome of the test VM (L2) that was started in the target."""
         return l2_boot_of(self.bundle)
 
     @cached_property
     def libvirt(self) -> Libvirt:
-        """Its libvirt."""
+        """The target's libvirt."""
         return libvirt_of(self.bundle)
 
     @cached_property
     def libvirt_capabilities(self) -> LibvirtCapabilities:
-        """Whether its libvirt knows that KVM guests can be given the flag."""
+        """Whether the target's libvirt knows that KVM guests can have the flag."""
         return libvirt_capabilities_of(self.bundle, self.libvirt, self.cpu)
 
     @cached_property
     def vmm_processes(self) -> VmmProcesses:
-        """Its VMM processes."""
+        """The VMM processes of the target."""
         return vmm_processes_of(self.bundle)
 
     @cached_property
     def vmm_guests(self) -> VmmGuests:
-        """What their guests are given."""
-        return vmm_guests_of(self.vmm_processes, self._vm_holders, self.cpu.require_vendor())
+        """What the guests of the target's VMM processes are given."""
+        vendor = self.cpu.require_vendor()
+        return vmm_guests_of(self.vmm_processes, self.vm_holders, vendor, tuple(self._running_domains()))
+
+    def _running_domains(self) -> Iterator[Domain]:
+        """The domains that libvirt runs, as far as it answers and describes them."""
+        try:
+            records = () if self.target.libvirt is None else self.libvirt.records
+        except ObservationError:
+            return
+        for record in records:
+            with suppress(ObservationError):
+                domain = self._with_process(domain_of(record))
+                if domain.is_running:
+                    yield domain
+
+    def _with_process(self, domain: Domain) -> Domain:
+        """The domain, compared with its process where both were observed."""
+        try:
+            return with_process(domain, self.vmm_processes, self.vm_holders, self.cpu.require_vendor())
+        except ObservationError:
+            return domain
 
     @property
-    def _vm_holders(self) -> VmHolders | None:
-        """Who holds a VM; None where that was not looked at."""
+    def vm_holders(self) -> VmHolders | None:
+        """The processes that hold a VM; None where that was not read."""
         try:
             return vm_holders_of(self.bundle)
         except NotObserved:
             return None
 
     def domain(self, name: str) -> Domain:
-        """The domain of that name or uuid: libvirt's, or where there is none a QEMU process; or the only candidate."""
+        """The domain of that name or uuid: the candidate, libvirt's, or without libvirt that of a QEMU process."""
         if self._candidate is not None:
             return self._candidate
-        if self.target.libvirt is None:
-            return domain_of_process(self.vmm_processes.named(name), self._vm_holders)
-        return domain_of(self.libvirt.record(name))
+        if self._is_process(name):
+            return domain_of_process(self.vmm_processes.named(name), self.vm_holders)
+        return self._with_process(domain_of(self.libvirt.record(name)))
 
     def saved_states(self, domain: str) -> SavedStates:
-        """What is saved of that domain; nothing where no libvirt saves it, or where it is only a file yet."""
-        if self.target.libvirt is None or self._candidate is not None:
+        """The saved states of that domain; none without libvirt, or for a candidate."""
+        if self._is_process(domain) or self._candidate is not None:
             return SavedStates(())
         return saved_states_of(self.libvirt.record(domain))
 
     def nested_activity(self, domain: str | None) -> NestedActivity:
-        """Whether an L2 runs in that domain of its libvirt; with None, in this machine itself."""
+        """Whether an L2 runs in that domain; with None, in this machine itself."""
         if domain is None:
             return activity_in_guest(self.bundle, self.kvm_module)
-        if self.target.libvirt is None:
+        if self._is_process(domain):
             return activity_in_process(self.bundle, self.vmm_processes.named(domain))
         return activity_in_domain(self.bundle, self.libvirt.record(domain))
+
+    def _is_process(self, domain: str) -> bool:
+        """Whether that domain is known by its process only: without libvirt, or beside it."""
+        return self.target.libvirt is None or domain.startswith(PROCESS_KEY)

@@ -1,20 +1,22 @@
-"""What a control speaks of: a machine, or a domain on one."""
+"""The subject of a control: a machine, or a domain on one."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.fleet.candidate import Candidate
+from nested_kvm.fleet.domain_list import domains_on
 from nested_kvm.fleet.host_group import HostGroup, host_groups
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.inventory.target import Target
 from nested_kvm.model.control import Level
 from nested_kvm.model.policy import Policy
+from nested_kvm.util.uuid import is_uuid
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One subject. `machine` is where it was observed."""
+    """One subject of a control. `machine` is where it was observed."""
 
     machine: Machine
     name: str
@@ -24,19 +26,23 @@ class Subject:
     host: Machine | None = None
     """The L0 that a guest runs on, where the fleet has it."""
     group: HostGroup | None = None
-    """The hosts that the inventory puts into one group with this one."""
+    """The hosts that the inventory puts in the same group."""
+    unlisted: str | None = None
+    """Why the domains of the machine could not be listed: the subject stands for those that are not known."""
+    unidentified: str | None = None
+    """Why a VM that was seen cannot be evaluated."""
 
     @property
     def id(self) -> str:
-        """Its place in the fleet, for people and for test ids."""
+        """Target and name of the subject, for people and for test ids."""
         target = self.machine.target.name
         return f"{target}/{self.name}" if self.domain is not None else target
 
 
 class Fleet:
-    """The machines that were looked at, and the subjects that controls of each level speak of.
+    """The machines of a run, and the subjects of the controls of each level.
 
-    `declared` is the whole inventory, of which a run may look at a part. With a `candidate` only that domain is judged.
+    `declared` is the whole inventory, of which a run may cover a part. With a `candidate` only that domain is checked.
     """
 
     def __init__(
@@ -59,7 +65,7 @@ class Fleet:
         }
 
     def _of_candidate(self, candidate: Candidate) -> dict[Level, list[Subject]]:
-        """The candidate on each host; and each host where it has to give the flag, whatever its own policy."""
+        """The candidate on each host; and each host that must give it the flag, whatever the host's own policy."""
         on_hosts = [
             Subject(machine, candidate.name, candidate.policy(machine.target.name), candidate.name)
             for machine in self.machines.values()
@@ -68,7 +74,7 @@ class Fleet:
         return {Level.L0: [each for each in hosts if each.policy.is_required], Level.DOMAIN: on_hosts}
 
     def subjects(self, level: Level) -> list[Subject]:
-        """The subjects that a control of that level speaks of."""
+        """The subjects of the controls of that level."""
         return self._subjects.get(level, [])
 
     def guests_of(self, host: str) -> list[Target]:
@@ -81,7 +87,7 @@ class Fleet:
         return Subject(machine, target.name, target.policy, host=host, group=group)
 
     def _domains(self, machine: Machine) -> Iterator[Subject]:
-        """Each domain that is declared or there: the declared ones first, by their own policy."""
+        """Each domain that is declared or found: the declared ones first, with their own policy."""
         target = machine.target
         if not machine.is_l0:
             return
@@ -89,21 +95,16 @@ class Fleet:
         for guest in declared:
             yield Subject(machine, guest.name, guest.policy, guest.domain or guest.name)
         known = {guest.domain or guest.name for guest in declared}
-        for name, uuid, key in _domains_there(machine):
-            if not known & {name, uuid}:
-                yield Subject(machine, name, target.policy.of_undeclared_domain(), key)
+        policy = target.policy.of_undeclared_domain()
+        try:
+            for domain in domains_on(machine):
+                if domain.uuid not in known and (domain.name not in known or is_uuid(domain.name)):
+                    yield Subject(machine, domain.name, policy, domain.key, unidentified=domain.unidentified)
+        except ObservationError as error:
+            if machine.is_observed:
+                reason = f"its domains could not be listed: {error}"
+                yield Subject(machine, target.name, target.policy, unlisted=reason)
 
 
 def _is_half_of_a_pair(target: Target) -> bool:
     return target.host is not None and target.address is not None
-
-
-def _domains_there(machine: Machine) -> list[tuple[str, str | None, str]]:
-    """Name, uuid and key of each domain; none where libvirt could not be asked, which L0-LIB-01 tells."""
-    try:
-        if machine.target.libvirt is None:
-            processes = machine.vmm_processes.processes
-            return [(process.label, process.uuid, process.key) for process in processes if process.is_qemu]
-        return [(record.name, record.uuid, record.uuid) for record in machine.libvirt.records]
-    except ObservationError:
-        return []

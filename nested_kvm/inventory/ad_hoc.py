@@ -1,4 +1,4 @@
-"""An inventory made of `--hosts` alone, with Testinfra's host specs."""
+"""Makes an inventory from the host specs of `--hosts`, without a file."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,18 +12,20 @@ from nested_kvm.model.policy import Policy
 def ad_hoc_inventory(
     specs: Sequence[str], level: TargetLevel, policy: Policy, default_scheme: str = "ssh"
 ) -> Inventory:
-    """Make targets of host specs; a spec given twice is one target.
+    """Make an inventory of host specs; a spec given twice is one target.
 
     Raises:
-        UsageError: one of them is no host spec.
+        UsageError: one of them is not a host spec.
     """
     try:
         addresses = [Address.parse(spec, default_scheme) for spec in dict.fromkeys(specs)]
     except InventoryError as error:
-        raise UsageError(f"--hosts: {error}") from None
+        pattern = next((spec for spec in specs if "*" in spec), None)
+        reason = error if pattern is None else f"{pattern!r} is a pattern; patterns need --inventory=FILE"
+        raise UsageError(f"--hosts: {reason}") from None
     if any(address.scheme == AGENT for address in addresses):
         raise UsageError(
-            "--hosts: `agent` leads to a guest by its host, and only an inventory says which: --inventory=FILE"
+            "--hosts: `agent` reaches a guest through its host, which only an inventory names: --inventory=FILE"
         )
     short = [_short_name(address) for address in addresses]
     count = Counter(short)

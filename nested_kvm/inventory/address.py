@@ -1,4 +1,4 @@
-"""Where a target is: a Testinfra host spec, taken apart without connecting to anything."""
+"""The address of a target: a Testinfra host spec, parsed without connecting to anything."""
 
 import re
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from nested_kvm.errors import InventoryError
 
 SSH_SCHEMES = frozenset({"ssh", "paramiko", "safe-ssh"})
-"""Testinfra's names for SSH: all of them mean the suite's own in-process connection."""
+"""Testinfra's names for SSH: all of them mean our own in-process connection."""
 
 OTHER_SCHEMES = frozenset({"local", "docker", "podman", "kubectl", "lxc", "openshift", "chroot"})
-"""Testinfra's other backends: each carries the same probe."""
+"""Testinfra's other backends: each runs the same probe."""
 
 SSH_OPTIONS = frozenset({"sudo", "sudo_user", "ssh_identity_file", "ssh_config", "timeout"})
-"""What may follow `?` in an ssh:// address: Testinfra's names, for this target alone."""
+"""What may follow `?` in an ssh:// address: Testinfra's options, for this target alone."""
 
 AGENT = "agent"
 """Not a host spec: the guest is reached through libvirt's guest agent."""
@@ -38,20 +38,20 @@ class Address:
 
     @property
     def is_ssh(self) -> bool:
-        """Whether the suite's own SSH connection leads there."""
+        """Whether the target is reached by our own SSH connection."""
         return self.scheme == "ssh"
 
     @property
     def is_local(self) -> bool:
-        """Whether it is the machine the suite runs on."""
+        """Whether it is the machine that runs the audit."""
         return self.scheme == "local"
 
     @classmethod
     def parse(cls, spec: str, default_scheme: str = "ssh") -> Self:
-        """Take a host spec apart: `ssh://root@kvm-a:22`, `local://`, `docker://name`, or a bare `kvm-a`.
+        """Parse a host spec: `ssh://root@kvm-a:22`, `local://`, `docker://name`, or a bare `kvm-a`.
 
         Raises:
-            InventoryError: it is not one; the message quotes it.
+            InventoryError: it is not a host spec; the message quotes it.
         """
         if spec == AGENT:
             return cls(spec, AGENT)
@@ -74,13 +74,13 @@ class Address:
         try:
             port = url.port
         except ValueError:
-            raise InventoryError(f"{spec!r} is not an address: a port is a number up to 65535") from None
+            raise InventoryError(f"{spec!r} is not an address: the port must be a number up to 65535") from None
         if url.password is not None:
             raise InventoryError(f"an address ({url.hostname}) carries a password: use a key or an agent")
         host = unquote(url.netloc.rpartition("@")[2])
         host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
         if not _HOST.fullmatch(host) or host.startswith("-"):
-            raise InventoryError(f"{spec!r} is not an address: {host!r} is no host name")
+            raise InventoryError(f"{spec!r} is not an address: {host!r} is not a valid host name")
         _check_options(spec, options)
         user = unquote(url.username) if url.username else None
         return cls(spec, "ssh", host, user, port, MappingProxyType(dict(options)))
@@ -91,7 +91,7 @@ class Address:
             known = ", ".join(sorted(SSH_SCHEMES | OTHER_SCHEMES))
             raise InventoryError(f"{spec!r} is not an address: {scheme}:// is unknown (known: {known})")
         if not _CONTAINER.fullmatch(netloc) or netloc.startswith("-"):
-            raise InventoryError(f"{spec!r} is not an address: {netloc!r} is no name for {scheme}://")
+            raise InventoryError(f"{spec!r} is not an address: {netloc!r} is not a valid name for {scheme}://")
         if scheme == "local" and netloc:
             raise InventoryError(f"{spec!r} is not an address: local:// takes no host")
         if scheme != "local" and not netloc:

@@ -1,4 +1,4 @@
-"""An Ansible inventory as ours: Ansible says who is there, its variables place each host in the chain."""
+"""Reads an Ansible inventory: Ansible lists the hosts, its variables define each host and guest."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from nested_kvm.inventory.ansible_program import ansible_inventory
 from nested_kvm.inventory.schema import NO_LIBVIRT, Name
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.model.policy import Policy
+from nested_kvm.util.schema_error import explain
 
 SCHEME: Final = "ansible://"
 _VAULT: Final = "__ansible_vault"
@@ -22,10 +23,10 @@ _NAME: Final = TypeAdapter[str](Name)
 
 
 def load_ansible_inventory(path: Path, hosts: Sequence[str]) -> tuple[Inventory, Inventory]:
-    """Read an Ansible inventory; return the whole of it, and what `--hosts=ansible://PATTERN` chooses.
+    """Read an Ansible inventory; return all of it, and what `--hosts=ansible://PATTERN` selects.
 
     Raises:
-        UsageError: ansible-core is not installed, or `--hosts` is no pattern of Ansible's.
+        UsageError: ansible-core is not installed, or `--hosts` is not an Ansible pattern.
         InventoryError: it cannot be read or used, or a pattern matches nothing; the message names host and variable.
     """
     patterns = [_pattern(spec) for spec in hosts]
@@ -39,7 +40,7 @@ def load_ansible_inventory(path: Path, hosts: Sequence[str]) -> tuple[Inventory,
 
 
 def inventory_of_ansible(path: Path, document: Mapping[str, Any]) -> Inventory:
-    """Make ours of what `ansible-inventory --list` said of the file.
+    """Make an inventory of the output of `ansible-inventory --list`.
 
     Raises:
         InventoryError: it cannot be used; the message names host and variable.
@@ -48,16 +49,16 @@ def inventory_of_ansible(path: Path, document: Mapping[str, Any]) -> Inventory:
 
 
 def _pattern(spec: str) -> str:
-    """Ansible's pattern; of `a,b` behind the scheme, `b` comes without it."""
+    """Return Ansible's pattern. pytest splits `ansible://a,b` at commas, so that `b` comes without the scheme."""
     pattern = spec.removeprefix(SCHEME)
     if "://" in pattern or not pattern or "?" in pattern.partition("[")[0]:
-        raise UsageError(f"--hosts: {spec!r}: with --ansible-inventory it takes {SCHEME} and a pattern of Ansible's")
+        raise UsageError(f"--hosts: {spec!r}: with --ansible-inventory it takes {SCHEME} and an Ansible pattern")
     return pattern
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One host, understood."""
+    """One host with its parsed variables."""
 
     name: str
     variables: Variables
@@ -66,10 +67,10 @@ class _Entry:
 
     @classmethod
     def of(cls, name: str, given: Mapping[str, Any]) -> Self:
-        """Understand a host's variables.
+        """Parse a host's variables.
 
         Raises:
-            ValueError: they cannot be; the message names the variable.
+            ValueError: one is invalid; the message names the variable.
         """
         wanted = {key: _plain(key, given[key]) for key in Variables.names() & given.keys()}
         variables = Variables.model_validate(wanted)
@@ -80,7 +81,7 @@ class _Entry:
         return cls(name, variables, address, variables.jump())
 
     def is_called(self, destination: str) -> bool:
-        """Whether a jump to `destination` leads to this host."""
+        """Whether the jump host `destination` is this host."""
         host = destination.removeprefix("ssh://").rpartition("@")[2]
         return host.partition(":")[0] in {self.name, self.address.host}
 
@@ -97,7 +98,7 @@ def _entries(path: Path, document: Mapping[str, Any]) -> dict[str, _Entry]:
             _NAME.validate_python(name)
             entries[name] = _Entry.of(name, _mapping(variables.get(name)))
         except ValidationError as error:
-            problems += [f"{path}: {name}: {line}" for line in _explained(error)]
+            problems += [f"{path}: {name}: {line}" for line in explain(error)]
         except ValueError as error:
             problems.append(f"{path}: {name}: {error}")
     if problems:
@@ -106,7 +107,7 @@ def _entries(path: Path, document: Mapping[str, Any]) -> dict[str, _Entry]:
 
 
 def _hosts(document: Mapping[str, Any]) -> list[str]:
-    """Every host of every group, once, in the inventory's order."""
+    """Return the hosts of all groups, each once, in the inventory's order."""
     groups = (_mapping(group).get("hosts") for name, group in document.items() if name != "_meta")
     found = (name for group in groups if isinstance(group, list) for name in group)
     return list(dict.fromkeys(name for name in found if isinstance(name, str)))
@@ -117,23 +118,20 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _plain(variable: str, value: Any) -> Any:
-    """The value, where it is one: neither a template nor encrypted."""
+    """Return a variable's value.
+
+    Raises:
+        ValueError: it is a template, or encrypted.
+    """
     if isinstance(value, dict):
         if _VAULT in value:
-            raise ValueError(f"{variable}: is encrypted by Ansible Vault: write it in plain, it is no secret")
+            raise ValueError(f"{variable}: is encrypted by Ansible Vault: write it in plain text, it is not a secret")
         if _UNSAFE in value:
             return value[_UNSAFE]
         return {key: _plain(variable, each) for key, each in value.items()}
     if isinstance(value, str) and ("{{" in value or "{%" in value):
-        raise ValueError(f"{variable}: {value!r} is a template, which only Ansible can fill in: write its value")
+        raise ValueError(f"{variable}: {value!r} is a template, which only Ansible can expand: write its value")
     return value
-
-
-def _explained(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_url=False, include_input=False):
-        place = ".".join(str(part) for part in problem["loc"])
-        reason = problem["msg"].removeprefix("Value error, ")
-        yield f"{place}: {reason}" if place else reason
 
 
 def _targets(path: Path, entries: Mapping[str, _Entry]) -> list[Target]:
@@ -161,9 +159,11 @@ def _target(entry: _Entry, entries: Mapping[str, _Entry]) -> Target:
     if host is not None:
         return _guest(entry, policy, host, entries)
     if entry.jump is not None:
-        raise ValueError(f"ansible_ssh_common_args: leads over {entry.jump}: say it in an ssh_config (--ssh-config)")
+        raise ValueError(
+            f"ansible_ssh_common_args: jumps through {entry.jump}: configure that in an ssh_config (--ssh-config)"
+        )
     if entry.variables.nested_domain is not None:
-        raise ValueError("nested_domain: it has no nested_host on which that domain could be")
+        raise ValueError("nested_domain: a domain needs a nested_host to run on")
     level = entry.variables.nested_level or TargetLevel.AUTO
     uri = entry.variables.nested_libvirt
     libvirt = None if uri == NO_LIBVIRT or level is TargetLevel.L1 else uri
@@ -172,15 +172,15 @@ def _target(entry: _Entry, entries: Mapping[str, _Entry]) -> Target:
 
 def _guest(entry: _Entry, policy: Policy, host: str, entries: Mapping[str, _Entry]) -> Target:
     if entry.variables.nested_level is TargetLevel.L0:
-        raise ValueError("nested_level: a host that has a nested_host is a guest, not an L0")
+        raise ValueError("nested_level: a host with a nested_host is a guest, not an L0")
     if host not in entries:
-        raise ValueError(f"nested_host: {host!r} is no host of this inventory")
+        raise ValueError(f"nested_host: {host!r} is not a host of this inventory")
     if entries[host].variables.nested_host is not None or entries[host].variables.nested_level is TargetLevel.L1:
-        raise ValueError(f"nested_host: {host!r} is a guest itself")
+        raise ValueError(f"nested_host: {host!r} is itself a guest")
     if entry.jump is not None and not entries[host].is_called(entry.jump):
         raise ValueError(
-            f"ansible_ssh_common_args: leads over {entry.jump}, which is not its nested_host {host}: "
-            "say it in an ssh_config (--ssh-config)"
+            f"ansible_ssh_common_args: jumps through {entry.jump}, which is not its nested_host {host}: "
+            "configure that in an ssh_config (--ssh-config)"
         )
     return Target(
         entry.name,
@@ -194,7 +194,7 @@ def _guest(entry: _Entry, policy: Policy, host: str, entries: Mapping[str, _Entr
 
 
 def _in_order(targets: Sequence[Target]) -> Iterator[Target]:
-    """Each host before its guests."""
+    """Sort targets so that each host stands before its guests."""
     guests: dict[str | None, list[Target]] = {}
     for target in targets:
         guests.setdefault(target.host, []).append(target)

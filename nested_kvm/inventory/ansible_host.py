@@ -1,4 +1,4 @@
-"""What Ansible's variables say of one host: how it is reached, and its place in the chain."""
+"""The Ansible variables of one host: how it is reached, and whether it is a host or a guest."""
 
 import re
 import shlex
@@ -18,7 +18,7 @@ _HARMLESS: Final = re.compile(
     r"|StrictHostKeyChecking|ForwardAgent|ForwardX11)\s*[= ].*|UserKnownHostsFile\s*[= ]\s*/dev/null",
     re.IGNORECASE,
 )
-"""Options of ssh that neither lead elsewhere nor name a key. Host keys are checked all the same."""
+"""SSH options that change neither the destination nor the key. Host keys are checked all the same."""
 _JUMP: Final = re.compile(r"ProxyJump\s*[= ]\s*(.+)", re.IGNORECASE)
 _COMMAND: Final = re.compile(r"ProxyCommand\s*[= ]\s*ssh(?: -q| -W \[?%h\]?:%p)* ([^-\s]\S*)(?: -q)*", re.IGNORECASE)
 _FLAGS: Final = frozenset({"-C", "-q", "-4", "-6"})
@@ -30,7 +30,7 @@ def _policy(value: Any) -> Any:
 
 
 class Variables(BaseModel):
-    """The variables that are looked at; of two that Ansible takes for the same, the one that it prefers."""
+    """The variables that are read; of two names for the same variable, the one that Ansible prefers."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     nested_level: TargetLevel | None = None
@@ -56,7 +56,7 @@ class Variables(BaseModel):
 
     @classmethod
     def names(cls) -> frozenset[str]:
-        """Their names in an inventory."""
+        """Return the variables' names in an inventory."""
         found: set[str] = set()
         for name, field in cls.model_fields.items():
             alias = field.validation_alias
@@ -69,10 +69,10 @@ class Variables(BaseModel):
         return self.connection.rpartition(".")[2]
 
     def address(self, name: str) -> str:
-        """The address of the host of that name, as `Address.parse` takes it.
+        """Return the address of the host of that name, as `Address.parse` takes it.
 
         Raises:
-            ValueError: the suite has no such way; the message names the variable.
+            ValueError: the connection plugin is not supported; the message names the variable.
         """
         sudo = urlencode(self._sudo())
         if self.kind in _SSH:
@@ -89,17 +89,17 @@ class Variables(BaseModel):
             return f"kubectl://{self.pod or self.host or name}{_query(options)}"
         if self.kind == _AGENT:
             return "agent"
-        raise ValueError(f"ansible_connection: {self.connection!r} is no way that this suite knows")
+        raise ValueError(f"ansible_connection: {self.connection!r} is not a supported connection plugin")
 
     def domain(self, name: str) -> str:
-        """What libvirt calls the guest of that name."""
+        """Return the name of that guest's domain."""
         return self.nested_domain or (self.host if self.kind == _AGENT and self.host else name)
 
     def jump(self) -> str | None:
-        """The host that the SSH arguments lead over, as they write it.
+        """Return the jump host in the SSH arguments, as it is written there.
 
         Raises:
-            ValueError: they say something else that would have to be obeyed.
+            ValueError: they hold an option that must not be ignored and is not supported.
         """
         found = None
         for variable, text in (
@@ -110,9 +110,7 @@ class Variables(BaseModel):
                 for option in _ssh_options(shlex.split(text)):
                     found = _jump_of(option) or found
             except ValueError as error:
-                raise ValueError(
-                    f"{variable}: {error}: say it in an ssh_config, and give that by --ssh-config"
-                ) from None
+                raise ValueError(f"{variable}: {error}: configure it in an ssh_config, given by --ssh-config") from None
         return found
 
     def _sudo(self) -> dict[str, str]:
@@ -124,7 +122,7 @@ class Variables(BaseModel):
 
 
 def _ssh_options(words: list[str]) -> list[str]:
-    """The words of ssh's command line as options of an ssh_config."""
+    """Return the arguments of ssh's command line as options of an ssh_config."""
     options: list[str] = []
     rest = iter(words)
     for word in rest:
@@ -135,7 +133,7 @@ def _ssh_options(words: list[str]) -> list[str]:
         elif word.startswith("-J"):
             options.append(f"ProxyJump={word[2:] or next(rest, '')}")
         else:
-            raise ValueError(f"{word!r} is not understood")
+            raise ValueError(f"{word!r} is not supported")
     return options
 
 
@@ -145,7 +143,7 @@ def _jump_of(option: str) -> str | None:
         return None
     found = _JUMP.fullmatch(option) or _COMMAND.fullmatch(option)
     if found is None:
-        raise ValueError(f"{option!r} is not understood")
+        raise ValueError(f"{option!r} is not supported")
     return found[1].strip()
 
 

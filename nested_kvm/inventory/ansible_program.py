@@ -1,4 +1,4 @@
-"""Asks Ansible for its inventory: `ansible-inventory --list`, in a process of its own, within limits."""
+"""Runs `ansible-inventory --list` within limits of time and size."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from nested_kvm.errors import InventoryError, UsageError
 
 PROGRAM: Final = "ansible-inventory"
 SECONDS: Final = 120
-"""A dynamic inventory may have to ask a cloud."""
+"""The time limit; a dynamic inventory may query a cloud."""
 SIZE_LIMIT: Final = 64 * 1024 * 1024
 """Bytes: the variables of ten thousand hosts, many times over."""
 _COMPLAINT: Final = 2000
@@ -31,24 +31,24 @@ _STRICT: Final = {
     "ANSIBLE_INVENTORY_EXPORT": "false",
     "LC_ALL": "C.UTF-8",
 }
-"""By itself Ansible goes on without what it could not read or match. It wants a UTF-8 locale."""
+"""By default Ansible ignores what it cannot read or match. It needs a UTF-8 locale."""
 
 
 def ansible_inventory(path: Path, pattern: str | None = None) -> dict[str, Any]:
-    """Return what `ansible-inventory --list` says of all hosts, or of those that match a pattern of Ansible's.
+    """Return the output of `ansible-inventory --list` for all hosts, or for those that match an Ansible pattern.
 
     Raises:
         UsageError: ansible-core is not installed.
-        InventoryError: Ansible cannot read it, a part of the pattern matches nothing, or it takes too long.
+        InventoryError: Ansible cannot read it, part of the pattern matches nothing, or it takes too long.
     """
     limit = [] if pattern is None else [f"--limit={pattern}"]
     output = _run([_program(), "--list", f"--inventory={path}", *limit], path)
     try:
         document = json.loads(output)
     except (ValueError, RecursionError):
-        raise InventoryError(f"{path}: {PROGRAM} answered no JSON") from None
+        raise InventoryError(f"{path}: the output of {PROGRAM} is not JSON") from None
     if not isinstance(document, dict):
-        raise InventoryError(f"{path}: {PROGRAM} answered no inventory")
+        raise InventoryError(f"{path}: the output of {PROGRAM} is not an inventory")
     return document
 
 
@@ -57,7 +57,7 @@ def _program() -> str:
     found = shutil.which(PROGRAM) or shutil.which(PROGRAM, path=beside)
     if found is None:
         raise UsageError(
-            f"--ansible-inventory is read by {PROGRAM}, which was not found: install ansible-core, "
+            f"--ansible-inventory needs {PROGRAM}, which was not found: install ansible-core, "
             f"for example with {beside}/pip install ansible-core"
         )
     return found
@@ -68,7 +68,7 @@ def _run(command: Sequence[str], path: Path) -> bytes:
         raise InventoryError(f"--ansible-inventory: {path}: No such file or directory")
     with TemporaryFile() as errors:
         try:
-            process = subprocess.Popen(  # noqa: S603 - words of our own, no shell
+            process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -85,7 +85,7 @@ def _run(command: Sequence[str], path: Path) -> bytes:
 
 
 def _answer(process: subprocess.Popen[bytes], path: Path) -> bytes:
-    """Wait for the whole answer; a program that breaks a limit ends with all that it started."""
+    """Wait for the whole output; a program that exceeds a limit is killed with its process group."""
     alarm = Timer(SECONDS, _kill, [process])
     alarm.daemon = True
     alarm.start()
@@ -93,9 +93,9 @@ def _answer(process: subprocess.Popen[bytes], path: Path) -> bytes:
     try:
         output = stdout.read(SIZE_LIMIT + 1)
         if len(output) > SIZE_LIMIT:
-            raise InventoryError(f"{path}: {PROGRAM} answered more than {SIZE_LIMIT // 1024 // 1024} MiB")
+            raise InventoryError(f"{path}: {PROGRAM} wrote more than {SIZE_LIMIT // 1024 // 1024} MiB")
         if process.wait() == -signal.SIGKILL:
-            raise InventoryError(f"{path}: {PROGRAM} was killed; it may take {SECONDS} s")
+            raise InventoryError(f"{path}: {PROGRAM} was killed; its time limit is {SECONDS} s")
         return output
     finally:
         alarm.cancel()
@@ -111,9 +111,9 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _complaint(errors: IO[bytes]) -> str:
-    """What Ansible calls an error or a warning; without such a line the last one."""
+    """Return the errors and warnings that Ansible wrote, else its last line."""
     errors.seek(max(0, errors.seek(0, os.SEEK_END) - _COMPLAINT))
     lines = [line.strip() for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
-    said = [line.partition("]:")[2].strip() for line in lines if line.startswith(("[ERROR]:", "[WARNING]:"))]
-    reason = "; ".join(reversed(said)) or "".join(lines[-1:]) or "Ansible gave no reason"
-    return reason.replace("Could not match supplied host pattern, ignoring", "--hosts matches nothing by")
+    messages = [line.partition("]:")[2].strip() for line in lines if line.startswith(("[ERROR]:", "[WARNING]:"))]
+    reason = "; ".join(reversed(messages)) or "".join(lines[-1:]) or "Ansible gave no reason"
+    return reason.replace("Could not match supplied host pattern, ignoring", "--hosts matches nothing")

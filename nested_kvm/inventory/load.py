@@ -1,6 +1,6 @@
-"""Reads an inventory file, and says where it is wrong: file, line and key."""
+"""Reads an inventory file, and names file, line and key of every problem."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -25,14 +25,29 @@ def load_inventory(path: Path) -> Inventory:
     Raises:
         InventoryError: it cannot be read or used; the message names file, line and key.
     """
-    yaml = read_yaml(path, "inventory", InventoryError)
+    yaml = read_yaml(path, InventoryError)
     try:
         file = InventoryFile.model_validate(yaml.document)
     except ValidationError as error:
-        raise InventoryError(yaml.explain(error, "nothing to audit")) from None
+        raise InventoryError(yaml.explain(error, "nothing to audit", _known_keys)) from None
     targets = tuple(_targets(file))
     _refuse_duplicates(yaml, targets)
     return Inventory(str(path), targets)
+
+
+def _known_keys(place: Sequence[int | str]) -> Iterable[str]:
+    """Return the keys that the schema has at a place: `hosts.kvm-a.guests.ci-1`, say."""
+    match tuple(place):
+        case ():
+            return InventoryFile.model_fields
+        case ("policy",):
+            return PolicySection.model_fields
+        case ("hosts", _):
+            return HostSection.model_fields
+        case ("hosts", _, "guests", _):
+            return GuestSection.model_fields
+        case _:
+            return ()
 
 
 def _targets(file: InventoryFile) -> Iterator[Target]:
@@ -77,7 +92,5 @@ def _refuse_duplicates(yaml: YamlFile, targets: Sequence[Target]) -> None:
         if target.name in seen:
             location = ["hosts", target.host, "guests", target.name] if target.host else ["hosts", target.name]
             line = yaml.line([str(part) for part in location])
-            raise InventoryError(
-                f"{yaml.path}:{line}: {target.name}: duplicate name: every target needs one of its own"
-            )
+            raise InventoryError(f"{yaml.path}:{line}: {target.name}: duplicate name: target names must be unique")
         seen.add(target.name)

@@ -1,4 +1,4 @@
-"""The inventory file's exact schema. Unknown keys, and words of another type, are errors."""
+"""The schema of the inventory file. Unknown keys and values of another type are errors."""
 
 import re
 import unicodedata
@@ -34,19 +34,19 @@ def _address(text: str) -> str:
 
 def _host_address(text: str) -> str:
     if text == AGENT:
-        raise ValueError("`agent` leads to a guest, by its host: it is no address of a host")
+        raise ValueError("`agent` reaches a guest through its host: it cannot be the address of a host")
     return _address(text)
 
 
 def _libvirt_uri(text: str) -> str:
     if text != NO_LIBVIRT and not _LIBVIRT_URI.fullmatch(text):
-        raise ValueError(f"{text!r} is no libvirt URI of the form qemu:///system, and not `none`")
+        raise ValueError(f"{text!r} is not a libvirt URI of the form qemu:///system, nor `none`")
     return text
 
 
 def _account(text: str) -> str:
     if not _ACCOUNT.fullmatch(text):
-        raise ValueError(f"{text!r} is no account's name")
+        raise ValueError(f"{text!r} is not a valid account name")
     return text
 
 
@@ -87,7 +87,7 @@ class HostSection(PolicySection):
     @model_validator(mode="after")
     def _account_is_a_guests(self) -> Self:
         if self.account is not None and self.level is TargetLevel.L0:
-            raise ValueError("`account` speaks of a guest: give it to one, or say `level: L1`")
+            raise ValueError("`account` is an option of guests: move it to one, or add `level: L1`")
         return self
 
     guests: dict[Name, GuestSection] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A fleet in several parts, one for each controller: what is judged together stays together."""
+"""Splits a fleet into shards, one for each controller; targets that are evaluated together stay together."""
 
 import json
 import re
@@ -9,16 +9,17 @@ from typing import Final
 
 from nested_kvm.errors import UsageError
 from nested_kvm.inventory.target import Inventory, Target
+from nested_kvm.util.text import plural
 
 MOST: Final = 100_000
-"""Shards of one fleet."""
+"""The largest number of shards of one fleet."""
 _FORM: Final = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})")
 _Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One part of so many; the first is number 1."""
+    """Shard `number` of `of`; the first is number 1."""
 
     number: int
     of: int
@@ -29,45 +30,45 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class FleetShard:
-    """A part of one fleet in particular."""
+    """A shard of a particular fleet."""
 
     number: int
     of: int
     fleet: str
-    """What `fleet_digest` says of all targets that were split."""
+    """The `fleet_digest` of all targets that were split."""
 
 
 def parse_shard(text: str) -> Shard:
-    """Read `K/N`.
+    """Parse `K/N`.
 
     Raises:
-        UsageError: it is none, or there is no such part.
+        UsageError: it is not of that form, or K is larger than N.
     """
     form = _FORM.fullmatch(text)
     shard = None if form is None else Shard(int(form[1]), int(form[2]))
     if shard is None or not shard.number <= shard.of <= MOST:
         raise UsageError(
-            f"--shard={text} is no part of a fleet: write --shard=K/N with 1 <= K <= N <= {MOST}, "
+            f"--shard={text} is not a valid shard: write --shard=K/N with 1 <= K <= N <= {MOST}, "
             "for example --shard=1/4 for the first of four"
         )
     return shard
 
 
 def fleet_digest(names: Iterable[str]) -> str:
-    """SHA-256 over the sorted names, in hexadecimal: the same fleet has the same one, in whatever order."""
+    """Return the SHA-256 of the sorted names, in hexadecimal: it does not depend on their order."""
     return sha256(json.dumps(sorted(names)).encode()).hexdigest()
 
 
 def split(inventory: Inventory, shard: Shard) -> Inventory:
-    """Keep the targets of one part, in the inventory's order.
+    """Keep the targets of one shard, in the inventory's order.
 
     Raises:
-        UsageError: there is nothing for this part.
+        UsageError: there are no targets for this shard.
     """
     together = units(inventory.targets)
     if shard.number > len(together):
         raise UsageError(
-            f"--shard={shard} is empty: {inventory.source} has only {len(together)} part(s) that can be audited apart "
+            f"--shard={shard} is empty: {inventory.source} has only {plural(len(together), 'separable part')} "
             f"(guests stay with their host, hosts with their group): split it into {len(together)} or fewer, "
             "on every controller"
         )
@@ -76,7 +77,7 @@ def split(inventory: Inventory, shard: Shard) -> Inventory:
 
 
 def units(targets: Sequence[Target]) -> list[list[Target]]:
-    """The smallest parts: each guest with its host, the hosts of one group together; in the order of their first."""
+    """Return the smallest parts: each guest with its host, hosts of one group together, ordered by first target."""
     first: dict[_Key, _Key] = {}
     for target in targets:
         own = _leader(first, ("target", target.name))
@@ -89,7 +90,7 @@ def units(targets: Sequence[Target]) -> list[list[Target]]:
 
 
 def _ties(target: Target) -> Iterator[_Key]:
-    """A host that is not among the targets ties its guests together all the same: the way to them leads over it."""
+    """Yield what a target must stay with. A host that is not itself a target still ties its guests together."""
     if target.host is not None:
         yield "target", target.host
     if target.group is not None:
@@ -104,7 +105,7 @@ def _leader(first: dict[_Key, _Key], key: _Key) -> _Key:
 
 
 def _shares(together: Sequence[Sequence[Target]], of: int) -> list[list[Target]]:
-    """Each unit to the share that has the fewest targets, the first of these."""
+    """Assign each unit to the share with the fewest targets."""
     shares: list[list[Target]] = [[] for _ in range(min(of, len(together)))]
     for unit in together:
         min(shares, key=len).extend(unit)

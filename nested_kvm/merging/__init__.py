@@ -1,1 +1,1 @@
-"""One run made of several: their results are read as streams, and kept on disk."""
+"""Merging several runs into one: their results are read as streams, and kept on disk."""

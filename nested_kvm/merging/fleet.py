@@ -1,4 +1,4 @@
-"""Whether the runs that are merged make up one fleet: each target once, each shard once, and none missing."""
+"""Checks that merged runs make up one fleet: each target once, each shard once, and none missing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +9,11 @@ from nested_kvm.results.reader import Unusable
 from nested_kvm.util.text import printable
 
 _NAMED: Final = 20
-"""Missing shards that are named."""
+"""Missing shards that are named, at most."""
 
 
 class MergedFleet:
-    """The runs by their files, in the order in which they are read."""
+    """The targets and shards of the runs, by file, in the order in which they are read."""
 
     def __init__(self) -> None:
         self._owners: dict[str, Path] = {}
@@ -22,7 +22,7 @@ class MergedFleet:
         self._split: list[str] = []
 
     def take_shard(self, path: Path, shard: FleetShard) -> None:
-        """Note that a run is a part of a fleet.
+        """Record that a run is a shard of a fleet.
 
         Raises:
             Unusable: it is of another fleet than the parts before, or is there twice.
@@ -31,7 +31,7 @@ class MergedFleet:
         one = next(iter(self._shards.values()), path)
         if shard.fleet != first.fleet:
             raise Unusable(
-                f"run.shard.fleet: is a part of another fleet than {one}: merge the shards of one inventory, and of "
+                f"run.shard.fleet: is a shard of another fleet than {one}: merge shards of one inventory and "
                 "the same --hosts"
             )
         if shard.of != first.of:
@@ -42,7 +42,7 @@ class MergedFleet:
         self._shards[shard.number] = path
 
     def take_target(self, path: Path, name: str, *, of_shard: bool) -> None:
-        """Note that a run audited a target.
+        """Record that a run audited a target.
 
         Raises:
             Unusable: it is there already.
@@ -56,18 +56,18 @@ class MergedFleet:
             self._split.append(name)
 
     def has(self, path: Path, name: str) -> bool:
-        """Whether it was that run that audited this target."""
+        """Whether that run audited this target."""
         return self._owners.get(name) is path
 
     def knows(self, name: str) -> bool:
-        """Whether any run audited it."""
+        """Whether any run audited this target."""
         return name in self._owners
 
     def missing_shards(self) -> Iterator[str]:
-        """A sentence for each part that is not there.
+        """Return a sentence for each missing shard.
 
         Raises:
-            Unusable: all parts are there, and they are not the fleet that was split.
+            Unusable: all shards are there, and they are not the fleet that was split.
         """
         if self._first is None:
             return
@@ -77,6 +77,6 @@ class MergedFleet:
             yield f"and {len(missing) - _NAMED} more shards"
         if not missing and fleet_digest(self._split) != self._first.fleet:
             raise Unusable(
-                f"the {self._first.of} shards do not have the targets that were split: one was made of another "
+                f"the {self._first.of} shards do not have the targets that were split: one is of another "
                 "inventory, or was changed since"
             )

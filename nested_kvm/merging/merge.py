@@ -1,4 +1,4 @@
-"""Makes one run of several: what each recorded stays as it is, and what is missing is told."""
+"""Merges several runs into one: their results stay as recorded, and missing parts are stated."""
 
 import uuid
 from collections import Counter
@@ -8,43 +8,41 @@ from pathlib import Path
 from typing import Final, cast
 
 from nested_kvm.errors import UsageError
-from nested_kvm.merging.conversion import diagnosis_of, past_of, result_of, shard_of, target_of, use_of
 from nested_kvm.merging.fleet import MergedFleet
-from nested_kvm.merging.rows import (
+from nested_kvm.merging.stored_results import StoredResults
+from nested_kvm.merging.waivers_and_drift import ForeignFindings, MergedDrift, MergedWaivers
+from nested_kvm.results.diagnosis import Diagnosis
+from nested_kvm.results.reader import Row, Tell, Unusable, path_of, rows_of
+from nested_kvm.results.run import INCOMPLETE, ExitStatus, Run, TargetResult, hosts_and_their_guests
+from nested_kvm.results.schema import ResultRow, RunPart, TargetRow
+from nested_kvm.results.schema_file import (
     DiagnosisRow,
     DriftPart,
     PastRow,
     PastState,
-    ResultRow,
-    RunPart,
-    TargetRow,
     VanishedRow,
     WaiverUseRow,
     checked,
 )
-from nested_kvm.merging.stored_results import StoredResults
-from nested_kvm.merging.waivers_and_drift import Elsewhere, MergedDrift, MergedWaivers
-from nested_kvm.results.diagnosis import Diagnosis
-from nested_kvm.results.reader import Row, Tell, Unusable, path_of, rows_of
-from nested_kvm.results.run import INCOMPLETE, ExitStatus, Run, TargetResult
-from nested_kvm.util.text import printable
+from nested_kvm.results.scope import NotAsked
+from nested_kvm.util.text import first_of, printable
 from nested_kvm.version import VERSION
 
 _JUDGED: Final = frozenset({ExitStatus.COMPLIANT, ExitStatus.FINDING, ExitStatus.NOT_OBSERVED})
-"""With these a run of an older version, which did not say whether it is complete, is."""
+"""Exit statuses with which a run of an older version, which did not record whether it is complete, is."""
 _COMPLETE: Final = _JUDGED | {ExitStatus.USAGE}
-"""With these one that says so is: of a shard, no control may apply to anything, which is exit status 4."""
+"""Exit statuses of complete runs: in a shard, no control may apply to anything, which is exit status 4."""
 _TARGETS: Final = 500_000
-"""Of all runs: they are kept in memory."""
+"""Targets of all runs, at most: they are kept in memory."""
 _NAMED: Final = 20
-"""Incomplete runs that are named."""
+"""Incomplete runs that are named, at most."""
 
 
 def merged_run(folders: Sequence[Path], results: StoredResults, tell: Tell) -> Run:
-    """Read the runs of these folders, and make one of them; its results are in `results`.
+    """Read the runs of these folders, and merge them; the results are in `results`.
 
     Raises:
-        UsageError: a file is not what a run leaves, or the runs do not go together; the message names the file.
+        UsageError: a file is not as a run writes it, or the runs do not fit together; the message names the file.
     """
     merging = _Merging(results)
     for folder in folders:
@@ -58,13 +56,13 @@ def merged_run(folders: Sequence[Path], results: StoredResults, tell: Tell) -> R
 
 @dataclass(slots=True)
 class _File:
-    """One run, as far as it was read."""
+    """One run while it is read."""
 
     path: Path
     is_shard: bool = False
     drift: DriftPart | None = None
     diagnosed: set[str] = field(default_factory=set)
-    elsewhere: Elsewhere = field(default_factory=Counter)
+    foreign: ForeignFindings = field(default_factory=Counter)
     vanished: set[str] = field(default_factory=set)
 
 
@@ -78,12 +76,14 @@ class _Merging:
         self._cut: list[Path] = []
         self._targets: list[TargetResult] = []
         self._diagnoses: list[Diagnosis] = []
+        self._owed: int | None = 0
+        self._not_asked: list[NotAsked] = []
 
     def read(self, path: Path, tell: Tell) -> None:
-        """Take one run.
+        """Add one run.
 
         Raises:
-            UsageError: it is not what a run leaves, or does not go with those before.
+            UsageError: it is not as a run writes it, or does not fit the ones before.
         """
         file = _File(path)
         try:
@@ -92,15 +92,15 @@ class _Merging:
             if file.drift is None:
                 self._drift.skip(path)
             else:
-                self._drift.add(path, file.drift, file.elsewhere, file.vanished)
+                self._drift.add(path, file.drift, file.foreign, file.vanished)
         except Unusable as error:
             raise UsageError(f"--merge: {path}: {error}") from None
 
     def run(self) -> Run:
-        """All of them as one.
+        """Return the merged run.
 
         Raises:
-            Unusable: they do not make up the fleet that was split.
+            Unusable: the shards are not the fleet that was split.
         """
         gaps = [*self._fleet.missing_shards(), *_incomplete(self._cut)]
         inventories = {run.inventory for run in self._runs}
@@ -112,7 +112,9 @@ class _Merging:
             inventory=inventories.pop() if len(inventories) == 1 else "--merge",
             complete=not gaps,
             gaps=gaps,
-            targets=sorted(self._targets, key=_place),
+            owed=self._owed,
+            not_asked=self._not_asked,
+            targets=sorted(self._targets, key=hosts_and_their_guests),
             results=self._results,
             diagnoses=sorted(self._diagnoses, key=lambda each: each.target),
             waivers=self._waivers.uses(len(self._runs)),
@@ -123,26 +125,37 @@ class _Merging:
         part = checked(RunPart, row)
         self._runs.append(part)
         if part.shard is not None:
-            self._fleet.take_shard(file.path, shard_of(part.shard))
+            self._fleet.take_shard(file.path, part.shard.shard())
             file.is_shard = True
-        is_complete = part.exit_status in _JUDGED if part.complete is None else part.complete
+        self._take_asked(part)
+        # A narrowed run is not complete either; what it left out is recorded, and the merged run is narrowed as well.
+        is_partial = part.asked is not None and bool(part.asked.not_asked)
+        is_complete = part.exit_status in _JUDGED if part.complete is None else part.complete or is_partial
         if not is_complete or part.exit_status not in _COMPLETE:
             self._cut.append(file.path)
 
+    def _take_asked(self, part: RunPart) -> None:
+        if part.asked is None or part.asked.owed is None:
+            self._owed = None
+        elif self._owed is not None:
+            self._owed += part.asked.owed
+        if part.asked is not None:
+            self._not_asked += [NotAsked(e.control, e.target, e.subject, e.reason) for e in part.asked.not_asked]
+
     def take_target(self, file: _File, row: Row) -> None:
-        target = target_of(checked(TargetRow, row))
+        target = checked(TargetRow, row).target()
         if len(self._targets) >= _TARGETS:
             raise Unusable(f"{row.place}: these runs have more than {_TARGETS:,} targets")
         self._fleet.take_target(file.path, target.name, of_shard=file.is_shard)
         self._targets.append(target)
 
     def take_result(self, file: _File, row: Row) -> None:
-        result = result_of(checked(ResultRow, row))
+        result = checked(ResultRow, row).result()
         self._see_its_target(file, row, result.target)
         self._results.add(result)
 
     def take_diagnosis(self, file: _File, row: Row) -> None:
-        diagnosis = diagnosis_of(checked(DiagnosisRow, row))
+        diagnosis = checked(DiagnosisRow, row).diagnosis()
         self._see_its_target(file, row, diagnosis.target)
         if diagnosis.target in file.diagnosed:
             raise Unusable(f"{row.place}.target: there are two diagnoses of {printable(diagnosis.target)!r}")
@@ -150,25 +163,25 @@ class _Merging:
         self._diagnoses.append(diagnosis)
 
     def take_waiver(self, _file: _File, row: Row) -> None:
-        self._waivers.add(use_of(checked(WaiverUseRow, row)))
+        self._waivers.add(checked(WaiverUseRow, row).use())
 
     def take_drift(self, file: _File, row: Row) -> None:
         file.drift = None if row.value is None else checked(DriftPart, row)
 
     def take_past(self, file: _File, row: Row) -> None:
-        finding = past_of(checked(PastRow, row))
+        finding = checked(PastRow, row).finding()
         state = cast("PastState", row.section.removeprefix("drift."))
         if self._fleet.has(file.path, finding.target):
             self._drift.settle(state, finding)
         else:
-            file.elsewhere[state, finding] += 1
+            file.foreign[state, finding] += 1
 
     def take_vanished(self, file: _File, row: Row) -> None:
         file.vanished.add(checked(VanishedRow, Row(row.section, row.place, {"name": row.value})).name)
 
     def _see_its_target(self, file: _File, row: Row, target: str) -> None:
         if not self._fleet.has(file.path, target):
-            raise Unusable(f"{row.place}.target: {printable(target)!r} is none of this run's targets")
+            raise Unusable(f"{row.place}.target: {printable(target)!r} is not one of this run's targets")
 
 
 _TAKEN_BY: Final[dict[str, Callable[[_Merging, _File, Row], None]]] = {
@@ -186,8 +199,7 @@ _TAKEN_BY: Final[dict[str, Callable[[_Merging, _File, Row], None]]] = {
 
 
 def _incomplete(cut: Sequence[Path]) -> list[str]:
-    named = [f"{path}: {INCOMPLETE}" for path in cut[:_NAMED]]
-    return [*named, f"and {len(cut) - _NAMED} more runs"] if len(cut) > _NAMED else named
+    return first_of([f"{path}: {INCOMPLETE}" for path in cut], _NAMED, "run")
 
 
 def _place(target: TargetResult) -> tuple[str, bool, str]:

@@ -1,4 +1,4 @@
-"""Results on disk: as many as several runs have, in no more memory than the findings take."""
+"""Results on disk: those of several runs, in no more memory than the findings take."""
 
 import json
 import shutil
@@ -37,21 +37,21 @@ CREATE INDEX IF NOT EXISTS by_outcome ON results (outcome, severity DESC, target
 """
 _COLUMNS: Final = "target, subject, control, outcome, severity, rest"
 _CACHED: Final = 4096
-"""Texts that are kept once, however many results share them."""
+"""Texts that are kept in memory once, however many results share them."""
 
 
 class StoredResults:
-    """Fulfils `Results` from a private database, of which nothing is left when the process ends, however it ends.
+    """Implements `Results` with a private database that is gone when the process ends, however it ends.
 
     Raises:
-        UsageError: there is no place for it.
+        UsageError: the database cannot be created.
     """
 
     def __init__(self) -> None:
         folder = Path(mkdtemp(prefix="nested-kvm-merge-"))
         self._place = folder.parent
         try:
-            with self._or_why():
+            with self._as_usage_error():
                 self._database = sqlite3.connect(folder / "results.sqlite", isolation_level=None)
                 self._database.executescript(_SCHEMA)
                 self._database.execute("BEGIN")
@@ -62,35 +62,35 @@ class StoredResults:
         self._ended: dict[Outcome, tuple[Result, ...]] = {}
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Close the database, which frees its space."""
         self._database.close()
 
     def add(self, result: Result) -> None:
-        """Keep one more.
+        """Add one result.
 
         Raises:
             UsageError: the disk is full.
-            Unusable: a text has half a letter in it, which no file can hold.
+            Unusable: a text has a lone surrogate, which no file can hold.
         """
         row = (result.target, result.subject, result.control, result.outcome.value, int(result.severity), _rest(result))
-        with self._or_why():
+        with self._as_usage_error():
             self._database.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?)", row)
             self._database.execute("INSERT OR REPLACE INTO titles VALUES (?, ?)", (result.control, result.title))
         self._counts[result.outcome] += 1
 
     def seal(self) -> None:
-        """Make them ready to be gone through: nothing comes in any more.
+        """Index the results for reading: no more are added.
 
         Raises:
             UsageError: the disk is full.
         """
-        with self._or_why():
+        with self._as_usage_error():
             self._database.executescript(_INDEXES)
 
     def __len__(self) -> int:
         return sum(self._counts.values())
 
-    def by_place(self) -> Iterator[Result]:
+    def sorted_by_target(self) -> Iterator[Result]:
         """See `Results`."""
         return self._in_order("target, subject, control")
 
@@ -98,8 +98,8 @@ class StoredResults:
         """See `Results`."""
         return self._in_order("control, target, subject")
 
-    def ended(self, outcome: Outcome) -> Sequence[Result]:
-        """See `Results`. They are kept, as every report asks for them."""
+    def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
+        """See `Results`. Cached, as every report asks for them."""
         if outcome not in self._ended:
             order = "ORDER BY severity DESC, target, control, subject, rowid"
             found = self._database.execute(
@@ -124,7 +124,7 @@ class StoredResults:
         return map(_result, found)
 
     @contextmanager
-    def _or_why(self) -> Iterator[None]:
+    def _as_usage_error(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -145,13 +145,15 @@ def _rest(result: Result) -> str:
             list(result.remediation),
             None if waiver is None else _written(waiver),
             result.drift,
+            result.decides,
+            result.check,
         ]
     )
 
 
 def _result(row: tuple[Any, ...]) -> Result:
     target, subject, control, outcome, severity, rest = row
-    title, message, cause, evidence, remediation, waiver, drift = json.loads(rest)
+    title, message, cause, evidence, remediation, waiver, drift, decides, check = json.loads(rest)
     return Result(
         _same(control),
         _same(target),
@@ -165,20 +167,22 @@ def _result(row: tuple[Any, ...]) -> Result:
         tuple(map(_same, remediation)),
         waiver=None if waiver is None else _read(waiver),
         drift=_DRIFTS[drift],
+        decides=decides,
+        check=check,
     )
 
 
 def _written(waiver: Waiver) -> str:
     expires = None if waiver.expires is None else waiver.expires.isoformat()
     words = (waiver.control, waiver.target, waiver.subject, waiver.reason, waiver.approver, expires, waiver.source)
-    return json.dumps(words)
+    return json.dumps((*words, waiver.cause, waiver.accepts_unknown))
 
 
 @lru_cache(_CACHED)
 def _read(written: str) -> Waiver:
-    control, target, subject, reason, approver, expires, source = json.loads(written)
+    control, target, subject, reason, approver, expires, source, cause, accepts_unknown = json.loads(written)
     ends = None if expires is None else date.fromisoformat(expires)
-    return Waiver(control, target, subject, reason, approver, ends, source)
+    return Waiver(control, target, subject, reason, approver, ends, source, cause, accepts_unknown)
 
 
 @lru_cache(_CACHED)

@@ -1,4 +1,4 @@
-"""Waivers and drift of several runs, brought together as each run recorded them."""
+"""Merges the waivers and the drift of several runs, as each run recorded them."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,19 +7,20 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final, get_args
 
-from nested_kvm.merging.rows import DriftPart, PastState
 from nested_kvm.results.drift import DriftSummary, PastFinding
 from nested_kvm.results.reader import Unusable
+from nested_kvm.results.schema_file import DriftPart, PastState
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 
 _STRONGEST: Final = (
     WaiverState.USED,
     WaiverState.EXPIRED,
+    WaiverState.OTHER_CAUSE,
     WaiverState.UNJUDGED,
     WaiverState.CONTROL_PASSES,
     WaiverState.MATCHES_NOTHING,
 )
-"""What one run says wins over what another one says, in this order: stale is only what is so everywhere."""
+"""The state of a merged waiver is the first of these that any run has: it is stale only if so in every run."""
 _ALIKE: Final = "give all runs the same --baseline, or none"
 _STATES: Final[tuple[PastState, ...]] = get_args(PastState)
 
@@ -31,11 +32,11 @@ class MergedWaivers:
         self._uses: dict[Waiver, list[WaiverUse]] = {}
 
     def add(self, use: WaiverUse) -> None:
-        """Take what one run says of a waiver."""
+        """Add the status of a waiver in one run."""
         self._uses.setdefault(use.waiver, []).append(use)
 
     def uses(self, runs: int) -> list[WaiverUse]:
-        """What came of each in so many runs. A run that had no such waiver did not judge it."""
+        """Return the status of each in so many runs. A run that had no such waiver did not evaluate it."""
         return [
             WaiverUse(waiver, _state(uses, runs), sum(each.findings for each in uses))
             for waiver, uses in self._uses.items()
@@ -47,20 +48,20 @@ def _state(uses: list[WaiverUse], runs: int) -> WaiverState:
     return next(state for state in _STRONGEST if state in states)
 
 
-Elsewhere = Counter[tuple[PastState, PastFinding]]
-"""What a run says of findings on targets that are not its own."""
+ForeignFindings = Counter[tuple[PastState, PastFinding]]
+"""Findings of the baseline on targets that a run did not audit, and how often it lists them."""
 
 
 @dataclass(slots=True)
-class _Elsewhere:
-    """A finding of the baseline on a target that the run which tells of it did not audit."""
+class _ForeignFinding:
+    """A finding of the baseline on a target that the run which lists it did not audit."""
 
     times: int = 0
     unjudged: bool = False
 
 
 class MergedDrift:
-    """The comparisons of all runs: each speaks for its own targets."""
+    """The comparisons of all runs: each counts for its own targets."""
 
     def __init__(self) -> None:
         self._first: DriftPart | None = None
@@ -69,11 +70,11 @@ class MergedDrift:
         self._new = 0
         self._persisting = 0
         self._ended: dict[PastState, list[PastFinding]] = {state: [] for state in _STATES}
-        self._elsewhere: dict[PastFinding, _Elsewhere] = {}
+        self._foreign: dict[PastFinding, _ForeignFinding] = {}
         self._vanished: set[str] | None = None
 
     def skip(self, path: Path) -> None:
-        """Note that a run compared with nothing.
+        """Record that a run had no baseline.
 
         Raises:
             Unusable: another one did.
@@ -82,8 +83,8 @@ class MergedDrift:
         if self._with is not None:
             raise Unusable(f"drift: compared with no baseline, {self._with} did: {_ALIKE}")
 
-    def add(self, path: Path, part: DriftPart, elsewhere: Elsewhere, vanished: set[str]) -> None:
-        """Take one run's comparison, and what it says of targets that are not its own.
+    def add(self, path: Path, part: DriftPart, foreign: ForeignFindings, vanished: set[str]) -> None:
+        """Add one run's comparison, and the findings that it lists on other targets.
 
         Raises:
             Unusable: others compared with another baseline, or with none.
@@ -96,23 +97,23 @@ class MergedDrift:
         self._new += part.new
         self._persisting += part.persisting
         self._vanished = vanished if self._vanished is None else self._vanished & vanished
-        for (state, finding), times in elsewhere.items():
-            known = self._elsewhere.setdefault(finding, _Elsewhere())
+        for (state, finding), times in foreign.items():
+            known = self._foreign.setdefault(finding, _ForeignFinding())
             known.times = max(known.times, times)
             known.unjudged |= state == "unjudged"
 
     def settle(self, state: PastState, finding: PastFinding) -> None:
-        """Take what a run says of one of its own targets."""
+        """Add a finding on one of the run's own targets."""
         self._ended[state].append(finding)
 
     def summary(self, audited: Callable[[str], bool]) -> DriftSummary | None:
-        """The whole comparison; None: there was none. `audited` tells whether any run audited that target.
+        """Return the whole comparison; None: there was none. `audited` returns whether any run audited that target.
 
-        A target that none audited is gone only where no run still has it in its fleet.
+        A target that none audited is gone only where no run still has it in its inventory.
         """
         if self._first is None:
             return None
-        for finding, known in self._elsewhere.items():
+        for finding, known in self._foreign.items():
             if not audited(finding.target):
                 self._ended["unjudged" if known.unjudged else "gone"] += [finding] * known.times
         return DriftSummary(

@@ -10,16 +10,16 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One architecture. `machines` are its names by `uname -m`."""
+    """One architecture; `machines` are the names that `uname -m` prints for it."""
 
     name: str
     machines: frozenset[str]
     emulators: frozenset[str]
-    """What QEMU calls it: `qemu-system-s390x` runs a VM under KVM there, and any other only emulates."""
+    """QEMU's names for it: `qemu-system-s390x` can use KVM on s390x, every other QEMU only emulates there."""
     way: str
-    """How nesting goes there, in words for the end of a sentence."""
+    """How nesting is configured there, worded for the end of a sentence."""
     module: str | None = None
-    """The KVM module; None: the CPU's vendor decides."""
+    """The KVM module; None: it depends on the CPU's vendor."""
 
 
 X86: Final = Architecture(
@@ -53,5 +53,5 @@ KNOWN: Final = (X86, S390X, POWER, ARM64)
 
 
 def architecture_of(machine: str) -> Architecture | None:
-    """The architecture by what `uname -m` prints; None: nothing is known of nesting there."""
+    """The architecture for the output of `uname -m`; None: not a supported one."""
     return next((each for each in KNOWN if machine in each.machines), None)

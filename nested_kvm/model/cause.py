@@ -5,12 +5,12 @@ from typing import Self
 
 
 class Cause(Enum):
-    """One cause: its value is its code, its `explanation` one sentence in plain words."""
+    """Why a control failed: the value is the code, `explanation` is one sentence for people."""
 
     explanation: str
 
     def __new__(cls, code: str, explanation: str) -> Self:
-        """Make a member of its code and its explanation."""
+        """Create a member from its code and its explanation."""
         cause = object.__new__(cls)
         cause._value_ = code
         cause.explanation = explanation
@@ -18,7 +18,7 @@ class Cause(Enum):
 
     @property
     def code(self) -> str:
-        """The code, as results carry it."""
+        """The cause code as it appears in results.json."""
         return str(self.value)
 
     CPU_LACKS_FLAG = (
@@ -27,19 +27,19 @@ class Cause(Enum):
     )
     FIRMWARE_DISABLED = (
         "firmware-disabled",
-        "The firmware (BIOS/UEFI) has switched hardware virtualization off.",
+        "Hardware virtualization is disabled in the firmware (BIOS/UEFI).",
     )
     L0_IS_A_GUEST = (
         "l0-is-a-guest",
-        "This host is itself a virtual machine, and its own host withholds hardware virtualization.",
+        "This host is itself a virtual machine, and its hypervisor does not expose hardware virtualization to it.",
     )
     DEV_KVM_MISSING = (
         "dev-kvm-missing",
-        "/dev/kvm is not there, or is not the kernel's KVM device, so no VM can run under KVM.",
+        "/dev/kvm is missing or is not the KVM device, so no VM can run under KVM.",
     )
     DEV_KVM_WORLD_ACCESSIBLE = (
         "dev-kvm-world-accessible",
-        "/dev/kvm is open to every account of the machine, not to its group only.",
+        "/dev/kvm is accessible to every account on the machine, not only to its group.",
     )
     MODULE_NOT_LOADED = (
         "module-not-loaded",
@@ -47,51 +47,51 @@ class Cause(Enum):
     )
     MODULE_LOAD_FAILED = (
         "module-load-failed",
-        "The kernel tried to load the KVM module and refused.",
+        "The kernel tried to load the KVM module, and the load failed.",
     )
     OTHER_HYPERVISOR_OWNS_CPU = (
         "other-hypervisor-owns-cpu",
-        "Another hypervisor (VirtualBox, VMware) holds the CPU's virtualization mode.",
+        "Another hypervisor (VirtualBox, VMware) is using VT-x/AMD-V, so KVM cannot.",
     )
     NESTED_OFF = (
         "nested-off",
-        "The running KVM module does not offer nested virtualization: its guests cannot run guests under KVM.",
+        "Nested virtualization is off in the running KVM module: its guests cannot run VMs under KVM.",
     )
     NESTED_ON = (
         "nested-on",
-        "The running KVM module offers nested virtualization, which the policy forbids.",
+        "Nested virtualization is on in the running KVM module, which the policy forbids.",
     )
     ASSIST_OFF = (
         "assist-off",
-        "A hardware assist that nested guests depend on is switched off, although the CPU offers it.",
+        "A hardware assist that nested guests depend on is disabled, although the CPU supports it.",
     )
     PERSISTED_VALUE_INVALID = (
         "persisted-value-invalid",
-        "A value that the module refuses keeps it from loading: after a reboot there is no /dev/kvm.",
+        "The configured value is invalid: the module will not load, and /dev/kvm will be missing after a reboot.",
     )
     PERSISTED_OFF = (
         "persisted-off",
-        "The next load of the module, at the latest after the next boot, turns nested virtualization off.",
+        "Nested virtualization will be off after the next module load, at the latest after the next reboot.",
     )
     PERSISTED_ON = (
         "persisted-on",
-        "The next load of the module, at the latest after the next boot, turns nested virtualization on.",
+        "Nested virtualization will be on after the next module load, at the latest after the next reboot.",
     )
     CMDLINE_OVERRIDES = (
         "cmdline-overrides",
-        "The kernel command line overrides what modprobe.d says.",
+        "The kernel command line overrides the modprobe.d configuration.",
     )
     RELOAD_PENDING = (
         "reload-pending",
-        "A loaded module keeps its value until it is reloaded, which needs every guest off.",
+        "A loaded module keeps its parameters until it is reloaded, which requires all guests to be shut down.",
     )
     NOT_EXPLICIT = (
         "not-explicit",
-        "No configuration line that the kernel will see says so; it rests on the kernel's default.",
+        "nested is not set explicitly; it depends on the kernel default.",
     )
     DEAD_LINE = (
         "dead-line",
-        "A configuration line that names nested is never read: whoever wrote it believes otherwise.",
+        "A configuration line that sets nested is never read, so it has no effect.",
     )
     CONTRADICTED_LINE = (
         "contradicted-line",
@@ -99,71 +99,83 @@ class Cause(Enum):
     )
     LOAD_BLOCKED = (
         "load-blocked",
-        "The configuration keeps the KVM module from loading at boot.",
+        "The configuration prevents the KVM module from loading at boot.",
     )
     MITIGATION_MISSING = (
         "mitigation-missing",
-        "The CPU is vulnerable to an attack from guests, and the kernel does not mitigate it.",
+        "The CPU is vulnerable to attacks from guests, and the kernel does not mitigate them.",
     )
     SHUTDOWN_SAVES_GUESTS = (
         "shutdown-saves-guests",
-        "The host's shutdown saves its guests with their memory, which an L1 with a running L2 does not survive.",
+        "Host shutdown saves guests with their memory, which an L1 with a running L2 may not survive.",
     )
     DEV_KVM_NOT_PERMITTED = (
         "dev-kvm-not-permitted",
-        "The account that will run the guest's own VMs may not open /dev/kvm: it is not in the device's group.",
+        "The account that runs VMs in the guest cannot open /dev/kvm: it is not in the device's group.",
     )
     NO_HYPERVISOR_INSTALLED = (
         "no-hypervisor-installed",
-        "The guest has no program that could run a VM under KVM.",
+        "No hypervisor that can run VMs under KVM is installed in the guest.",
     )
     LIBVIRT_CAPABILITIES_STALE = (
         "libvirt-capabilities-stale",
-        "libvirt does not know that KVM gives guests the flag: what it remembers of QEMU is stale.",
+        "libvirt's cached QEMU capabilities are stale: they lack the virtualization flag that KVM offers.",
     )
     LIBVIRT_UNREACHABLE = (
         "libvirt-unreachable",
-        "libvirt does not answer, so its guests can neither be judged nor managed.",
+        "libvirt does not respond, so its guests can be neither checked nor managed.",
     )
     DOMAIN_EMULATED = (
         "domain-emulated",
-        "The domain is emulated by TCG instead of running under KVM.",
+        "The domain is emulated (TCG) instead of running under KVM.",
     )
     FEATURE_DISABLED = (
         "feature-disabled",
-        "The domain's CPU definition takes the virtualization flag away.",
+        "The domain's CPU definition disables the virtualization flag.",
     )
     HOST_MODEL_DROPS_SVM = (
         "host-model-drops-svm",
-        "On AMD, libvirt's host-model gives no svm unless the definition asks for it by name.",
+        "On AMD, libvirt's host-model omits svm unless the definition requires it explicitly.",
     )
     NAMED_MODEL_LACKS_FLAG = (
         "named-model-lacks-flag",
-        "A named CPU model gives no virtualization flag under KVM unless the definition asks for it by name.",
+        "Under KVM a named CPU model has no virtualization flag unless the definition requires it explicitly.",
     )
     WRONG_VENDOR_FEATURE = (
         "wrong-vendor-feature",
-        "The domain asks for the other CPU vendor's model or virtualization flag.",
+        "The domain requires the other CPU vendor's model or virtualization flag.",
     )
     GUEST_HAS_FLAG = (
         "guest-has-flag",
-        "A VMM process on the host shows the virtualization flag to its guest, which the policy forbids.",
+        "A VMM process on the host exposes the virtualization flag to its guest, which the policy forbids.",
     )
     DOMAIN_GIVES_FLAG = (
         "domain-gives-flag",
-        "The domain's CPU definition gives its guest the virtualization flag, which the policy forbids.",
+        "The domain's CPU definition exposes the virtualization flag to its guest, which the policy forbids.",
     )
     POWER_CYCLE_PENDING = (
         "power-cycle-pending",
-        "A domain keeps the CPU it was started with until it is shut down and started: no reboot helps.",
+        "A domain keeps the CPU it was started with until it is shut down and started again; a reboot is not enough.",
+    )
+    MEMORY_ENCRYPTION = (
+        "memory-encryption",
+        "The guest's memory is encrypted (SEV, TDX, Secure Execution): KVM cannot run in such a guest.",
+    )
+    PROCESS_CONTRADICTS_DEFINITION = (
+        "process-contradicts-definition",
+        "The domain's QEMU process was started with another CPU or accelerator than libvirt's XML says.",
+    )
+    SAVED_STATE_HAS_FLAG = (
+        "saved-state-has-flag",
+        "A managed save or a snapshot brings back a CPU with the virtualization flag, which the policy forbids.",
     )
     SAVED_STATE_HAS_OLD_CPU = (
         "saved-state-has-old-cpu",
-        "A managed save, or a snapshot with memory, brings back the CPU it was saved with, and that lacks the flag.",
+        "A managed save or a snapshot with memory restores the CPU it was saved with, which lacks the flag.",
     )
     FLAG_NOT_GUARANTEED = (
         "flag-not-guaranteed",
-        "The definition lets the domain start without the flag, and nobody is told.",
+        "The definition lets the domain start without the flag, with no error.",
     )
     FLAG_MISSING = (
         "flag-missing",
@@ -175,33 +187,33 @@ class Cause(Enum):
     )
     L2_RUNNING = (
         "l2-running",
-        "A guest of this guest runs: a migration, save, snapshot or reboot of the outer one may corrupt or lose it.",
+        "This guest is running a nested VM; migrating, saving or rebooting it may corrupt or lose that VM.",
     )
     L2_DOES_NOT_BOOT = (
         "l2-does-not-boot",
-        "The guest has all that it takes, and KVM in it does not run a guest of its own.",
+        "All prerequisites are met, but a test VM did not boot in the guest.",
     )
     WRONG_GUEST = (
         "wrong-guest",
-        "The machine that answers at the guest's address is another one than the inventory's domain.",
+        "The machine at the guest's address is not the domain named in the inventory.",
     )
     GUEST_KERNEL_LACKS_KVM = (
         "guest-kernel-lacks-kvm",
-        "The guest's kernel has no KVM module to load.",
+        "The guest's kernel has no KVM module.",
     )
     HOSTS_DIFFER = (
         "hosts-differ",
-        "Hosts between which guests may migrate give them different CPUs: what works on one fails on another.",
+        "Hosts between which guests may migrate differ: a guest that nests on one may not on another.",
     )
     L0_UNREACHABLE = (
         "l0-unreachable",
-        "The guest's host could not be looked at.",
+        "The guest's host could not be inspected.",
     )
     L1_UNREACHABLE = (
         "l1-unreachable",
-        "The guest could not be looked at from inside.",
+        "The guest could not be inspected from inside.",
     )
     UNDIAGNOSED = (
         "undiagnosed",
-        "The host and the definition promise the flag, and the guest does not see it: nothing that was read says why.",
+        "The host and the definition provide the flag, but the guest does not see it; the evidence shows no cause.",
     )

@@ -19,7 +19,7 @@ Check = TypeVar("Check", bound=Callable[..., None])
 
 
 class Severity(IntEnum):
-    """How much a violation matters; ordered."""
+    """How serious a violation is; ordered."""
 
     LOW = 1
     MEDIUM = 2
@@ -31,7 +31,7 @@ class Severity(IntEnum):
 
 
 class Level(StrEnum):
-    """Where a control looks, told by the first word of its id."""
+    """What a control inspects; the first part of its id."""
 
     L0 = "L0"
     DOMAIN = "DOM"
@@ -41,29 +41,33 @@ class Level(StrEnum):
 
 
 class ControlDefinitionError(TypeError):
-    """A control is written wrongly: found at import, before anything is audited."""
+    """A control is declared incorrectly; raised at import, before anything is audited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What a control says of itself."""
+    """The metadata of a control."""
 
     id: str
     title: str
-    """Stated as the compliant state."""
+    """The compliant state, in one sentence."""
     reason: str
     severity: Severity
     level: Level
     unknown: str = ""
-    """When the evidence does not decide; empty: it always does."""
+    """When the evidence is inconclusive; empty: it never is."""
     facts: tuple[type, ...] = ()
-    """What it judges, by the types of the check's parameters."""
+    """The facts it evaluates: the types of the check's parameters."""
     causes: tuple[Cause, ...] = ()
     only: Nested | None = None
     """The polarity in which it applies; None: in both."""
     architectures: tuple[Architecture, ...] | None = (X86,)
     """None: on every architecture."""
     references: tuple[str, ...] = ()
+    decides: bool = False
+    """Whether it answers whether its subject complies, now or after the next boot."""
+    is_about_operations: bool = False
+    """Whether it guards an operation on the subject, whatever nesting policy applies to it."""
 
 
 def control(
@@ -74,32 +78,37 @@ def control(
     only: Nested | None = None,
     architectures: Sequence[Architecture] | None = (X86,),
     references: Sequence[str] = (),
-    of: Level | None = None,
+    subject_level: Level | None = None,
+    decides: bool = False,
+    is_about_operations: bool = False,
 ) -> Callable[[Check], Check]:
-    """Declare the decorated test to be a control.
+    """Declare the decorated test as a control.
 
     The first line of its docstring is the title, stating the compliant state; the rest says why. A paragraph that
-    begins with `Unknown:` says when the evidence does not decide. `of` is the level whose subjects it speaks of, where
-    that is not what its id says.
+    begins with `Unknown:` says when the evidence is inconclusive. `subject_level` is the level of its subjects, where
+    that differs from its id's. With `decides` a subject complies only if this control passes; with
+    `is_about_operations` its findings count also where no nesting policy applies.
 
     Raises:
         ControlDefinitionError: the id is not one, or title or reason are missing.
     """
 
     def declare(check: Check) -> Check:
-        title, reason, unknown = _taken_apart(identifier, check)
+        title, reason, unknown = _parse_docstring(identifier, check)
         declared = Control(
             id=identifier,
             title=title,
             reason=reason,
             severity=severity,
-            level=of or _level(identifier),
+            level=subject_level or _level(identifier),
             unknown=unknown,
             facts=_facts(check),
             causes=tuple(causes),
             only=only,
             architectures=None if architectures is None else tuple(architectures),
             references=tuple(references),
+            decides=decides,
+            is_about_operations=is_about_operations,
         )
         setattr(check, _ATTRIBUTE, declared)
         return check
@@ -108,7 +117,7 @@ def control(
 
 
 def control_of(check: object) -> Control | None:
-    """The control that a function was declared to be."""
+    """The control that a function was declared as; None: it is not a control."""
     found = getattr(check, _ATTRIBUTE, None)
     return found if isinstance(found, Control) else None
 
@@ -116,7 +125,9 @@ def control_of(check: object) -> Control | None:
 def _level(identifier: str) -> Level:
     prefix = identifier.partition("-")[0]
     if not _ID.fullmatch(identifier) or prefix not in {level.value for level in Level}:
-        raise ControlDefinitionError(f"{identifier!r} is no control id: it starts with {', '.join(Level)} and a dash")
+        raise ControlDefinitionError(
+            f"{identifier!r} is not a valid control id: start with {', '.join(Level)} and a dash"
+        )
     return Level(prefix)
 
 
@@ -125,7 +136,7 @@ def _facts(check: Callable[..., None]) -> tuple[type, ...]:
     return tuple(each for each in annotations if isinstance(each, type) and each is not inspect.Parameter.empty)
 
 
-def _taken_apart(identifier: str, check: Callable[..., None]) -> tuple[str, str, str]:
+def _parse_docstring(identifier: str, check: Callable[..., None]) -> tuple[str, str, str]:
     title, _, rest = (inspect.getdoc(check) or "").partition("\n")
     paragraphs = rest.strip().split("\n\n")
     reason = "\n\n".join(each for each in paragraphs if not each.startswith(_UNKNOWN))

@@ -1,4 +1,4 @@
-"""What is required of a subject."""
+"""The policy: what is required of a host, guest or domain."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,21 +8,21 @@ Choice = TypeVar("Choice")
 
 
 class Nested(StrEnum):
-    """Whether guests must, or must not, be able to run virtual machines of their own."""
+    """Whether guests must, or must not, be able to run virtual machines."""
 
     REQUIRED = "required"
     FORBIDDEN = "forbidden"
 
 
 class Persistence(StrEnum):
-    """What makes a setting last: the value after the next load, or a line that says so."""
+    """What counts as persistent: the value after the next module load, or an explicit configuration line."""
 
     EFFECTIVE = "effective"
     EXPLICIT = "explicit"
 
 
 class Undeclared(StrEnum):
-    """What is required of domains that the inventory does not name."""
+    """The policy for domains that the inventory does not name."""
 
     ANY = "any"
     REQUIRED = "required"
@@ -37,7 +37,7 @@ class Policy:
     persistence: Persistence = Persistence.EFFECTIVE
     undeclared: Undeclared = Undeclared.ANY
     binding: bool = True
-    """False: nothing is required of this subject, what is seen is only reported."""
+    """False: no policy applies to this subject; its state is only reported."""
 
     @property
     def is_required(self) -> bool:
@@ -45,7 +45,7 @@ class Policy:
         return self.nested is Nested.REQUIRED
 
     def either(self, required: Choice, forbidden: Choice) -> Choice:
-        """Choose what a requirement says in each polarity."""
+        """Return `required` or `forbidden`, by the polarity of the policy."""
         return required if self.is_required else forbidden
 
     def of_undeclared_domain(self) -> "Policy":

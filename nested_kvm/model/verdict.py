@@ -1,14 +1,15 @@
-"""What a check says: it returns when the requirement holds, and raises a verdict when it does not."""
+"""The outcome of a check: it returns when the requirement holds and raises a verdict otherwise."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from nested_kvm.errors import NestedKvmError
 from nested_kvm.model.cause import Cause
+from nested_kvm.model.link import LinkName
 
 
 class Outcome(StrEnum):
-    """How a result ended, in XCCDF's words."""
+    """The outcome of a control, in XCCDF's terms."""
 
     PASS = "pass"  # noqa: S105 - XCCDF's word, not a secret
     FAIL = "fail"
@@ -18,17 +19,32 @@ class Outcome(StrEnum):
     NOTCHECKED = "notchecked"
     INFORMATIONAL = "informational"
 
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the target could not be inspected, or its evidence does not decide."""
+        return self in {Outcome.ERROR, Outcome.UNKNOWN}
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether the control's question was answered: a pass, a fail, or that it does not apply."""
+        return not self.is_undecided and self is not Outcome.NOTCHECKED
+
+    @property
+    def applies(self) -> bool:
+        """Whether the control was asked of this subject at all, with whatever result."""
+        return self not in {Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED}
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a result rests on: `source` as a person would look it up (`/etc/modprobe.d/kvm.conf:3`)."""
+    """A quoted reading that a result is based on; `source` is where to find it (`/etc/modprobe.d/kvm.conf:3`)."""
 
     source: str
     text: str
 
 
 class Verdict(NestedKvmError):
-    """Anything but "the requirement holds": a message for people, and the evidence for it."""
+    """Any outcome but a plain pass: a message for people and the evidence for it."""
 
     outcome: Outcome
 
@@ -39,44 +55,46 @@ class Verdict(NestedKvmError):
 
 
 class Finding(Verdict):
-    """The requirement is violated, for a reason that has a name and a remedy."""
+    """The requirement is violated; the cause has a code and a remediation."""
 
     outcome = Outcome.FAIL
 
-    def __init__(self, cause: Cause, message: str, *evidence: Evidence) -> None:
+    def __init__(self, cause: Cause, message: str, *evidence: Evidence, at: LinkName | None = None) -> None:
         super().__init__(message, *evidence)
         self.cause = cause
+        self.at = at
+        """The link of the chain to fix, where that is not the subject of the control itself."""
 
 
 class Undecided(Verdict):
-    """Looked, and the evidence does not decide; the message names what is missing."""
+    """Inspected, but the evidence is inconclusive; the message names what is missing."""
 
     outcome = Outcome.UNKNOWN
 
 
 class NotApplicable(Verdict):
-    """The requirement does not speak of this subject."""
+    """The requirement does not apply to this subject."""
 
     outcome = Outcome.NOTAPPLICABLE
 
 
 class NotChecked(Verdict):
-    """Deliberately not looked at."""
+    """Deliberately not inspected."""
 
     outcome = Outcome.NOTCHECKED
 
 
 class Informed(Verdict):
-    """Looked; nothing is required here, and the message says what was seen."""
+    """Inspected; no policy applies, and the message reports the state."""
 
     outcome = Outcome.INFORMATIONAL
 
 
 def require(holds: bool, cause: Cause, message: str, *evidence: Evidence) -> None:  # noqa: FBT001 - reads as `require(x, …)`
-    """Go on when the requirement `holds`.
+    """Raise a finding unless the requirement `holds`.
 
     Raises:
-        Finding: it does not, because of `cause`.
+        Finding: it does not hold, because of `cause`.
     """
     if not holds:
         raise Finding(cause, message, *evidence)

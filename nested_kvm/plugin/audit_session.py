@@ -1,35 +1,48 @@
-"""One run from its options to its reports."""
+"""One audit from its options to its reports."""
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from typing import TextIO
 
 import pytest
 from typing_extensions import override
 
 from nested_kvm.connection import check_settings, unlock_keys
+from nested_kvm.controls.catalogue import SITE, DeclaredControl, own_controls
 from nested_kvm.controls.diagnose import diagnose
+from nested_kvm.controls.judge import CHECKS
+from nested_kvm.controls.owed import NOT_REACHED, OwedResults
 from nested_kvm.errors import UsageError
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.control import Control, ControlDefinitionError
+from nested_kvm.model.verdict import Outcome
 from nested_kvm.plugin.audit import Audit
+from nested_kvm.plugin.budget import EvaluationBudget
 from nested_kvm.plugin.host_usage import may_ask_for_host
+from nested_kvm.plugin.items import MAINTENANCE
+from nested_kvm.plugin.option_conflicts import only_lists
 from nested_kvm.plugin.options import Options
-from nested_kvm.plugin.session import ReportedSession
+from nested_kvm.plugin.session import ReportingSession
 from nested_kvm.reporting.progress import ObservationProgress
 from nested_kvm.reporting.remediation_files import write_remediation
-from nested_kvm.reporting.report_files import append_step_summary, machine_reports
+from nested_kvm.reporting.report_files import report_files
+from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.results.baseline import load_baseline
+from nested_kvm.results.exit_status import exit_status
 from nested_kvm.results.recorder import Ledger
-from nested_kvm.results.run import Run, exit_status
-from nested_kvm.results.scope import Scope
+from nested_kvm.results.run import Result, Run
+from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waiver_file import load_waivers
 from nested_kvm.results.waivers import Waivers
+from nested_kvm.util.text import plural, printable
 from nested_kvm.version import VERSION
 
 
-class AuditSession(ReportedSession):
-    """A run that looks at targets, or at their evidence."""
+class AuditSession(ReportingSession):
+    """A run that inspects targets, or evaluates their saved evidence."""
 
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config, Options.of(config))
@@ -38,113 +51,159 @@ class AuditSession(ReportedSession):
         self.audit = Audit(self.options, config.rootpath)
         self.run = Run(str(uuid.uuid4()), self.started, VERSION, self.audit.inventory.source, shard=self.audit.shard)
         self.ledger = self._open_ledger()
-        self._broken: UsageError | None = None
-        self._expected: int | None = None
-        self._interrupted = False
-
-    @property
-    def only_collects(self) -> bool:
-        """Whether nothing is to be looked at: `--collect-only`, `--fixtures`."""
-        option = self._config.option
-        return bool(option.collectonly or option.showfixtures or option.show_fixtures_per_test)
+        self.only_lists = only_lists(config.option)
+        self.owed = OwedResults()
+        self.budget = EvaluationBudget()
+        self._given: dict[str, Result] = {}
+        self._own = self._own_controls()
 
     def observe(self) -> None:
-        """Look at every target, tell how far it has come, and keep the evidence of each at once.
+        """Inspect every target, show progress, and save the evidence of each at once.
 
         Where items are only listed nothing is connected to: they are those of the targets that the inventory names.
 
         Raises:
             UsageError: evidence cannot be written.
         """
-        if self.only_collects and self.options.evidence is None:
+        if self.only_lists and self.options.evidence is None:
             return
-        targets = sum(target.address is not None for target in self.audit.inventory)
-        with self.uncaptured():
-            self._unlock_keys()
-        directory = self.directory
+        if self.options.evidence is None:
+            with self.uncaptured():
+                unlock_keys(self.audit.addresses(), self.options.settings)
         try:
-            with nullcontext() if directory is None else directory.awaiting(self.audit.inventory):
-                self._look(targets)
+            with nullcontext() if self.directory is None else self.directory.awaiting(self.audit.inventory):
+                self._observe_all()
         except UsageError as error:
-            self._broken = error
+            self.state.unusable = error
             raise
+        self._owe()
 
-    def _look(self, targets: int) -> None:
-        with self.uncaptured(), self.told() as told, ObservationProgress(targets, told) as progress:
+    def _owe(self) -> None:
+        """Know what must be evaluated before anything is: from the catalogue and the fleet, not from pytest."""
+        expression = self._config.option.markexpr
+        asks_for_maintenance = MAINTENANCE in expression
+        only_maintenance = expression.strip() == MAINTENANCE
+        candidate, fleet = self.audit.candidate, self.audit.fleet
+        owed = [
+            each.control
+            for each in self._own
+            if (asks_for_maintenance if MAINTENANCE in each.marks else not only_maintenance)
+            and (candidate is None or candidate.is_decided_by(each.control))
+        ]
+        self.owed.add(owed, fleet)
+        if not only_maintenance:
+            self.owed.add_indispensable((each.control for each in self._own), fleet)
+
+    def refuse_items(self, items: Iterable[pytest.Item]) -> None:
+        """Refuse items that are no check of a subject.
+
+        Raises:
+            UsageError: there is one; then there are no reports.
+        """
+        for item in items:
+            self.state.unusable = UsageError(
+                f"{item.nodeid} has no subject: a check is a function; unittest.TestCase and other items are not run"
+            )
+            raise self.state.unusable
+
+    def expect_results(self, items: Iterable[tuple[Control, Subject | None]]) -> None:
+        """Take note of what was collected: a site's checks are owed because they were found."""
+        own = {each.control.id for each in self._own}
+        for control, subject in items:
+            if subject is None:
+                continue
+            if control.id not in own:
+                self.owed.add_one(control, subject)
+            self.owed.explain(control, subject, NOT_REACHED)
+
+    def record(self, item: str, judged: Result) -> Result:
+        """Keep an item's result, and return it with its waiver and its drift."""
+        result = self._given[item] = self.ledger.record(item, judged)
+        if result.outcome is Outcome.NOTCHECKED and self.options.threshold.gate and result.control.startswith("SITE-"):
+            del self._given[item]  # Whoever skips a check in a gate did not ask it.
+        return result
+
+    def _observe_all(self) -> None:
+        with self.uncaptured(), self.progress_stream() as stream, self._progress(stream) as progress:
             try:
                 self.audit.observe(
                     lambda bundle: self._keep(bundle, progress), keep_open=may_ask_for_host(self._config)
                 )
             except KeyboardInterrupt:
-                self._interrupted = True
-                progress.tell("interrupted: what was observed until now is judged")
+                self.state.interrupted = True
+                stream.write("interrupted: evaluating what was observed so far\n")
                 if self.directory is not None:
                     self.directory.keep_missing(self.audit.bundles())
 
-    def _keep(self, bundle: Bundle, progress: ObservationProgress) -> None:
+    def _progress(self, stream: TextIO) -> AbstractContextManager[ObservationProgress | None]:
+        """A progress display; a line is enough for saved evidence, and nothing where items are only listed."""
+        targets = sum(target.address is not None for target in self.audit.inventory)
+        if self.options.evidence is None:
+            return ObservationProgress(targets, stream)
+        if not self.only_lists:
+            stream.write(f"reading saved evidence of {plural(targets, 'target')}\n")
+        return nullcontext()
+
+    def _keep(self, bundle: Bundle, progress: ObservationProgress | None) -> None:
         if self.directory is not None:
             self.directory.keep(bundle)
-        if bundle.target.address is not None:
+        if progress is not None and bundle.target.address is not None:
             progress.advance(bundle)
 
-    def expect(self, items: int) -> None:
-        """Take note of how many results there must be: fewer, and the run was ended before its end."""
-        self._expected = items
-
-    def _unlock_keys(self) -> None:
-        if self.options.evidence is None:
-            unlock_keys(self.audit.addresses(), self.options.settings)
-
     @override
-    @contextmanager
-    def finish(self, session: pytest.Session, pytest_status: int) -> Iterator[int]:
-        """Close every connection, and give the exit status to those that write reports.
+    def conclude(self, session: pytest.Session, pytest_status: int, directory: RunDirectory) -> int:
+        """Close every connection, write the reports, and return the exit status.
 
-        A run that was stopped (`-x`, `--maxfail`, a check that cannot be read) did not judge everything: it is never
-        compliant.
-
-        Raises:
-            UsageError: a report cannot be written; then there is none.
+        A run that was stopped (`-x`, `--maxfail`, a check that cannot be imported) did not evaluate everything: it is
+        never compliant.
         """
-        # What failed beside the results is a check that could not be read: pytest may be told to go on without it.
-        unread = session.testsfailed > self.ledger.failures
-        stopped = bool(session.shouldstop or session.shouldfail or unread)
         self.audit.connections.close()
-        directory = self.directory
-        if directory is None:
-            yield pytest_status
-            return
-        pytest_status = int(pytest.ExitCode.INTERRUPTED) if self._interrupted else pytest_status
-        with directory.complete():
-            if self._broken is not None:
-                raise self._broken
-            self._conclude(pytest_status, stopped=stopped)
-            for name, text in machine_reports(self.run):
-                directory.write(name, text)
-            write_remediation(directory.path / "remediation", self.run)
-            yield self.run.exit_status or 0
-        append_step_summary(self.run)
+        if self.state.unusable is not None:
+            raise self.state.unusable
+        self._complete_run(session, int(pytest.ExitCode.INTERRUPTED) if self.state.interrupted else pytest_status)
+        for name, text in report_files(self.run):
+            directory.write(name, text)
+        write_remediation(directory.path / "remediation", self.run)
+        return self.run.exit_status or 0
 
-    def _conclude(self, pytest_status: int, *, stopped: bool) -> None:
-        """Bring together all that came of the run."""
-        judged_all = self._expected is not None and self.ledger.judged >= self._expected
-        self.run.complete = judged_all and not stopped and not self._interrupted
+    def _complete_run(self, session: pytest.Session, pytest_status: int) -> None:
+        """Fill in everything that is known once the last check was evaluated."""
+        run, state, scope = self.run, self.state, self.ledger.scope
+        # A failure without a result is a check that could not be imported: pytest may be set to continue without it.
+        unread = session.testsfailed > self.ledger.failures
+        stopped = bool(session.shouldstop or session.shouldfail or unread or state.interrupted)
+        has_ended = state.expected is not None and self.ledger.judged >= state.expected and not stopped
+        run.gaps.extend([*state.unreadable, *state.left_out, *self._uncollected()])
+        run.owed = self.owed.count
+        run.not_asked = list(self.owed.missing(self._given.values()))
+        run.complete = has_ended and not run.gaps
         in_full = self._config.args_source is not pytest.Config.ArgsSource.ARGS and self.audit.candidate is None
-        self.ledger.scope.is_whole = in_full and self.run.complete and pytest_status in {0, 1}
-        self.run.targets = self.audit.targets()
-        self.ledger.close(self.run)
-        self.run.diagnoses = list(diagnose(self.audit.fleet))
-        self.run.finished = datetime.now(UTC)
-        self.run.exit_status = exit_status(self.run, pytest_status, self.options.threshold)
+        scope.is_whole = in_full and has_ended and pytest_status in {0, 1}
+        run.targets = self.audit.targets()
+        self.ledger.close(run)
+        run.diagnoses = list(diagnose(self.audit.fleet, self.budget.of))
+        run.finished = datetime.now(UTC)
+        run.exit_status = exit_status(run, pytest_status, self.options.threshold)
+
+    def _own_controls(self) -> list[DeclaredControl]:
+        """The project's own controls; none where one cannot be imported: then all that decide are missing."""
+        try:
+            return own_controls(self._config.rootpath)
+        except ControlDefinitionError as error:
+            self.state.left_out.append(printable(error))
+            return []
+
+    def _uncollected(self) -> list[str]:
+        """The files of a site's checks that pytest did not collect."""
+        root = self._config.rootpath
+        files = [] if self.audit.candidate is not None else sorted((root / CHECKS / SITE).rglob("test_*.py"))
+        left = [path.relative_to(root) for path in files if path not in self.state.collected]
+        return [printable(f"{path} was not collected") for path in left]
 
     def _open_ledger(self) -> Ledger:
-        """Read waivers and baseline: what is wrong with them is told before anything is looked at."""
+        """Read waivers and baseline: an error in them is reported before anything is inspected."""
         fleet = self.audit.names
-        scope = Scope(fleet, frozenset(target.name for target in self.audit.inventory))
+        scope = RunScope(fleet, frozenset(target.name for target in self.audit.inventory))
         given = self.options
         waivers = Waivers([] if given.waivers is None else load_waivers(given.waivers), self.run.started.date())
         return Ledger(scope, waivers, None if given.baseline is None else load_baseline(given.baseline, fleet))
-
-
-SESSION = pytest.StashKey[AuditSession]()
-"""Where pytest's configuration keeps it."""

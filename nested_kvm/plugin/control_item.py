@@ -1,7 +1,7 @@
-"""A control and one subject as an item of pytest's: it takes facts only, so it needs none of pytest's fixtures.
+"""One control and one subject as a pytest item. It takes facts only, so it needs none of pytest's fixtures.
 
 pytest's own item costs ten times as much: it sets up fixtures, captures output and log records, and reports each of
-three phases. A control writes nothing, and has but one phase.
+three phases. A control prints nothing, and has one phase. See docs/decisions/own-pytest-item.md.
 """
 
 import inspect
@@ -11,21 +11,24 @@ from typing import Any, Final, Literal
 import pytest
 from typing_extensions import override
 
-from nested_kvm.controls.judge import check_applies, judge
+from nested_kvm.controls.applicability import check_applies
+from nested_kvm.controls.judge import judge
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.control import Control, ControlDefinitionError, Level, control_of
-from nested_kvm.plugin.audit_session import SESSION
 from nested_kvm.plugin.fixtures import FACTS
-from nested_kvm.plugin.items import distinct, safe_id
-from nested_kvm.plugin.test_report import shown
+from nested_kvm.plugin.items import MAINTENANCE, distinct, safe_id
+from nested_kvm.plugin.session import audit_session
+from nested_kvm.plugin.test_report import apply_result
 from nested_kvm.reporting.html.table import has_row
 
-_MARKS: Final = frozenset({"maintenance"})
-"""What a control may be marked with; other marks are for pytest to heed."""
+_MARKS: Final = frozenset({MAINTENANCE})
+"""The marks that a control may have; a check with any other is left to pytest."""
 
 
-class UnneededControl(pytest.Item):
-    """A control of which the fleet has no subject: `-k` and `-m` may choose it, and then it is left out."""
+class ControlWithoutSubject(pytest.Item):
+    """A control of which the fleet has no subject: its node id is valid, and it is deselected."""
+
+    without_subject = True
 
     def __init__(self, *, function: Any, **node: Any) -> None:
         super().__init__(**node)
@@ -35,36 +38,38 @@ class UnneededControl(pytest.Item):
 
     @override
     def runtest(self) -> None:
-        """Do nothing: nobody asks."""
+        """Do nothing: it is deselected before."""
 
     @override
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        return self.path, None, self.name
+        return self.path, self.function.__code__.co_firstlineno - 1, self.name
 
 
-class ControlItem(UnneededControl):
-    """One control, to be judged of one subject."""
+class ControlItem(ControlWithoutSubject):
+    """One control, to be evaluated for one subject."""
 
     def __init__(self, *, control: Control, subject: Subject, facts: tuple[str, ...], **node: Any) -> None:
         super().__init__(**node)
         self.control = control
         self.subject = subject
         self.facts: dict[str, object] = {}
-        """What it took, by the names of the check's parameters; filled as it is judged."""
-        self._asks_for = facts
+        """The facts that the check was given, by parameter name; filled as it is evaluated."""
+        self._parameters = facts
 
     @override
     def runtest(self) -> None:
-        check_applies(self.control, self.subject)
-        for name in self._asks_for:
-            self.facts[name] = FACTS[name](self.subject)
-        if self.function(**self.facts) is not None:
-            raise ControlDefinitionError("a check returns nothing: what it gives back, a coroutine say, judges nothing")
+        with audit_session(self.config).budget.of(self.subject.machine.target.name):
+            check_applies(self.control, self.subject)
+            for name in self._parameters:
+                self.facts[name] = FACTS[name](self.subject)
+            returned = self.function(**self.facts)
+        if returned is not None:
+            raise ControlDefinitionError("a check must return None: a value, or a coroutine, evaluates nothing")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Module, name: str, obj: object) -> list[pytest.Item] | None:
-    """Make the items of a control that takes nothing but facts; the rest is left to pytest."""
+    """Make the items of a control that takes only facts; leave every other check to pytest."""
     control = control_of(obj)
     if control is None or not collector.istestfunction(obj, name) or not _takes_facts_only(control, obj):
         return None
@@ -74,7 +79,7 @@ def pytest_pycollect_makeitem(collector: pytest.Module, name: str, obj: object) 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
-    """Judge a control, and report it as called; and as torn down to who waits for that."""
+    """Evaluate a control and report its call, and its teardown for plugins that wait for that."""
     if not isinstance(item, ControlItem):
         return None
     hook, node = item.ihook, {"nodeid": item.nodeid, "location": item.location}
@@ -89,8 +94,8 @@ def _reports(item: ControlItem) -> Iterator[pytest.TestReport]:
     call = pytest.CallInfo.from_call(item.runtest, "call", reraise=(pytest.exit.Exception, KeyboardInterrupt))
     raised = None if call.excinfo is None else call.excinfo.value
     judged = judge(item.control, item.subject, raised, item.facts)
-    result = item.config.stash[SESSION].ledger.record(item.nodeid, judged)
-    report = shown(_report(item, call, "call"), result, item.subject.machine.target.level)
+    result = audit_session(item.config).record(item.nodeid, judged)
+    report = apply_result(_report(item, call, "call"), result, item.subject.machine.target.level)
     yield report
     # pytest-html makes a row at the teardown, and so does pytest's JUnit writer, which takes the properties from it.
     if has_row(result) or item.config.option.xmlpath:
@@ -111,9 +116,9 @@ def _takes_facts_only(control: Control, function: Any) -> bool:
 
 def _items(collector: pytest.Module, name: str, function: object, control: Control) -> Iterator[pytest.Item]:
     facts = _parameters(function)
-    subjects = collector.config.stash[SESSION].audit.fleet.subjects(control.level)
+    subjects = audit_session(collector.config).audit.fleet.subjects(control.level)
     if not subjects:
-        yield UnneededControl.from_parent(collector, name=f"{name}[none]", function=function)
+        yield ControlWithoutSubject.from_parent(collector, name=f"{name}[none]", function=function)
     for subject, identifier in zip(subjects, distinct(safe_id(each.id) for each in subjects), strict=True):
         yield ControlItem.from_parent(
             collector,

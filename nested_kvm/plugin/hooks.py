@@ -1,4 +1,4 @@
-"""The pytest plugin: thin glue between pytest's hooks and the suite.
+"""The pytest plugin: pytest's hooks, in the order in which pytest calls them.
 
 Options in; every target observed before collection; one item for each control and subject; reports out.
 """
@@ -15,74 +15,99 @@ import pytest
 
 from nested_kvm.controls.catalogue import write_catalogue
 from nested_kvm.controls.judge import judge
-from nested_kvm.errors import UsageError
-from nested_kvm.model.control import Control
-from nested_kvm.plugin.audit_session import SESSION, AuditSession
-from nested_kvm.plugin.items import control_of_item, parametrize, subject_of
+from nested_kvm.errors import NestedKvmError, UsageError
+from nested_kvm.model.verdict import Outcome
+from nested_kvm.plugin.audit_session import AuditSession
+from nested_kvm.plugin.check_errors import import_error, returning_none, skipped_file, traceback_lines
+from nested_kvm.plugin.items import (
+    MAINTENANCE,
+    MARKERS,
+    control_of_test,
+    deselected_by,
+    is_check,
+    mark_as,
+    parametrize,
+    subject_of,
+)
 from nested_kvm.plugin.merge_session import begin_merge
-from nested_kvm.plugin.nagios_exit import GUARD
+from nested_kvm.plugin.nagios_exit import GUARD, asks_for_nagios
+from nested_kvm.plugin.option_conflicts import check_catalogue_options, check_plugins
 from nested_kvm.plugin.options import add_options
-from nested_kvm.plugin.session import REPORTED, ReportedSession
-from nested_kvm.plugin.test_report import shown
+from nested_kvm.plugin.session import SESSION, ReportingSession, audit_session, session_of
+from nested_kvm.plugin.test_report import apply_result
 from nested_kvm.reporting.nagios import State, nagios_answer, refusal
+from nested_kvm.reporting.output import for_log, forgiving
+from nested_kvm.reporting.report_files import append_step_summary
 from nested_kvm.reporting.terminal import write_summary
 from nested_kvm.util.text import printable
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer the suite's options."""
+    """Add the audit's options; and under `--nagios` be ready to answer, whatever happens next."""
+    if asks_for_nagios():
+        GUARD.arm()
     add_options(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Check the command line and the inventory before anything is looked at; or print the catalogue."""
+    """Check the command line and the inventory before anything is inspected; or print the catalogue."""
     option = config.option
+    with _usage_errors(config):
+        check_plugins(config)
+    for name, description in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {description}")
     if option.controls:
+        with _usage_errors(config):
+            check_catalogue_options(option)
         write_catalogue(config.rootpath, print)
         return 0
     if option.help or option.version or option.markers:
         return None
     _end_as_if_interrupted(config)
-    with _refusing(config):
+    with _usage_errors(config):
         if option.merge:
             return begin_merge(config)
-        session = config.stash[SESSION] = config.stash[REPORTED] = AuditSession(config)
-        if not session.only_collects:
+        session = config.stash[SESSION] = AuditSession(config)
+        if not session.only_lists:
             session.prepare_reports()
-        # Testinfra's own would answer as well.
-        option.nagios = False
+        option.nagios = False  # Testinfra's own would answer as well.
+    if option.verbose == 0:
+        option.verbose = -1  # One line for each test, or nothing: dots without their file are noise.
     return None
 
 
 def _end_as_if_interrupted(config: pytest.Config) -> None:
-    """Let a run that is told to end, or whose terminal goes away, keep what it has, as after Ctrl-C."""
+    """On SIGTERM and SIGHUP, end as after Ctrl-C: with reports on what was observed so far."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
-            config.add_cleanup(partial(_as_before, number))
+            config.add_cleanup(partial(_reset_signal, number))
 
 
-def _as_before(number: signal.Signals) -> None:
+def _reset_signal(number: signal.Signals) -> None:
     signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep everything but the answer from a plugin's standard output."""
-    session = config.stash.get(REPORTED, None)
+    """Under `--nagios`, keep everything but the answer from standard output."""
+    session = session_of(config)
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if session is not None and session.options.nagios and terminal is not None:
         config.pluginmanager.unregister(terminal)
         nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
         config.pluginmanager.register(pytest.TerminalReporter(config, nowhere), "terminalreporter")
         config.add_cleanup(nowhere.close)
+    elif session is not None and terminal is not None:
+        stream = terminal._tw._file = forgiving(terminal._tw._file)  # noqa: SLF001 - pytest offers no other way
+        config.add_cleanup(stream.flush)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> Generator[None]:
-    """pytest-html writes its page for the first time: the directory may be full."""
-    with _refusing(session.config):
+    """Report a full disk: pytest-html writes its page for the first time."""
+    with _usage_errors(session.config):
         try:
             yield
         except OSError as error:
@@ -91,22 +116,22 @@ def pytest_sessionstart(session: pytest.Session) -> Generator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Observe every target: only then is it known which domains there are to judge."""
-    audit_session = session.config.stash.get(SESSION, None)
-    if audit_session is not None:
-        with _refusing(session.config):
-            audit_session.observe()
+    """Observe every target: only then are the domains known that there are to evaluate."""
+    reporting = session_of(session.config)
+    if isinstance(reporting, AuditSession):
+        with _usage_errors(session.config):
+            reporting.observe()
 
 
 @contextmanager
-def _refusing(config: pytest.Config) -> Iterator[None]:
-    """Tell of what the run cannot go on with, in lines that nothing hostile can break."""
+def _usage_errors(config: pytest.Config) -> Iterator[None]:
+    """Turn a usage error into pytest's, in printable lines; under `--nagios` also into the answer."""
     try:
         yield
     except UsageError as error:
-        lines = [printable(line, 2000) for line in str(error).splitlines()]
-        session = config.stash.get(REPORTED, None)
-        if config.option.nagios or (session is not None and session.options.nagios):
+        lines = [for_log(printable(line, 2000)) for line in str(error).splitlines()]
+        session = session_of(config)
+        if getattr(config.option, "nagios", False) or (session is not None and session.options.nagios):
             with nullcontext() if session is None else session.uncaptured():
                 GUARD.answer(State.UNKNOWN, refusal(lines[0]))
         raise pytest.UsageError("\n".join(lines)) from None
@@ -114,73 +139,113 @@ def _refusing(config: pytest.Config) -> Iterator[None]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Where pytest does not expect an interruption: end as if it did."""
+    """Exit cleanly on an interruption where pytest does not expect one."""
     try:
         yield
     except KeyboardInterrupt:
-        pytest.exit("interrupted while reports were written: there is none", returncode=pytest.ExitCode.INTERRUPTED)
+        pytest.exit("interrupted while writing reports: no report was written", returncode=pytest.ExitCode.INTERRUPTED)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one item for each subject of a control."""
-    parametrize(metafunc, metafunc.config.stash[SESSION].audit.fleet)
+    parametrize(metafunc, audit_session(metafunc.config).audit.fleet)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Remember which files of checks were collected, and why others could not be."""
+    report = yield
+    session = session_of(collector.config)
+    if session is None:
+        return report
+    if report.failed:
+        session.state.unreadable.append(import_error(collector, report))
+    elif report.skipped:
+        session.state.left_out.append(skipped_file(collector, report))
+    if isinstance(collector, pytest.Module):
+        session.state.collected.add(collector.path)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Make a check that returns something an error: `return False` would pass."""
+    pyfuncitem.obj = returning_none(pyfuncitem.obj)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Drop the controls of which this fleet has no subject, and those of maintenance unless `-m` asks for them.
+    """Deselect the controls of maintenance, unless `-m` asks for them, and those that have no subject in this fleet.
 
-    That an L2 runs is what nesting is for: it is in the way of a migration or a reboot only.
+    A running L2 is expected; it only matters before a migration or reboot.
     """
-    asked = "maintenance" in config.option.markexpr
-    kept = [item for item in items if asked or item.get_closest_marker("maintenance") is None]
+    session = audit_session(config)
+    with _usage_errors(config):
+        session.refuse_items(item for item in items if not is_check(item))
+    for item in items:
+        mark_as(item, control_of_test(item))
+    asks_for_maintenance = MAINTENANCE in config.option.markexpr
+    kept = [item for item in items if asks_for_maintenance or item.get_closest_marker(MAINTENANCE) is None]
     _note_left_out(config, set(items) - set(kept))
-    candidate = config.stash[SESSION].audit.candidate
+    candidate = session.audit.candidate
     if candidate is not None:
-        kept = [item for item in kept if candidate.is_decided_by(_control(item))]
-    items[:] = [item for item in kept if subject_of(item) is not None]
+        kept = [item for item in kept if candidate.is_decided_by(control_of_test(item))]
+    kept = [item for item in kept if subject_of(item) is not None]
+    left_out = set(items) - set(kept)
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = kept
+    session.expect_results([(control_of_test(item), subject_of(item)) for item in items])
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
-    """Remember what `-k` and `-m` leave out: nothing can be said of it."""
-    if items:
-        _note_left_out(items[0].config, items)
+    """Remember the controls that `-k` and `-m` leave out: the run makes no statement about them."""
+    if not items:
+        return
+    config = items[0].config
+    _note_left_out(config, [item for item in items if subject_of(item) is not None])
+    for item in items:
+        subject = subject_of(item)
+        if subject is not None:
+            audit_session(config).owed.explain(control_of_test(item), subject, deselected_by(config, item))
 
 
 def _note_left_out(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
-    config.stash[SESSION].ledger.scope.unasked |= {_control(item).id for item in items}
-
-
-def _control(item: pytest.Item) -> Control:
-    return control_of_item(getattr(item, "function", None), item.name.partition("[")[0])
+    audit_session(config).ledger.scope.unasked |= {control_of_test(item).id for item in items}
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let go of the targets of which no check asks for a live `host`; and look for no garbage in what stays."""
-    session.config.stash[SESSION].expect(len(session.items))
-    audit = session.config.stash[SESSION].audit
+    """Close the connections that no check needs; and keep what stays out of garbage collection."""
+    audits = audit_session(session.config)
+    audits.state.expected = len(session.items)
     wanted = {
         subject.machine.target.name
         for item in session.items
         if "host" in getattr(item, "fixturenames", ()) and (subject := subject_of(item)) is not None
     }
-    audit.connections.close(target.name for target in audit.inventory if target.name not in wanted)
+    audits.audit.connections.close(target.name for target in audits.audit.inventory if target.name not in wanted)
     gc.freeze()
-    session.config.stash[REPORTED].take_over_the_summary()
+    audits.take_over_the_summary()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn what a check of pytest's own kind said into a result, and pytest's report into one that says the same."""
+    """Turn the outcome of a check that is an ordinary pytest test into a result; see control_item.py for the others."""
     report = yield
     subject = subject_of(item)
     if subject is None or (call.when != "call" and call.excinfo is None):
         return report
     raised = None if call.excinfo is None else call.excinfo.value
-    judged = judge(_control(item), subject, raised, getattr(item, "funcargs", {}))
-    result = item.config.stash[SESSION].ledger.record(item.nodeid, judged)
-    shown(report, result, subject.machine.target.level)
+    session = audit_session(item.config)
+    judged = judge(control_of_test(item), subject, raised, getattr(item, "funcargs", {}))
+    result = session.record(item.nodeid, judged)
+    if call.excinfo is not None and result.outcome is Outcome.ERROR and not isinstance(raised, NestedKvmError):
+        session.state.tracebacks[item.nodeid] = traceback_lines(item, call.excinfo)
+    apply_result(report, result, subject.machine.target.level)
     # JUnit's writer takes them from the report of the teardown, and that one from the item.
     item.user_properties[:] = report.user_properties
     return report
@@ -189,18 +254,20 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
     """Write the results around every other report, and set the exit status that follows from them."""
-    reported = session.config.stash.get(REPORTED, None)
-    if reported is None or reported.directory is None:
+    reporting = session_of(session.config)
+    if reporting is None or reporting.directory is None:
         return (yield)
-    with _refusing(session.config), _interruptible(), reported.finish(session, int(exitstatus)) as status:
-        session.exitstatus = status
-        yield
-    if reported.options.nagios:
-        session.exitstatus = _answer(reported)
+    with _usage_errors(session.config), _interruptible():
+        with reporting.directory.complete():
+            session.exitstatus = reporting.conclude(session, int(exitstatus), reporting.directory)
+            yield
+        append_step_summary(reporting.run)
+    if reporting.options.nagios:
+        session.exitstatus = _answer(reporting)
     return None
 
 
-def _answer(session: ReportedSession) -> int:
+def _answer(session: ReportingSession) -> int:
     state, text = nagios_answer(session.run, session.options.threshold)
     with session.uncaptured():
         GUARD.answer(state, text)
@@ -208,10 +275,22 @@ def _answer(session: ReportedSession) -> int:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what an operator has to know."""
-    session = config.stash.get(REPORTED, None)
-    if session is not None and session.run.finished is not None:
-        terminalreporter.section("nested KVM compliance")
-        write_summary(
-            session.run, terminalreporter.write_line, threshold=session.options.threshold, report=session.report
-        )
+    """Print what an operator has to know."""
+    session = session_of(config)
+    if session is None or session.run.finished is None:
+        return
+    for name, lines in session.state.tracebacks.items():
+        terminalreporter.section(f"check error: {printable(name)}")
+        for line in lines:
+            terminalreporter.write_line(line)
+    terminalreporter.section("nested KVM compliance")
+    for line in session.state.unreadable:
+        terminalreporter.write_line(line, red=True)
+    width = terminalreporter._tw.fullwidth if terminalreporter.isatty else None  # noqa: SLF001 - its only source
+    write_summary(
+        session.run,
+        terminalreporter.write_line,
+        threshold=session.options.threshold,
+        report=session.report,
+        width=width,
+    )

@@ -1,4 +1,4 @@
-"""Whether any check may ask for a live `host`: only then do connections stay open until it is judged."""
+"""Whether any check may use a live `host`: only then do connections stay open until it was evaluated."""
 
 import ast
 from collections.abc import Iterator
@@ -9,17 +9,17 @@ import pytest
 
 _NAME: Final = "host"
 _EXAMPLE: Final = "example.py"
-"""Shows how it is done, and is not run."""
+"""The example in checks/site, which is not collected."""
 
 
 def may_ask_for_host(config: pytest.Config) -> bool:
-    """Look through the files that pytest will collect from; also where one cannot be read, there may be one."""
+    """Search the files that pytest will collect from; a file that cannot be parsed may use it."""
     paths = {path for argument in config.args for path in _files(config, argument)}
     return any(_names_host(path) for path in sorted(paths))
 
 
 def _files(config: pytest.Config, argument: str) -> Iterator[Path]:
-    """The Python files of one argument, and the conftest.py of each folder above it, but for the suite's own."""
+    """The Python files of one argument, and the conftest.py of each folder between it and the project's root."""
     path = (config.invocation_params.dir / argument.partition("::")[0]).resolve()
     found = path.rglob("*.py") if path.is_dir() else [path]
     yield from (each for each in found if each.name != _EXAMPLE)

@@ -1,4 +1,4 @@
-"""pytest-html's hooks: its file carries the suite's own report."""
+"""pytest-html's hooks: its file carries the audit's own report."""
 
 import secrets
 from collections.abc import Generator, Iterator
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from nested_kvm.plugin.session import REPORTED, ReportedSession
+from nested_kvm.plugin.session import ReportingSession, session_of
 from nested_kvm.plugin.test_report import RESULT
 from nested_kvm.reporting.html.opening import opening_pieces
 from nested_kvm.reporting.html.page import completed
-from nested_kvm.reporting.html.summary import Scope, policies_of
+from nested_kvm.reporting.html.summary import ReportContext, policies_of
 from nested_kvm.reporting.html.table import ROWS, has_row, header_cells, row_cells
 from nested_kvm.results.run import Result
 from nested_kvm.util.files import write_pieces_atomically
@@ -19,32 +19,32 @@ from nested_kvm.util.files import write_pieces_atomically
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Hand pytest-html what it shows, where there is a run to report."""
-    session = config.stash.get(REPORTED, None)
+    """Register the report's hooks where there is a run to report."""
+    session = session_of(config)
     if session is not None and config.option.htmlpath:
         config.pluginmanager.register(HtmlReport(session, Path(config.option.htmlpath)))
 
 
 class HtmlReport:
-    """What pytest-html's hooks are answered during one run."""
+    """The implementations of pytest-html's hooks for one run."""
 
-    def __init__(self, session: ReportedSession, path: Path) -> None:
+    def __init__(self, session: ReportingSession, path: Path) -> None:
         self._session = session
         self._path = path
         self._rows = 0
         self._place = f"<!--{secrets.token_hex(16)}-->"
-        """Where the opening goes: it is written piece by piece, once pytest-html has written the page around it."""
+        """Placeholder of the opening, which is written in pieces once pytest-html has written the page around it."""
 
     def pytest_html_report_title(self, report: Any) -> None:
         """Name the report."""
         report.title = "Nested KVM compliance"
 
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
-        """Put the suite's columns in place of pytest-html's."""
+        """Replace pytest-html's columns by the audit's."""
         cells[:] = header_cells()
 
     def pytest_html_results_table_row(self, report: Any, cells: list[str]) -> None:
-        """One row for each finding, as long as a browser can draw them in a moment."""
+        """One row for each finding, up to a number that a browser draws quickly."""
         found: tuple[Result, str] | None = getattr(report, RESULT, None)
         if found is None or not has_row(found[0]) or self._rows >= ROWS:
             cells[:] = []
@@ -53,12 +53,12 @@ class HtmlReport:
         cells[:] = row_cells(*found, shown=cells[0])
 
     def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
-        """Say nothing twice: each row links to its finding."""
+        """Drop the log of each row: the row links to its finding."""
         if getattr(report, RESULT, None) is not None:
             data[:] = []
 
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
-        """Open the report with everything that was found."""
+        """Open the report with all findings."""
         prefix.append(self._place)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -75,7 +75,7 @@ class HtmlReport:
         yield from opening_pieces(self._session.run, self._scope(), self._session.reports)
         yield after
 
-    def _scope(self) -> Scope:
+    def _scope(self) -> ReportContext:
         limit = self._session.options.threshold
         policies = policies_of(target.policy for target in self._session.run.targets if target.policy is not None)
-        return Scope(policies, limit.fail_on, limit.gate, limit.only_new)
+        return ReportContext(policies, limit.fail_on, limit.gate, limit.only_new)

@@ -1,8 +1,7 @@
-"""One run made of several: nothing is connected to, nothing is judged again."""
+"""One run merged from several: nothing is connected to, nothing is re-evaluated."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,39 +14,41 @@ from nested_kvm.merging.merge import merged_run
 from nested_kvm.merging.stored_results import StoredResults
 from nested_kvm.plugin.items import safe_id
 from nested_kvm.plugin.options import Options
-from nested_kvm.plugin.session import REPORTED, ReportedSession
-from nested_kvm.plugin.test_report import shown
+from nested_kvm.plugin.session import SESSION, ReportingSession
+from nested_kvm.plugin.test_report import apply_result
 from nested_kvm.reporting.html.table import ROWS
-from nested_kvm.reporting.report_files import append_step_summary, machine_reports
+from nested_kvm.reporting.progress import SlowProgress
+from nested_kvm.reporting.report_files import report_files
 from nested_kvm.reporting.run_directory import RunDirectory
-from nested_kvm.reporting.slow_progress import SlowProgress
+from nested_kvm.results.exit_status import exit_status
 from nested_kvm.results.reader import path_of
-from nested_kvm.results.run import Result, Run, exit_status
+from nested_kvm.results.run import Result, Run
+from nested_kvm.util.text import plural
 
-_JUDGED: Final = frozenset({pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED})
-"""How pytest ends where it had nothing to collect, and was fed what others judged."""
+_EVALUATED: Final = frozenset({pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED})
+"""How pytest ends where it collects nothing and is given the results of other runs."""
 
 
 def begin_merge(config: pytest.Config) -> int | None:
-    """Read the runs that are merged, before a report directory is made; an exit status where that was interrupted.
+    """Read the runs to merge before a report directory is made; return an exit status if that was interrupted.
 
     Raises:
-        UsageError: the command line or a file is none that can be merged, or there is no place for reports.
+        UsageError: the command line or a file is not valid for a merge, or the report directory cannot be made.
     """
     options = Options.of(config)
     try:
-        session = config.stash[REPORTED] = MergeSession(config, options)
+        session = config.stash[SESSION] = MergeSession(config, options)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted: nothing was merged, and no report was written\n")
+        sys.stderr.write("interrupted: nothing was merged and no report was written\n")
         return int(pytest.ExitCode.INTERRUPTED)
     session.prepare_reports(with_evidence=False)
-    config.pluginmanager.register(FedByRuns(session), "nested_kvm_merge")
+    config.pluginmanager.register(MergeRunLoop(session), "nested_kvm_merge")
     config.option.nagios = False  # Testinfra's own would answer as well.
     return None
 
 
-class MergeSession(ReportedSession):
-    """A run of which the results are those of others."""
+class MergeSession(ReportingSession):
+    """A run whose results are those of other runs."""
 
     def __init__(self, config: pytest.Config, options: Options) -> None:
         super().__init__(config, options)
@@ -55,37 +56,28 @@ class MergeSession(ReportedSession):
         config.add_cleanup(results.close)
         self.run = self._merged(results)
         if options.threshold.only_new and self.run.drift is None:
-            raise UsageError("--fail-on-drift: none of these runs compared with a baseline: give one to each of them")
+            raise UsageError(
+                "--fail-on-drift: none of these runs was compared with a baseline; pass --baseline to each of them"
+            )
 
     def _merged(self, results: StoredResults) -> Run:
         folders = self.options.merge
         size = sum(map(_size, folders))
-        what = f"reading the results of {len(folders)} run{'' if len(folders) == 1 else 's'}"
-        with self.uncaptured(), self.told() as told, SlowProgress(what, size, told) as progress:
+        what = f"reading the results of {plural(len(folders), 'run')}"
+        with self.uncaptured(), self.progress_stream() as stream, SlowProgress(what, size, stream) as progress:
             return merged_run(folders, results, progress.advance)
 
     @override
-    @contextmanager
-    def finish(self, session: pytest.Session, pytest_status: int) -> Iterator[int]:
-        """Give the exit status of all runs to those that write reports.
-
-        Raises:
-            UsageError: a report cannot be written; then there is none.
-        """
-        if self.directory is None:
-            yield pytest_status
-            return
-        status = 0 if pytest_status in _JUDGED else pytest_status
+    def conclude(self, session: pytest.Session, pytest_status: int, directory: RunDirectory) -> int:
+        """Write the reports of all runs, and return their exit status."""
+        status = 0 if pytest_status in _EVALUATED else pytest_status
         self.run.exit_status = exit_status(self.run, status, self.options.threshold)
-        reports = list(machine_reports(self.run))
-        with self.directory.complete():
-            self._write(reports, self.directory)
-            yield self.run.exit_status
-        append_step_summary(self.run)
+        self._write(list(report_files(self.run)), directory)
+        return self.run.exit_status
 
     def _write(self, reports: Sequence[tuple[str, Iterable[str]]], directory: RunDirectory) -> None:
-        with self.uncaptured(), self.told() as told:
-            progress = SlowProgress("writing reports", len(reports), told, on_a_new_line=True)
+        with self.uncaptured(), self.progress_stream() as stream:
+            progress = SlowProgress("writing reports", len(reports), stream, on_a_new_line=True)
             with progress:
                 for name, text in reports:
                     directory.write(name, text)
@@ -97,8 +89,8 @@ def _size(folder: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-class FedByRuns:
-    """What pytest does in place of collecting and judging: it is fed the findings that get a row in its table."""
+class MergeRunLoop:
+    """Replaces pytest's collection and run loop: reports the findings that get a row in its table."""
 
     def __init__(self, session: MergeSession) -> None:
         self._session = session
@@ -121,9 +113,9 @@ class FedByRuns:
 
 
 def _reports(number: int, result: Result, level: TargetLevel) -> Iterator[pytest.TestReport]:
-    """As of a control that was judged here: called, and torn down, for which pytest-html waits."""
+    """The reports of a control evaluated here: its call, and its teardown, for which pytest-html waits."""
     name = f"{safe_id(result.control)}[{safe_id(result.subject)}]#{number}"
-    yield shown(_report(name, "call"), result, level)
+    yield apply_result(_report(name, "call"), result, level)
     yield _report(name, "teardown")
 
 

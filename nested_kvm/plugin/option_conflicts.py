@@ -1,19 +1,35 @@
-"""What of the command line contradicts itself, or would be ignored."""
+"""Conflicts on the command line: options that contradict each other, have no effect, or do not work with the audit."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Final
 
 import pytest
+from _pytest.mark.expression import Expression
 
 from nested_kvm.errors import UsageError
 
+Given = argparse.Namespace
 _UNSUPPORTED: Final = {
-    "force_ansible": "SSH runs in-process, whatever the inventory",
-    "ssh_extra_args": "SSH runs in-process; say it in --ssh-config",
+    "force_ansible": ("--force-ansible", "SSH runs in-process, whatever the inventory"),
+    "ssh_extra_args": ("--ssh-extra-args", "SSH runs in-process; put it into --ssh-config"),
+    "numprocesses": ("-n", "--forks already observes in parallel"),
+    "lf": ("--lf", "nothing is cached between runs; compare with an earlier run by --baseline"),
+    "failedfirst": ("--ff", "nothing is cached between runs; findings are listed first, by severity"),
+    "newfirst": ("--nf", "nothing is cached between runs; select controls with -k or -m"),
+    "stepwise": ("--sw", "nothing is cached between runs; stop at the first finding with -x"),
+    "stepwise_skip": ("--sw-skip", "nothing is cached between runs; select controls with -k or -m"),
+    "stepwise_reset": ("--sw-reset", "nothing is cached between runs"),
+    "cacheshow": ("--cache-show", "nothing is cached between runs; earlier runs are in --report-dir"),
+    "cacheclear": ("--cache-clear", "nothing is cached between runs"),
+    "usepdb": ("--pdb", "a finding is not an exception to debug; use --tb=long, or python -m pdb -m pytest"),
+    "trace": ("--trace", "controls are not run by pytest's runner; use python -m pdb -m pytest"),
+    "setuponly": ("--setup-only", "controls take facts, not fixtures; list these with --fixtures"),
+    "setupshow": ("--setup-show", "controls take facts, not fixtures; list these with --fixtures"),
+    "setupplan": ("--setup-plan", "controls take facts, not fixtures; list the items with --collect-only"),
 }
-"""Testinfra's options that would be ignored."""
-_GIVE_THEM_TO_THE_RUNS: Final = (
+"""Options of pytest and Testinfra that would be ignored or break the audit, and what to use instead."""
+_FOR_THE_MERGED_RUNS: Final = (
     "inventory",
     "ansible_inventory",
     "hosts",
@@ -27,73 +43,174 @@ _GIVE_THEM_TO_THE_RUNS: Final = (
     "nested",
     "undeclared",
 )
-"""Options of which the runs that are merged have made use already."""
+"""Options that the runs to be merged have used already."""
+
+_REQUIRED_PLUGINS: Final = {"hosts": "pytest-testinfra", "htmlpath": "pytest-html"}
+"""An option of each plugin that the audit depends on, and the plugin's name."""
+_PYTESTS_OWN: Final = ("terminal", "junitxml", "mark", "runner", "python", "fixtures", "skipping")
+
+Conflict = tuple[Callable[[Given], object], str]
+_CONFLICTS: Final[tuple[Conflict, ...]] = (
+    (
+        lambda given: given.merge and only_lists(given),
+        "--merge combines finished runs: there is nothing to list",
+    ),
+    (
+        lambda given: given.merge and given.xmlpath,
+        "--junitxml would hold only a part of what is merged: use junit.xml in the report directory",
+    ),
+    (
+        lambda given: given.inventory and given.ansible_inventory,
+        "--inventory and --ansible-inventory both define the fleet: use one",
+    ),
+    (
+        lambda given: (
+            _ad_hoc(given) and (_has_inventory(given) or given.evidence or not given.hosts) and _ad_hoc(given)
+        ),
+        "--{} goes with --hosts alone: an inventory defines it for each target",
+    ),
+    (
+        lambda given: given.active and given.evidence,
+        "--active starts an L2 in guests, and --evidence connects to none: leave one out",
+    ),
+    (
+        lambda given: given.active and "maintenance" in given.markexpr,
+        "--active starts an L2 in guests, and `-m maintenance` would find it: leave one out",
+    ),
+    (
+        lambda given: "ansible://" in (given.hosts or "") and not given.ansible_inventory and given.hosts,
+        "--hosts={} needs --ansible-inventory=FILE",
+    ),
+    (
+        lambda given: given.hosts is not None and not given.hosts.strip(", "),
+        "--hosts names nothing: nothing to audit",
+    ),
+    (
+        lambda given: not (_has_inventory(given) or given.evidence) and _pattern(given),
+        "--hosts: {!r} is a pattern; patterns need --inventory",
+    ),
+    (
+        lambda given: given.max_age is not None and not given.evidence,
+        "--max-age goes with --evidence: other targets are observed now",
+    ),
+    (
+        lambda given: given.fail_on_drift and not (given.baseline or given.merge),
+        "--fail-on-drift needs a --baseline to compare with",
+    ),
+    (
+        lambda given: given.gate and only_lists(given),
+        "--gate decides on a run: nothing is audited where items are only listed",
+    ),
+    (
+        lambda given: given.nagios and only_lists(given),
+        "--nagios reports on a run: nothing is audited where items are only listed",
+    ),
+    (
+        lambda given: given.forks < 1 and str(given.forks),
+        "--forks={}: at least one target is observed at once",
+    ),
+    (
+        lambda given: _bad_limit(given),  # noqa: PLW0108 - defined below
+        "--{}: a time limit is a positive number of seconds",
+    ),
+)
+"""A condition, and the message where it holds: `{}` stands for the value of the condition."""
 
 
-def refuse_contradictions(config: pytest.Config) -> None:
-    """Refuse it.
+def check_options(config: pytest.Config) -> None:
+    """Check for conflicting options.
 
     Raises:
-        UsageError: it names an option, and says what to do instead.
+        UsageError: it names an option, and what to do instead.
     """
     given = config.option
     if config.inipath is None:
-        raise UsageError("pytest.ini was not found: start in the suite's folder, and write options as --name=value")
+        raise UsageError("pytest.ini was not found: run in the project's folder, and write options as --name=value")
     if given.merge:
-        _refuse_beside_a_merge(config)
-    ad_hoc = [name for name in ("level", "nested", "undeclared") if getattr(given, name)]
-    if given.domain_xml and "nested" in ad_hoc:
-        ad_hoc.remove("nested")  # of that domain, whatever the inventory says
-    if given.inventory and given.ansible_inventory:
-        raise UsageError("--inventory and --ansible-inventory both say what the fleet is: give one")
-    if ad_hoc and (given.inventory or given.ansible_inventory or given.evidence or not given.hosts):
-        raise UsageError(f"--{ad_hoc[0]} goes with --hosts alone: an inventory says it for each target itself")
-    if given.active and (given.evidence or "maintenance" in given.markexpr):
-        other = "--evidence connects to none" if given.evidence else "`-m maintenance` would find it"
-        raise UsageError(f"--active starts an L2 in guests, and {other}: leave one out")
-    for name, instead in _UNSUPPORTED.items():
-        if getattr(given, name):
-            raise UsageError(f"--{name.replace('_', '-')} is not supported by this version: {instead}")
-    _refuse_nothing(given)
-    _refuse_numbers(given)
+        _check_merge(config)
+    for name, (option, instead) in _UNSUPPORTED.items():
+        if getattr(given, name, None):
+            raise UsageError(f"{option} is not supported: {instead}")
+    for condition, message in _CONFLICTS:
+        found = condition(given)
+        if found:
+            raise UsageError(message.format(found))
+    _check_marker_expression(config)
 
 
-def _refuse_beside_a_merge(config: pytest.Config) -> None:
-    for option in _beside_a_merge(config):
-        raise UsageError(
-            f"{option} does not go with --merge, which connects to nothing and judges nothing again: "
-            "give it to the runs that are merged"
-        )
+def check_plugins(config: pytest.Config) -> None:
+    """Check that every plugin is there on which the audit depends.
+
+    Raises:
+        UsageError: one is missing.
+    """
+    missing = [plugin for option, plugin in _REQUIRED_PLUGINS.items() if not hasattr(config.option, option)]
+    missing += [f"pytest's plugin {name}" for name in _PYTESTS_OWN if not config.pluginmanager.hasplugin(name)]
+    if missing:
+        raise UsageError(f"{missing[0]} is not active: the audit needs it; see -p and PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+
+
+def check_catalogue_options(given: Given) -> None:
+    """Check that nothing is asked of a listing of the controls that only a run can answer.
+
+    Raises:
+        UsageError: something is.
+    """
+    if given.gate or given.nagios:
+        option = "--gate" if given.gate else "--nagios"
+        raise UsageError(f"{option} decides on a run: --controls only lists the controls")
+
+
+def only_lists(given: Given) -> bool:
+    """Whether items or fixtures are listed, and nothing is audited."""
+    return bool(given.collectonly or given.showfixtures or given.show_fixtures_per_test)
+
+
+def _check_merge(config: pytest.Config) -> None:
     given = config.option
-    if given.collectonly or given.showfixtures or given.show_fixtures_per_test:
-        raise UsageError("--merge makes reports of runs: there is nothing to list")
-    if given.xmlpath:
-        raise UsageError("--junitxml would hold a part only of what is merged: take the report directory's junit.xml")
-
-
-def _beside_a_merge(config: pytest.Config) -> Iterator[str]:
-    given = config.option
-    yield from (f"--{name.replace('_', '-')}" for name in _GIVE_THEM_TO_THE_RUNS if getattr(given, name))
-    yield from (flag for flag, words in (("-k", given.keyword), ("-m", given.markexpr)) if words)
+    used = [f"--{name.replace('_', '-')}" for name in _FOR_THE_MERGED_RUNS if getattr(given, name)]
+    used += [flag for flag, words in (("-k", given.keyword), ("-m", given.markexpr)) if words]
     if config.args_source is pytest.Config.ArgsSource.ARGS:
-        yield config.args[0]
+        used.append(config.args[0])
+    if used:
+        raise UsageError(
+            f"{used[0]} does not go with --merge, which connects to nothing and evaluates nothing again: "
+            "use it with the runs that are merged"
+        )
 
 
-def _refuse_nothing(given: argparse.Namespace) -> None:
-    if given.hosts and "ansible://" in given.hosts and not given.ansible_inventory:
-        raise UsageError(f"--hosts={given.hosts} takes --ansible-inventory=FILE")
-    if given.hosts is not None and not given.hosts.strip(", "):
-        raise UsageError("--hosts names nothing: nothing to audit")
-    if given.fail_on_drift and not (given.baseline or given.merge):
-        raise UsageError("--fail-on-drift needs a --baseline to compare with")
-    if given.nagios and (given.collectonly or given.showfixtures or given.show_fixtures_per_test):
-        raise UsageError("--nagios answers for a run: nothing is audited where items are only listed")
+def _check_marker_expression(config: pytest.Config) -> None:
+    """Refuse an unknown marker before any target is connected to; pytest itself refuses it after collection."""
+    try:
+        names = Expression.compile(config.option.markexpr or "").idents() if config.option.markexpr else frozenset()
+    except SyntaxError as error:
+        raise UsageError(f"-m {config.option.markexpr!r} is not a valid expression: {error.msg}") from None
+    known = {line.partition(":")[0].partition("(")[0].strip() for line in config.getini("markers")}
+    unknown = sorted(set(names) - known)
+    if unknown:
+        raise UsageError(f"-m: unknown marker {', '.join(unknown)}; `pytest --markers` lists the known ones")
 
 
-def _refuse_numbers(given: argparse.Namespace) -> None:
-    if given.forks < 1:
-        raise UsageError(f"--forks={given.forks}: at least one target is observed at once")
+def _ad_hoc(given: Given) -> str | None:
+    """The first option that describes targets given by --hosts alone."""
+    # --nested may also be about the domain of --domain-xml, whatever the inventory requires.
+    names = ("level", "undeclared") if given.domain_xml else ("level", "nested", "undeclared")
+    return next((name for name in names if getattr(given, name)), None)
+
+
+def _has_inventory(given: Given) -> bool:
+    return bool(given.inventory or given.ansible_inventory)
+
+
+def _pattern(given: Given) -> str | None:
+    """The first of --hosts that is a glob pattern; a question mark also begins an address' options."""
+    hosts = (given.hosts or "").split(",")
+    return next((host for host in hosts if "*" in host or ("?" in host and "=" not in host)), None)
+
+
+def _bad_limit(given: Given) -> str | None:
     for name in ("connect_timeout", "probe_timeout"):
         seconds = getattr(given, name)
         if seconds is not None and not 0 < seconds < float("inf"):
-            raise UsageError(f"--{name.replace('_', '-')}={seconds:g}: a time limit is a positive number of seconds")
+            return f"{name.replace('_', '-')}={seconds:g}"
+    return None

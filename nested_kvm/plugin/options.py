@@ -1,6 +1,8 @@
-"""The command line: what it offers, and the settings it comes to."""
+"""The command line: the audit's options, and the settings that result from them."""
 
+import argparse
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,20 +12,23 @@ from nested_kvm.inventory.shard import Shard, parse_shard
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.control import Severity
 from nested_kvm.model.policy import Nested, Policy, Undeclared
-from nested_kvm.plugin.option_conflicts import refuse_contradictions
+from nested_kvm.plugin.duration import parse_duration
+from nested_kvm.plugin.option_conflicts import check_options
 from nested_kvm.results.run import Threshold
 
 DEFAULT_INVENTORY = "inventories/local.yaml"
+GATE_MAX_AGE = timedelta(hours=24)
+"""How old the evidence may be on which a gate decides, unless `--max-age` is given."""
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Add the suite's options to pytest's. Testinfra's own keep their meaning."""
+    """Add the audit's options to pytest's. Testinfra's own keep their meaning."""
     group = parser.getgroup("nested KVM compliance", "nested KVM compliance (write --name=value)")
     _add_what_is_audited(group)
     _add_what_counts(group)
     _add_several_controllers(group)
     _add_how_it_is_reached(group)
-    group.addoption("--controls", action="store_true", help="print the catalogue of controls and exit")
+    group.addoption("--controls", action="store_true", help="list the controls and exit")
 
 
 def _add_what_is_audited(group: pytest.OptionGroup) -> None:
@@ -31,45 +36,58 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         "--inventory",
         type=Path,
         metavar="FILE",
-        help=f"the fleet, in YAML; --hosts then takes glob patterns over its names (default: {DEFAULT_INVENTORY})",
+        help=f"the fleet, in YAML; --hosts then takes glob patterns of its names (default: {DEFAULT_INVENTORY})",
     )
     group.addoption(
         "--level",
-        choices=list(TargetLevel),
-        help="with --hosts alone: what each is. auto: an L1 where its CPUs carry the `hypervisor` flag, else an L0",
+        choices=[level.value for level in TargetLevel],
+        help="with --hosts alone: the level of each target. auto: L1 if its CPUs have the `hypervisor` flag, else L0",
     )
     group.addoption(
-        "--nested", choices=list(Nested), help="with --hosts alone, or --domain-xml: the policy (default: required)"
+        "--nested",
+        choices=[nested.value for nested in Nested],
+        help="with --hosts alone, or --domain-xml: the policy (default: required)",
     )
     group.addoption(
         "--undeclared",
-        choices=list(Undeclared),
-        help="with --hosts alone: what is required of the domains found there (default: any, only reported)",
+        choices=[undeclared.value for undeclared in Undeclared],
+        help="with --hosts alone: the policy for the domains found there (default: any, informational only)",
     )
     group.addoption(
-        "--evidence", type=Path, metavar="DIR", help="judge saved evidence instead of connecting to anything"
+        "--evidence", type=Path, metavar="DIR", help="evaluate saved evidence instead of connecting to targets"
+    )
+    group.addoption(
+        "--max-age",
+        metavar="DURATION",
+        help="with --evidence: older evidence is an error, e.g. 90m, 36h, 7d (default: 24h with --gate, else no limit)",
     )
     group.addoption(
         "--active",
         action="store_true",
-        help="start something as well: an L2 of a few bytes in each guest that must nest; without it nothing is",
+        help="boot a tiny test VM (L2) in each guest that must nest (default: start nothing)",
     )
 
     group.addoption(
         "--domain-xml",
         type=Path,
         metavar="FILE",
-        help="judge this domain only, as if it were defined on each L0: would it get the flag there?",
+        help="check only this domain, as if it were defined on each L0: would it get the flag there?",
     )
 
 
 def _add_what_counts(group: pytest.OptionGroup) -> None:
-    group.addoption("--report-dir", type=Path, default=Path("reports"), metavar="DIR", help="default: reports/")
+    group.addoption(
+        "--report-dir",
+        type=Path,
+        default=Path("reports"),
+        metavar="DIR",
+        help="where each run keeps its reports (default: reports/)",
+    )
     group.addoption(
         "--gate",
         action="store_true",
-        help="fail closed: what could not be looked at or decided blocks too; one verdict line per target "
-        "(--nagios: the same, as a plugin of Nagios or Icinga answers)",
+        help="strict: errors and unknowns also fail; one verdict line per target (--nagios: the same, in the format of "
+        "a Nagios or Icinga plugin)",
     )
     group.addoption(
         "--fail-on",
@@ -87,32 +105,30 @@ def _add_what_counts(group: pytest.OptionGroup) -> None:
         "--baseline",
         type=Path,
         metavar="RESULTS.json",
-        help="an earlier run to compare with: what is new, fixed, persisting, gone",
+        help="an earlier run to compare with: findings are new, persisting, fixed or gone",
     )
-    group.addoption(
-        "--fail-on-drift", action="store_true", help="with --baseline: of findings, only new ones make the run fail"
-    )
+    group.addoption("--fail-on-drift", action="store_true", help="with --baseline: only new findings make the run fail")
 
 
 def _add_several_controllers(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--shard",
         metavar="K/N",
-        help="audit the K-th of N parts of the fleet, the same one every time; guests stay with their host, and hosts "
-        "with their group",
+        help="audit part K of N of the fleet, the same targets every time; guests stay with their host, and hosts with "
+        "their group",
     )
     group.addoption(
         "--merge",
         action="append",
         type=Path,
         metavar="DIR",
-        help="make one run's reports of several runs', for example of all shards; DIR has a run's results.json, repeat "
-        "the option for each",
+        help="merge several runs (e.g. shards) into one report; DIR contains a run's results.json, repeat the option "
+        "for each",
     )
 
 
 def _add_how_it_is_reached(group: pytest.OptionGroup) -> None:
-    group.addoption("--forks", type=int, default=32, metavar="N", help="targets observed at once (default: 32)")
+    group.addoption("--forks", type=int, default=32, metavar="N", help="targets observed in parallel (default: 32)")
     group.addoption(
         "--connect-timeout",
         type=float,
@@ -144,16 +160,18 @@ class Options:
     policy: Policy
     report_dir: Path
     evidence: Path | None
+    max_age: timedelta | None
+    """How old saved evidence may be; None: any age."""
     active: bool
     threshold: Threshold
     nagios: bool
-    """Answer as a plugin of Nagios; a gate's threshold comes with it."""
+    """Answer as a Nagios plugin, with a gate's threshold."""
     waivers: Path | None
     baseline: Path | None
     shard: Shard | None
-    """Of the targets that the run would audit without it."""
+    """The part of the targets to audit; None: all of them."""
     merge: tuple[Path, ...]
-    """Runs to make one of; nothing is audited then."""
+    """Runs to merge; nothing is audited then."""
     forks: int
     settings: Settings
 
@@ -162,10 +180,10 @@ class Options:
         """Read the command line.
 
         Raises:
-            UsageError: options contradict each other, or a number or a shard is none that makes sense.
+            UsageError: options contradict each other, or a number or a shard is not valid.
         """
         given = config.option
-        refuse_contradictions(config)
+        check_options(config)
         return cls(
             inventory=given.inventory,
             ansible_inventory=Path(given.ansible_inventory) if given.ansible_inventory else None,
@@ -180,6 +198,7 @@ class Options:
             ),
             report_dir=given.report_dir,
             evidence=given.evidence,
+            max_age=_max_age(given),
             active=given.active,
             threshold=Threshold(Severity[given.fail_on.upper()], given.gate or given.nagios, given.fail_on_drift),
             nagios=given.nagios,
@@ -190,6 +209,12 @@ class Options:
             forks=given.forks,
             settings=_settings(given),
         )
+
+
+def _max_age(given: argparse.Namespace) -> timedelta | None:
+    if given.max_age is not None:
+        return parse_duration("--max-age", given.max_age)
+    return GATE_MAX_AGE if given.gate or given.nagios else None
 
 
 def _settings(given: object) -> Settings:

@@ -1,28 +1,63 @@
-"""What every run that leaves reports has in common, whether it audits or merges."""
+"""One run from pytest's point of view, whether it audits or merges.
+
+The life cycle, in the order of pytest's hooks (hooks.py):
+
+1. `pytest_cmdline_main`: the options are checked, the session is created, the report directory is made.
+2. `pytest_collection`: an audit observes every target; a merge collects nothing.
+3. `pytest_runtest_…`: each item's result is recorded.
+4. `pytest_sessionfinish`: `conclude` writes the reports and returns the exit status.
+"""
 
 import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import pytest
 
+from nested_kvm.errors import UsageError
 from nested_kvm.plugin.options import Options
+from nested_kvm.plugin.test_report import print_errors_as_tests
+from nested_kvm.reporting.output import forgiving
 from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.results.run import Run
 
+if TYPE_CHECKING:
+    from nested_kvm.plugin.audit_session import AuditSession
 
-class ReportedSession(ABC):
-    """What the plugin keeps while pytest runs, and the report's hooks look at."""
+
+@dataclass(slots=True)
+class RunState:
+    """What has happened so far that keeps a run from being complete, or its reports from being written."""
+
+    expected: int | None = None
+    """How many results there must be; None: the collection did not end."""
+    interrupted: bool = False
+    unusable: UsageError | None = None
+    """Why there can be no reports."""
+    unreadable: list[str] = field(default_factory=list)
+    """The check files that could not be imported: file, line and error."""
+    left_out: list[str] = field(default_factory=list)
+    """The check files that were skipped or could not be catalogued, with the reason."""
+    collected: set[Path] = field(default_factory=set)
+    """The check files that pytest collected."""
+    tracebacks: dict[str, list[str]] = field(default_factory=dict)
+    """The traceback of each site check that broke, by its item."""
+
+
+class ReportingSession(ABC):
+    """A run that writes reports."""
 
     run: Run
 
     def __init__(self, config: pytest.Config, options: Options) -> None:
         self.options = options
+        self.state = RunState()
         self.directory: RunDirectory | None = None
         """None: nothing is written, as items are only listed."""
         self.started = datetime.now(UTC)
@@ -30,24 +65,24 @@ class ReportedSession(ABC):
 
     @property
     def report(self) -> str | None:
-        """Where the HTML report is."""
-        return None if self.directory is None else str(self.directory.parent / "latest" / "report.html")
+        """The path of this run's HTML report; `latest` may be another run's by now."""
+        return None if self.directory is None else str(self.directory.path / "report.html")
 
     @property
     def reports(self) -> Path | None:
-        """Where this run and earlier ones keep their reports."""
+        """The directory with the reports of this run and of earlier ones."""
         return None if self.directory is None else self.directory.parent
 
     @abstractmethod
-    def finish(self, session: pytest.Session, pytest_status: int) -> AbstractContextManager[int]:
-        """Give the exit status to those that write reports, around their writing.
+    def conclude(self, session: pytest.Session, pytest_status: int, directory: RunDirectory) -> int:
+        """Write the reports, and return the exit status.
 
         Raises:
             UsageError: a report cannot be written; then there is none.
         """
 
     def prepare_reports(self, *, with_evidence: bool = True) -> None:
-        """Make the run's directory, and tell pytest-html of it.
+        """Make the run's directory, and have pytest-html write its page there.
 
         Raises:
             UsageError: the directory cannot be made.
@@ -63,23 +98,36 @@ class ReportedSession(ABC):
         option, terminal = self._config.option, self._config.pluginmanager.getplugin("terminalreporter")
         if option.tbstyle == "auto":
             option.tbstyle = "no"
-        if terminal is not None and option.reportchars == "fE":
+        if terminal is None:
+            return
+        print_errors_as_tests(terminal)
+        if option.reportchars == "fE":
             terminal.reportchars = ""
 
     def uncaptured(self) -> nullcontext[None]:
-        """What is printed inside is seen."""
+        """A context in which output is printed, not captured."""
         capture = self._config.pluginmanager.getplugin("capturemanager")
         return nullcontext() if capture is None else cast("nullcontext[None]", capture.global_and_fixture_disabled())
 
     @contextmanager
-    def told(self) -> Iterator[TextIO]:
-        """Where progress is told: a plugin of Nagios says one thing only."""
+    def progress_stream(self) -> Iterator[TextIO]:
+        """Where progress is printed: nowhere under `--nagios`, which prints its answer only."""
         if not self.options.nagios:
-            yield sys.stdout
+            yield forgiving(sys.stdout)
             return
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             yield nowhere
 
 
-REPORTED = pytest.StashKey[ReportedSession]()
-"""Where pytest's configuration keeps it."""
+SESSION = pytest.StashKey[ReportingSession]()
+"""Where pytest's configuration keeps the session."""
+
+
+def session_of(config: pytest.Config) -> ReportingSession | None:
+    """The session of this run; None where nothing is audited or merged (`--help`, `--controls`)."""
+    return config.stash.get(SESSION, None)
+
+
+def audit_session(config: pytest.Config) -> "AuditSession":
+    """The session of a run that audits; only such a run collects items."""
+    return cast("AuditSession", config.stash[SESSION])

@@ -1,9 +1,10 @@
 """A result in pytest's terms.
 
-Fail is failed, a waived one xfailed; error is an error, informational passed, and the rest skipped.
+Fail is failed, waived is xfailed, error is an error, pass and informational are passed, and the rest is skipped.
 """
 
-from types import SimpleNamespace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Self
 
 import pytest
@@ -16,39 +17,71 @@ from nested_kvm.results.run import Result
 from nested_kvm.util.text import printable
 
 RESULT: Final = "nested_kvm_result"
-"""Where pytest's report of an item keeps its result, and the level of its target."""
+"""The attribute of pytest's report of an item that holds its result and the level of its target."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Crash:
+    """Where pytest looks for the place and the message of a failure, and so do JUnit's readers."""
+
+    path: str
+    lineno: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.lineno}: {self.message}"
 
 
 class _Log(str):
-    """A result's whole log, whose first words are its message: where pytest looks for them, and JUnit's readers."""
+    """A result's whole log, with its message and the line of its control."""
 
     __slots__ = ("reprcrash",)
-    reprcrash: SimpleNamespace
+    reprcrash: _Crash
 
-    def __new__(cls, result: Result) -> Self:
+    def __new__(cls, result: Result, report: pytest.TestReport) -> Self:
         log = super().__new__(cls, log_of(result))
         message = f"{result.control} {printable(result.subject)}: {printable(result.message, 1000)}"
-        log.reprcrash = SimpleNamespace(message=message)
+        path, line, _ = report.location
+        log.reprcrash = _Crash(path, (line or 0) + 1, message)
         return log
 
 
-def shown(report: pytest.TestReport, result: Result, level: TargetLevel) -> pytest.TestReport:
-    """Make pytest's report of an item say what its result says, for the terminal, JUnit and HTML alike."""
+def apply_result(report: pytest.TestReport, result: Result, level: TargetLevel) -> pytest.TestReport:
+    """Make pytest's report of an item match its result, for the terminal, JUnit and HTML alike."""
     setattr(report, RESULT, (result, level.value))
     report.user_properties = list(properties(result).items())
     if result.waiver is not None:
-        report.outcome, report.longrepr = "skipped", _Log(result)
+        report.outcome, report.longrepr = "skipped", _Log(result, report)
         report.wasxfail = waived_because(result.waiver)
         report.when = "call"
     elif result.outcome in {Outcome.PASS, Outcome.INFORMATIONAL}:
         report.outcome, report.longrepr = "passed", None
         report.sections = [("result", log_of(result))]
     elif result.outcome in {Outcome.FAIL, Outcome.ERROR}:
-        report.outcome, report.longrepr = "failed", _Log(result)
+        report.outcome, report.longrepr = "failed", _Log(result, report)
         # pytest calls a failure outside the call phase an error, and so do JUnit's readers.
         report.when = "call" if result.outcome is Outcome.FAIL else "setup"
     else:
         path, line, _ = report.location
         report.outcome = "skipped"
-        report.longrepr = (path, line or 0, f"{result.outcome.value}: {printable(result.message)}")
+        report.longrepr = (path, (line or 0) + 1, f"{result.outcome.value}: {printable(result.message)}")
     return report
+
+
+def print_errors_as_tests(terminal: pytest.TerminalReporter) -> None:
+    """Have pytest print the error of a control as "ERROR test_…": a control has no setup that could fail."""
+    others = terminal.summary_errors
+    terminal.summary_errors = lambda: _print_errors(terminal, others)  # type: ignore[method-assign]
+
+
+def _print_errors(terminal: pytest.TerminalReporter, print_others: Callable[[], None]) -> None:
+    errors = terminal.stats.pop("error", [])
+    ours = [report for report in errors if hasattr(report, RESULT)]
+    if terminal.config.option.tbstyle != "no":
+        for report in ours:
+            terminal.section(f"ERROR {report.head_line or report.nodeid}", sep="_", red=True, bold=True)
+            terminal.write_line(report.longreprtext)
+        terminal.stats["error"] = [report for report in errors if report not in ours]
+        print_others()
+    if errors:
+        terminal.stats["error"] = errors

@@ -1,4 +1,4 @@
-"""What mends a domain."""
+"""Remediation for a domain."""
 
 import shlex
 from collections.abc import Callable
@@ -24,19 +24,19 @@ _CPU_ARGUMENTS: Final = {
 
 
 def cpu_arguments(cause: Cause) -> str | None:
-    """What virt-xml(1) is told of the CPU; `{flag}` in it is the vendor's flag. None: another remedy is needed."""
+    """The `--cpu` argument for virt-xml(1), with `{flag}` for the vendor's flag; None: needs another remediation."""
     return _CPU_ARGUMENTS.get(cause)
 
 
 def edit_domain(subject: Subject, finding: Finding) -> list[str]:
-    """Change the CPU definition."""
+    """Change the domain's CPU definition."""
     flag = flag_of(subject)
     arguments = _CPU_ARGUMENTS[finding.cause].format(flag=flag)
     file = candidate_file(subject)
     if file is not None:
-        return [f"virt-xml --edit --cpu {arguments} <{shlex.quote(file)}  # prints the mended definition"]
+        return [f"virt-xml --edit --cpu {arguments} <{shlex.quote(file)}  # prints the corrected definition"]
     if subject.machine.target.libvirt is None:
-        return _start_anew(subject)
+        return _restart_qemu(subject)
     domain = shlex.quote(domain_name(subject))
     return [
         f"virsh shutdown {domain}  # a reboot is not enough",
@@ -47,18 +47,46 @@ def edit_domain(subject: Subject, finding: Finding) -> list[str]:
 
 
 def power_cycle(subject: Subject, _finding: Finding) -> list[str]:
-    """Start the domain anew."""
+    """Shut the domain down and start it."""
     domain = shlex.quote(domain_name(subject))
     return [f"virsh shutdown {domain}", f"virsh start {domain}", f"virsh dumpxml {domain} | grep -A3 '<cpu'"]
 
 
-def let_go_of_saved_states(subject: Subject, finding: Finding) -> list[str]:
-    """Bring a managed save back and shut it down from inside, so that nothing is lost; delete the snapshots."""
+def stop_encrypting(subject: Subject, _finding: Finding) -> list[str]:
+    """Take the memory encryption out of the definition."""
+    file = candidate_file(subject)
+    if file is not None:
+        return [f"# remove <launchSecurity> from {file}: a guest with encrypted memory cannot run KVM"]
+    if subject.machine.target.libvirt is None:
+        return _restart_qemu(subject)
+    domain = shlex.quote(domain_name(subject))
+    return [
+        f"virsh shutdown {domain}",
+        f"virsh edit {domain}  # remove <launchSecurity>: a guest with encrypted memory cannot run KVM",
+        f"virsh start {domain}",
+        f"virsh dumpxml {domain} | grep launchSecurity  # must print nothing",
+    ]
+
+
+def compare_process(subject: Subject, finding: Finding) -> list[str]:
+    """Show how the process was started and by which emulator, then start it again as it is defined."""
+    domain = shlex.quote(domain_name(subject))
+    shown = [f"tr '\\0' ' ' <{item.source}" for item in finding.evidence if item.source.startswith("/proc/")]
+    return [
+        *shown,
+        f"virsh dumpxml {domain} | grep -E '<emulator|<cpu'  # an emulator that is a wrapper may change arguments",
+        f"virsh shutdown {domain}",
+        f"virsh start {domain}  # then inspect its process again",
+    ]
+
+
+def remove_saved_states(subject: Subject, finding: Finding) -> list[str]:
+    """Restore a managed save and shut the guest down cleanly, so that no data is lost; delete the snapshots."""
     domain, flag = shlex.quote(domain_name(subject)), flag_of(subject)
     lines = []
     if any(item.source.startswith("virsh managedsave-dumpxml ") for item in finding.evidence):
         lines += [
-            f"virsh start {domain}  # brings it back with its old CPU; managedsave-remove would lose its memory",
+            f"virsh start {domain}  # restores it with its old CPU; managedsave-remove would discard its memory",
             f"virsh shutdown {domain}  # wait until it is off",
             f"virsh start {domain}",
         ]
@@ -70,9 +98,10 @@ def let_go_of_saved_states(subject: Subject, finding: Finding) -> list[str]:
 
 
 def _old_snapshots(subject: Subject) -> list[str]:
-    """The names of those that lack the flag, quoted; a name that no line can show is left to the list."""
+    """The quoted names of the snapshots that violate the policy; unprintable names are left to snapshot-list."""
     try:
-        lacking = subject.machine.saved_states(subject.domain or "").lacking(subject.machine.cpu.require_vendor())
+        states, vendor = subject.machine.saved_states(subject.domain or ""), subject.machine.cpu.require_vendor()
+        lacking = subject.policy.either(states.lacking(vendor), states.having(vendor))
     except ObservationError:
         return []
     names = (each.snapshot for each in lacking if each.snapshot is not None)
@@ -80,12 +109,12 @@ def _old_snapshots(subject: Subject) -> list[str]:
 
 
 def run_under_kvm(subject: Subject, _finding: Finding) -> list[str]:
-    """Change the domain's type."""
+    """Change the domain type to kvm."""
     file = candidate_file(subject)
     if file is not None:
-        return [f"# write <domain type='kvm'> in {file}"]
+        return [f"# set <domain type='kvm'> in {file}"]
     if subject.machine.target.libvirt is None:
-        return _start_anew(subject)
+        return _restart_qemu(subject)
     domain = shlex.quote(domain_name(subject))
     return [
         f"virsh shutdown {domain}",
@@ -95,7 +124,7 @@ def run_under_kvm(subject: Subject, _finding: Finding) -> list[str]:
 
 
 def compare_uuids(subject: Subject, _finding: Finding) -> list[str]:
-    """Find out which machine answers."""
+    """Find out which machine is at the guest's address."""
     domain = shlex.quote(subject.machine.target.domain or subject.name)
     return [
         f"virsh domuuid {domain}  # on its host",
@@ -104,48 +133,48 @@ def compare_uuids(subject: Subject, _finding: Finding) -> list[str]:
     ]
 
 
-def end_l2(subject: Subject, _finding: Finding) -> list[str]:
-    """Wait for the L2s, or shut them down, and look again: where they run, and then from the host."""
+def stop_l2(subject: Subject, _finding: Finding) -> list[str]:
+    """Wait for the L2s or shut them down, then verify in the guest and on its host."""
     lines = [
-        "virsh list --name  # inside the guest: wait for each, or virsh shutdown it; so too what runs without libvirt",
+        "virsh list --name  # inside the guest: wait for each VM or shut it down, also those without libvirt",
         "ls -l /proc/[0-9]*/fd | grep anon_inode:kvm-vm  # inside the guest, as root: must print nothing",
     ]
     if subject.domain is None or subject.machine.target.libvirt is None:
         return lines
     domain = shlex.quote(domain_name(subject))
-    verify = f"virsh -r domstats --vcpu {domain} | grep -E 'nested_run|guest_mode'  # on its host, twice: must not move"
+    verify = f"virsh -r domstats --vcpu {domain} | grep -E 'nested_run|guest_mode'  # on its host, twice: unchanged"
     return [*lines, verify]
 
 
-def take_flag_away(subject: Subject, finding: Finding) -> list[str]:
-    """Start each guest without the flag, whatever started it."""
+def remove_flag(subject: Subject, finding: Finding) -> list[str]:
+    """Restart each guest without the flag."""
     shown = [f"tr '\\0' ' ' <{item.source}  # {item.text}".replace("\n", " ") for item in finding.evidence]
     flag = flag_of(subject)
     return [
         *shown,
-        f"# shut these guests down, take {flag} from their CPU and start them: QEMU's -cpu MODEL,-{flag};",
-        f"# libvirt's virt-xml NAME --edit --cpu disable={flag}; Proxmox's qm set ID --cpu with a named model",
-        "ps -C kvm,qemu-kvm,qemu-system-x86_64 -o args= | grep -o -e '-cpu [^ ]*'  # what runs then",
+        f"# shut these guests down, remove {flag} from their CPU and start them: QEMU: -cpu MODEL,-{flag};",
+        f"# libvirt: virt-xml NAME --edit --cpu disable={flag}; Proxmox: qm set ID --cpu with a named model",
+        "ps -C kvm,qemu-kvm,qemu-system-x86_64 -o args= | grep -o -e '-cpu [^ ]*'  # verify what is running then",
     ]
 
 
-def _start_anew(subject: Subject) -> list[str]:
-    """Without libvirt whoever starts QEMU has to say it: its arguments are all there is."""
+def _restart_qemu(subject: Subject) -> list[str]:
+    """Without libvirt the CPU is set by QEMU's arguments: restart it with the right ones."""
     name, flag = shlex.quote(domain_name(subject)), flag_of(subject)
     cpu = subject.policy.either("-enable-kvm -cpu host", f"-cpu MODEL,-{flag}")
     proxmox = subject.policy.either("--cpu host", "--cpu with a named model")
     return [
         f"pgrep -a -f -- {name}  # how it was started",
-        f"# shut it down, and start it with {cpu} (Proxmox: qm set ID {proxmox}): a reboot is not enough",
+        f"# shut it down and start it with {cpu} (Proxmox: qm set ID {proxmox}): a reboot is not enough",
         f"grep -cw {flag} /proc/cpuinfo  # inside the guest",
     ]
 
 
-def look_deeper(subject: Subject, _finding: Finding) -> list[str]:
-    """Show what the guest is really run with: nothing that was read says why it lacks the flag."""
+def inspect_running_cpu(subject: Subject, _finding: Finding) -> list[str]:
+    """Show the CPU that the guest runs with: the evidence does not explain why it lacks the flag."""
     domain = shlex.quote(subject.machine.target.domain or subject.name)
     return [
-        f"virsh dumpxml {domain} | grep -A20 '<cpu'  # on its host: what libvirt runs it with",
+        f"virsh dumpxml {domain} | grep -A20 '<cpu'  # on its host: the running definition",
         "ps -ww -o args= -C qemu-system-x86_64,qemu-kvm | grep -o -- '-cpu [^ ]*'  # on its host",
         f"virsh shutdown {domain}",
         f"virsh start {domain}  # then, inside the guest: grep -cw {flag_of(subject)} /proc/cpuinfo",

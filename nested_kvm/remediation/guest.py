@@ -1,4 +1,4 @@
-"""What mends a guest seen from inside."""
+"""Remediation inside a guest."""
 
 import shlex
 
@@ -23,8 +23,15 @@ def _is_roots_group(subject: Subject) -> bool:
         return False
 
 
-def let_account_in(subject: Subject, finding: Finding) -> list[str]:
-    """Add the account to the device's group; where that is root's, give the device the group of udev's own rule."""
+def _is_open_to_no_one(subject: Subject) -> bool:
+    try:
+        return subject.machine.kvm_device.is_open_to_no_one
+    except ObservationError:
+        return False
+
+
+def permit_account(subject: Subject, finding: Finding) -> list[str]:
+    """Add the account to the device's group; if that is root, first set the group of udev's default rule."""
     if _is_open_to_no_one(subject):
         return host.close_device(subject, finding)
     name = shlex.quote(_account(subject))
@@ -32,13 +39,6 @@ def let_account_in(subject: Subject, finding: Finding) -> list[str]:
     return [
         *regroup,
         f'usermod -aG "$(stat -c %G /dev/kvm)" {name}',
-        f"# its running programs keep their groups: log {name} in anew, restart its services",
-        f"su -s /bin/sh -c 'test -r /dev/kvm && test -w /dev/kvm && echo may' {name}",
+        f"# running processes keep their groups: log {name} in again and restart its services",
+        f"su -s /bin/sh -c 'test -r /dev/kvm && test -w /dev/kvm && echo permitted' {name}",
     ]
-
-
-def _is_open_to_no_one(subject: Subject) -> bool:
-    try:
-        return subject.machine.kvm_device.is_open_to_no_one
-    except ObservationError:
-        return False

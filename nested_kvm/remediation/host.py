@@ -1,4 +1,4 @@
-"""What mends a host, or a guest seen as the machine that it is."""
+"""Remediation on a host, or inside a guest as on any machine."""
 
 import re
 import shlex
@@ -7,60 +7,86 @@ from typing import Final
 from nested_kvm.evidence import sources
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.verdict import Finding
-from nested_kvm.remediation.names import flag_of, is_built_in, module_of, reload_now, show_nested, shut_down_first
+from nested_kvm.remediation.names import (
+    flag_of,
+    is_built_in,
+    module_of,
+    next_load_of,
+    reload_now,
+    running_matches_policy,
+    show_nested,
+    shut_down_first,
+)
 from nested_kvm.util.text import visible
 
 OWN_FILE: Final = "/etc/modprobe.d/zz-nested-kvm.conf"
-"""kmod sorts by basename: this name is read after the usual ones."""
+"""kmod sorts files by basename: this one is read after the usual names."""
 
 
-def reload(subject: Subject, _finding: Finding) -> list[str]:
-    """Reload the module once no guest runs."""
-    return [*shut_down_first(subject), *reload_now(subject)]
+def reload(subject: Subject, finding: Finding) -> list[str]:
+    """Reload the module once no guest is running; first persist the policy's value where another one would load."""
+    load = next_load_of(subject)
+    if load is None or load.nested is subject.policy.is_required:
+        return [*shut_down_first(subject), *reload_now(subject)]
+    if running_matches_policy(subject):
+        return [*persist(subject, finding), "# the running value matches the policy: no reload is needed"]
+    return persist_and_reload(subject, finding)
 
 
 def persist(subject: Subject, _finding: Finding) -> list[str]:
-    """Write a line that is read last, and ask kmod."""
+    """Write a modprobe.d line that is read last, and verify with kmod."""
     module = module_of(subject)
     value = subject.policy.either(1, 0)
     if is_built_in(subject):
         return [
-            f"# {module} is built in, so modprobe.d counts for nothing: put {module}.nested={value} on the kernel",
+            f"# {module} is built in, so modprobe.d has no effect: put {module}.nested={value} on the kernel",
             "# command line (/etc/default/grub), then: update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg",
             f"{show_nested(module)}  # after the next boot",
         ]
     return [
         f"printf 'options {module} nested={value}\\n' > {OWN_FILE}",
-        f"modprobe --show-depends {module}  # its last nested= must be {value}",
+        f"modprobe --show-depends {module}  # the last nested= must be {value}, and all must be numbers",
     ]
 
 
 def persist_and_reload(subject: Subject, finding: Finding) -> list[str]:
-    """Write the line, then reload."""
+    """Write the modprobe.d line, then reload the module."""
     if is_built_in(subject):
         return persist(subject, finding)
+    load = next_load_of(subject)
+    if load is not None and load.fails:
+        module = module_of(subject)
+        return [
+            f"# do not reload {module} yet: its configuration has an invalid value, and it would not load again;",
+            "# fix that value first (L0-PER-01 names the line), then:",
+            *shut_down_first(subject),
+            *persist(subject, finding),
+            *reload_now(subject),
+        ]
     return [*shut_down_first(subject), *persist(subject, finding), *reload_now(subject)]
 
 
-def mend_value(subject: Subject, finding: Finding) -> list[str]:
-    """Give the very line that is wrong a value that every type of the parameter takes."""
+def fix_value(subject: Subject, finding: Finding) -> list[str]:
+    """Replace the invalid value with one that is valid for every type of the parameter."""
     if any(item.source == sources.CMDLINE for item in finding.evidence):
-        return mend_cmdline(subject, finding)
+        return fix_cmdline(subject, finding)
     option = re.search(r"reboot: \S+ of (\w+) is not", finding.message)
     if option is not None:
-        return _mend_option(option[1], finding)
+        return _fix_option(option[1], finding)
     value = subject.policy.either(1, 0)
     lines = []
     for item in finding.evidence:
         place = re.fullmatch(r"(/.+\.conf):(\d+)", item.source)
         if place:
-            change = f"{place[2]}s/nested\\(=[^[:space:]]*\\)\\{{0,1\\}}/nested={value}/g"
-            lines.append(f"sed -i.bak {shlex.quote(change)} {shlex.quote(place[1])}")
+            # \< and \> keep other parameters, such as nested_early_check, as they are.
+            change = f"s/\\<nested\\>\\(=[^[:space:]]*\\)\\{{0,1\\}}/nested={value}/g"
+            address = f"{place[2]}{{:a;{change};/\\\\$/{{n;ba}}}}" if _is_continued(subject, *place.groups()) else ""
+            lines.append(f"sed -i.bak {shlex.quote(address or place[2] + change)} {shlex.quote(place[1])}")
     module = module_of(subject)
-    return [*lines, f"modprobe --show-depends {module}  # each nested= must be a number"]
+    return [*lines, f"modprobe --show-depends {module}  # every nested= in the output must be a number"]
 
 
-def _mend_option(module: str, finding: Finding) -> list[str]:
+def _fix_option(module: str, finding: Finding) -> list[str]:
     """Correct or delete an option other than nested."""
     return [
         *(f"# correct or delete the option of {module} in {visible(item.source)}" for item in finding.evidence),
@@ -69,8 +95,15 @@ def _mend_option(module: str, finding: Finding) -> list[str]:
     ]
 
 
-def mend_cmdline(subject: Subject, finding: Finding) -> list[str]:
-    """Take the entry off the next boot's command line."""
+def _is_continued(subject: Subject, path: str, number: str) -> bool:
+    """Whether the line ends in a backslash, so that the value may be on one of the lines after it."""
+    reading = subject.machine.bundle.readings.get(path)
+    lines = [] if reading is None else reading.text.split("\n")
+    return int(number) <= len(lines) and lines[int(number) - 1].endswith("\\")
+
+
+def fix_cmdline(subject: Subject, finding: Finding) -> list[str]:
+    """Remove the entry from the next boot's command line."""
     module = module_of(subject)
     others = [item for item in finding.evidence if ".nested" not in item.text and item.source.startswith("/")]
     if others:
@@ -82,64 +115,64 @@ def mend_cmdline(subject: Subject, finding: Finding) -> list[str]:
     return [
         f"grep -rn {module.replace('_', '[_-]')}.nested /etc/default/grub /etc/kernel/cmdline /boot/loader/entries",
         f"# remove {module}.nested= there, then: update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg",
-        "# takes effect with the next boot",
+        "# takes effect at the next boot",
     ]
 
 
 def load_module(subject: Subject, _finding: Finding) -> list[str]:
-    """Load the module, and read what the kernel says."""
+    """Load the module, and read the kernel log."""
     module = module_of(subject)
     return [f"modprobe {module}", f"dmesg | grep -i kvm | tail -n 5; {show_nested(module)}"]
 
 
-def make_device(subject: Subject, _finding: Finding) -> list[str]:
-    """Clear the way for the device, and have it made."""
+def create_device(subject: Subject, _finding: Finding) -> list[str]:
+    """Move aside what is at /dev/kvm, and create the device."""
     return [
-        "ls -l /dev/kvm  # whatever stands there and is not 10, 232 is in the way: mv /dev/kvm /dev/kvm.aside",
-        f"modprobe {module_of(subject)}  # makes the device; where the module was loaded already, mknod does:",
+        "ls -l /dev/kvm  # if it exists and is not 10, 232: mv /dev/kvm /dev/kvm.aside",
+        f"modprobe {module_of(subject)}  # creates the device; if the module was loaded already, use mknod:",
         "[ -c /dev/kvm ] || { mknod -m 660 /dev/kvm c 10 232 && chgrp kvm /dev/kvm; }",
         "ls -l /dev/kvm  # crw-rw---- root kvm 10, 232",
     ]
 
 
 def enable_in_firmware(_subject: Subject, _finding: Finding) -> list[str]:
-    """Only the firmware can give the flag back."""
+    """Hardware virtualization can only be enabled in the firmware."""
     return [
-        "# shut this host down and switch on VT-x (Intel) or SVM (AMD) in its firmware set-up; then verify:",
+        "# shut this host down and enable VT-x (Intel) or SVM (AMD) in its firmware setup; then verify:",
         "grep -cwE 'vmx|svm' /proc/cpuinfo",
     ]
 
 
-def ask_own_host(subject: Subject, _finding: Finding) -> list[str]:
-    """Only the host of this machine can give it the flag."""
+def expose_flag_below(subject: Subject, _finding: Finding) -> list[str]:
+    """The flag can only be exposed by the hypervisor that this machine runs on."""
     return [
-        f"# on the host of this machine: give it {flag_of(subject)} (libvirt: <cpu mode='host-passthrough'/>),",
-        "# shut it down and start it; a cloud offers this for some machine types only; then verify here:",
+        f"# on the host of this machine: expose {flag_of(subject)} (libvirt: <cpu mode='host-passthrough'/>),",
+        "# shut it down and start it (clouds offer this on some machine types only); then verify here:",
         f"grep -cw {flag_of(subject)} /proc/cpuinfo",
     ]
 
 
 def withhold_flag(subject: Subject, _finding: Finding) -> list[str]:
-    """Only the host of this machine can take the flag away."""
+    """The flag can only be hidden by the hypervisor that this machine runs on."""
     flag = flag_of(subject)
     return [
-        f"# on the host of this machine: take {flag} away (libvirt: <feature policy='disable' name='{flag}'/>),",
+        f"# on the host of this machine: hide {flag} (libvirt: <feature policy='disable' name='{flag}'/>),",
         "# shut it down and start it; then verify here that this prints 0:",
         f"grep -cw {flag} /proc/cpuinfo",
     ]
 
 
 def start_libvirt(_subject: Subject, _finding: Finding) -> list[str]:
-    """Start libvirt's sockets."""
+    """Start the libvirt sockets."""
     return [
         "systemctl enable --now libvirtd.socket libvirtd-ro.socket || systemctl enable --now virtqemud-ro.socket",
         "virsh -r list --all",
-        "# a host without libvirt: say `libvirt: none` in the inventory",
+        "# for a host without libvirt: set `libvirt: none` in the inventory",
     ]
 
 
 def close_device(_subject: Subject, _finding: Finding) -> list[str]:
-    """Give the device the mode that udev's own rule gives it."""
+    """Set the mode and group of udev's default rule for /dev/kvm."""
     return [
         'printf \'KERNEL=="kvm", GROUP="kvm", MODE="0660"\\n\' > /etc/udev/rules.d/99-kvm-group.rules',
         "udevadm control --reload && udevadm trigger --name-match=kvm",
@@ -148,49 +181,49 @@ def close_device(_subject: Subject, _finding: Finding) -> list[str]:
 
 
 def switch_assists_on(subject: Subject, finding: Finding) -> list[str]:
-    """Switch each assist on that is off."""
+    """Enable the assists that are off."""
     names = [item.source.rpartition("/")[2] for item in finding.evidence if item.text in {"N", "0"}]
     options = " ".join(f"{name}=1" for name in names)
     write = f"printf 'options {module_of(subject)} {options}\\n' > /etc/modprobe.d/zz-kvm-assists.conf"
     return [*shut_down_first(subject), write, *reload_now(subject)]
 
 
-def look_at_lines(subject: Subject, finding: Finding) -> list[str]:
-    """Show each line: only its author knows what was meant."""
+def show_lines(subject: Subject, finding: Finding) -> list[str]:
+    """Show each line: a person has to decide what was intended."""
     places = [re.fullmatch(r"(/[^:]+):(\d+)", item.source) for item in finding.evidence]
-    show = [f"sed -n {place[2]}p {shlex.quote(place[1])}  # mend or remove it" for place in places if place]
+    show = [f"sed -n {place[2]}p {shlex.quote(place[1])}  # fix or delete it" for place in places if place]
     others = [item for item, place in zip(finding.evidence, places, strict=True) if place is None]
     remove = [f"# remove {visible(item.text)} in {visible(item.source)}" for item in others if item.source[:1] == "/"]
-    return [*show, *remove, f"modprobe --show-depends {module_of(subject)}  # what kmod makes of the rest"]
+    return [*show, *remove, f"modprobe --show-depends {module_of(subject)}  # what kmod reads from the rest"]
 
 
 def update_kernel(_subject: Subject, _finding: Finding) -> list[str]:
-    """Mitigations come with the kernel and the microcode."""
+    """Update the kernel and the microcode, which bring the mitigations."""
     return [
         "grep . /sys/devices/system/cpu/vulnerabilities/itlb_multihit /sys/devices/system/cpu/vulnerabilities/l1tf",
-        "# update the kernel and the CPU's microcode, take mitigations=off from the command line, and reboot",
+        "# update the kernel and the CPU microcode, remove mitigations=off from the command line, and reboot",
     ]
 
 
-def replace_other(subject: Subject, _finding: Finding) -> list[str]:
-    """Take the CPU back from the other hypervisor."""
+def unload_other_hypervisor(subject: Subject, _finding: Finding) -> list[str]:
+    """Unload the other hypervisor's modules, then load KVM."""
     return [
-        "# stop VirtualBox's or VMware's machines first",
+        "# stop the VMs of VirtualBox or VMware first",
         "modprobe -r vboxnetflt vboxnetadp vboxdrv vmmon",
         f"modprobe {module_of(subject)}",
     ]
 
 
 def install_kernel(subject: Subject, _finding: Finding) -> list[str]:
-    """The guest needs a kernel that has KVM."""
+    """Install a kernel that includes KVM in the guest."""
     return [
-        f"modinfo -n {module_of(subject)}  # what this kernel brings",
+        f"modinfo -n {module_of(subject)}  # whether this kernel has the module",
         "# install the distribution's full kernel (not a minimal or cloud flavour without kvm) and reboot the guest",
     ]
 
 
-def shut_guests_down(_subject: Subject, _finding: Finding) -> list[str]:
-    """Have guests shut down, not saved."""
+def shut_down_on_host_shutdown(_subject: Subject, _finding: Finding) -> list[str]:
+    """Have guests shut down, not saved, at host shutdown."""
     return [
         "file=/etc/default/libvirt-guests",
         '[ -e "$file" ] || [ ! -d /etc/sysconfig ] || file=/etc/sysconfig/libvirt-guests',
@@ -200,38 +233,38 @@ def shut_guests_down(_subject: Subject, _finding: Finding) -> list[str]:
     ]
 
 
-def ask_both_kernels(subject: Subject, _finding: Finding) -> list[str]:
-    """Only the two kernels know why; what mends it mostly is a newer one, or the host's own CPU model."""
+def inspect_both_kernels(subject: Subject, _finding: Finding) -> list[str]:
+    """Read both kernel logs; a newer kernel or host-passthrough usually fixes it."""
     return [
         "ls -l /dev/kvm; dmesg | grep -iE 'kvm|svm|vmx' | tail -n 20  # in the guest, and then on its host",
-        f"grep . /sys/module/{module_of(subject)}/parameters/*  # on both: what is switched off",
-        "# give the guest host-passthrough, update its kernel and its host's, shut it down and start it; then verify:",
+        f"grep . /sys/module/{module_of(subject)}/parameters/*  # on both: look for disabled assists",
+        "# use host-passthrough, update the kernels of guest and host, shut the guest down and start it; then verify:",
         "qemu-system-x86_64 -accel kvm -cpu host -m 16 -display none -monitor stdio  # info status: running; quit",
     ]
 
 
-def forget_capabilities(subject: Subject, finding: Finding) -> list[str]:
-    """Have libvirt ask QEMU anew. Its guests run on meanwhile."""
+def clear_capabilities_cache(subject: Subject, finding: Finding) -> list[str]:
+    """Have libvirt query QEMU again; guests keep running."""
     remembered = [item.source for item in finding.evidence if item.source.startswith("/")]
     look = [] if remembered else ["ls -l /dev/kvm  # the account that libvirt runs QEMU as must be able to open it"]
     return [
         *look,
         *(f"rm -f {shlex.quote(path)}" for path in remembered),
-        "systemctl try-restart libvirtd.service virtqemud.service  # guests run on",
-        "virsh domcapabilities --virttype kvm | grep \"'host-passthrough'\"  # has libvirt ask QEMU anew",
+        "systemctl try-restart libvirtd.service virtqemud.service  # guests keep running",
+        "virsh domcapabilities --virttype kvm | grep \"'host-passthrough'\"  # makes libvirt query QEMU again",
         f"sed -n \"/<hostCPU type='kvm'/,/hostCPU>/p\" {sources.LIBVIRT_CACHE}/*.xml | grep \"'{flag_of(subject)}'\"",
     ]
 
 
 def compare_hosts(subject: Subject, _finding: Finding) -> list[str]:
-    """Show on each host what is to be the same; what cannot be, such as the CPU's vendor, takes another group."""
+    """Show on each host what must match; hosts that cannot match, such as another CPU vendor, need another group."""
     module = module_of(subject)
     return [
-        "# on each host of the group; what differs is to be made the same:",
+        "# on each host of the group; make these match:",
         f"grep -m1 vendor_id /proc/cpuinfo; modprobe --show-depends {module} | tail -n 1",
         f"grep -H . /sys/module/{module}/parameters/*",
-        "grep -n '^options kvm' /etc/modprobe.d/*.conf  # after a change: reload the module with every guest off",
-        "# CPUs of two vendors cannot agree: give such hosts another `group` in the inventory",
+        "grep -n '^options kvm' /etc/modprobe.d/*.conf  # after a change: shut down all guests and reload the module",
+        "# CPUs of different vendors cannot match: put such hosts into another `group` in the inventory",
     ]
 
 

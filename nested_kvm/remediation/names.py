@@ -1,9 +1,10 @@
-"""The machine and the names at hand, as commands need them."""
+"""Names of this machine as the remediation commands need them."""
 
 import shlex
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.fleet.subject import Subject
 
 
@@ -15,7 +16,7 @@ def _vendor(subject: Subject) -> Vendor | None:
 
 
 def module_of(subject: Subject) -> str:
-    """The KVM module for the machine's CPU."""
+    """The name of the KVM module for the machine's CPU."""
     try:
         return subject.machine.kvm_module_name
     except ObservationError:
@@ -23,13 +24,13 @@ def module_of(subject: Subject) -> str:
 
 
 def flag_of(subject: Subject) -> str:
-    """The flag of the machine's vendor."""
+    """The virtualization flag of the machine's CPU vendor."""
     vendor = _vendor(subject)
     return vendor.flag if vendor else "vmx"
 
 
 def domain_name(subject: Subject) -> str:
-    """What to call it in a command: its uuid where its name would break or disguise the line."""
+    """The domain's name for a command line; its uuid where the name would break or disguise the command."""
     try:
         domain = subject.machine.domain(subject.domain or subject.name)
     except ObservationError:
@@ -38,37 +39,51 @@ def domain_name(subject: Subject) -> str:
 
 
 def candidate_file(subject: Subject) -> str | None:
-    """The file that is all there is of the domain yet."""
+    """The file of a domain that is not deployed yet; None: it is a deployed domain."""
     try:
         return subject.machine.domain(subject.domain or subject.name).file
     except ObservationError:
         return None
 
 
-def is_built_in(subject: Subject) -> bool:
-    """Whether the machine's KVM module is part of its kernel."""
+def next_load_of(subject: Subject) -> NextLoad | None:
+    """The next load of the machine's KVM module; None: it could not be read."""
     try:
-        return subject.machine.next_load.is_built_in
+        return subject.machine.next_load
+    except ObservationError:
+        return None
+
+
+def is_built_in(subject: Subject) -> bool:
+    """Whether the machine's KVM module is built into its kernel."""
+    load = next_load_of(subject)
+    return load is not None and load.is_built_in
+
+
+def running_matches_policy(subject: Subject) -> bool:
+    """Whether nested is, in the running module, what the policy requires."""
+    try:
+        return subject.machine.kvm_module.nested is subject.policy.is_required
     except ObservationError:
         return False
 
 
 def shut_down_first(subject: Subject) -> list[str]:
-    """A module is reloaded only when no VM runs: say which do."""
+    """The running guests, which must be off before the module can be reloaded."""
     try:
         running = subject.machine.libvirt.running
     except ObservationError:
         running = ()
     lines = [f"virsh shutdown {shlex.quote(name)}  # must be off first" for name in running]
-    return [*lines, "virsh list --name  # must print nothing before you go on"] if lines else []
+    return [*lines, "virsh list --name  # must print nothing before you continue"] if lines else []
 
 
 def show_nested(module: str) -> str:
-    """Print the running value."""
+    """The command that prints the running value of nested."""
     return f"cat /sys/module/{module}/parameters/nested"
 
 
 def reload_now(subject: Subject) -> list[str]:
-    """Reload the module and verify."""
+    """The commands that reload the module and verify."""
     module = module_of(subject)
     return [f"modprobe -r {module} && modprobe {module}", show_nested(module)]

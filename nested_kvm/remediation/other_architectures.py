@@ -1,4 +1,4 @@
-"""What mends a machine that is not x86, where that takes other commands."""
+"""Remediation on s390x, POWER and arm64, where it differs from x86."""
 
 from typing import Final
 
@@ -12,8 +12,8 @@ from nested_kvm.remediation import host
 from nested_kvm.remediation.domain import Remedy
 
 
-def remedy_elsewhere(subject: Subject, cause: Cause) -> Remedy | None:
-    """The architecture's own remedy; None where the common one will do."""
+def remedy_by_architecture(subject: Subject, cause: Cause) -> Remedy | None:
+    """The remediation specific to the architecture; None where the common one applies."""
     try:
         here = architecture_of(subject.machine.architecture)
     except ObservationError:
@@ -21,9 +21,9 @@ def remedy_elsewhere(subject: Subject, cause: Cause) -> Remedy | None:
     return None if here is None else _REMEDIES.get((here, cause))
 
 
-def _give_sie(_subject: Subject, _finding: Finding) -> list[str]:
+def _expose_sie(_subject: Subject, _finding: Finding) -> list[str]:
     return [
-        "# only what this system runs on gives it sie: the LPAR, z/VM, or a KVM host with nested=1 whose domain is",
+        "# sie comes from what this system runs on: the LPAR, z/VM, or a KVM host with nested=1 whose domain is",
         "# host-passthrough or host-model; then verify here:",
         "grep -cw sie /proc/cpuinfo",
     ]
@@ -31,10 +31,10 @@ def _give_sie(_subject: Subject, _finding: Finding) -> list[str]:
 
 def _choose_nested_or_hpage(subject: Subject, finding: Finding) -> list[str]:
     if HPAGE not in finding.message:
-        return host.mend_value(subject, finding)
+        return host.fix_value(subject, finding)
     return [
         f"grep -rn {HPAGE} /etc/modprobe.d /proc/cmdline",
-        f"# remove {HPAGE}= there: this kernel takes nested or {HPAGE}, not both; then:",
+        f"# remove {HPAGE}= there: this kernel supports nested or {HPAGE}, not both; then:",
         f"modprobe --show-depends kvm  # must not name {HPAGE}",
     ]
 
@@ -44,21 +44,21 @@ def _switch_on_where_it_can(subject: Subject, finding: Finding) -> list[str]:
         return host.persist_and_reload(subject, finding)
     return [
         "grep -E '^(cpu|platform|MMU)' /proc/cpuinfo",
-        "# no setting helps here: it takes a POWER9 or later without a hypervisor below it, and the radix MMU",
+        "# no setting enables it here: it needs POWER9 or later without a hypervisor below, and the radix MMU",
     ]
 
 
 def _boot_with_mode(subject: Subject, _finding: Finding) -> list[str]:
-    change = subject.policy.either("put kvm-arm.mode=nested on", "take kvm-arm.mode=nested off")
+    change = subject.policy.either("add kvm-arm.mode=nested to", "remove kvm-arm.mode=nested from")
     return [
-        "dmesg | grep 'kvm \\[1\\]'  # VHE+NV2 is what a CPU with FEAT_NV2 gives",
+        "dmesg | grep 'kvm \\[1\\]'  # a CPU with FEAT_NV2 reports VHE+NV2",
         f"# {change} the kernel's command line (/etc/default/grub), then:",
         "update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg",
         "grep -o 'kvm-arm.mode=[^ ]*' /proc/cmdline  # after the next boot",
     ]
 
 
-def _give_el2(_subject: Subject, _finding: Finding) -> list[str]:
+def _expose_el2(_subject: Subject, _finding: Finding) -> list[str]:
     return [
         "dmesg | grep 'kvm \\[1\\]'  # 'HYP mode not available': this machine was started without EL2",
         "# bare metal: its firmware must start the kernel at EL2; a guest: its host must be Linux 6.16 or later,",
@@ -76,16 +76,16 @@ def _install_emulator(_subject: Subject, _finding: Finding) -> list[str]:
 
 _REMEDIES: Final[dict[tuple[Architecture, Cause], Remedy]] = {
     (ARM64, Cause.CMDLINE_OVERRIDES): _boot_with_mode,
-    (S390X, Cause.CPU_LACKS_FLAG): _give_sie,
-    (S390X, Cause.FLAG_MISSING): _give_sie,
+    (S390X, Cause.CPU_LACKS_FLAG): _expose_sie,
+    (S390X, Cause.FLAG_MISSING): _expose_sie,
     (S390X, Cause.PERSISTED_VALUE_INVALID): _choose_nested_or_hpage,
     (S390X, Cause.NO_HYPERVISOR_INSTALLED): _install_emulator,
     (POWER, Cause.NESTED_OFF): _switch_on_where_it_can,
     (POWER, Cause.NO_HYPERVISOR_INSTALLED): _install_emulator,
     (ARM64, Cause.NESTED_OFF): _boot_with_mode,
     (ARM64, Cause.NESTED_ON): _boot_with_mode,
-    (ARM64, Cause.DEV_KVM_MISSING): _give_el2,
-    (ARM64, Cause.MODULE_NOT_LOADED): _give_el2,
-    (ARM64, Cause.MODULE_LOAD_FAILED): _give_el2,
+    (ARM64, Cause.DEV_KVM_MISSING): _expose_el2,
+    (ARM64, Cause.MODULE_NOT_LOADED): _expose_el2,
+    (ARM64, Cause.MODULE_LOAD_FAILED): _expose_el2,
     (ARM64, Cause.NO_HYPERVISOR_INSTALLED): _install_emulator,
 }

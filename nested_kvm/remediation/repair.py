@@ -1,7 +1,6 @@
-"""The part of a remedy that a script may do by itself, once no guest runs; what is not here is left to people.
+"""The remediation steps that a script may run once no guest is running; the rest is left to people.
 
-A finding without steps needs a decision: which line its author meant, what the firmware is set to, who else uses
-the CPU.
+A finding without steps needs a decision: which line was intended, how the firmware is set, what else uses the CPU.
 """
 
 import re
@@ -22,7 +21,7 @@ _Repair = Callable[[Subject, Finding], tuple[Step, ...]]
 
 
 def repair(subject: Subject, finding: Finding) -> tuple[Step, ...]:
-    """What a script does about a finding; empty where people have to decide."""
+    """The script steps that fix a finding; empty where a person has to decide."""
     chosen = _REPAIRS.get(finding.cause)
     return () if chosen is None else chosen(subject, finding)
 
@@ -34,15 +33,15 @@ def _persist(subject: Subject, finding: Finding) -> tuple[Step, ...]:
     return Step(Phase.FILES, write), _next_load_is_right(subject)
 
 
-def _mend_value(subject: Subject, finding: Finding) -> tuple[Step, ...]:
-    changes = [line for line in host.mend_value(subject, finding) if line.startswith("sed ")]
+def _fix_value(subject: Subject, finding: Finding) -> tuple[Step, ...]:
+    changes = [line for line in host.fix_value(subject, finding) if line.startswith("sed ")]
     if not changes:
         return ()
     return *(Step(Phase.FILES, line) for line in changes), _next_load_is_right(subject)
 
 
 def _next_load_is_right(subject: Subject) -> Step:
-    """Ask kmod before anything is unloaded: a module that cannot come back is worse than any finding."""
+    """Check with kmod before unloading: a module that cannot be loaded again is worse than any finding."""
     return Step(Phase.FILES, f"next_load_is {module_of(subject)} {subject.policy.either(1, 0)}")
 
 
@@ -51,8 +50,9 @@ def _reload(subject: Subject, _finding: Finding) -> tuple[Step, ...]:
         return ()
     module, value = module_of(subject), subject.policy.either("[1Y]", "[0N]")
     parameter = f"/sys/module/{module}/parameters/nested"
-    complaint = shlex.quote(f"{module} was reloaded, and {parameter} is not what the policy says")
+    complaint = shlex.quote(f"{module} was reloaded, but {parameter} does not match the policy")
     return (
+        _next_load_is_right(subject),
         Step(Phase.MODULE, f"modprobe -r {module}\nmodprobe {module}"),
         Step(Phase.MODULE, f"grep -qx '{value}' {parameter} || refuse {complaint}"),
     )
@@ -66,12 +66,12 @@ def _close_device(subject: Subject, finding: Finding) -> tuple[Step, ...]:
     return tuple(Step(Phase.FILES, line) for line in host.close_device(subject, finding)[:-1])
 
 
-def _shut_guests_down(subject: Subject, finding: Finding) -> tuple[Step, ...]:
-    return (Step(Phase.FILES, "\n".join(host.shut_guests_down(subject, finding)[:-1])),)
+def _shut_down_on_host_shutdown(subject: Subject, finding: Finding) -> tuple[Step, ...]:
+    return (Step(Phase.FILES, "\n".join(host.shut_down_on_host_shutdown(subject, finding)[:-1])),)
 
 
 def _edit_domain(subject: Subject, finding: Finding) -> tuple[Step, ...]:
-    """By its uuid: no name can be taken for an option, or for another domain's."""
+    """Edit the domain by its uuid: a name could be taken for an option or for another domain."""
     try:
         uuid = subject.machine.domain(subject.domain or subject.name).uuid
     except ObservationError:
@@ -85,13 +85,13 @@ def _edit_domain(subject: Subject, finding: Finding) -> tuple[Step, ...]:
 _REPAIRS: Final[dict[Cause, _Repair]] = {
     Cause.NESTED_OFF: _persist_and_reload,
     Cause.NESTED_ON: _persist_and_reload,
-    Cause.PERSISTED_VALUE_INVALID: _mend_value,
+    Cause.PERSISTED_VALUE_INVALID: _fix_value,
     Cause.PERSISTED_OFF: _persist,
     Cause.PERSISTED_ON: _persist,
     Cause.NOT_EXPLICIT: _persist,
     Cause.RELOAD_PENDING: _reload,
     Cause.DEV_KVM_WORLD_ACCESSIBLE: _close_device,
-    Cause.SHUTDOWN_SAVES_GUESTS: _shut_guests_down,
+    Cause.SHUTDOWN_SAVES_GUESTS: _shut_down_on_host_shutdown,
     Cause.FLAG_NOT_GUARANTEED: _edit_domain,
     Cause.FEATURE_DISABLED: _edit_domain,
     Cause.HOST_MODEL_DROPS_SVM: _edit_domain,

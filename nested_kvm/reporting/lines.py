@@ -1,40 +1,42 @@
-"""Waivers and drift in plain lines, for the terminal and the Markdown summary."""
+"""Waivers, drift and properties of results as plain text, for several reports."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 from typing import Final
 
 from nested_kvm.results.drift import DriftSummary, PastFinding
-from nested_kvm.results.run import Reason, Result
+from nested_kvm.results.run import Reason, Result, Run
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 from nested_kvm.util.text import printable
 
 _STATES: Final = {
-    WaiverState.EXPIRED: "is over: what it covered counts",
+    WaiverState.EXPIRED: "has expired; its findings count again",
+    WaiverState.OTHER_CAUSE: "does not apply: the findings have another cause",
     WaiverState.MATCHES_NOTHING: "is stale: it matches nothing",
     WaiverState.CONTROL_PASSES: "is stale: what it covers passes",
 }
 
 
 def place(result: Result | Reason | PastFinding) -> str:
-    """The target, and the subject where that is another."""
+    """Return the target, and the subject where it differs."""
     target, subject = printable(result.target), printable(result.subject)
     return target if target == subject else f"{target} / {subject}"
 
 
 def end_of(waiver: Waiver) -> str:
-    """Until when it holds."""
+    """Return until when a waiver holds."""
     return "permanently" if waiver.expires is None else f"until {waiver.expires}"
 
 
 def waived_line(result: Result) -> str:
-    """A finding that somebody answers for."""
+    """Return a waived finding in one line."""
     waiver = result.waiver
-    answer = "" if waiver is None else f"waived {end_of(waiver)} by {waiver.approver}: {waiver.reason}"
+    answer = "" if waiver is None else waived_because(waiver)
     return f"{place(result)}  {result.control}  {printable(answer)}"
 
 
-def waivers_to_mend(uses: Sequence[WaiverUse]) -> Iterator[str]:
-    """The waivers that are over, and those that nobody needs any more."""
+def waivers_to_fix(uses: Sequence[WaiverUse]) -> Iterator[str]:
+    """Return a line for each waiver that has expired or is stale."""
     for use in uses:
         if use.state in _STATES:
             waiver = use.waiver
@@ -43,28 +45,38 @@ def waivers_to_mend(uses: Sequence[WaiverUse]) -> Iterator[str]:
             yield printable(f"{waiver.source}: {what} ({end_of(waiver)}) {_STATES[use.state]}", 1000)
 
 
+def observed_line(run: Run) -> str:
+    """Return when the evidence was read, from the oldest to the newest; empty: that is not known."""
+    times = sorted(each.observed_at for each in run.targets if each.observed_at is not None)
+    if not times:
+        return ""
+    first, last = (f"{each.astimezone(UTC):%Y-%m-%d %H:%M}" for each in (times[0], times[-1]))
+    return f"evidence observed {first} UTC" if first == last else f"evidence observed {first} to {last} UTC"
+
+
 def drift_line(drift: DriftSummary) -> str:
-    """The whole comparison in one line."""
+    """Return the comparison with the baseline in one line."""
     counts = f"{drift.new} new, {drift.persisting} persisting, {len(drift.fixed)} fixed, {len(drift.gone)} gone"
-    unjudged = f", {len(drift.unjudged)} not judged again" if drift.unjudged else ""
+    unjudged = f", {len(drift.unjudged)} not re-evaluated" if drift.unjudged else ""
     since = drift.baseline_started.strftime("%Y-%m-%d %H:%M")
     return f"since the baseline of {since} ({printable(drift.baseline)}): {counts}{unjudged}"
 
 
 def ended_lines(drift: DriftSummary) -> Iterator[str]:
-    """Each finding of the baseline that this run does not have, and each target that it does not know."""
-    for word, findings in (("fixed", drift.fixed), ("gone", drift.gone), ("not judged again", drift.unjudged)):
+    """Return a line for each finding of the baseline that this run does not have, and for each missing target."""
+    for word, findings in (("fixed", drift.fixed), ("gone", drift.gone), ("not re-evaluated", drift.unjudged)):
         yield from (f"{place(each)}  {word}: {each.control} {printable(each.title)}" for each in findings)
-    yield from (f"{printable(name)}  vanished: the fleet no longer has this target" for name in drift.vanished)
+    yield from (f"{printable(name)}  vanished: no longer in the inventory" for name in drift.vanished)
 
 
 def waived_because(waiver: Waiver) -> str:
-    """Who answers for a finding, until when, and why."""
-    return f"waived {end_of(waiver)} by {waiver.approver}: {waiver.reason}"
+    """Return who accepted a finding, until when, and why."""
+    word = "unknown accepted" if waiver.accepts_unknown else "waived"
+    return f"{word} {end_of(waiver)} by {waiver.approver}: {waiver.reason}"
 
 
 def properties(result: Result) -> dict[str, str]:
-    """What a reader of JUnit may group and filter by."""
+    """Return what readers of JUnit can group and filter by."""
     found = {
         "control": result.control,
         "target": printable(result.target),

@@ -1,7 +1,7 @@
-"""What mends a run's findings, as files: a shell script for each target, and one Ansible playbook for all.
+"""Remediation files: a shell script for each target with findings, and one Ansible playbook for all.
 
-Both are written, never run. A script holds what needs no decision, in the safe order, and refuses to begin while a
-guest runs; the rest stands in it as comments.
+They are generated, never run. A script contains the changes that need no decision, in the safe order, and refuses to
+run while any guest is running; the rest stands in it as comments.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,15 +32,15 @@ next_load_is() {
 }
 
 [ "$(id -u)" -eq 0 ] || refuse 'run this as root'
-[ -e /proc/self/fd ] || refuse 'without /proc there is no telling whether guests run'
-# shellcheck disable=SC2010  # only ls tells where the links of all processes lead in one go
+[ -e /proc/self/fd ] || refuse 'without /proc it is unknown whether guests run'
+# shellcheck disable=SC2010  # only ls shows the targets of all processes' links in one call
 guests=$(ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:kvm-vm$' || :)
 [ "$guests" -eq 0 ] || refuse "$guests virtual machines run here: shut them down first (virsh list --name)"
 """
 
 
 def write_remediation(directory: Path, run: Run) -> bool:
-    """Write the scripts and the playbook; whether there was anything to write."""
+    """Write the scripts and the playbook; return whether there was anything to write."""
     findings = sorted(run.findings(), key=attrgetter("target"))
     by_target = {name: list(results) for name, results in groupby(findings, attrgetter("target"))}
     if not by_target:
@@ -49,8 +49,8 @@ def write_remediation(directory: Path, run: Run) -> bool:
     for name, results in by_target.items():
         write_atomically(directory / _file_name(name), _script(run, name, results))
     hosts_first = [each.name for each in sorted(run.targets, key=lambda each: each.host is not None)]
-    mended = [name for name in hosts_first if any(result.repair for result in by_target.get(name, ()))]
-    write_atomically(directory / PLAYBOOK, _playbook(run, mended))
+    fixed = [name for name in hosts_first if any(result.repair for result in by_target.get(name, ()))]
+    write_atomically(directory / PLAYBOOK, _playbook(run, fixed))
     return True
 
 
@@ -60,40 +60,41 @@ def _file_name(target: str) -> str:
 
 def _script(run: Run, target: str, findings: list[Result]) -> str:
     steps = sorted({step: None for result in findings for step in result.repair}, key=attrgetter("phase"))
-    parts = ["#!/bin/sh", *_heading(run, target), *_by_hand(findings)]
+    parts = ["#!/bin/sh", *_heading(run, target), *_comments(findings)]
     if not steps:
-        return "\n".join([*parts, "echo 'nothing here is for a script to decide: read it' >&2", "exit 1", ""])
+        return "\n".join([*parts, "echo 'these fixes need a decision: read this file' >&2", "exit 1", ""])
     done = "echo 'done: start the guests that were shut down, and audit again'"
     return "\n".join([*parts, _PROLOGUE, *(step.command for step in steps), done, ""])
 
 
 def _heading(run: Run, target: str) -> Iterator[str]:
-    yield f"# {printable(target)}: what nested-kvm-compliance {run.version} found at {run.started:%Y-%m-%d %H:%M} UTC,"
-    yield "# and what mends it. Read it, then run it there as root. It refuses while a guest runs, and starts none."
+    yield f"# {printable(target)}: fixes for the findings of nested-kvm-compliance {run.version},"
+    yield f"# {run.started:%Y-%m-%d %H:%M} UTC. Review it, then run it there as root."
+    yield "# Refuses to run while any guest is running; starts no guests."
 
 
-def _by_hand(findings: Iterable[Result]) -> Iterator[str]:
+def _comments(findings: Iterable[Result]) -> Iterator[str]:
     for result in findings:
-        how = "mended below" if result.repair else "by hand"
+        how = "fixed below" if result.repair else "to be fixed manually"
         yield "#"
         yield f"# {result.control} {printable(result.subject)}, {how}: {printable(result.message)}"
         if not result.repair:
             yield from (f"#   {visible(line)}" for line in result.remediation)
 
 
-def _playbook(run: Run, mended: list[str]) -> str:
-    """One play, one machine at a time, the hosts before their guests; a machine that refuses ends it."""
+def _playbook(run: Run, fixed: list[str]) -> str:
+    """Return one play: one machine at a time, hosts before their guests; a machine that refuses ends it."""
     play = {
-        "name": f"Mend what nested-kvm-compliance found at {run.started:%Y-%m-%d %H:%M} UTC",
+        "name": f"Fix what nested-kvm-compliance found at {run.started:%Y-%m-%d %H:%M} UTC",
         "hosts": "all",
         "gather_facts": False,
         "become": True,
         "serial": 1,
         "any_errors_fatal": True,
-        "vars": {"nested_kvm_scripts": {name: _file_name(name) for name in mended}},
+        "vars": {"nested_kvm_scripts": {name: _file_name(name) for name in fixed}},
         "tasks": [
             {
-                "name": "Run the script of this machine, which refuses while a guest runs",
+                "name": "Run the script of this machine, which refuses to run while any guest is running",
                 "ansible.builtin.script": {"cmd": "{{ nested_kvm_scripts[inventory_hostname] | quote }}"},
                 "when": "inventory_hostname in nested_kvm_scripts",
             }

@@ -1,4 +1,4 @@
-"""The reports for programs, each under the name of its file."""
+"""The reports that are files, by name."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -18,8 +18,8 @@ STEP_SUMMARY: Final = "GITHUB_STEP_SUMMARY"
 """The variable in which GitHub Actions names the file that it shows on a run's page."""
 
 
-def machine_reports(run: Run) -> Iterator[tuple[str, Iterable[str]]]:
-    """Name and text of each; the large ones are made as they are written."""
+def report_files(run: Run) -> Iterator[tuple[str, Iterable[str]]]:
+    """Return the name and text of each report; large ones are generated while they are written."""
     yield "results.json", results_json(run)
     yield "sarif.json", sarif_json(run)
     yield "hdf.json", hdf_json(run)
@@ -29,7 +29,7 @@ def machine_reports(run: Run) -> Iterator[tuple[str, Iterable[str]]]:
 
 
 def append_step_summary(run: Run) -> None:
-    """Append the summary to what GitHub Actions shows, as far as there is room.
+    """Append the summary to the page of a GitHub Actions run, as far as there is room.
 
     Raises:
         UsageError: the file that the environment names cannot be written.

@@ -1,11 +1,11 @@
-"""A result as plain text, for pytest's own reports."""
+"""Results as plain text, for pytest's own reports."""
 
 from nested_kvm.results.run import Result
 from nested_kvm.util.text import printable, visible
 
 
 def log_of(result: Result) -> str:
-    """Everything of a result, a line each."""
+    """Return everything about a result, a line each."""
     lines = [printable(result.title, 1000), "", f"{result.outcome.value}: {printable(result.message, 2000)}"]
     if result.cause is not None:
         lines.append(f"cause: {result.cause.code}: {result.cause.explanation}")

@@ -1,4 +1,4 @@
-"""Where a run leaves its reports: a directory of its own, and `latest` pointing to it."""
+"""The directory of a run's reports, and the link `latest` that points to it."""
 
 import secrets
 import shutil
@@ -16,11 +16,15 @@ from nested_kvm.util.files import write_pieces_atomically
 
 
 class RunDirectory:
-    """`<report-dir>/<UTC time>/`, made at once, so that a directory that cannot be written ends the run early."""
+    """`<report-dir>/<UTC time>/`, created at once, so that a directory that cannot be written ends the run early."""
 
     def __init__(self, parent: Path, started: datetime, *, with_evidence: bool = True) -> None:
         self.parent = parent
-        with self._or_why():
+        latest = parent / "latest"
+        if latest.is_dir() and not latest.is_symlink():
+            # A copy of the link, say: it would stay as it is, and be taken for this run's result.
+            raise UsageError(f"--report-dir: {latest} is a directory, not a link to a run: remove or rename it")
+        with self._as_usage_error():
             self.path = self._make(started.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
             self._evidence = self.path / "evidence"
             if with_evidence:
@@ -32,24 +36,24 @@ class RunDirectory:
         Raises:
             UsageError: it cannot be written.
         """
-        with self._or_why():
+        with self._as_usage_error():
             write_bundle(self._evidence, bundle)
 
     @contextmanager
     def awaiting(self, inventory: Inventory) -> Iterator[None]:
-        """Around looking at every target: a run that is killed inside leaves evidence that says what it lacks.
+        """Wrap the observation of all targets: a run that is killed in it leaves evidence that states what is missing.
 
         Raises:
             UsageError: it cannot be written.
         """
-        with self._or_why():
+        with self._as_usage_error():
             announce(self._evidence, inventory)
         yield
-        with self._or_why():
+        with self._as_usage_error():
             withdraw(self._evidence)
 
     def keep_missing(self, bundles: Iterable[Bundle]) -> None:
-        """Write the evidence of those targets that have none.
+        """Write the evidence of targets that have none yet.
 
         Raises:
             UsageError: it cannot be written.
@@ -60,15 +64,15 @@ class RunDirectory:
 
     @contextmanager
     def complete(self) -> Iterator[None]:
-        """Around everything that writes a report: all of them are there, and `latest` points to them; or none is.
+        """Wrap the writing of all reports: either all are there and `latest` points to them, or none is.
 
-        The evidence stays, so that the run can be judged again.
+        The evidence stays, so that the run can be re-evaluated.
 
         Raises:
             UsageError: one cannot be written.
         """
         try:
-            with self._or_why():
+            with self._as_usage_error():
                 yield
                 self._point_latest_here()
         except BaseException:
@@ -76,11 +80,11 @@ class RunDirectory:
             raise
 
     def write(self, name: str, pieces: Iterable[str]) -> None:
-        """Write one report, whole."""
+        """Write one report, atomically."""
         write_pieces_atomically(self.path / name, pieces)
 
     def _make(self, name: str) -> Path:
-        """Make the directory; a second run in the same second gets a number behind its time."""
+        """Create the directory; a second run in the same second gets a number after its time."""
         self.parent.mkdir(parents=True, exist_ok=True)
         for candidate in (name, *(f"{name}.{number}" for number in range(2, 1000))):
             path = self.parent / candidate
@@ -89,16 +93,13 @@ class RunDirectory:
             except FileExistsError:
                 continue
             return path
-        raise UsageError(f"--report-dir: {self.parent / name} is there a thousand times")
+        raise UsageError(f"--report-dir: {self.parent / name} exists a thousand times")
 
     def _point_latest_here(self) -> None:
-        """Move `latest` in one step. A directory of that name, which is not ours, stays."""
-        latest = self.parent / "latest"
-        if latest.is_dir() and not latest.is_symlink():
-            return
+        """Move `latest` in one step."""
         beside = self.parent / f".latest.{secrets.token_hex(8)}"
         beside.symlink_to(self.path.name)
-        beside.replace(latest)
+        beside.replace(self.parent / "latest")
 
     def _discard_reports(self) -> None:
         with suppress(OSError):
@@ -111,7 +112,7 @@ class RunDirectory:
                 self.path.rmdir()
 
     @contextmanager
-    def _or_why(self) -> Iterator[None]:
+    def _as_usage_error(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -1,35 +1,45 @@
-"""What an operator reads when the run ends: enough to act on without opening the report."""
+"""The summary on the terminal when the run ends: enough to act on without opening the report."""
 
+import textwrap
 from collections.abc import Callable
 from typing import Final
 
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.gate import counts_line, gate_lines, without
-from nested_kvm.reporting.lines import drift_line, ended_lines, place, waived_line, waivers_to_mend
+from nested_kvm.reporting.lines import drift_line, ended_lines, observed_line, place, waived_line, waivers_to_fix
+from nested_kvm.reporting.verdict_text import verdict_line
 from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
-from nested_kvm.results.drift import Drift, DriftSummary
-from nested_kvm.results.run import ExitStatus, Reason, Result, Run, Threshold
-from nested_kvm.util.text import printable, visible
+from nested_kvm.results.drift import DriftSummary
+from nested_kvm.results.run import Reason, Result, Run, Threshold
+from nested_kvm.results.run_verdict import RunVerdict, conclude
+from nested_kvm.util.text import plural, printable, visible
 
 Write = Callable[..., None]
+_COMMAND: Final = "$ "
 _SHOWN: Final = 50
 """Findings that are printed; the report has all."""
+_NAMED: Final = 4
+"""Controls that are named where one reason keeps several from being evaluated."""
 _COLOURS: Final = {"critical": {"red": True, "bold": True}, "high": {"red": True}, "medium": {"yellow": True}}
 
 
-def write_summary(run: Run, write: Write, *, threshold: Threshold, report: str | None) -> None:
-    """Print findings, what could not be looked at, waivers, drift, the counts and the verdict.
+def write_summary(
+    run: Run, write: Write, *, threshold: Threshold, report: str | None, width: int | None = None
+) -> None:
+    """Print findings, what could not be inspected, waivers, drift, the counts and the verdict.
 
     Args:
-        run: all that came of the run.
+        run: the finished run.
         write: prints one line; takes pytest's markup words (`red=True`).
         threshold: what makes the run fail; a gate prints one verdict line per target.
         report: where the report is.
+        width: columns of the terminal, at which prose is wrapped; None: the output is not a terminal.
     """
+    write = write if width is None else _wrapping(write, width)
     _findings(run.findings(), write)
-    _reasons("could not be looked at", run.reasons(Outcome.ERROR), write)
-    _reasons("not decided by the evidence", run.reasons(Outcome.UNKNOWN), write)
+    _reasons("could not be inspected", run.reasons(Outcome.ERROR), write)
+    _reasons("undetermined", run.reasons(Outcome.UNKNOWN), write)
     _diagnoses(run.diagnoses, write)
     _waivers(run, write)
     if run.drift is not None:
@@ -37,11 +47,45 @@ def write_summary(run: Run, write: Write, *, threshold: Threshold, report: str |
     if threshold.gate:
         for line, passes in gate_lines(run, threshold):
             write(line, green=passes, red=not passes)
+    observed = observed_line(run)
+    if observed:
+        write(observed)
     write(counts_line(run))
-    text, markup = verdict(run)
-    write(text, **markup)
+    write(verdict_line(run), **_markup(run))
     if report is not None:
         write(f"report: {report}")
+
+
+def _wrapping(write: Write, width: int) -> Write:
+    """Wrap lines between words, and indent what follows; commands stay whole, so that they can be copied."""
+
+    def wrapped(line: str, **markup: bool) -> None:
+        text = line.lstrip(" ")
+        if text.startswith(_COMMAND) or len(line) <= width:
+            write(line, **markup)
+            return
+        indent = " " * (len(line) - len(text))
+        lines = textwrap.wrap(
+            text,
+            width,
+            initial_indent=indent,
+            subsequent_indent=f"{indent}    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+            replace_whitespace=False,
+        )
+        for each in lines:
+            write(each, **markup)
+
+    return wrapped
+
+
+def _markup(run: Run) -> dict[str, bool]:
+    found = conclude(run)
+    if found.verdict is RunVerdict.COMPLIANT:
+        return {"green": True, "bold": not (found.known or found.other or found.waived or found.accepted)}
+    return {"yellow" if found.verdict is RunVerdict.NOT_DECIDED else "red": True, "bold": True}
 
 
 def _findings(findings: list[Result], write: Write) -> None:
@@ -56,24 +100,32 @@ def _findings(findings: list[Result], write: Write) -> None:
         for item in result.evidence:
             write(f"    {printable(item.source)}: {printable(item.text)}")
         for line in result.remediation:
-            write(f"    $ {visible(line)}" if not line.startswith("#") else f"      {visible(line)}")
-    if len(findings) > _SHOWN:
-        write(f"\n… and {len(findings) - _SHOWN} more findings, in the report")
+            write(f"    {_COMMAND}{visible(line)}" if not line.startswith("#") else f"      {visible(line)}")
+    _more(len(findings), "finding", write)
     if findings:
         write("")
+
+
+def _more(count: int, noun: str, write: Write) -> None:
+    if count > _SHOWN:
+        write(f"… and {count - _SHOWN} more {plural(count, noun).partition(' ')[2]} in the report")
 
 
 def _reasons(heading: str, reasons: list[Reason], write: Write) -> None:
     for reason in reasons[:_SHOWN]:
         where = place(reason)
         message = without(where, printable(reason.message))
-        write(f"{where}  {heading}: {message}  [{', '.join(reason.controls)}]", yellow=True)
-    if len(reasons) > _SHOWN:
-        write(f"… and {len(reasons) - _SHOWN} more, in the report")
+        write(f"{where}  {heading}: {message}  [{_controls(reason)}]", yellow=True)
+    _more(len(reasons), "reason", write)
+
+
+def _controls(reason: Reason) -> str:
+    named = reason.controls
+    return ", ".join(named) if len(named) <= _NAMED else plural(len(named), "control")
 
 
 def _diagnoses(diagnoses: list[Diagnosis], write: Write) -> None:
-    """Whether each guest can nest; with its chain where it cannot."""
+    """Print whether each guest can nest; with its chain where it cannot."""
     for each in diagnoses[:_SHOWN]:
         name = printable(each.target)
         for warning in each.warnings:
@@ -81,11 +133,10 @@ def _diagnoses(diagnoses: list[Diagnosis], write: Write) -> None:
         if each.can_nest is Answer.YES:
             write(f"{name}  can nest", green=True)
             continue
-        word = "cannot nest" if each.can_nest is Answer.NO else "may or may not nest"
+        word = "cannot nest" if each.can_nest is Answer.NO else "nesting unknown"
         write(f"{name}  {word}: {printable(each.explanation)}", yellow=True)
         write(f"  {' → '.join(_link(link) for link in each.links)}")
-    if len(diagnoses) > _SHOWN:
-        write(f"… and {len(diagnoses) - _SHOWN} more guests, in the report")
+    _more(len(diagnoses), "guest", write)
 
 
 def _link(link: SeenLink) -> str:
@@ -94,12 +145,11 @@ def _link(link: SeenLink) -> str:
 
 
 def _waivers(run: Run, write: Write) -> None:
-    waived = run.waived()
+    waived = [*run.waived(), *run.accepted()]
     for result in waived[:_SHOWN]:
         write(waived_line(result))
-    if len(waived) > _SHOWN:
-        write(f"… and {len(waived) - _SHOWN} more waived findings, in the report")
-    for line in waivers_to_mend(run.waivers):
+    _more(len(waived), "waived finding", write)
+    for line in waivers_to_fix(run.waivers):
         write(line, yellow=True)
 
 
@@ -107,33 +157,5 @@ def _drift(drift: DriftSummary, write: Write) -> None:
     ended = list(ended_lines(drift))
     for line in ended[:_SHOWN]:
         write(line)
-    if len(ended) > _SHOWN:
-        write(f"… and {len(ended) - _SHOWN} more, in the report")
+    _more(len(ended), "change", write)
     write(drift_line(drift))
-
-
-def verdict(run: Run) -> tuple[str, dict[str, bool]]:
-    """The verdict in words, and how pytest marks it up."""
-    if run.exit_status == ExitStatus.COMPLIANT and run.complete:
-        return f"COMPLIANT{_but(run)}", {"green": True, "bold": not _but(run)}
-    if run.exit_status == ExitStatus.FINDING and run.findings():
-        return f"NOT COMPLIANT{_cut(run)}", {"red": True, "bold": True}
-    if run.exit_status in {ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
-        return f"NOT DECIDED: something could not be looked at{_cut(run)}", {"yellow": True, "bold": True}
-    if not run.complete:
-        return f"INCOMPLETE: {run.shortfall.removeprefix('INCOMPLETE: ')}", {"red": True, "bold": True}
-    return f"NO VERDICT: the run ended with exit status {run.exit_status}", {"red": True, "bold": True}
-
-
-def _cut(run: Run) -> str:
-    return "" if run.complete else f"; {run.shortfall}"
-
-
-def _but(run: Run) -> str:
-    """What a compliant run has findings for."""
-    findings = run.findings()
-    if any(each.drift is Drift.PERSISTING for each in findings):
-        return " but for what the baseline has as well, or what is of a lower severity than --fail-on"
-    if findings:
-        return " at this --fail-on: every finding is of a lower severity"
-    return " but for what is waived" if run.waived() else ""

@@ -1,67 +1,56 @@
-"""An earlier run's `results.json`, and what became of its findings."""
+"""The baseline: an earlier run's `results.json`, compared with this run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
-from nested_kvm.errors import UsageError
-from nested_kvm.model.control import Severity
+from nested_kvm.errors import FileUnusable, UsageError
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
+from nested_kvm.results.reader import SIZE_LIMIT
 from nested_kvm.results.run import RESULTS_SCHEMA, Result
-from nested_kvm.results.scope import Scope
+from nested_kvm.results.schema import FindingPart
+from nested_kvm.results.schema_fields import CauseCode, EnumField, Name, Part, Sentence, TimeField, first_problem
+from nested_kvm.results.scope import RunScope
+from nested_kvm.util.files import read_bounded
 from nested_kvm.util.text import printable
-
-SIZE_LIMIT: Final = 512 * 1024 * 1024
-"""Bytes: 10,000 hosts take about 200 MiB."""
-_UNJUDGED: Final = frozenset({Outcome.ERROR, Outcome.UNKNOWN, Outcome.NOTCHECKED})
 
 Key = tuple[str, str, str]
 """Target, subject and control."""
 
 
-def _severity(word: object) -> object:
-    return Severity[word.upper()] if isinstance(word, str) and word.upper() in Severity.__members__ else word
-
-
-Text = Annotated[str, Field(min_length=1)]
-
-
-class _Part(BaseModel):
-    """Only what is compared; a later minor version may add keys."""
+class _Lenient(Part):
+    """Only the keys that are compared; a later minor version may add others."""
 
     model_config = ConfigDict(extra="ignore")
 
 
-class _Run(_Part):
-    id: Text
-    started: datetime
+class _Run(_Lenient):
+    id: Name
+    started: TimeField
 
 
-class _Target(_Part):
-    name: Text
+class _Target(_Lenient):
+    name: Name
 
 
-class _Result(_Part):
-    control: Text
-    target: Text
-    subject: Text
-    outcome: Outcome
-    severity: Annotated[Severity, BeforeValidator(_severity)]
-    title: Text
-    message: Text
+class _Result(FindingPart):
+    model_config = ConfigDict(extra="ignore")
+    outcome: Annotated[Outcome, EnumField]
+    cause: CauseCode | None = None
     waiver: dict[str, Any] | None = None
+    check: Sentence | None = None
 
 
-class _Schema(_Part):
+class _Schema(_Lenient):
     schema_: Any = Field(None, alias="schema")
 
 
-class _File(_Part):
+class _File(_Lenient):
     run: _Run
     targets: list[_Target]
     results: list[_Result]
@@ -69,24 +58,30 @@ class _File(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What the baseline says of one target, subject and control; a site's tests may share such a key."""
+    """The baseline's results of one target, subject and control; a site's tests may share such a key."""
 
     findings: tuple[PastFinding, ...]
-    was_waived: bool
-    also_passed: bool
+    waived: tuple[PastFinding, ...]
+    """Those of the findings that were waived."""
+    passed: frozenset[str | None]
+    """The site checks that passed; None: a control of ours, or a check of which the id is not known."""
+
+    def relevant(self, result: Result) -> list[PastFinding]:
+        """The findings of the same site check, whatever their cause."""
+        return [each for each in self.findings if _is_same_check(each, result)]
 
 
 def load_baseline(path: Path, fleet: frozenset[str]) -> "Baseline":
     """Read an earlier run of the same fleet.
 
     Raises:
-        UsageError: it cannot be read, is of another schema, or speaks of no target of `fleet`.
+        UsageError: it cannot be read, is of another schema, or has no target of `fleet`.
     """
     file = _parse(path)
     targets = frozenset(target.name for target in file.targets)
     if not targets & fleet:
         known = ", ".join(printable(name, 60) for name in sorted(targets)[:5]) or "none at all"
-        raise UsageError(f"--baseline: {path} is of another fleet: it has no target of this one (it has {known})")
+        raise UsageError(f"--baseline: {path} is of another fleet: it has none of these targets (it has {known})")
     return Baseline(path, file.run.id, file.run.started, targets, dict(_by_key(file.results)))
 
 
@@ -101,36 +96,43 @@ class Baseline:
         self._started = started
         self._targets = targets
         self._past = past
-        self._items: dict[Key, list[str]] = {}
+        self._items: dict[tuple[str | None, ...], list[str]] = {}
 
     def drift_of(self, item: str, result: Result) -> Drift | None:
-        """What became of this result's finding, then or now. `item` tells apart results that share a key."""
+        """Return the drift of this result, if either run has a finding. `item` distinguishes results of one key.
+
+        A finding persists only with the same cause: with another one it is a new finding.
+        """
         past = self._past.get((result.target, result.subject, result.control))
         if result.outcome is Outcome.FAIL:
-            return self._of_finding(item, result, past)
-        if past is None or not past.findings or past.also_passed or result.outcome in _UNJUDGED:
+            return Drift.NEW if past is None else self._of_finding(item, result, past)
+        findings = [] if past is None else past.relevant(result)
+        if past is None or not findings or findings[0].check in past.passed or not result.outcome.is_evaluated:
             return None
         return Drift.FIXED if result.outcome is Outcome.PASS else Drift.GONE
 
-    def _of_finding(self, item: str, result: Result, past: Past | None) -> Drift:
-        failing = self._items.setdefault((result.target, result.subject, result.control), [])
+    def _of_finding(self, item: str, result: Result, past: Past) -> Drift:
+        code = None if result.cause is None else result.cause.code
+        same = [each for each in past.relevant(result) if each.cause == code]
+        failing = self._items.setdefault((result.target, result.subject, result.control, code, _check_of(same)), [])
         if item not in failing:
             failing.append(item)
-        if past is None or failing.index(item) >= len(past.findings):
+        if failing.index(item) >= len(same):
             return Drift.NEW
-        return Drift.NEW if result.counts and past.was_waived else Drift.PERSISTING
+        was_waived = any(each in past.waived for each in same)
+        return Drift.NEW if result.is_open_finding and was_waived else Drift.PERSISTING
 
-    def summary(self, results: Sequence[Result], unsettled: frozenset[str], scope: Scope) -> DriftSummary:
-        """The whole comparison. `unsettled` names the targets on which something could not be looked at."""
+    def summary(self, results: Sequence[Result], unsettled: frozenset[str], scope: RunScope) -> DriftSummary:
+        """Return the whole comparison. `unsettled` names the targets on which something could not be inspected."""
         now: dict[Key, list[Result]] = {}
         for result in results:
             now.setdefault((result.target, result.subject, result.control), []).append(result)
         ended: dict[str, list[PastFinding]] = {"fixed": [], "gone": [], "unjudged": []}
         for key, past in sorted(self._past.items()):
             present = now.get(key, [])
-            over = past.findings[sum(each.outcome is Outcome.FAIL for each in present) :]
-            if over:
-                ended[_end(over[0], present, unsettled, scope)] += over
+            for finding in _over(past, present):
+                same = [each for each in present if _is_same_check(finding, each)]
+                ended[_end(finding, same, unsettled, scope)].append(finding)
         return DriftSummary(
             baseline=str(self._path),
             baseline_id=self._id,
@@ -144,9 +146,9 @@ class Baseline:
         )
 
 
-def _end(finding: PastFinding, present: Sequence[Result], unsettled: frozenset[str], scope: Scope) -> str:
+def _end(finding: PastFinding, present: Sequence[Result], unsettled: frozenset[str], scope: RunScope) -> str:
     outcomes = {each.outcome for each in present}
-    if outcomes & _UNJUDGED:
+    if not all(outcome.is_evaluated for outcome in outcomes):
         return "unjudged"
     if outcomes:
         return "fixed" if Outcome.PASS in outcomes else "gone"
@@ -154,6 +156,31 @@ def _end(finding: PastFinding, present: Sequence[Result], unsettled: frozenset[s
         return "gone"
     is_open = finding.target not in scope.audited or finding.target in unsettled or finding.control in scope.unasked
     return "unjudged" if is_open or not scope.is_whole else "gone"
+
+
+def _over(past: Past, present: Sequence[Result]) -> Iterator[PastFinding]:
+    """The findings that this run does not have: each of its own ends one of the same cause and check."""
+    failing = [each for each in present if each.outcome is Outcome.FAIL]
+    for finding in past.findings:
+        match = next(
+            (each for each in failing if _is_same_check(finding, each) and _is_same_cause(finding, each)), None
+        )
+        if match is None:
+            yield finding
+        else:
+            failing.remove(match)
+
+
+def _is_same_check(finding: PastFinding, result: Result) -> bool:
+    return finding.check is None or finding.check == result.check
+
+
+def _is_same_cause(finding: PastFinding, result: Result) -> bool:
+    return finding.cause == (None if result.cause is None else result.cause.code)
+
+
+def _check_of(findings: Sequence[PastFinding]) -> str | None:
+    return findings[0].check if findings else None
 
 
 def _by_key(results: Sequence[_Result]) -> Iterator[tuple[Key, Past]]:
@@ -166,31 +193,34 @@ def _by_key(results: Sequence[_Result]) -> Iterator[tuple[Key, Past]]:
             key,
             Past(
                 findings=tuple(_past(each) for each in failed),
-                was_waived=any(each.waiver is not None for each in failed),
-                also_passed=any(each.outcome is Outcome.PASS for each in group),
+                waived=tuple(_past(each) for each in failed if each.waiver is not None),
+                passed=frozenset(each.check for each in group if each.outcome is Outcome.PASS),
             ),
         )
 
 
 def _past(result: _Result) -> PastFinding:
-    return PastFinding(result.control, result.target, result.subject, result.severity, result.title, result.message)
+    return PastFinding(
+        result.control,
+        result.target,
+        result.subject,
+        result.severity,
+        result.title,
+        result.message,
+        result.cause,
+        result.check,
+    )
 
 
 def _parse(path: Path) -> _File:
     try:
-        with path.open("rb") as stream:
-            data = stream.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise UsageError(f"--baseline: {path}: {error.strerror}") from None
-    if len(data) > SIZE_LIMIT:
-        raise UsageError(f"--baseline: {path} is larger than {SIZE_LIMIT // 1024 // 1024} MiB")
+        data = read_bounded(path, SIZE_LIMIT)
+    except FileUnusable as error:
+        raise UsageError(f"--baseline: {path}: {error}") from None
     try:
         schema = _Schema.model_validate_json(data).schema_
         if schema != RESULTS_SCHEMA:
             raise UsageError(f"--baseline: {path} is of schema {printable(schema, 60)!r}, not {RESULTS_SCHEMA!r}")
         return _File.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        reason = f"{place}: {problem['msg']}" if place else problem["msg"]
-        raise UsageError(f"--baseline: {path} is no results.json: {printable(reason)}") from None
+        raise UsageError(f"--baseline: {path} is not a results.json: {first_problem(error)}") from None

@@ -6,27 +6,12 @@ from enum import StrEnum
 
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.cause import Cause
+from nested_kvm.model.link import LinkName
 from nested_kvm.model.verdict import Finding
 
 
-class LinkName(StrEnum):
-    """The links in their order: each needs all before it."""
-
-    L0_CPU = "l0-cpu"
-    L0_FIRMWARE = "l0-firmware"
-    L0_MODULE = "l0-module"
-    L0_NESTED = "l0-nested"
-    DOMAIN_TYPE = "domain-type"
-    DOMAIN_DEFINITION = "domain-definition"
-    DOMAIN_RUNNING = "domain-running"
-    L1_CPU = "l1-cpu"
-    L1_MODULE = "l1-module"
-    L1_DEVICE = "l1-device"
-    L2_BOOT = "l2-boot"
-
-
 class LinkState(StrEnum):
-    """What was seen of a link."""
+    """The state of a link as it was observed."""
 
     HOLDS = "holds"
     BROKEN = "broken"
@@ -36,7 +21,7 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SeenLink:
-    """One link as it was seen; `finding` where it is broken."""
+    """One link as it was observed; `finding` where it is broken."""
 
     name: LinkName
     state: LinkState
@@ -46,7 +31,7 @@ class SeenLink:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What walking a guest's chain came to."""
+    """The result of walking a guest's chain."""
 
     target: str
     host: str | None

@@ -1,4 +1,4 @@
-"""Drift: what became of the findings of an earlier run."""
+"""Drift: the findings of a run compared with those of an earlier one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from nested_kvm.model.control import Severity
 
 
 class Drift(StrEnum):
-    """A result against the baseline's, for the same target, subject and control."""
+    """A result compared with the baseline's for the same target, subject, control, cause and site check."""
 
     NEW = "new"
-    """A finding that did not count then: there was none, or a waiver covered it that no longer does."""
+    """A finding that was not open then: there was none, or it was waived and no longer is."""
     FIXED = "fixed"
     PERSISTING = "persisting"
     GONE = "gone"
-    """A finding then; now the control does not speak of it, or it is not there."""
+    """A finding then; now the control does not apply, or the subject is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,18 @@ class PastFinding:
     severity: Severity
     title: str
     message: str
+    cause: str | None = None
+    """The code of its cause; None: a failed assertion of a site's own check."""
+    check: str | None = None
+    """The node id of a site's own check; None: a control of ours, or a run of an older version did not record it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DriftSummary:
-    """This run against the baseline."""
+    """This run compared with the baseline."""
 
     baseline: str
-    """The file that was compared with."""
+    """The file of the earlier run."""
     baseline_id: str
     baseline_started: datetime
     new: int = 0
@@ -44,6 +48,6 @@ class DriftSummary:
     fixed: Sequence[PastFinding] = ()
     gone: Sequence[PastFinding] = ()
     unjudged: Sequence[PastFinding] = ()
-    """Findings then that this run did not judge again: an error, unknown, or not asked."""
+    """Findings then that this run did not evaluate: an error, unknown, or not asked."""
     vanished: Sequence[str] = ()
-    """Targets of the baseline that the fleet no longer has."""
+    """Targets of the baseline that are no longer in the inventory."""

@@ -1,6 +1,7 @@
 """Reads another run's `results.json` as a stream: row by row, each with its place, whatever the file's size.
 
-Every byte may be hostile. Whatever is not exactly as a run writes it ends the merge.
+Every byte may be hostile, and ijson guards against numbers and nesting of any length only as far as this module asks it
+to; a file that is not exactly as a run writes it ends the merge.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,25 +13,26 @@ from typing import Any, Final
 import ijson
 
 from nested_kvm.errors import UsageError
-from nested_kvm.results.baseline import SIZE_LIMIT
 from nested_kvm.results.run import RESULTS_SCHEMA
 from nested_kvm.util.text import printable
 
+SIZE_LIMIT: Final = 512 * 1024 * 1024
+"""Bytes: 10,000 hosts take about 200 MiB."""
 TEXT_LIMIT: Final = 32 * 1024 * 1024
-"""Bytes of one text: a target's whole answer, of four MiB, may be quoted, and each of its letters be escaped."""
+"""Bytes of one text: a target's whole answer, of four MiB, may be quoted, and each of its letters escaped."""
 ROW_LIMIT: Final = 64 * 1024 * 1024
-"""Letters of one row: it may be quoted several times."""
+"""Letters of one row, which may quote such an answer several times."""
 _BUFFER: Final = 1024 * 1024
-"""Bytes: a text that goes over many is read again for each by the C library."""
+"""Bytes: the C library reads a text that spans several buffers again for each."""
 _DEPTH: Final = 6
-"""Of one row; those of a run have four at most."""
+"""Levels of nesting of one row; those of a run have four at most."""
 _EACH: Final = 16
-"""Bytes that a value counts for, beside its text: a row of nothing but brackets has an end as well."""
+"""Bytes that a value counts for, beside its text: so a row of brackets alone is limited as well."""
 _LISTS: Final = frozenset({"targets", "results", "diagnoses", "waivers"})
 _PAST: Final = frozenset({"fixed", "gone", "unjudged", "vanished"})
 _NEEDED: Final = ("schema", "run", "targets", "results", "diagnoses")
 _FIRST: Final = _NEEDED[:3]
-"""What the rest is held against, so it stands before it, as a run writes it."""
+"""Sections that the others are checked against; they come first, as a run writes them."""
 
 Tell = Callable[[int], None]
 """Takes how many bytes were read since the last call."""
@@ -39,7 +41,7 @@ _Event = tuple[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One value of the document: an item of a list, or what stands under a key of its own."""
+    """One value of the document: an item of a list, or the value of a key."""
 
     section: str
     place: str
@@ -47,22 +49,22 @@ class Row:
 
 
 class Unusable(UsageError):
-    """What is wrong, and where in the file; whoever reads it adds the file's name."""
+    """A results file is not usable: the message states what and where; the caller adds the file's name."""
 
 
 def path_of(given: Path) -> Path:
-    """The file of a run that was named by its folder."""
+    """Return the results file of a run that was given by its folder."""
     return given / "results.json" if given.is_dir() else given
 
 
 def rows_of(path: Path, tell: Tell) -> Iterator[Row]:
-    """Everything that the file holds, in its order.
+    """Iterate over everything that the file holds, in its order.
 
     Raises:
         Unusable: it cannot be read, or is not what a run writes; the message names the place.
     """
     if path.exists() and not path.is_file():
-        raise Unusable("is no file: give the folder of a run, which holds its results.json")
+        raise Unusable("is not a file: give the folder of a run, which holds its results.json")
     try:
         with path.open("rb") as file:
             yield from _Document(file, tell).rows()
@@ -71,7 +73,7 @@ def rows_of(path: Path, tell: Tell) -> Iterator[Row]:
 
 
 class _Bounded:
-    """A file of which a single text cannot fill the memory."""
+    """A file in which the size of a single text is limited."""
 
     def __init__(self, file: BufferedReader, tell: Tell) -> None:
         self._file = file
@@ -108,7 +110,7 @@ class _Document:
     def rows(self) -> Iterator[Row]:
         """See `rows_of`."""
         if self._next()[0] != "start_map":
-            raise Unusable("is no JSON object, so no results.json")
+            raise Unusable("is not a JSON object, so not a results.json")
         seen: list[str] = []
         for section in self._keys():
             self._check_order(section, seen)
@@ -137,10 +139,10 @@ class _Document:
         elif section in {"run", "drift"}:
             yield Row(section, section, self._value(event))
         else:
-            raise Unusable(f"{printable(section, 60)}: is no key of {RESULTS_SCHEMA}")
+            raise Unusable(f"{printable(section, 60)}: is not a key of {RESULTS_SCHEMA}")
 
     def _drift(self) -> Iterator[Row]:
-        """Its lists row by row, and what is left of it."""
+        """Read the lists of `drift` row by row, then the rest of it."""
         rest: dict[str, Any] = {}
         for key in self._keys():
             self._begin(f"drift.{printable(key, 60)}")
@@ -153,7 +155,7 @@ class _Document:
 
     def _items(self, section: str, event: _Event) -> Iterator[Row]:
         if event[0] != "start_array":
-            raise Unusable(f"{section}: is no list")
+            raise Unusable(f"{section}: is not a list")
         number = 0
         self._begin(f"{section}.{number}")
         while (event := self._next())[0] != "end_array":
@@ -162,7 +164,7 @@ class _Document:
             self._begin(f"{section}.{number}")
 
     def _keys(self) -> Iterator[str]:
-        """The keys of an object; whoever asks takes each one's value."""
+        """Iterate over the keys of an object; the caller reads the value of each."""
         seen: set[str] = set()
         while (event := self._next())[0] != "end_map":
             key = str(event[1])
@@ -198,9 +200,9 @@ class _Document:
         return event
 
     def _end(self) -> None:
-        """See that nothing stands behind it."""
+        """Check that nothing follows the document."""
         if self._parsed() is not None:
-            raise Unusable("something stands behind its end")
+            raise Unusable("has something after its end")
 
     def _parsed(self) -> _Event | None:
         try:
@@ -208,7 +210,7 @@ class _Document:
         except (ijson.JSONError, ValueError) as error:
             words = error.args[0] if error.args else error
             reason = printable(words, 1000).partition("  ")[0][:100]
-            raise Unusable(f"{self._place}: is no JSON: {reason}") from None
+            raise Unusable(f"{self._place}: is not valid JSON: {reason}") from None
 
 
 def _check_schema(found: object) -> None:

@@ -14,7 +14,7 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change, in sh, which ends with a status other than 0 where it fails."""
+    """One change as a shell command, which exits with a status other than 0 where it fails."""
 
     phase: Phase
     command: str

@@ -16,11 +16,12 @@ from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import Drift, DriftSummary
 from nested_kvm.results.repair_step import Step
+from nested_kvm.results.scope import NotAsked, not_asked_line
 from nested_kvm.results.waiver import Waiver, WaiverUse
 
 
 class ExitStatus(IntEnum):
-    """The suite's own exit statuses; 2, 3 and 5 are pytest's."""
+    """The exit statuses of nested-kvm-compliance; 2, 3 and 5 are pytest's."""
 
     COMPLIANT = 0
     FINDING = 1
@@ -28,18 +29,15 @@ class ExitStatus(IntEnum):
     NOT_OBSERVED = 6
 
 
-INTERRUPTED: Final = 2
-"""pytest's: the run ended before its time."""
 RESULTS_SCHEMA: Final = "nested-kvm-compliance/results/1"
-"""What `results.json` says it is."""
-INCOMPLETE: Final = "the run ended before everything was judged"
-"""How every report says it of a run that was not merged; see `Run.shortfall`."""
-_NOTHING_AUDITED: Final = frozenset({Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED})
+"""The schema that `results.json` names."""
+INCOMPLETE: Final = "the run ended before everything was evaluated"
+"""The words of every report for a run that was not merged; see `Run.shortfall`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one control says of one subject, as it was observed at one target."""
+    """The result of one control for one subject, as it was observed at one target."""
 
     control: str
     target: str
@@ -52,19 +50,29 @@ class Result:
     evidence: Sequence[Evidence] = ()
     remediation: Sequence[str] = ()
     repair: Sequence[Step] = ()
-    """What a script may do of it."""
+    """The part of the remediation that a script may do."""
     waiver: Waiver | None = None
-    """Who answers for this finding; None also where that waiver's last day is over."""
+    """The waiver that accepts this finding, or this unknown; None also where it has expired."""
     drift: Drift | None = None
-    """None: nothing to compare with, or no finding, neither then nor now."""
+    """None: there is no baseline, or no finding, neither then nor now."""
+    decides: bool = False
+    """Whether its control answers whether the subject complies, now or after the next boot."""
+
+    check: str | None = None
+    """The node id of a site's own check: two of them may have one control id. None: a control of ours."""
 
     @property
-    def counts(self) -> bool:
-        """Whether it is a finding that nobody answers for."""
+    def is_open_finding(self) -> bool:
+        """Whether it is a finding that is not waived."""
         return self.outcome is Outcome.FAIL and self.waiver is None
 
+    @property
+    def is_undecided(self) -> bool:
+        """Whether it is an error, or an unknown that is not accepted."""
+        return self.outcome.is_undecided and self.waiver is None
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetResult:
     """Whether a target was observed, and if not, why."""
 
@@ -75,33 +83,35 @@ class TargetResult:
     observed: bool
     error: str | None
     policy: Policy | None = None
-    """What was required of it; None: a run of an older version did not say."""
+    """What was required of it; None: a run of an older version did not record it."""
+    observed_at: datetime | None = None
+    """When its evidence was read; None: it was not observed, or a run of an older version did not record it."""
 
 
 class Results(Protocol):
-    """All results of a run, wherever they are kept; they can be gone through any number of times."""
+    """All results of a run, wherever they are stored; they can be iterated any number of times."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of results."""
 
-    def by_place(self) -> Iterator[Result]:
-        """Each, by target, subject and control."""
+    def sorted_by_target(self) -> Iterator[Result]:
+        """Iterate over all, by target, subject and control."""
 
     def by_control(self) -> Iterator[Result]:
-        """Each, by control, target and subject."""
+        """Iterate over all, by control, target and subject."""
 
-    def ended(self, outcome: Outcome) -> Sequence[Result]:
-        """Those that ended so, the severest first, then by target."""
+    def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
+        """Return the results with this outcome, the most severe first, then by target."""
 
     def count(self, outcome: Outcome) -> int:
-        """How many ended so."""
+        """Return the number of results with this outcome."""
 
     def titles(self) -> Mapping[str, str]:
-        """The title of each control of which there is a result."""
+        """Return the title of each control that has a result."""
 
 
 class ResultList:
-    """Results that are kept in memory."""
+    """Results in memory."""
 
     def __init__(self, results: Iterable[Result] = ()) -> None:
         self._by_outcome: dict[Outcome, list[Result]] = {}
@@ -117,7 +127,7 @@ class ResultList:
     def __iter__(self) -> Iterator[Result]:
         return iter(self._all)
 
-    def by_place(self) -> Iterator[Result]:
+    def sorted_by_target(self) -> Iterator[Result]:
         """See `Results`."""
         yield from sorted(self._all, key=attrgetter("target", "subject", "control"))
 
@@ -125,27 +135,32 @@ class ResultList:
         """See `Results`."""
         yield from sorted(self._all, key=attrgetter("control", "target", "subject"))
 
-    def ended(self, outcome: Outcome) -> Sequence[Result]:
+    def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
         """See `Results`."""
         return self._by_outcome.get(outcome, ())
 
     def count(self, outcome: Outcome) -> int:
         """See `Results`."""
-        return len(self.ended(outcome))
+        return len(self.with_outcome(outcome))
 
     def titles(self) -> Mapping[str, str]:
         """See `Results`."""
         return {result.control: result.title for result in self._all}
 
 
+def hosts_and_their_guests(target: TargetResult) -> tuple[str, bool, str]:
+    """The order of targets in reports: each host, then its guests."""
+    return target.host or target.name, target.host is not None, target.name
+
+
 def severest_first(result: Result) -> tuple[int, str, str, str]:
-    """The order in which people read what was found."""
+    """The order of findings in reports."""
     return -result.severity, result.target, result.control, result.subject
 
 
 @dataclass(slots=True)
 class Run:
-    """One run: what it was asked, and all that came of it."""
+    """One run: what was asked, and all results."""
 
     id: str
     started: datetime
@@ -154,56 +169,84 @@ class Run:
     finished: datetime | None = None
     exit_status: int | None = None
     complete: bool = False
-    """Whether every target was tried and every control judged: an interrupted run is not."""
+    """Whether everything that was selected was evaluated: not so in an interrupted run. See `is_whole`."""
     gaps: list[str] = field(default_factory=list)
-    """Of a run that was merged: what is missing in it, a sentence each."""
+    """What is missing in a merged run, a sentence each."""
+    owed: int | None = None
+    """Results that the fleet asks for: controls, each times its subjects; None: not known."""
+    not_asked: list[NotAsked] = field(default_factory=list)
+    """What of that the run left out because it was narrowed (`-k`, a path, `--deselect`)."""
+    left_out: int | None = None
+    """Targets of the inventory that were not selected (`--hosts`, `--shard`); None: not known."""
     shard: FleetShard | None = None
-    """Which part of the fleet it audited; None: all of it."""
+    """The part of the fleet that was audited; None: all of it."""
     targets: list[TargetResult] = field(default_factory=list)
     results: Results = field(default_factory=ResultList)
     diagnoses: list[Diagnosis] = field(default_factory=list)
     waivers: list[WaiverUse] = field(default_factory=list)
     """Every waiver of the file, in its order."""
     drift: DriftSummary | None = None
-    """None: there was nothing to compare with."""
+    """None: there was no baseline."""
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the run was narrowed: something that the fleet asks for was not asked."""
+        return bool(self.not_asked)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything that the fleet asks for was evaluated, or at least tried."""
+        return self.complete and not self.is_partial
 
     @property
     def shortfall(self) -> str:
-        """How every report says that the run is not complete."""
-        return f"INCOMPLETE: {'; '.join(self.gaps)}" if self.gaps else INCOMPLETE
+        """The sentence of every report that states that the run is not whole; empty: it is."""
+        cut = f"INCOMPLETE: {'; '.join(self.gaps)}" if self.gaps else INCOMPLETE
+        return "; ".join(
+            [*([] if self.complete else [cut]), *([not_asked_line(self.not_asked)] if self.not_asked else [])]
+        )
 
     def count(self, *outcomes: Outcome) -> int:
-        """How many results ended in one of these ways."""
+        """Return the number of results with one of these outcomes."""
         return sum(map(self.results.count, outcomes))
 
-    def ended(self, outcome: Outcome) -> Sequence[Result]:
-        """The results that ended so, the severest first, then by target."""
-        return self.results.ended(outcome)
+    @property
+    def undecided(self) -> int:
+        """The number of errors, and of unknowns that are not accepted."""
+        return self.count(Outcome.ERROR, Outcome.UNKNOWN) - len(self.accepted())
+
+    def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
+        """Return the results with this outcome, the most severe first, then by target."""
+        return self.results.with_outcome(outcome)
 
     def findings(self) -> list[Result]:
-        """The findings that nobody answers for, the severest first, then by target."""
-        return [result for result in self.ended(Outcome.FAIL) if result.counts]
+        """Return the findings that are not waived, the most severe first, then by target."""
+        return [result for result in self.with_outcome(Outcome.FAIL) if result.is_open_finding]
 
     def waived(self) -> list[Result]:
-        """The findings that a waiver covers, in the same order."""
-        return [result for result in self.ended(Outcome.FAIL) if not result.counts]
+        """Return the waived findings, in the same order."""
+        return [result for result in self.with_outcome(Outcome.FAIL) if not result.is_open_finding]
+
+    def accepted(self) -> list[Result]:
+        """Return the unknowns that a waiver accepts, in the same order."""
+        return [result for result in self.with_outcome(Outcome.UNKNOWN) if result.waiver is not None]
 
     def reasons(self, outcome: Outcome) -> list["Reason"]:
-        """The results that ended so, brought together: one reason, however many controls it kept from judging."""
+        """Return the results with this outcome, grouped by their reason, each with all controls that it affects."""
         controls: dict[tuple[str, str, str], list[str]] = {}
-        for result in self.ended(outcome):
+        for result in (each for each in self.with_outcome(outcome) if each.waiver is None):
             controls.setdefault((result.target, result.subject, result.message), []).append(result.control)
         return [Reason(*key, tuple(sorted(set(names)))) for key, names in controls.items()]
 
     def blocking(self, threshold: "Threshold") -> Iterator[Result]:
-        """The results that alone make the run fail."""
+        """Iterate over the results each of which makes the run fail."""
         for outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN):
-            yield from (result for result in self.ended(outcome) if threshold.blocks(result))
+            yield from (result for result in self.with_outcome(outcome) if threshold.blocks(result))
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why several controls could not judge a subject."""
+    """Why several controls could not be evaluated for a subject."""
 
     target: str
     subject: str
@@ -217,32 +260,12 @@ class Threshold:
 
     fail_on: Severity = Severity.LOW
     gate: bool = False
-    """What could not be looked at or decided blocks as a finding does."""
+    """Errors and unknowns block as findings do, and every target has to pass."""
     only_new: bool = False
     """Findings that the baseline has as well do not block."""
 
     def blocks(self, result: Result) -> bool:
         """Whether this result alone makes the run fail."""
-        if result.counts:
+        if result.is_open_finding:
             return result.severity >= self.fail_on and not (self.only_new and result.drift is Drift.PERSISTING)
-        return self.gate and result.outcome in {Outcome.ERROR, Outcome.UNKNOWN}
-
-
-def exit_status(run: Run, pytest_status: int, threshold: Threshold) -> int:
-    """The exit status of a run of which results and targets are known, and whose pytest ended with `pytest_status`.
-
-    pytest's own verdict is kept where it did not get to judge: interrupted, broken, misused, or nothing
-    collected. With `gate`, what could not be looked at or decided blocks as a finding does. A run in which no
-    control applied to anything has audited nothing, and is not compliant; nor is one with a target that could not be
-    observed, even where nothing was asked of that one; nor one that did not judge everything.
-    """
-    if pytest_status not in {0, 1}:
-        return pytest_status
-    all_observed = all(target.error is None for target in run.targets)
-    if any(run.blocking(threshold)) or (threshold.gate and not all_observed):
-        return ExitStatus.FINDING
-    if not all_observed or run.count(Outcome.ERROR):
-        return ExitStatus.NOT_OBSERVED
-    if len(run.results) == sum(run.count(outcome) for outcome in _NOTHING_AUDITED):
-        return ExitStatus.USAGE
-    return ExitStatus.COMPLIANT if run.complete else INTERRUPTED
+        return self.gate and result.is_undecided

@@ -1,9 +1,12 @@
-"""A waiver: a finding that somebody answers for, until a day."""
+"""Waivers: accepted findings and unknowns, until a day or permanently."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
+
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.verdict import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,52 +20,64 @@ class Waiver:
     reason: str
     approver: str
     expires: date | None
-    """It holds to the end of that day, UTC; None: it is permanent."""
+    """Its last day, UTC; None: it is permanent."""
     source: str
-    """Where it stands: file and line."""
+    """Where it is defined: file and line."""
+    cause: str | None = None
+    """The code of the only cause that it accepts; None: any."""
+    accepts_unknown: bool = False
+    """Whether it accepts unknown results, and only these."""
 
     def covers(self, control: str, target: str, subject: str) -> bool:
-        """Whether it speaks of that control, there."""
+        """Whether it covers that control for that target and subject."""
         return (
             fnmatchcase(control, self.control)
             and fnmatchcase(target, self.target)
             and (self.subject is None or fnmatchcase(subject, self.subject))
         )
 
+    def accepts(self, outcome: Outcome, cause: Cause | None) -> bool:
+        """Whether it accepts such a result: a finding with its cause, or an unknown."""
+        if self.accepts_unknown:
+            return outcome is Outcome.UNKNOWN
+        return outcome is Outcome.FAIL and (self.cause is None or (cause is not None and cause.code == self.cause))
+
     def holds_on(self, day: date) -> bool:
-        """Whether it still counts on that day, UTC."""
+        """Whether it is in force on that day, UTC."""
         return self.expires is None or day <= self.expires
 
     @property
     def end_timestamp(self) -> float:
-        """The first second after it; infinity where it is permanent."""
+        """The first second after it expires; infinity where it is permanent."""
         if self.expires is None:
             return float("inf")
         return datetime.combine(self.expires, time(), UTC).timestamp() + timedelta(days=1).total_seconds()
 
 
 class WaiverState(StrEnum):
-    """What came of a waiver in a run."""
+    """The status of a waiver in a run."""
 
     USED = "used"
     EXPIRED = "expired"
-    """It matches a finding, which counts: its last day is over."""
+    """It matches a finding, which counts: the waiver has expired."""
+    OTHER_CAUSE = "other-cause"
+    """It matches findings, which count: they have another cause than the waiver names."""
     MATCHES_NOTHING = "stale-matches-nothing"
     CONTROL_PASSES = "stale-control-passes"
     UNJUDGED = "unjudged"
-    """What it speaks of was not judged in this run: an error, unknown, or not asked."""
+    """What it covers was not evaluated in this run: an error, unknown, or not asked."""
 
     @property
     def is_stale(self) -> bool:
-        """Whether it may be taken out of the file."""
+        """Whether it may be removed from the file."""
         return self in {WaiverState.MATCHES_NOTHING, WaiverState.CONTROL_PASSES}
 
 
 @dataclass(frozen=True, slots=True)
 class WaiverUse:
-    """A waiver, and what came of it."""
+    """A waiver and its status."""
 
     waiver: Waiver
     state: WaiverState
     findings: int = 0
-    """Findings that it matches, whether it still holds or not."""
+    """The number of results that it accepts, or would if it had not expired."""

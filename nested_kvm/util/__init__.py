@@ -1,1 +1,1 @@
-"""What knows nothing of KVM: text, files, YAML with line numbers, words of a shell."""
+"""Utilities that know nothing of KVM: text, files, YAML with line numbers, shell words."""

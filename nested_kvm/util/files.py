@@ -1,36 +1,87 @@
-"""Files that are whole or not there, under names that lead nowhere else."""
+"""Reading files within bounds, and writing them atomically under safe names."""
 
 import os
 import secrets
+import stat
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from nested_kvm.errors import FileMissing, FileUnusable
+
 _STEM_LIMIT: Final = 200
 _BUFFER: Final = 256 * 1024
+_MEBIBYTE: Final = 1024 * 1024
+
+
+def read_bounded(path: Path, limit: int, *, regular: bool = True) -> bytes:
+    """Read a whole file of at most `limit` bytes, without ever waiting for a writer.
+
+    Args:
+        path: the file.
+        limit: its largest size, in bytes.
+        regular: refuse a FIFO, a device, a socket or a directory; False also reads a pipe, to its end.
+
+    Raises:
+        FileMissing: it does not exist.
+        FileUnusable: it cannot be opened, is not a regular file, or is too large; the message does not name the file.
+    """
+    try:
+        descriptor = _open_regular(path) if regular else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read(limit + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileMissing(error.strerror) from None
+    except OSError as error:
+        raise FileUnusable(error.strerror or str(error)) from None
+    except ValueError:  # a NUL in the name
+        raise FileUnusable("is not a valid file name") from None
+    if len(data) > limit:
+        raise FileUnusable(f"is larger than {limit // _MEBIBYTE} MiB")
+    return data
+
+
+def _open_regular(path: Path) -> int:
+    """Open a regular file. `O_NONBLOCK`: it may have been exchanged for a FIFO since its kind was checked."""
+    _refuse_other_kinds(path.stat())
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        _refuse_other_kinds(os.fstat(descriptor))
+    except FileUnusable:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _refuse_other_kinds(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise FileUnusable("Is a directory")
+    if not stat.S_ISREG(status.st_mode):
+        raise FileUnusable("is not a regular file")
 
 
 def file_stem(name: str) -> str:
-    """A file name that no target's name can make into a path; a long one is told apart by its hash."""
+    """Return a file name for a target's name, which cannot lead to another directory; a long one ends in its hash."""
     stem = quote(name, safe="@+ ,:=").replace(".", "%2E", 1) if name.startswith(".") else quote(name, safe="@+ ,:=")
     return stem if len(stem) <= _STEM_LIMIT else f"{stem[:_STEM_LIMIT]}~{sha256(name.encode()).hexdigest()[:16]}"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, through a temporary file beside it.
+def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
+    """Write `text` as UTF-8 to `path`, through a temporary file beside it; `private`: only its owner may read it.
 
     Lone surrogates, which a target can smuggle into a name, are written as `?`.
     """
-    write_pieces_atomically(path, [text])
+    write_pieces_atomically(path, [text], private=private)
 
 
-def write_pieces_atomically(path: Path, pieces: Iterable[str]) -> None:
-    """Do the same with a text that is made as it is written."""
+def write_pieces_atomically(path: Path, pieces: Iterable[str], *, private: bool = False) -> None:
+    """Write an iterable of text chunks to `path` atomically, as UTF-8."""
     beside = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with beside.open("xb", buffering=_BUFFER) as file:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if private else 0o666)
+        with os.fdopen(descriptor, "wb", buffering=_BUFFER) as file:
             for piece in pieces:
                 file.write(piece.encode("utf-8", "replace"))
             file.flush()

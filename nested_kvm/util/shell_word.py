@@ -1,4 +1,4 @@
-"""A value as the shell takes it: of `NAME=VALUE` in a file that a script reads with `.`."""
+"""The value that a shell assigns for `NAME=VALUE` in a file that a script sources."""
 
 import re
 import shlex
@@ -6,17 +6,17 @@ from io import StringIO
 from typing import Final
 
 _BLANKS: Final = " \t\n"
-"""A carriage return is none: written on Windows, it becomes a part of the value."""
+"""A carriage return is not a blank: in a file from Windows it becomes part of the value."""
 _PUNCTUATION: Final = ";&|<>()"
 _ENDS: Final = ("#", ";", "&&")
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
 
 
 def shell_word(text: str) -> str | None:
-    """What a variable is set to by what stands after its `=` on one line; None: it goes on on the next line.
+    """Return the value that a variable gets from the text after `=` on one line; None: the next line continues it.
 
-    Quotes are taken off, and variables stay as they are written. Where another word follows, the line runs that as a
-    command, and sets nothing.
+    Quotes are removed, and variables stay unexpanded. Where another word follows, the line runs that as a command
+    with the variable in its environment only: the result is empty.
     """
     try:
         word, after = _first(text)
@@ -28,10 +28,10 @@ def shell_word(text: str) -> str | None:
 
 
 def _first(text: str) -> tuple[str, str]:
-    """The word at the very beginning, and what follows it.
+    """Return the first word, and the text that follows it.
 
     Raises:
-        ValueError: a quote is not closed, or the last letter of the line is escaped.
+        ValueError: a quote is not closed, or the last character of the line is escaped.
     """
     if text[:1] in _BLANKS + _PUNCTUATION:
         return "", text.lstrip(_BLANKS)

@@ -1,14 +1,16 @@
-"""Text from targets is hostile: what may be printed of it."""
+"""Text for people: hostile text from targets made printable, counts with their noun, lists cut short."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 LINE_SHOWN: Final = 300
+_CI_COMMAND: Final = re.compile(r"#(?=#(?:vso)?\[)|^\s*:(?=:)", re.MULTILINE | re.IGNORECASE)
 _DECIMAL: Final = re.compile(r"[0-9]{1,19}")
 
 
 def printable(text: object, limit: int = LINE_SHOWN) -> str:
-    """Make one short line: no control characters, no bidirectional marks, no markup of a terminal."""
+    """Make one short line of a text: no control characters, no bidirectional marks, no terminal escapes."""
     shown = text.decode(errors="replace") if isinstance(text, bytes | bytearray) else str(text)
     if not shown.isprintable():
         shown = "".join(letter if letter.isprintable() else " " for letter in shown)
@@ -21,11 +23,24 @@ def visible(command: str) -> str:
     return command if command.isprintable() else "".join(each if each.isprintable() else "?" for each in command)
 
 
+def without_ci_commands(text: str) -> str:
+    """Break up what a CI system reads as a command in a log: `##[`, `##vso[`, and `::` at the start of a line."""
+    return _CI_COMMAND.sub(lambda match: f"{match[0]} ", text)
+
+
 def decimal(word: str) -> int | None:
-    """The number that a kernel prints; None for whatever is none, which `int` may take or refuse for its length."""
+    """Return a number as a kernel prints it, of at most 19 digits; None for anything else."""
     return int(word) if _DECIMAL.fullmatch(word) else None
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
-    """Write a count with its noun: `1 line`, `2 lines`."""
+    """Return a count with its noun: `1 line`, `2 lines`; `many` where the plural does not end in s."""
     return f"{count} {noun if count == 1 else many or noun + 's'}"
+
+
+def first_of(items: Sequence[str], count: int, noun: str = "", many: str = "") -> list[str]:
+    """Return the first `count` items; where there are more, a last entry gives their number: `and 3 more hosts`."""
+    left = len(items) - count
+    if left <= 0:
+        return list(items)
+    return [*items[:count], f"and {left} more {plural(left, noun, many).partition(' ')[2]}".rstrip()]

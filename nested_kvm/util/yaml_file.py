@@ -1,7 +1,9 @@
-"""A YAML file that a person wrote, and where in it something is wrong: file, line and key."""
+"""Reads YAML files that people write, and names file, line and key of every problem."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +13,47 @@ from ruamel.yaml.comments import CommentedBase
 from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from nested_kvm.errors import UsageError
+from nested_kvm.errors import FileUnusable, UsageError
+from nested_kvm.util.files import read_bounded
+from nested_kvm.util.schema_error import dotted, problems
 
 SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes: an inventory of ten thousand hosts takes about one MiB."""
 
+COMMENT_LIMIT = 8 * 1024
+"""Bytes of a line with a comment: ruamel.yaml's time grows with the square of its length."""
+_LONG_LINE = re.compile(rb"[^\n]{%d,}" % (COMMENT_LIMIT + 1))
+_LONG_COMMENT = re.compile(rb"[ \t]*(?:#|[^\s{\[#][^\n]*?[ \t]#)")
+"""A comment, in a line that is not JSON: there ` #` is a part of a text."""
+
 _COMMENTS = (NotImplementedError, AssertionError, AttributeError, IndexError, TypeError)
-"""What ruamel.yaml raises beside its own errors, where it finds a comment that it has no place for."""
+"""What ruamel.yaml raises beside its own errors, for a comment in a place that it does not support."""
 
 
 class _Constructor(RoundTripConstructor):
-    """Leaves what looks like a date as it is written: a schema that wants one names the line of one that is none."""
+    """Leaves dates as text, so that a schema that wants a date can name the line of an invalid one."""
 
 
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)
 
 
+KnownKeys = Callable[[Sequence[int | str]], Iterable[str]]
+_UNKNOWN_KEY = "extra_forbidden"
+
+
+def _no_keys(_place: Sequence[int | str]) -> Iterable[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class YamlFile:
-    """What a file holds, with the line of each key."""
+    """The content of a YAML file, with the line of each key."""
 
     path: Path
     document: Any
 
     def line(self, location: Sequence[int | str]) -> int:
-        """The line of the deepest part of `location` that the document has; lines start at 1."""
+        """Return the line of the deepest part of `location` that the document has; lines start at 1."""
         line, node = 1, self.document
         for part in location:
             if not isinstance(node, CommentedBase) or not hasattr(node, "__getitem__"):
@@ -49,21 +67,35 @@ class YamlFile:
                 break
         return line
 
-    def explain(self, error: ValidationError, empty: str) -> str:
-        """Where the file breaks its schema, and how; `empty` says what follows from an empty collection."""
+    def explain(self, error: ValidationError, empty: str, known_keys: KnownKeys = _no_keys) -> str:
+        """Return a line for each place where the file breaks its schema.
+
+        Args:
+            error: what pydantic found.
+            empty: what an empty collection means.
+            known_keys: the keys that may stand at the place of an unknown one, to suggest the nearest.
+        """
         return "\n".join(
-            f"{self.path}:{self.line(problem['loc'])}: {_key(problem['loc'])}: {_reason(problem, empty)}"
-            for problem in error.errors(include_url=False, include_input=False, include_context=False)
+            f"{self.path}:{self.line(place)}: {dotted(place) or 'the file'}: {_reason(kind, message, empty)}"
+            f"{_suggestion(place, known_keys) if kind == _UNKNOWN_KEY else ''}"
+            for place, kind, message in problems(error)
         )
 
 
-def read_yaml(path: Path, noun: str, refusal: type[UsageError]) -> YamlFile:
-    """Parse a file.
+def read_yaml(path: Path, refusal: type[UsageError]) -> YamlFile:
+    """Parse a YAML file.
 
     Raises:
-        UsageError: `refusal`, where it cannot be read or is no YAML; the message names file and line.
+        UsageError: `refusal`, where it cannot be read or is not YAML; the message names file and line.
     """
-    data = _read(path, noun, refusal)
+    try:
+        data = read_bounded(path, SIZE_LIMIT)
+    except FileUnusable as error:
+        raise refusal(f"{path}: {error}") from None
+    for found in _LONG_LINE.finditer(data):
+        if _LONG_COMMENT.match(found[0]):
+            line = data[: found.start()].count(b"\n") + 1
+            raise refusal(f"{path}:{line}: has a comment in a line of more than {COMMENT_LIMIT // 1024} KiB")
     yaml = YAML(typ="rt")
     yaml.Constructor = _Constructor
     try:
@@ -81,27 +113,18 @@ def read_yaml(path: Path, noun: str, refusal: type[UsageError]) -> YamlFile:
         reason = str(error).partition("\n")[0]
         raise refusal(f"{path}: {reason}") from None
     except _COMMENTS:
-        raise refusal(f"{path}: is no YAML, or has a comment in a place where it cannot be kept") from None
+        raise refusal(f"{path}: is not YAML, or has a comment where none may stand") from None
 
 
-def _read(path: Path, noun: str, refusal: type[UsageError]) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise refusal(f"{path}: {error.strerror}") from None
-    if len(data) > SIZE_LIMIT:
-        raise refusal(f"{path}: is larger than {SIZE_LIMIT // 1024 // 1024} MiB: no {noun} is")
-    return data
+def _suggestion(place: Sequence[int | str], known_keys: KnownKeys) -> str:
+    """Return the known key that looks most like an unknown one."""
+    near = get_close_matches(str(place[-1]), list(known_keys(place[:-1])), n=1)
+    return f" (did you mean `{near[0]}`?)" if near else ""
 
 
-def _key(location: Sequence[int | str]) -> str:
-    return ".".join(str(part) for part in location if part != "[key]") or "the file"
-
-
-def _reason(problem: Any, empty: str) -> str:
+def _reason(kind: str, message: str, empty: str) -> str:
     known = {
-        "extra_forbidden": "unknown key",
+        _UNKNOWN_KEY: "unknown key",
         "missing": "is missing",
         "too_short": f"is empty: {empty}",
         "dict_type": "must be a mapping (`name: value` lines)",
@@ -110,4 +133,4 @@ def _reason(problem: Any, empty: str) -> str:
         "string_type": "must be text",
         "bool_type": "must be true or false",
     }
-    return known.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
+    return known.get(kind, message)

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 INSPECJS = Path(__file__).parents[2] / "build" / "npm" / "node_modules" / "inspecjs"
-"""Heimdall's own library, where `make test-parts` leaves it."""
+"""Heimdall's own library, where `make test-deps` leaves it."""
 SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
@@ -59,7 +59,7 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "nc": lambda: _lacks("nc"),
     "accounts": _lacks_namespaces,
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
-    "inspecjs": lambda: _lacks("node") or (None if INSPECJS.is_dir() else "not installed: inspecjs (make test-parts)"),
+    "inspecjs": lambda: _lacks("node") or (None if INSPECJS.is_dir() else "not installed: inspecjs (make test-deps)"),
     "qemu-ga": lambda: _lacks("qemu-ga") or _lacks_namespaces(),
     "libvirtd": lambda: _lacks("libvirtd", "virt-ssh-helper", "nc") or _lacks_namespaces(),
 }

@@ -2,9 +2,10 @@
 
 `base` names a file of `base/`; `readings` replaces readings of it by source, a text or `{status: …}`; `modprobe.d`
 replaces all of its modprobe.d; `kmod gives` is what kmod then hands to the CPU's KVM module. `cut` names the reading in
-which the answer ended, `unreachable` why there is none. `domains` are libvirt's; one with `inside` is looked at from
-inside as well. `expect` says what each control must give where that differs from the base, `says` what its message must
-contain, and `diagnosis` what becomes of a guest.
+which the answer ended, `unreachable` why nothing was read. `domains` are libvirt's; one with `inside` is inspected from
+inside as well. `expect` lists the outcomes that the scenario is about; all others follow from the base. `says` holds
+data that a control's message must contain (a file and line, a name, a value), never its wording; `diagnosis` is the
+state of a guest's chain.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,7 +41,7 @@ class RawReading(_Part):
 
 
 class Diagnosis(_Part):
-    """What a guest's chain must come to. `warns` are texts that its warnings hold, one each."""
+    """The expected state of a guest's chain. `warns` has a name or value for each warning that must be given."""
 
     can_nest: str
     broken_link: str | None = None
@@ -49,7 +50,7 @@ class Diagnosis(_Part):
 
 
 class Inside(_Part):
-    """A guest looked at from inside; it has its domain's uuid where `readings` do not say otherwise."""
+    """A guest inspected from inside; it has its domain's uuid where `readings` do not say otherwise."""
 
     base: str
     readings: dict[str, str | RawReading | None] = Field(default_factory=dict)
@@ -57,8 +58,9 @@ class Inside(_Part):
     expect: dict[str, str] = Field(default_factory=dict)
     says: dict[str, str] = Field(default_factory=dict)
 
-    def expected(self) -> dict[str, str]:
-        return {**base(self.base).expect, **OF_A_PAIR, **self.expect}
+    def expected(self, *, forbidden: bool) -> dict[str, str]:
+        about = {**OF_A_PAIR, **self.expect}
+        return base(self.base).expected(about, forbidden=forbidden, unreachable=self.unreachable is not None)
 
     def all_readings(self, uuid: str) -> dict[str, Reading]:
         raw: dict[str, str | RawReading | None] = {**base(self.base).readings, _UUID: uuid, **self.readings}
@@ -83,7 +85,7 @@ class DomainCase(_Part):
     expect: list[str] = Field(min_length=3, max_length=len(DOMAIN_CONTROLS))
     """The outcomes of DOM-CPU-01, -02, -03 and -05; the last is a pass where it is left out."""
     saved: str | None = None
-    """The outcome of DOM-CPU-04; left out it is a pass, or why DOM-CPU-01 or -02 do not judge either."""
+    """The outcome of DOM-CPU-04; left out it is a pass, or why DOM-CPU-02 is not evaluated either."""
     says: dict[str, str] = Field(default_factory=dict)
     uuid: str | None = None
     inside: Inside | None = None
@@ -91,21 +93,54 @@ class DomainCase(_Part):
 
     def expected(self) -> dict[str, str]:
         outcomes = [*self.expect, "pass"][: len(DOMAIN_CONTROLS)]
-        unjudged = [word for word in self.expect[:2] if word in {"notapplicable", "error", "informational"}]
+        word = self.expect[1].partition(" ")[0]
+        unjudged = [word] if word in {"notapplicable", "error", "informational"} else []
         own = dict(zip(DOMAIN_CONTROLS, outcomes, strict=True))
         own["DOM-CPU-04"] = self.saved or next(iter(unjudged), "pass")
-        return own | (self.inside.expected() if self.inside else {})
+        return own | (self.inside.expected(forbidden=self.is_forbidden) if self.inside else {})
+
+    @property
+    def is_forbidden(self) -> bool:
+        return (self.declared or {}).get("nested") == "forbidden"
 
     def messages(self) -> dict[str, str]:
         return self.says | (self.inside.says if self.inside else {})
 
 
 class Base(_Part):
+    """A whole machine. `forbidden` is what its policy changes where nesting is forbidden."""
+
     source: str
     level: str
     libvirt: str = "qemu:///system"
     readings: dict[str, str | RawReading]
     expect: dict[str, str]
+    forbidden: dict[str, str] = Field(default_factory=dict)
+
+    def expected(
+        self, about: Mapping[str, str], *, forbidden: bool = False, unreachable: bool = False
+    ) -> dict[str, str]:
+        """The outcome of every control that the base lists, and of those that a scenario is `about`."""
+        if unreachable:
+            return {**dict.fromkeys(self.expect, "error"), **about}
+        usual = {**self.expect, **(self.forbidden if forbidden else {})}
+        return {**usual, **_consequences(usual, about), **about}
+
+
+def _consequences(usual: Mapping[str, str], about: Mapping[str, str]) -> dict[str, str]:
+    """What the controls that pass otherwise give after the outcomes that a scenario is about."""
+    following: dict[str, str] = {}
+    for rule in consequences():
+        if any(about.get(control, "").startswith(outcome) for control, outcome in rule.after.items()):
+            following |= {control: outcome for control, outcome in rule.then.items() if usual.get(control) == "pass"}
+    return following
+
+
+class Consequence(_Part):
+    """After an outcome that begins like one of `after`, other controls give what `then` says."""
+
+    after: dict[str, str]
+    then: dict[str, str]
 
 
 class Scenario(_Part):
@@ -132,13 +167,45 @@ class Scenario(_Part):
 
     def expected(self) -> dict[tuple[str, str], str]:
         """The outcome and cause by control and subject; "" is the machine itself."""
-        own = {("", control): outcome for control, outcome in {**self.machine.expect, **self.expect}.items()}
+        forbidden, unreachable = self.policy.get("nested") == "forbidden", self.unreachable is not None
+        outcomes = self.machine.expected(self.expect, forbidden=forbidden, unreachable=unreachable)
+        own = {("", control): outcome for control, outcome in outcomes.items()}
         of_domains = {
             (name, control): outcome
             for name, domain in self.domains.items()
             for control, outcome in domain.expected().items()
         }
         return own | of_domains
+
+    def disagreements(self, found: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+        """What differs from the expected outcomes, as "expected …, found …".
+
+        A control that neither the base nor the scenario lists is a new one: it may give anything but a finding, and an
+        error only where not everything could be read.
+        """
+        expected, new_may_be = self.expected(), {"pass", "notapplicable", "notchecked", "informational", "unknown"}
+        if (
+            self.unreachable
+            or self.cut
+            or any(each.inside and each.inside.unreachable for each in self.domains.values())
+        ):
+            new_may_be.add("error")
+        differing = {key: outcome for key, outcome in expected.items() if found.get(key) != outcome}
+        new = {key: "nothing new" for key in found if key not in expected and found[key] not in new_may_be}
+        return {
+            key: f"expected {outcome}, found {found.get(key, 'no result')}"
+            for key, outcome in {**differing, **new}.items()
+        }
+
+    def repeated(self) -> set[str]:
+        """The outcomes of the machine that the scenario lists though they follow without."""
+        of_all = self.expected()
+        return {
+            control
+            for control in self.expect
+            if self.model_copy(update={"expect": {k: v for k, v in self.expect.items() if k != control}}).expected()
+            == of_all
+        }
 
     def messages(self) -> Iterator[tuple[str, str, str]]:
         """Subject, control, and what its message must contain."""
@@ -184,6 +251,12 @@ def _given(readings: dict[str, str | RawReading], options: str) -> Iterator[tupl
 @cache
 def base(name: str) -> Base:
     return Base.model_validate(read_yaml(HERE / "base" / f"{name}.yaml"))
+
+
+@cache
+def consequences() -> list[Consequence]:
+    """What follows for other controls from an outcome, on every base."""
+    return [Consequence.model_validate(each) for each in read_yaml(HERE / "consequences.yaml")]
 
 
 @cache

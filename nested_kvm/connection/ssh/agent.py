@@ -1,4 +1,4 @@
-"""The user's SSH agent: asked for its keys when they are needed, and never for more than ten seconds."""
+"""The user's SSH agent: queried for keys when they are needed, for at most ten seconds."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ _SECONDS = 10.0
 
 
 class Agent:
-    """An agent, or none. Its keys can sign until it is closed. `problem` says why it gave none."""
+    """An SSH agent, if there is one. Its keys can sign until it is closed. `problem` is why it gave no keys."""
 
     def __init__(self, path: str | None) -> None:
         self._path = path
@@ -24,7 +24,7 @@ class Agent:
 
     @cached_property
     def keys(self) -> tuple[paramiko.AgentKey, ...]:
-        """Every key it holds; none where it does not answer."""
+        """All keys of the agent; none if it does not answer."""
         if self._path is None:
             return ()
         try:
@@ -35,24 +35,24 @@ class Agent:
             return ()
 
     def key(self, public: bytes) -> paramiko.AgentKey | None:
-        """Return the key whose public half that is, in SSH's wire format."""
+        """Return the key with that public half, given in SSH's wire format."""
         return next((key for key in self.keys if key.blob == public), None)
 
     def close(self) -> None:
-        """Let go of it. Closing twice does nothing."""
+        """Close the connection to the agent. Closing twice does nothing."""
         if self._connection is not None:
             self._connection.close()
 
 
 def _with_certificate(key: paramiko.AgentKey) -> paramiko.AgentKey:
-    """Offer a certificate as what it is: of an RSA one paramiko offers the bare key under the certificate's name."""
+    """Make paramiko offer a certificate: of an RSA one it offers the bare key under the certificate's name."""
     if key.get_name().endswith(SUFFIX):
         key.public_blob = PublicBlob(key.get_name(), key.blob)  # type: ignore[assignment]  # the stubs know only the default
     return key
 
 
 class _AgentAtSocket(paramiko.agent.AgentSSH):
-    """paramiko's own knows only SSH_AUTH_SOCK, and waits for ever."""
+    """A connection to an agent with a time limit: paramiko's supports only SSH_AUTH_SOCK, and has no limit."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class _AgentAtSocket(paramiko.agent.AgentSSH):
 
 
 def agent_socket(configured: str | None) -> str | None:
-    """Return the socket of the agent: IdentityAgent's, else the environment's."""
+    """Return the path of the agent's socket: IdentityAgent's, else the environment's."""
     if configured is None or configured == "SSH_AUTH_SOCK":
         return os.environ.get("SSH_AUTH_SOCK") or None
     return None if configured.lower() == "none" else str(Path(configured).expanduser())

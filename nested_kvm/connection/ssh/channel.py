@@ -1,4 +1,4 @@
-"""One program on an SSH channel: written to and read from at once, within its limits."""
+"""Runs one program on an SSH channel within limits, writing and reading at the same time."""
 
 import time
 from collections.abc import Iterator
@@ -6,49 +6,49 @@ from contextlib import contextmanager, suppress
 
 import paramiko
 
-from nested_kvm.connection.base import STDERR_KEPT, Answer
+from nested_kvm.connection.base import STDERR_KEPT, CommandResult
 from nested_kvm.connection.deadline import Deadline
-from nested_kvm.connection.output import Gathered
+from nested_kvm.connection.output import BoundedOutput
 
 _CHUNK = 32 * 1024
 _PAUSE_WHILE_WRITING = 0.002
 _PAUSE = 0.05
-"""Seconds between two looks at what has come; the exit status ends the pause."""
+"""Seconds between two reads; the exit status ends the pause."""
 _SILENCE_AFTER_EXIT = 2.0
 """Seconds. A process that the program left behind may hold its output open for ever."""
 
 
 class ChannelProgram:
-    """A program whose answer is wanted whole."""
+    """A program whose whole output is read."""
 
-    def __init__(self, channel: paramiko.Channel, data: bytes, gathered: Gathered, deadline: Deadline) -> None:
+    def __init__(self, channel: paramiko.Channel, data: bytes, output: BoundedOutput, deadline: Deadline) -> None:
         self._channel = channel
         self._pending = memoryview(data)
-        self._gathered = gathered
+        self._output = output
         self._deadline = deadline
         self._last_heard = time.monotonic()
 
-    def communicate(self) -> Answer:
+    def communicate(self) -> CommandResult:
         """Send all, read all, and wait for the exit status.
 
         Raises:
-            LimitExceeded: it took too long, or answered too much.
+            LimitExceeded: it took too long, or wrote too much.
             ConnectionFailed: the connection broke before it ended.
             OSError, paramiko.SSHException: the same, noticed by a call.
         """
         while not self._is_finished():
             if self._deadline.expired:
-                raise self._gathered.timed_out()
+                raise self._output.timed_out()
             if not (self._write() | self._read()):
                 self._wait()
-        return self._gathered.answer(self._exit_status())
+        return self._output.answer(self._exit_status())
 
     def _wait(self) -> None:
-        """Let the answer gather: it comes in many small packets, and to wake for each costs more than it holds."""
+        """Pause while output arrives: it comes in many small packets, and waking for each would be costly."""
         pause = min(self._deadline.remaining, _PAUSE_WHILE_WRITING if self._pending else _PAUSE)
         if not self._channel.status_event.wait(pause):
             return
-        # The status comes before the end, or after it, and some answers go on behind it.
+        # The status comes before the end of the output, or after it.
         time.sleep(_PAUSE_WHILE_WRITING)
 
     def _is_finished(self) -> bool:
@@ -61,7 +61,7 @@ class ChannelProgram:
         return self._channel.exit_status_ready() and silence > _SILENCE_AFTER_EXIT
 
     def _write(self) -> bool:
-        """Send a piece if the target takes one. A program that ended without reading all is no error."""
+        """Send a chunk if the target takes one. A program that ends without reading all is not an error."""
         if not self._pending or not self._channel.send_ready():
             return False
         if self._channel.closed or self._channel.exit_status_ready():
@@ -77,26 +77,26 @@ class ChannelProgram:
         channel = self._channel
         out, err = channel.recv_ready(), channel.recv_stderr_ready()
         if out:
-            self._gathered.add_stdout(channel.recv(_CHUNK))
+            self._output.add_stdout(channel.recv(_CHUNK))
         if err:
-            self._gathered.add_stderr(channel.recv_stderr(_CHUNK))
+            self._output.add_stderr(channel.recv_stderr(_CHUNK))
         if out or err:
             self._last_heard = time.monotonic()
         return out or err
 
     def _exit_status(self) -> int | None:
-        """Return None where the target sent none: a signal ended the program."""
+        """Return the exit status; None where the target sent none, because a signal ended the program."""
         if not self._channel.status_event.wait(self._deadline.remaining):
-            raise self._gathered.timed_out()
+            raise self._output.timed_out()
         if self._channel.exit_status != -1:
             return self._channel.exit_status
         if not self._channel.get_transport().is_active():
-            raise self._gathered.broken("the connection broke before the answer was complete")
+            raise self._output.connection_error("the connection broke before the answer was complete")
         return None
 
 
 class ChannelStream:
-    """A program's standard input and output, for a protocol that is spoken over them."""
+    """A program's standard input and output, as a byte stream for a protocol."""
 
     def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
@@ -122,13 +122,13 @@ class ChannelStream:
             self._channel.sendall(data)
 
     def stderr(self) -> bytes:
-        """Return the first `STDERR_KEPT` bytes of what the program complained about so far."""
+        """Return the first `STDERR_KEPT` bytes of its standard error so far."""
         with suppress(OSError), _os_errors():
             self._drain_stderr()
         return bytes(self._stderr)
 
     def close(self) -> None:
-        """End the program: nothing is read from it, nor sent to it, from now on."""
+        """Close the channel, which ends the program."""
         self.stderr()
         with suppress(OSError), _os_errors():
             self._channel.close()
@@ -141,7 +141,7 @@ class ChannelStream:
 
 @contextmanager
 def _os_errors() -> Iterator[None]:
-    """Raise what a socket would raise."""
+    """Turn paramiko's errors into a socket's."""
     try:
         yield
     except (paramiko.SSHException, EOFError) as error:

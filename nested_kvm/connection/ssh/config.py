@@ -1,4 +1,4 @@
-"""The user's ssh-config: what it says for one host. See ssh_config(5)."""
+"""Reads the user's ssh-config, and looks hosts up in it. See ssh_config(5)."""
 
 import re
 import threading
@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import paramiko
+from typing_extensions import override
 
+from nested_kvm.connection.ssh import config_match
 from nested_kvm.connection.ssh.config_options import SshOptions
 from nested_kvm.errors import UsageError
 
@@ -19,13 +21,13 @@ _MAXIMUM_DEPTH = 16  # as OpenSSH's readconf.c
 _HEADER = re.compile(r"\s*(host|match)(\s|=)", re.IGNORECASE)
 _INCLUDE = re.compile(r"\s*include(?:\s*=\s*|\s+)(?P<files>.+)", re.IGNORECASE)
 _TRAILING_COMMENT = re.compile(r"\s+#.*")
-# paramiko takes a criterion that it does not know for one that holds.
+# paramiko treats a criterion that it does not know as one that matches.
 _UNKNOWN_CRITERION = re.compile(r"\s*match\b.*\b(localnetwork|tagged|version|command|sessiontype)\b", re.IGNORECASE)
 _parsing = threading.Lock()
 
 
 class _Config(paramiko.SSHConfig):
-    """paramiko's, but ways round stay as they are written: an address may go before the user and port that it knows."""
+    """paramiko's, without expanding ProxyCommand and ProxyJump: an address may override the user and port in them."""
 
     TOKENS_BY_CONFIG_KEY = {  # noqa: RUF012  # as in the base class
         keyword: tokens
@@ -33,10 +35,35 @@ class _Config(paramiko.SSHConfig):
         if keyword not in {"proxycommand", "proxyjump"}
     }
 
+    @override
+    def __init__(self) -> None:
+        super().__init__()
+        self._exec_results: dict[str, bool] = {}
+
+    def _does_match(
+        self, match_list: list[dict[str, Any]], target_hostname: str, canonical: Any, final: Any, options: Any
+    ) -> bool:
+        """Decide on a block; `exec` comes last, as paramiko would run it with our standard input and no time limit."""
+        commands = [each for each in match_list if each["type"] == "exec"]
+        others = [each for each in match_list if each["type"] != "exec"]
+        if others and not super()._does_match(others, target_hostname, canonical, final, options):  # type: ignore[misc]  # the stubs leave it out
+            return False
+        for each in commands:
+            command = self._tokenize(options, target_hostname, "match-exec", each["param"])  # type: ignore[attr-defined]  # as above
+            if self._should_fail(self._succeeds(command), each):  # type: ignore[attr-defined]  # as above
+                return False
+        return bool(match_list)
+
+    def _succeeds(self, command: str) -> bool:
+        """Run each command once in a run: it is asked for several times for each target."""
+        if command not in self._exec_results:
+            self._exec_results[command] = config_match.succeeds(command)
+        return self._exec_results[command]
+
 
 @dataclass(frozen=True, slots=True)
 class SshConfig:
-    """One ssh-config file with all it includes."""
+    """An ssh-config file with the files that it includes."""
 
     path: Path
     _config: paramiko.SSHConfig
@@ -61,10 +88,10 @@ class SshConfig:
             return cls(file, _parse(file, status.st_mtime_ns, status.st_size))
 
     def lookup(self, host: str) -> SshOptions:
-        """Tell what holds for `host`, a name as `ssh` takes it on its command line.
+        """Return the options for `host`, a name as `ssh` takes it on its command line.
 
         Raises:
-            UsageError: a value is not what its keyword takes; the message names file, keyword and host.
+            UsageError: a value is invalid for its keyword; the message names file, keyword and host.
         """
         try:
             values = self._config.lookup(host)
@@ -82,7 +109,7 @@ def _lines(path: Path, depth: int) -> Iterator[str]:
     """Yield a file's lines with the lines of included files in their place.
 
     paramiko knows no Include. The header of the block that a file was included from is repeated
-    behind it, so that the lines that follow still belong to that block.
+    behind it, so that the following lines still belong to that block.
     """
     block = "Host *"
     for number, line in _numbered_lines(path):
@@ -111,7 +138,7 @@ def _check(line: str, where: str) -> None:
     try:
         paramiko.SSHConfig.from_text(line)
     except (paramiko.ConfigParseError, ValueError) as error:
-        raise UsageError(f"{where}: the ssh-config cannot be understood: {error}") from None
+        raise UsageError(f"{where}: the ssh-config has a syntax error: {error}") from None
     criterion = _UNKNOWN_CRITERION.match(line)
     if criterion:
         raise UsageError(f"{where}: Match {criterion[1]} is not supported: use Host or Match host")
@@ -126,8 +153,8 @@ def _included_files(patterns: str) -> Iterator[Path]:
 
 def _included_lines(path: Path, block: str, where: str, depth: int) -> Iterator[str]:
     if depth > _MAXIMUM_DEPTH:
-        raise UsageError(f"{where}: more than {_MAXIMUM_DEPTH} files include one another")
+        raise UsageError(f"{where}: Include is nested more than {_MAXIMUM_DEPTH} levels deep")
     lines = list(_lines(path, depth))
     if block != "Host *" and any(_HEADER.match(line) and line != "Host *" for line in lines):
-        raise UsageError(f"{where}: {path} has Host or Match lines of its own: include it above the first Host line")
+        raise UsageError(f"{where}: {path} has Host or Match lines: include it above the first Host line")
     yield from lines

@@ -1,4 +1,4 @@
-"""What an ssh-config says for one host, in types. See ssh_config(5)."""
+"""The options of an ssh-config for one host, parsed. See ssh_config(5)."""
 
 import getpass
 import shlex
@@ -16,7 +16,7 @@ Values = Mapping[str, str | list[str] | None]
 
 @dataclass(frozen=True, slots=True)
 class SshOptions:
-    """The keywords that this suite honours. None: the config does not say."""
+    """The keywords that are supported. None: the config does not set the option."""
 
     hostname: str
     port: int | None
@@ -29,18 +29,20 @@ class SshOptions:
     user_known_hosts: tuple[Path, ...]
     global_known_hosts: tuple[Path, ...]
     accept_unknown_host_key: bool
+    wants_new_keys_recorded: bool
+    """`StrictHostKeyChecking accept-new`, which is refused: without a record, no change of a key would be noticed."""
     connect_timeout: float | None
     host_key_alias: str | None
     proxy_jump: str | None
-    """The hosts that lead there, as they are written; at most one of this and `proxy_command` is given."""
+    """The jump hosts, as they are written; at most one of this and `proxy_command` is set."""
     proxy_command: str | None
 
     @classmethod
     def from_values(cls, values: Values) -> Self:
-        """Take paramiko's lookup, keywords in lower case, into types.
+        """Parse the values of paramiko's lookup, by keyword in lower case.
 
         Raises:
-            ValueError: a value is not what its keyword takes; the message names both.
+            ValueError: a value is invalid for its keyword; the message names both.
         """
         text = {keyword: value for keyword, value in values.items() if isinstance(value, str)}
         return cls(
@@ -54,6 +56,7 @@ class SshOptions:
             user_known_hosts=_paths(text.get("userknownhostsfile", _USER_KNOWN_HOSTS), text),
             global_known_hosts=_paths(text.get("globalknownhostsfile", _GLOBAL_KNOWN_HOSTS), text),
             accept_unknown_host_key=_accepts_unknown(text.get("stricthostkeychecking", "ask")),
+            wants_new_keys_recorded=text.get("stricthostkeychecking", "").lower() == "accept-new",
             connect_timeout=_seconds(text.get("connecttimeout")),
             host_key_alias=text.get("hostkeyalias"),
             proxy_jump=_proxy(values, "proxyjump"),
@@ -65,7 +68,7 @@ def _port(value: str | None) -> int | None:
     if value is None:
         return None
     if not value.isdecimal() or not 0 < int(value) <= _HIGHEST_PORT:
-        raise ValueError(f"Port {value!r} is no port")
+        raise ValueError(f"Port {value!r} is not a valid port")
     return int(value)
 
 
@@ -73,7 +76,7 @@ def _seconds(value: str | None) -> float | None:
     if value is None or value.lower() == "none":
         return None
     if not value.isdecimal() or int(value) == 0:
-        raise ValueError(f"ConnectTimeout {value!r} is no number of seconds")
+        raise ValueError(f"ConnectTimeout {value!r} is not a number of seconds")
     return float(value)
 
 
@@ -83,10 +86,13 @@ def _identity_files(value: str | Sequence[str] | None) -> tuple[Path, ...]:
 
 
 def _accepts_unknown(value: str) -> bool:
-    """Tell whether a key that nobody vouches for is taken. `ask` would prompt, so it is `yes` here."""
+    """Return whether an unknown host key is accepted.
+
+    `ask` would prompt, and `accept-new` would write to known_hosts: here both mean `yes`.
+    """
     if value.lower() not in {"yes", "ask", "no", "off", "accept-new"}:
-        raise ValueError(f"StrictHostKeyChecking {value!r} is none of yes, ask, accept-new, no, off")
-    return value.lower() in {"no", "off", "accept-new"}
+        raise ValueError(f"StrictHostKeyChecking {value!r} is not one of yes, ask, accept-new, no, off")
+    return value.lower() in {"no", "off"}
 
 
 def _paths(value: str, values: Mapping[str, str]) -> tuple[Path, ...]:
@@ -108,7 +114,7 @@ def _path(file: str, values: Mapping[str, str]) -> Path:
 
 
 def _proxy(values: Values, keyword: str) -> str | None:
-    """Return `keyword` where it is the way round that was given first: that prevents the other, even as `none`."""
+    """Return the value of `keyword` if it is set before the other: the first one wins, even as `none`."""
     first = next((each for each in values if each in {"proxyjump", "proxycommand"}), None)
     value = values.get(keyword) if first == keyword else None
     return value if isinstance(value, str) and value.lower() != "none" else None

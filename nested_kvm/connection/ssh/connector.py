@@ -1,4 +1,4 @@
-"""Ways to targets by SSH: straight, through an L0's connection, over jump hosts, or by a ProxyCommand."""
+"""Opens SSH connections: directly, through an L0's connection, through jump hosts, or by a ProxyCommand."""
 
 import random
 import threading
@@ -18,7 +18,7 @@ from nested_kvm.errors import ConnectionFailed, HostKeyRejected, ObservationErro
 from nested_kvm.inventory.address import Address
 
 _PAUSE = (0.3, 1.3)
-"""Seconds before the second try: from, to. By chance, so that many that were dropped do not come back at once."""
+"""The range of seconds before the second try; random, so that many dropped connections do not return at once."""
 
 
 @dataclass
@@ -27,16 +27,16 @@ class _JumpHost:
     outcome: SshConnection | ObservationError | None = None
 
 
-_Way = tuple[tuple[str, Settings], ...]
-"""The jump hosts one after the other, each with how it is reached: another ssh-config may mean another machine."""
+JumpPath = tuple[tuple[str, Settings], ...]
+"""The jump hosts in order, each with its settings: another ssh-config may mean another machine."""
 
 
-class SshWays:
+class SshConnector:
     """Opens SSH connections. Each jump host is logged in to once, for all targets behind it. Safe in threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._jump_hosts: dict[_Way, _JumpHost] = {}
+        self._jump_hosts: dict[JumpPath, _JumpHost] = {}
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -50,7 +50,7 @@ class SshWays:
         return _open(end, self._through(end))
 
     def close(self) -> None:
-        """Let go of every jump host for good: also of one that is only being connected to."""
+        """Close the connections to all jump hosts for good, also those that are being opened."""
         self._is_closed = True
         with self._lock:
             jump_hosts = list(self._jump_hosts.values())
@@ -59,22 +59,22 @@ class SshWays:
                 each.outcome.close()
 
     def _through(self, end: Endpoint) -> SshConnection | None:
-        way: SshConnection | None = None
-        key: _Way = ()
+        via: SshConnection | None = None
+        key: JumpPath = ()
         for hop in end.hops():
             key = (*key, (f"{hop.user}@{hop.address.host}:{hop.port}", hop.settings))
             try:
-                way = self._jump_host(key, hop, way)
+                via = self._jump_host(key, hop, via)
             except ObservationError as error:
-                raise ConnectionFailed(f"{end.where}: no way to it: {error}") from None
-        return way
+                raise ConnectionFailed(f"{end.where}: unreachable: {error}") from None
+        return via
 
-    def _jump_host(self, key: _Way, hop: Endpoint, way: SshConnection | None) -> SshConnection:
+    def _jump_host(self, key: JumpPath, hop: Endpoint, via: SshConnection | None) -> SshConnection:
         with self._lock:
             jump_host = self._jump_hosts.setdefault(key, _JumpHost())
         with jump_host.lock:
             if jump_host.outcome is None:
-                jump_host.outcome = _tried(hop, way)
+                jump_host.outcome = _tried(hop, via)
         if isinstance(jump_host.outcome, ObservationError):
             raise jump_host.outcome
         if self._is_closed:
@@ -90,7 +90,7 @@ def _tried(end: Endpoint, via: SshConnection | None) -> SshConnection | Observat
 
 
 def _open(end: Endpoint, via: SshConnection | None, inventory_name: str | None = None) -> SshConnection:
-    """Connect, agree on keys and log in. What refuses or drops the connection is tried once more."""
+    """Connect, verify the host and log in. A refused or dropped connection is tried once more."""
     deadline = Deadline(end.connect_timeout)
     try:
         transport = _agree(end, via, deadline, inventory_name)
@@ -111,8 +111,8 @@ def _agree(end: Endpoint, via: SshConnection | None, deadline: Deadline, invento
         return agree_on_keys(stream, trust, deadline, end.where)
     except ConnectionFailed as error:
         if isinstance(stream, ProxyCommand) and not isinstance(error, HostKeyRejected):
-            says = f"says: {stream.complaint()}" if stream.complaint() else "says nothing"
-            raise ConnectionFailed(f"{error}; its ProxyCommand {says}") from None
+            printed = f"printed: {stream.complaint()}" if stream.complaint() else "printed no error"
+            raise ConnectionFailed(f"{error}; its ProxyCommand {printed}") from None
         raise
 
 

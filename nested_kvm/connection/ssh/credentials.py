@@ -1,4 +1,4 @@
-"""What a user can log in with: keys in files and in an agent, and certificates for them. No passwords."""
+"""The credentials for a login: keys in files and in an agent, and their certificates. No passwords."""
 
 import copy
 from collections.abc import Generator, Iterator
@@ -20,7 +20,7 @@ _DEFAULT_FILES = tuple(Path("~/.ssh") / name for name in ("id_ed25519", "id_ecds
 
 @dataclass
 class Credentials:
-    """Keys in the order in which they are offered. `problems` fills up while they are read."""
+    """The keys to offer, in order. `problems` is filled while they are read."""
 
     files: tuple[Path, ...]
     certificate_files: tuple[Path, ...]
@@ -28,12 +28,12 @@ class Credentials:
     only_files: bool
     """Whether the agent may serve only the keys that the files name: IdentitiesOnly."""
     required: bool
-    """Whether the files were asked for: then one that is missing is a problem."""
+    """Whether the files are configured: then a missing one is a problem."""
     problems: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, options: SshOptions, settings: Settings) -> "Credentials":
-        """Choose as ssh(1) does: `--ssh-identity-file`, else every IdentityFile, else the usual files."""
+        """Choose as ssh(1) does: `--ssh-identity-file`, else every IdentityFile, else the default files."""
         named = (settings.ssh_identity_file,) if settings.ssh_identity_file else options.identity_files
         return cls(
             tuple(file.expanduser() for file in named or _DEFAULT_FILES),
@@ -65,7 +65,7 @@ class Credentials:
     def locked_files(self) -> list[Path]:
         """Return the encrypted files whose passphrase is needed: their keys are not in the agent.
 
-        The usual files, which nobody asked for, count only where the agent has no key at all.
+        The default files count only where the agent has no key at all.
         """
         with closing(Agent(self.agent_socket)) as agent:
             locked = [file for file in self.files if _is_locked(file) and not _held_by(agent, file)]
@@ -96,7 +96,7 @@ class Credentials:
 
 
 def _certified(key: paramiko.PKey, certificates: list[Certificate]) -> Iterator[paramiko.PKey]:
-    """Yield the key once with each certificate that is made for it."""
+    """Yield the key once with each certificate issued for it."""
     for certificate in {each.blob: each for each in certificates if each.key == key.asbytes()}.values():
         certified = _copy(key)
         certified.public_blob = PublicBlob(certificate.key_type, certificate.blob)
@@ -104,7 +104,7 @@ def _certified(key: paramiko.PKey, certificates: list[Certificate]) -> Iterator[
 
 
 def _copy(key: paramiko.PKey) -> paramiko.PKey:
-    """Copy a key: one of an agent cannot be copied as other objects are, for it passes on whatever it lacks."""
+    """Copy a key. An agent's key cannot be copied by `copy`: it delegates the attributes that it lacks."""
     return paramiko.AgentKey(key.agent, key.blob) if isinstance(key, paramiko.AgentKey) else copy.copy(key)
 
 

@@ -1,4 +1,4 @@
-"""Where SSH is to go: an address, and what the ssh-config adds to it."""
+"""The endpoint of an SSH connection: an address with its options from the ssh-config."""
 
 import getpass
 import re
@@ -13,21 +13,21 @@ from nested_kvm.inventory.address import Address
 
 _TOKEN = re.compile(r"%(.?)")
 _HARMLESS = re.compile(r"[\w@.,:+/%=][\w@.,:+/%= -]*")
-"""What may become part of a command line. OpenSSH refuses names with a shell's own characters too."""
+"""What may be inserted into a command line. OpenSSH refuses names with shell metacharacters too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One machine. What the address says goes before the ssh-config, and that before the defaults."""
+    """One machine. Its address overrides the ssh-config, and that the defaults."""
 
     name: str
-    """How errors call it: its name in the inventory, or `jump host bastion`."""
+    """The machine's name in errors: the one in the inventory, or `jump host bastion`."""
     address: Address
     options: SshOptions
     settings: Settings
-    """For this machine alone: what its address says behind `?` is in them."""
+    """The settings for this machine alone, with the options of its address."""
     settings_on_the_way: Settings
-    """For its jump hosts: the run's, with the ssh-config that names them."""
+    """The settings for its jump hosts: the run's, with the ssh-config that names them."""
 
     @classmethod
     def of(cls, address: Address, settings: Settings, name: str) -> "Endpoint":
@@ -42,35 +42,35 @@ class Endpoint:
 
     @property
     def port(self) -> int:
-        """The port of its sshd."""
+        """The port of the machine's sshd."""
         return self.address.port or self.options.port or SSH_PORT
 
     @property
     def user(self) -> str:
-        """Who logs in."""
+        """The user to log in as."""
         return self.address.user or self.options.user or getpass.getuser()
 
     @property
     def where(self) -> str:
-        """How every error of this way begins."""
+        """The prefix of every error of this connection."""
         return f"{self.name} ({self.options.hostname} port {self.port})"
 
     @property
     def connect_timeout(self) -> float:
-        """Seconds until it must have let us in."""
+        """The time limit for connecting and logging in, in seconds."""
         return self.settings.connect_timeout or self.options.connect_timeout or DEFAULT_CONNECT_TIMEOUT
 
     def hops(self, trail: tuple[str, ...] = ()) -> "tuple[Endpoint, ...]":
-        """Return the jump hosts that lead here, the nearest to us first.
+        """Return the jump hosts to this machine, the first one first.
 
-        The first that the ssh-config names for this machine may have jump hosts of its own; the others are reached
+        The first that the ssh-config names for this machine may itself have jump hosts; the others are reached
         through the one before.
 
         Args:
-            trail: the machines whose jump hosts are being looked for already.
+            trail: the machines whose jump hosts are being resolved.
 
         Raises:
-            ConnectionFailed: they lead in a circle, or one is no address.
+            ConnectionFailed: they form a loop, or one is not a valid address.
             UsageError: the ssh-config cannot be used.
         """
         trail = (*trail, self.address.host)
@@ -79,14 +79,14 @@ class Endpoint:
             return ()
         first = jumps[0].address.host
         if first in trail:
-            raise ConnectionFailed(f"{self.where}: its jump hosts lead in a circle: {' → '.join((*trail, first))}")
+            raise ConnectionFailed(f"{self.where}: its jump hosts form a loop: {' → '.join((*trail, first))}")
         return (*jumps[0].hops(trail), *jumps)
 
     def proxy_command(self) -> str | None:
-        """Return the ProxyCommand that leads here, for a shell.
+        """Return the ProxyCommand for this machine, expanded, for a shell.
 
         Raises:
-            ConnectionFailed: it has a token that is not known, or a name has characters of the shell.
+            ConnectionFailed: it has an unsupported token, or a name has shell metacharacters.
         """
         command = self.options.proxy_command
         return None if command is None else self._expanded(command, "ProxyCommand")
@@ -105,7 +105,7 @@ class Endpoint:
         return Endpoint.of(address, self.settings_on_the_way, f"jump host {address.host}")
 
     def _expanded(self, text: str, keyword: str) -> str:
-        """Put in what ssh_config(5) allows in both: `%h %n %p %r`."""
+        """Expand the tokens that ssh_config(5) allows in both keywords: `%h %n %p %r`."""
         names = {
             "h": self.options.hostname,
             "n": self.address.host,
@@ -117,9 +117,9 @@ class Endpoint:
         def meaning(token: re.Match[str]) -> str:
             value = names.get(token[1])
             if value is None:
-                raise ConnectionFailed(f"{self.where}: its {keyword} has {token[0]!r}, which is not known there")
+                raise ConnectionFailed(f"{self.where}: its {keyword} has {token[0]!r}, which is not supported")
             if not _HARMLESS.fullmatch(value):
-                raise ConnectionFailed(f"{self.where}: {value!r} cannot stand in a {keyword}")
+                raise ConnectionFailed(f"{self.where}: {value!r} is not allowed in a {keyword}")
             return value
 
         return _TOKEN.sub(meaning, text)

@@ -1,4 +1,4 @@
-"""Whether a host is the machine that it claims to be."""
+"""Verifies the key of a host: known keys, certificate authorities and revocations."""
 
 import shlex
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ _SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}  # RFC 8332: the key
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What is known about one host's key.
+    """The known keys of one host.
 
     The first of `names` that has keys decides. Where none has, the key of a `fallback` may still confirm,
     as OpenSSH does for a port that is not 22 (sshconnect.c, check_host_key).
@@ -28,16 +28,17 @@ class Trust:
     names: tuple[str, ...]
     fallbacks: tuple[str, ...]
     principals: tuple[str, ...]
-    """What a certificate may call it: names without a port."""
+    """The names, without a port, that a certificate may be issued for."""
     inventory_name: str | None
     known: KnownHosts
     accept_unknown: bool
+    wants_new_keys_recorded: bool
     file: Path
-    """Where a key that was verified belongs."""
+    """The file to add a verified key to."""
 
     @classmethod
     def of(cls, options: SshOptions, port: int, *, inventory_name: str | None) -> "Trust":
-        """Gather what is known. `inventory_name` comes first where addresses are not unique: behind an L0."""
+        """Load the known keys. `inventory_name` comes first where addresses are not unique: behind an L0."""
         files = (*options.user_known_hosts, *options.global_known_hosts)
         names, fallbacks = _names(options, port, inventory_name)
         file = next(iter(options.user_known_hosts), Path("~/.ssh/known_hosts"))
@@ -48,18 +49,19 @@ class Trust:
             inventory_name,
             KnownHosts.load(files),
             options.accept_unknown_host_key,
+            options.wants_new_keys_recorded,
             file,
         )
 
     def prefer_known_types(self, algorithms: Sequence[str]) -> list[str]:
-        """Order host key algorithms: those first by which the host can prove itself with a known key."""
+        """Sort host key algorithms: first those by which the host can prove a known key."""
         types = [key.key_type for key in self._deciding() or self._confirming()]
         known = [name for key_type in types for name in _SIGNATURES.get(key_type, (key_type,)) if name in algorithms]
         return list(dict.fromkeys([*known, *algorithms]))
 
     @property
     def authorities(self) -> list[KnownKey]:
-        """Whose certificates count. None where the inventory's name has keys: many L0s have guests of one address."""
+        """The authorities of valid certificates. None where the inventory's name has keys: guests share addresses."""
         if self.inventory_name is not None and self.known.keys_of(self.inventory_name):
             return []
         return self.known.authorities((*self.names, *self.fallbacks))
@@ -67,11 +69,11 @@ class Trust:
     def check(self, key: paramiko.PKey, where: str) -> None:
         """Accept the key that the machine at `where` proved to hold, by itself or by a certificate for it.
 
-        As in OpenSSH, a certificate that vouches for nothing is no reason to refuse a key that is known.
+        As in OpenSSH, an invalid certificate is no reason to refuse a known key.
 
         Raises:
-            HostKeyRejected: it is revoked, contradicts known_hosts, or is unknown; the message says
-                what to do.
+            HostKeyRejected: it is revoked, differs from known_hosts, or is unknown; the message gives
+                the next step.
         """
         offered = key.asbytes()
         certificate, problem = self._certificate(key)
@@ -89,17 +91,17 @@ class Trust:
             raise HostKeyRejected(self._unknown(key, where, problem))
 
     def _certificate(self, key: paramiko.PKey) -> tuple[Certificate | None, str]:
-        """Return the certificate that the machine showed, and what is wrong with it."""
+        """Return the certificate that the machine presented, and its problem."""
         blob = key.public_blob
         if blob is None:
-            return None, "It shows no certificate of the authority that is known for it. " if self.authorities else ""
+            return None, "It presents no certificate of the authority in known_hosts. " if self.authorities else ""
         certificate = None
         try:
             certificate = Certificate.from_blob(blob.key_type, blob.key_blob)
             known = _contains(self.authorities, certificate.authority)
             certificate.check_host(key.asbytes(), self.principals, is_authority_known=known)
         except CertificateUnusableError as error:
-            return certificate, f"Its certificate does not vouch for it: {error}. "
+            return certificate, f"Its certificate is not accepted: {error}. "
         return certificate, ""
 
     def _deciding(self) -> list[KnownKey]:
@@ -115,13 +117,16 @@ class Trust:
         file = shlex.quote(known.source.rpartition(":")[0])
         return (
             f"{where}: its host key {_describe(key)} is not the one in {known.source}: "
-            f"it may be another machine. {problem}If it was set up anew and the fingerprint is verified, "
+            f"it may be another machine. {problem}If it was reinstalled and the fingerprint is verified, "
             f"replace the old key with: ssh-keygen -R {shlex.quote(name)} -f {file} && {_accept(name, key, file)}"
         )
 
     def _unknown(self, key: paramiko.PKey, where: str, problem: str) -> str:
+        accept_new = (
+            "accept-new is treated as yes, as no keys are recorded here. " if self.wants_new_keys_recorded else ""
+        )
         return (
-            f"{where}: its host key {_describe(key)} is unknown. {problem}"
+            f"{where}: its host key {_describe(key)} is unknown. {problem}{accept_new}"
             f"Once the fingerprint is verified, accept it with: "
             f"{_accept(self.names[0], key, shlex.quote(str(self.file)))}"
         )

@@ -1,4 +1,4 @@
-"""A private key in a file: read once, also where it is encrypted."""
+"""Reads private key files, each once, including encrypted ones."""
 
 import base64
 import binascii
@@ -32,16 +32,16 @@ class KeyUnusableError(Exception):
 
 
 class KeyEncryptedError(KeyUnusableError):
-    """It needs a passphrase."""
+    """A key file needs a passphrase."""
 
 
 def load_key(file: Path) -> paramiko.PKey:
     """Read a private key, once while the file stays as it is; an encrypted one must have been unlocked.
 
     Raises:
-        FileNotFoundError: there is none.
-        KeyEncryptedError: nobody has unlocked it.
-        KeyUnusableError: it is no private key, or cannot be read.
+        FileNotFoundError: the file does not exist.
+        KeyEncryptedError: it has not been unlocked.
+        KeyUnusableError: it is not a private key, or cannot be read.
     """
     version = _version(file)
     with _loading:
@@ -49,7 +49,7 @@ def load_key(file: Path) -> paramiko.PKey:
 
 
 def unlock_key(file: Path, passphrase: str) -> bool:
-    """Keep an encrypted key for the rest of the run; tell whether the passphrase is right."""
+    """Decrypt a key for the rest of the run; return whether the passphrase is right."""
     version = _version(file)
     try:
         key = _read(file, passphrase)
@@ -96,17 +96,17 @@ def _read(file: Path, passphrase: str | None) -> paramiko.PKey:
         data = file.read_bytes()
         kind = _kind(data, None if passphrase is None else passphrase.encode())
         return kind.from_private_key(io.StringIO(data.decode()), password=passphrase)
-    except TypeError:  # cryptography's word for a missing passphrase
+    except TypeError:  # cryptography's error for a missing passphrase
         hint = f"load it into an agent by ssh-add {shlex.quote(str(file))}"
         raise KeyEncryptedError(f"{file} is encrypted: {hint}") from None
     except OSError as error:
         raise KeyUnusableError(f"{file} cannot be read ({error.strerror})") from None
     except (ValueError, UnsupportedAlgorithm, paramiko.SSHException):
-        raise KeyUnusableError(f"{file} is no private key of a kind that is supported") from None
+        raise KeyUnusableError(f"{file} is not a private key of a supported kind") from None
 
 
 def _kind(data: bytes, passphrase: bytes | None) -> type[paramiko.PKey]:
-    """Find out what a key is by reading it: in OpenSSH's format, else in the older one."""
+    """Return the class for a key, read in OpenSSH's format or else as PEM."""
     try:
         key: object = load_ssh_private_key(data, passphrase)
     except ValueError:
@@ -128,7 +128,7 @@ def _public_line(text: str) -> bytes | None:
 
 
 def _clear_part(text: str) -> bytes | None:
-    """Return what OpenSSH's format (PROTOCOL.key) says of the public key before the part that is encrypted."""
+    """Return the public key that OpenSSH's format (PROTOCOL.key) holds before the encrypted part."""
     body = "".join(line for line in text.splitlines() if line and not line.startswith("-"))
     try:
         data = base64.b64decode(body, validate=True)

@@ -1,6 +1,6 @@
 """Known host keys, as sshd(8) describes them under "SSH_KNOWN_HOSTS FILE FORMAT".
 
-paramiko's own reader knows neither markers nor patterns, and one broken line makes it raise.
+paramiko's reader supports neither markers nor patterns, and raises on a broken line.
 """
 
 import base64
@@ -20,7 +20,7 @@ _parsing = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class KnownKey:
-    """One line: `key` in SSH's wire format, `marker` empty, `@revoked` or `@cert-authority`."""
+    """One line of known_hosts: `key` in SSH's wire format, `marker` empty, `@revoked` or `@cert-authority`."""
 
     marker: str
     patterns: tuple[str, ...]
@@ -30,14 +30,14 @@ class KnownKey:
     """`file:line`."""
 
     def is_for(self, name: str) -> bool:
-        """Tell whether the line speaks of `name`: some pattern matches, and none that is negated."""
+        """Return whether the line is for `name`: a pattern matches, and no negated one does."""
         if any(_matches(pattern[1:], name) for pattern in self.patterns if pattern.startswith("!")):
             return False
         return any(_matches(pattern, name) for pattern in self.patterns)
 
 
 class KnownHosts:
-    """The keys of several files. A host is `name`, or `[name]:port` where the port is not 22."""
+    """The known keys of several files. A host is `name`, or `[name]:port` where the port is not 22."""
 
     def __init__(self, keys: Iterable[KnownKey]) -> None:
         self._by_name: dict[str, list[KnownKey]] = defaultdict(list)
@@ -54,11 +54,11 @@ class KnownHosts:
 
     @classmethod
     def load(cls, files: Iterable[Path]) -> "KnownHosts":
-        """Read the files that exist. A line that is no key is left out, as OpenSSH does."""
+        """Read the files that exist. A line without a valid key is skipped, as OpenSSH does."""
         return _load(tuple((file, *_stamp(file)) for file in files))
 
     def keys_of(self, name: str) -> list[KnownKey]:
-        """Return the keys that `name` is known by."""
+        """Return the known keys of `name`."""
         return [key for key in self._lines_for(name) if not key.marker]
 
     def revocation(self, names: Iterable[str], *keys: bytes) -> KnownKey | None:
@@ -67,7 +67,7 @@ class KnownHosts:
         return next((line for line in lines if line.marker == "@revoked" and line.key in keys), None)
 
     def authorities(self, names: Iterable[str]) -> list[KnownKey]:
-        """Return the certificate authorities that may vouch for one of `names`."""
+        """Return the certificate authorities for one of `names`."""
         return [line for name in names for line in self._lines_for(name) if line.marker == "@cert-authority"]
 
     def _lines_for(self, name: str) -> Iterator[KnownKey]:
@@ -84,12 +84,12 @@ def _matches(pattern: str, name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _expression(pattern: str) -> re.Pattern[str]:
-    """Only `*` and `?` are special; fnmatch's expressions never go back behind a `*`, so a hostile one ends."""
+    """Compile a pattern: only `*` and `?` are special. fnmatch's expressions never backtrack past a `*`."""
     return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
 
 
 def _is_hash_of(pattern: str, name: str) -> bool:
-    """Tell whether `|1|salt|hash` hides `name`: the hash is HMAC-SHA1 of the name under the salt."""
+    """Return whether `|1|salt|hash` is for `name`: the hash is HMAC-SHA1 of the name with the salt as key."""
     try:
         salt, digest = (base64.b64decode(part) for part in pattern[3:].split("|"))
     except (binascii.Error, ValueError):

@@ -1,17 +1,17 @@
-"""paramiko's reader of packets, with limits: what a machine sends takes no more memory than SSH needs."""
+"""paramiko's packet reader with limits, so that a machine cannot fill our memory."""
 
 import paramiko
 import paramiko.packet
 from typing_extensions import override
 
 PACKET_LIMIT = 256 * 1024
-"""Bytes: OpenSSH's own limit (packet.c, PACKET_MAX_SIZE). paramiko takes what the first four bytes announce: 4 GiB."""
+"""Bytes: OpenSSH's own limit (packet.c, PACKET_MAX_SIZE). paramiko allows what four bytes can announce: 4 GiB."""
 BEFORE_SSH_LIMIT = 64 * 1024
-"""Bytes before the first packet: lines of text, and SSH's own (RFC 4253, section 4.2)."""
+"""Bytes before the first packet: banner lines and the version (RFC 4253, section 4.2)."""
 
 
 class Packetizer(paramiko.packet.Packetizer):
-    """paramiko's, with limits."""
+    """paramiko's packetizer with limits."""
 
     _before_ssh = 0
 
@@ -30,18 +30,18 @@ class Packetizer(paramiko.packet.Packetizer):
 
 
 def feed(channel: paramiko.Channel, message: paramiko.Message) -> None:
-    """Keep what came for a channel."""
+    """Buffer standard output that arrived for a channel."""
     _require_room(channel)
     channel._feed(message)  # type: ignore[attr-defined]  # noqa: SLF001  # paramiko's own handler
 
 
 def feed_extended(channel: paramiko.Channel, message: paramiko.Message) -> None:
-    """Keep what came for a channel as standard error."""
+    """Buffer standard error that arrived for a channel."""
     _require_room(channel)
     channel._feed_extended(message)  # type: ignore[attr-defined]  # noqa: SLF001  # paramiko's own handler
 
 
 def _require_room(channel: paramiko.Channel) -> None:
-    """Refuse more than a channel's window has room for: paramiko keeps whatever comes."""
+    """Refuse more data than fits the channel's window: paramiko would buffer any amount."""
     if len(channel.in_buffer) + len(channel.in_stderr_buffer) > channel.in_window_size + PACKET_LIMIT:
         raise paramiko.SSHException("it sends more than it was allowed to")

@@ -21,10 +21,10 @@ from nested_kvm.connection.ssh.packetizer import Packetizer, feed, feed_extended
 from nested_kvm.connection.ssh.proxy_command import ProxyCommand
 
 Carrier = socket.socket | paramiko.Channel | ProxyCommand
-"""What carries a connection's bytes."""
+"""What an SSH connection runs over."""
 
 TRANSPORT_ERRORS = (paramiko.SSHException, EOFError, OSError)
-"""Everything that paramiko's calls raise when a connection breaks."""
+"""The exceptions that paramiko's calls raise when a connection breaks."""
 
 _JOIN_SECONDS = 2.0
 
@@ -61,7 +61,7 @@ class Channel(paramiko.Channel):
 
 
 class Transport(paramiko.Transport):
-    """paramiko's, with limits, errors of its own kind only, and nothing left over when it is closed."""
+    """paramiko's transport with limits and uniform errors, and with nothing left over when it is closed."""
 
     _channel_handler_table = {  # noqa: RUF012  # as in the base class
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]  # noqa: SLF001  # the stubs leave it out
@@ -72,7 +72,7 @@ class Transport(paramiko.Transport):
     def __init__(self, sock: Carrier) -> None:
         super().__init__(sock, packetizer_class=Packetizer)  # type: ignore[arg-type]  # it takes whatever has a socket's methods
         self.wants_certificate = False
-        """Whether somebody is known who could vouch for the host. Else its bare key is asked for."""
+        """Whether an authority for the host is known. Else its bare key is requested."""
         self._speaker = threading.local()
         self._order = threading.Lock()
 
@@ -84,7 +84,7 @@ class Transport(paramiko.Transport):
 
     @contextmanager
     def speaking_for(self, channel: paramiko.Channel) -> Iterator[None]:
-        """Say whose packets this thread sends."""
+        """Set the channel whose packets this thread sends."""
         self._speaker.channel = channel
         try:
             yield
@@ -94,8 +94,8 @@ class Transport(paramiko.Transport):
     def _send_user_message(self, data: Message) -> None:
         """Send a packet unless its channel has been closed meanwhile.
 
-        A channel is marked as closed before its close is sent. So whoever sees it open here, where packets go
-        one after the other, is ahead of that close.
+        A channel is marked as closed before its close is sent. So a packet whose channel is still open here, where
+        packets are sent one after the other, precedes that close.
         """
         channel = getattr(self._speaker, "channel", None)
         with self._order:
@@ -105,7 +105,7 @@ class Transport(paramiko.Transport):
     @override
     def open_channel(self, *args: Any, **kwargs: Any) -> paramiko.Channel:
         channel = super().open_channel(*args, **kwargs)
-        channel.__class__ = Channel  # paramiko lets nobody choose the class
+        channel.__class__ = Channel  # paramiko has no option for the class
         return channel
 
     @override
@@ -114,7 +114,7 @@ class Transport(paramiko.Transport):
         error = super().get_exception()
         if error is None or isinstance(error, TRANSPORT_ERRORS):
             return error
-        return paramiko.SSHException(f"it does not speak SSH as it should ({error})")
+        return paramiko.SSHException(f"it breaks the SSH protocol ({error})")
 
     @override
     def close(self) -> None:

@@ -21,7 +21,7 @@ _TRIES = 3
 def unlock_keys(addresses: Iterable[Address], settings: Settings) -> None:
     """Ask for each passphrase that a login at these addresses needs, on the way there too.
 
-    Without a terminal nothing is asked: a target that only such a key would let in says so in its error.
+    Without a terminal nothing is asked: a target that needs such a key has that in its error.
     """
     if not has_terminal():
         return
@@ -30,10 +30,10 @@ def unlock_keys(addresses: Iterable[Address], settings: Settings) -> None:
 
 
 def check_identity_file(settings: Settings) -> None:
-    """Look at `--ssh-identity-file` before anything starts.
+    """Check `--ssh-identity-file` before anything starts.
 
     Raises:
-        UsageError: it is no private key, or is encrypted and neither an agent nor anybody at a terminal can help.
+        UsageError: it is not a private key, or is encrypted and there is neither an agent nor a terminal.
     """
     file = settings.ssh_identity_file
     if file is None:
@@ -50,7 +50,7 @@ def check_identity_file(settings: Settings) -> None:
 
 
 def has_terminal() -> bool:
-    """Tell whether somebody can be asked. In CI nobody can, whatever the runner pretends to be."""
+    """Return whether there is a terminal for prompts. In CI there is none, even if the runner provides one."""
     if os.environ.get("CI"):
         return False
     try:
@@ -72,7 +72,7 @@ def _is_locked_for_all(file: Path) -> bool:
 
 
 def _locked_files(address: Address, settings: Settings) -> list[Path]:
-    """What cannot be looked up is left for the connection to complain about."""
+    """Return the encrypted keys that are needed. An address that cannot be looked up fails at its connection."""
     if not address.is_ssh:
         return []
     ends: list[Endpoint] = []
@@ -84,6 +84,6 @@ def _locked_files(address: Address, settings: Settings) -> list[Path]:
 
 def _ask(file: Path) -> None:
     for _ in range(_TRIES):
-        passphrase = getpass.getpass(f"Passphrase of {printable(file)} (empty: do without that key): ")
+        passphrase = getpass.getpass(f"Passphrase of {printable(file)} (empty: skip this key): ")
         if not passphrase or unlock_key(file, passphrase):
             return

@@ -1,4 +1,4 @@
-"""A ProxyCommand: a program on this machine whose standard input and output lead to a target's sshd."""
+"""A ProxyCommand: a program on this machine whose standard input and output connect to a target's sshd."""
 
 import atexit
 import os
@@ -23,16 +23,16 @@ _running: "weakref.WeakSet[ProxyCommand]" = weakref.WeakSet()
 
 
 class ProxyCommand:
-    """What paramiko needs of a socket, over the pipes of a program. The program ends with it, for sure.
+    """The part of a socket that paramiko needs, over the pipes of a program, which is always ended with it.
 
     paramiko's own splits the command without a shell, lets standard error fill until the program hangs, and sends
-    one SIGTERM that nobody checks.
+    one SIGTERM whose effect is not checked.
     """
 
     def __init__(self, command: str) -> None:
-        """Start it as OpenSSH does: by the user's shell, which becomes the program.
+        """Start the program as OpenSSH does: by the user's shell, which becomes the program.
 
-        It leads a session of its own, without a terminal: so it ends with all that it started, and never asks.
+        It leads its own session, without a terminal: so it ends with its children, and never prompts.
 
         Raises:
             OSError: there is no shell.
@@ -53,11 +53,11 @@ class ProxyCommand:
         self._ending = threading.Lock()
         self._is_ending = False
         self._ended = False
-        self._closed = False  # paramiko looks at it
+        self._closed = False  # read by paramiko
         _running.add(self)
 
     def settimeout(self, seconds: float | None) -> None:
-        """Let each call wait that long."""
+        """Set the time limit of each call."""
         self._timeout = seconds
 
     def recv(self, size: int) -> bytes:
@@ -77,7 +77,7 @@ class ProxyCommand:
         return data
 
     def send(self, data: bytes) -> int:
-        """Send what the program takes.
+        """Send as much as the program takes.
 
         Raises:
             TimeoutError: it takes nothing in time.
@@ -91,11 +91,11 @@ class ProxyCommand:
             raise ConnectionError("the ProxyCommand was closed") from None
 
     def shutdown(self, _how: int) -> None:
-        """End the program: whoever reads from it finds the end."""
+        """End the program: a reader gets the end of the file."""
         self._end()
 
     def close(self) -> None:
-        """End the program, and let go of its pipes. Closing twice does nothing."""
+        """End the program, and close its pipes. Closing twice does nothing."""
         self._end()
         self._hear_last_complaint()
         self._closed = True
@@ -104,11 +104,11 @@ class ProxyCommand:
                 pipe.close()
 
     def complaint(self) -> str:
-        """Say in one line what the program wrote to its standard error until it was closed."""
+        """Return the program's standard error, until it was closed, in one line."""
         return printable(self._complaint)
 
     def _wait_for(self, pipe: IO[bytes], event: int) -> bool:
-        """Wait until `pipe` is ready, and let the program complain meanwhile."""
+        """Wait until `pipe` is ready, and read standard error meanwhile."""
         poll = select.poll()
         poll.register(pipe, event)
         poll.register(self._stderr, select.POLLIN)
@@ -134,9 +134,9 @@ class ProxyCommand:
                     return
 
     def _end(self) -> None:
-        """Ask the program and all that it started to end; what does not is killed.
+        """Terminate the program's process group, and kill it if it does not end.
 
-        One that closed its output by itself may still say why.
+        A program that closed its output by itself may still print the reason.
         """
         with self._ending:
             if not self._ended:
@@ -159,6 +159,6 @@ class ProxyCommand:
 
 @atexit.register
 def end_all() -> None:
-    """End the programs of connections that an interrupted run leaves half made."""
+    """End the programs of connections that an interrupted run leaves half open."""
     for program in tuple(_running):
         program.close()

@@ -1,4 +1,4 @@
-"""From an address to an authenticated SSH transport, within one deadline."""
+"""Opens an authenticated SSH transport to an address, within one deadline."""
 
 import logging
 import socket
@@ -15,27 +15,37 @@ from nested_kvm.connection.ssh.credentials import Credentials
 from nested_kvm.connection.ssh.host_keys import Trust
 from nested_kvm.connection.ssh.paramiko_channel import TRANSPORT_ERRORS, Carrier, Transport
 from nested_kvm.errors import ConnectionFailed, LoginRejected, ObservationError
-from nested_kvm.util.text import printable
+from nested_kvm.util.text import plural, printable
 
 _SHORTEST_TRY = 0.001
 _MARGIN = 5.0
+_OPEN_CONNECT_FAILED, _OPEN_RESOURCE_SHORTAGE = 2, 4  # RFC 4254, section 5.1
+_UNNAMED_REFUSAL = "Unable to open channel."
+"""What paramiko raises for the second of two refusals at once: it keeps one reason for all threads."""
 _BANNER = "Error reading SSH protocol banner"
 """paramiko puts it before every reason, without a space."""
 
-# Its words reach the reader through our errors; by default they would go to stderr, with tracebacks.
+# Its messages are in our errors; by default they would go to stderr, with tracebacks.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
 class ConnectionDropped(ConnectionFailed):
-    """It was refused, or closed before anything was agreed on: a second try may go better."""
+    """The connection was refused, or closed before the key exchange: a second try may succeed."""
 
 
 def reason(error: Exception | None) -> str:
-    """Say in a few words why a connection, or one channel of it, broke."""
+    """Return in a few words why a connection, or one of its channels, broke."""
     if isinstance(error, paramiko.ChannelException):
         return printable(error.text)
     return printable(error or "") or "no reason given"
+
+
+def is_channel_refusal(error: Exception) -> bool:
+    """Return whether a server refused a channel for a reason that may pass: it has as many as it allows, say."""
+    if isinstance(error, paramiko.ChannelException):
+        return error.code in {_OPEN_CONNECT_FAILED, _OPEN_RESOURCE_SHORTAGE}
+    return isinstance(error, paramiko.SSHException) and str(error) == _UNNAMED_REFUSAL
 
 
 def dial(host: str, port: int, deadline: Deadline, where: str) -> socket.socket:
@@ -62,21 +72,21 @@ def dial(host: str, port: int, deadline: Deadline, where: str) -> socket.socket:
         except OSError as error:
             problems[error.strerror or str(error)] = None
             kind = ConnectionFailed
-    raise kind(f"{where}: it cannot be reached ({', '.join(problems)}): is it up, and is the port right?")
+    raise kind(f"{where}: unreachable ({', '.join(problems)}): is it up, and is the port right?")
 
 
 def _undelayed(sock: socket.socket) -> socket.socket:
-    """Send small packets at once: SSH's are, and each waits for an answer (Nagle's algorithm, tcp(7))."""
+    """Send small packets at once: SSH's are small, and each waits for an answer (Nagle's algorithm, tcp(7))."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
 def agree_on_keys(sock: Carrier, trust: Trust, deadline: Deadline, where: str) -> Transport:
-    """Speak SSH over `sock` with a machine that proves to be the one that is meant.
+    """Exchange keys over `sock`, and verify the host.
 
     Raises:
-        ConnectionFailed: it does not speak SSH, or not in time.
-        HostKeyRejected: it is not known to be that machine.
+        ConnectionFailed: there is no SSH server, or it does not answer in time.
+        HostKeyRejected: its key is not trusted.
     """
     transport = Transport(sock)
     with _closed_on_error(transport):
@@ -89,7 +99,7 @@ def log_in(transport: Transport, user: str, credentials: Credentials, deadline: 
 
     Raises:
         LoginRejected: none is.
-        ConnectionFailed: the machine hangs, or the connection breaks.
+        ConnectionFailed: the server does not answer in time, or the connection breaks.
     """
     with _closed_on_error(transport):
         _Login(transport, user, deadline, where).offer_all(credentials)
@@ -122,10 +132,10 @@ def _no_agreement(error: Exception | None, where: str) -> ConnectionFailed:
     text = printable(error or "").removeprefix(_BANNER)
     if error is None or isinstance(error, EOFError | ConnectionError) or not text or "Errno" in text:
         return ConnectionDropped(
-            f"{where}: it closed the connection before SSH was agreed on: "
+            f"{where}: it closed the connection before the SSH key exchange: "
             "is it an SSH port, or does sshd's MaxStartups drop connections?"
         )
-    return ConnectionFailed(f"{where}: SSH cannot be agreed on ({text})")
+    return ConnectionFailed(f"{where}: the SSH key exchange failed ({text})")
 
 
 def _wait(done: threading.Event, transport: Transport, deadline: Deadline, complaint: str) -> None:
@@ -181,7 +191,7 @@ class _Login:
     def _broken(self, error: Exception | None) -> ConnectionFailed:
         if self.refused:
             return LoginRejected(
-                f"{self.where}: it hung up after refusing {len(self.refused)} keys of {self.user} "
+                f"{self.where}: it hung up after refusing {plural(len(self.refused), 'key')} of {self.user} "
                 f"({reason(error)}): name the right one by IdentityFile and IdentitiesOnly, "
                 "or by --ssh-identity-file"
             )

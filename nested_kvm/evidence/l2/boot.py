@@ -1,10 +1,10 @@
-"""Starts an L2 of a few bytes in a guest, over the connection that carried the probe: with `--active` alone."""
+"""Starts a tiny test VM (L2) in a guest, over the connection that carried the probe: only with `--active`."""
 
 import secrets
 from collections.abc import Mapping
 from typing import Final
 
-from nested_kvm.connection import AnyConnection, Settings
+from nested_kvm.connection import Connection, Settings
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.l2 import BY_QEMU, boot_arguments, boot_script
 from nested_kvm.evidence.probe.answer import parse_answer
@@ -14,13 +14,13 @@ from nested_kvm.model.architecture import X86
 
 DEVICE: Final = "/dev/kvm"
 LIMIT: Final = 60
-"""Seconds that an L2 may take at most; less where `--probe-timeout` leaves less: two may be started, one by one."""
+"""Seconds that an L2 may take at most, less with a short `--probe-timeout`: up to two are started, one by one."""
 
 
 def boot_l2(
-    target: Target, connection: AnyConnection, settings: Settings, readings: Mapping[str, Reading]
+    target: Target, connection: Connection, settings: Settings, readings: Mapping[str, Reading]
 ) -> dict[str, Reading]:
-    """Start an L2 where the policy wants one to run, and return what came of it. Nothing is raised."""
+    """Start an L2 where the policy requires nesting, and return the readings. Nothing is raised."""
     if target.level is not TargetLevel.L1 or not target.policy.is_required or not _is_x86(readings):
         return {}
     device = readings.get(DEVICE)

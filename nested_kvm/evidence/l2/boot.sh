@@ -1,6 +1,6 @@
 #!/bin/sh
-# Boots an L2 of a few bytes under KVM, and prints what came of it in the probe's frames: `--active` alone runs it.
-# It writes no file. What it starts is killed after SECONDS, and when nobody listens any more. POSIX sh, as the probe.
+# Boots a tiny test VM (L2) under KVM, and prints the outcome in the probe's frames: only `--active` runs it.
+# It writes no file. What it starts is killed after SECONDS, or when the connection is closed. POSIX sh, as the probe.
 #
 #   sh -s -- NONCE SECONDS ROM PROGRAM CODE ACCELERATOR MODEL
 #
@@ -16,7 +16,7 @@ found() { command -v "$1" >/dev/null 2>&1; }
 
 # Becomes the program, within limits: no core file, 512 MiB, little more processor time than time. It yields to others,
 # yet not so far that a busy guest would make it too slow to answer.
-# shellcheck disable=SC3045  # every sh that there is has these three
+# shellcheck disable=SC3045  # every known sh has these three
 confined() {
     ulimit -c 0
     ulimit -d 524288
@@ -28,7 +28,7 @@ confined() {
     exec 2>&1 "$@"
 } 2>/dev/null
 
-# An empty line a second tells whether anybody listens; timeout(1) hands a TERM on, and follows it with a KILL.
+# An empty line per second detects a closed connection; timeout(1) forwards a TERM, and follows it with a KILL.
 watch_over() {
     trap '' PIPE
     trap '[ "$!" = "$job" ] || kill -KILL "$!"; exit' TERM
@@ -56,7 +56,7 @@ supervised() {
     printf '\nexit %s\n' "$ended"
 }
 
-# Succeeds where the L2 has left, or had its time: then there is nothing more to try.
+# Succeeds where the L2 has exited or timed out: then there is nothing more to try.
 attempt() {
     begin "$1"
     shift

@@ -1,6 +1,6 @@
-"""Runs an L2 of a few bytes on `/dev/kvm`: sent to a target without QEMU, and run there by its python3, 3.6 or newer.
+"""Runs a tiny test VM (L2) on `/dev/kvm`: sent to a target without QEMU, and run there by its python3, 3.6 or newer.
 
-Takes the code in hexadecimal digits. Prints what the L2 writes to port 0xe9, and leaves as QEMU's isa-debug-exit does.
+Takes the code in hexadecimal digits. Prints what the L2 writes to port 0xe9, and exits as QEMU's isa-debug-exit does.
 See Documentation/virt/kvm/api.rst of the kernel.
 """
 
@@ -24,15 +24,15 @@ REQUESTS = {
     "KVM_SET_SREGS": 0x4138AE84,
 }
 NO_REFUSAL = (errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-"""Errors that say nothing of whether KVM could run an L2."""
+"""Errors that do not show whether KVM could run an L2."""
 LOADED_AT, SIZE, TSS = 0x1000, 0x1000, 0x20000
 SREGS_SIZE, EXIT_REASON, EXIT_IO, IO = 312, 8, 2, 32
 ANSWER_PORT, EXIT_PORT = 0xE9, 0xF4
 
 
 def fail(what: str, error: OSError) -> SystemExit:
-    """Say whether KVM refused, or could not even be asked."""
-    word = "KVM cannot be asked" if error.errno in NO_REFUSAL else "KVM refuses"
+    """Make the exit that says whether KVM refused, or could not be used at all."""
+    word = "KVM cannot be used" if error.errno in NO_REFUSAL else "KVM refuses"
     return SystemExit(f"{word}: {what}: {os.strerror(error.errno or 0)}")
 
 
@@ -46,7 +46,7 @@ def ask(descriptor: int, request: str, argument: "int | bytes | bytearray" = 0) 
 
 
 def boot(code: bytes) -> int:
-    """Run the code in real mode until it leaves."""
+    """Run the code in real mode until it exits."""
     try:
         kvm = os.open("/dev/kvm", os.O_RDWR)
     except OSError as error:
@@ -68,7 +68,7 @@ def boot(code: bytes) -> int:
 
 
 def listen(vcpu: int, state: mmap.mmap) -> int:
-    """Print what it writes, and return what it leaves with."""
+    """Print what the L2 writes, and return its exit status."""
     while True:
         ask(vcpu, "KVM_RUN")
         (reason,) = struct.unpack_from("=I", state, EXIT_REASON)

@@ -1,1 +1,1 @@
-"""What is read from libvirt, by its library or by virsh."""
+"""Reading libvirt, through its library or through virsh."""

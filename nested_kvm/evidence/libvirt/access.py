@@ -1,4 +1,4 @@
-"""Which way leads to a target's libvirt, and what it answers there."""
+"""How a target's libvirt is reached, and what it answers."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from urllib.parse import urlsplit
 
-from nested_kvm.connection import AnyConnection, Settings, libvirt_tunnel
+from nested_kvm.connection import Connection, Settings, libvirt_tunnel
 from nested_kvm.connection.ssh.connection import SshConnection
 from nested_kvm.errors import NestedKvmError
 from nested_kvm.evidence.bundle import LibvirtAnswer
@@ -18,23 +18,23 @@ from nested_kvm.inventory.target import Target
 
 
 class Access(Enum):
-    """How libvirt is asked; its value is when the probe is to ask virsh too."""
+    """How libvirt is queried; the value is the probe's argument for when to query virsh as well."""
 
     DIRECT = "never"
-    """By libvirt-python from here: this machine's own, or a URI that names its host."""
+    """By libvirt-python, directly: this machine's own libvirt, or a URI that names its host."""
     TUNNEL = "fallback"
     """By libvirt-python, through the SSH connection that carries the probe."""
     VIRSH = "always"
-    """By the probe's `virsh -r`: where neither leads there."""
+    """By the probe's `virsh -r`, where neither of the others can connect."""
 
     @property
     def virsh(self) -> str:
-        """The probe's argument."""
+        """The probe's argument for virsh."""
         return self.value
 
 
-def choose_access(target: Target, connection: AnyConnection) -> Access:
-    """Choose the way that needs the least of the target."""
+def choose_access(target: Target, connection: Connection) -> Access:
+    """Choose the access that needs the least on the target."""
     if not has_libvirt_python() or target.libvirt is None:
         return Access.VIRSH
     if _names_a_host(target.libvirt) or (target.address is not None and target.address.is_local):
@@ -42,10 +42,10 @@ def choose_access(target: Target, connection: AnyConnection) -> Access:
     return Access.TUNNEL if isinstance(connection, SshConnection) else Access.VIRSH
 
 
-def look_at_libvirt(
-    uri: str, access: Access, connection: AnyConnection, readings: Mapping[str, Reading], settings: Settings
+def query_libvirt(
+    uri: str, access: Access, connection: Connection, readings: Mapping[str, Reading], settings: Settings
 ) -> LibvirtAnswer:
-    """Ask a target's libvirt for its domains. What went wrong is in the answer: nothing is raised."""
+    """Query a target's libvirt for its domains. A failure is part of the answer: nothing is raised."""
     by_virsh = answer_of_virsh(readings, uri)
     if by_virsh is not None:
         return by_virsh
@@ -56,7 +56,7 @@ def look_at_libvirt(
             return _through_tunnel(connection, uri)
     except NestedKvmError as error:
         return LibvirtAnswer(uri, "libvirt", not_asked=str(error))
-    return LibvirtAnswer(uri, "virsh", not_asked="the probe's answer ended before virsh was asked")
+    return LibvirtAnswer(uri, "virsh", not_asked="the probe's answer ended before virsh was queried")
 
 
 def _names_a_host(uri: str) -> bool:
@@ -76,7 +76,7 @@ def _through_tunnel(connection: SshConnection, uri: str) -> LibvirtAnswer:
 
 
 def _within(seconds: float, uri: str) -> LibvirtAnswer:
-    """Ask in a thread that may be left behind: a call into libvirt cannot be interrupted."""
+    """Query in a thread that may be abandoned: a call into libvirt cannot be interrupted."""
     answers: SimpleQueue[LibvirtAnswer] = SimpleQueue()
     Thread(target=lambda: answers.put(ask_libvirt(uri)), name=f"libvirt {uri}", daemon=True).start()
     try:

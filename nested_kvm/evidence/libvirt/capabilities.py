@@ -1,4 +1,7 @@
-"""What libvirt's capabilities offer, as far as a read-only connection may ask: the types of domain."""
+"""What libvirt's capabilities offer, as far as a read-only connection may ask: the domain types.
+
+<capabilities><guest><os_type>hvm</os_type><arch name='x86_64'><domain type='kvm'/></arch></guest></capabilities>
+"""
 
 import re
 from typing import Final
@@ -8,12 +11,12 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 SECONDS: Final = 10.0
-"""How long libvirt may take: where what it remembers of QEMU is outdated, it asks each QEMU anew."""
+"""How long libvirt may take: where its cached capabilities are outdated, it queries each QEMU again."""
 _DAEMON: Final = re.compile(r"daemon: ([0-9]{1,5})\.([0-9]{1,5})\.([0-9]{1,5})")
 
 
 def domain_types_of(capabilities: str) -> dict[str, tuple[str, ...]] | None:
-    """The types of domain for full virtualization by architecture; None where it is not libvirt's XML."""
+    """The domain types for full virtualization by architecture; None where the text is not libvirt's XML."""
     try:
         root = fromstring(capabilities, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError):
@@ -33,6 +36,6 @@ def domain_types_of(capabilities: str) -> dict[str, tuple[str, ...]] | None:
 
 
 def version_of_virsh(text: str) -> int | None:
-    """The daemon's version in what `virsh version --daemon` prints, as libvirt counts."""
+    """The version in `Running against daemon: 9.2.1` of `virsh version --daemon`, as libvirt counts: 9002001."""
     numbers = _DAEMON.search(text)
     return None if numbers is None else int(numbers[1]) * 1_000_000 + int(numbers[2]) * 1_000 + int(numbers[3])

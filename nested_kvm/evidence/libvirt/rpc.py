@@ -1,4 +1,4 @@
-"""Asks libvirt through libvirt-python, read-only."""
+"""Queries libvirt through libvirt-python, read-only."""
 
 from collections.abc import Callable, Container, Mapping
 from functools import partial
@@ -11,7 +11,7 @@ from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer, SavedState
 from nested_kvm.evidence.libvirt.capabilities import SECONDS, domain_types_of
 from nested_kvm.evidence.libvirt.domain_xml import reduce_domain_xml
 from nested_kvm.evidence.libvirt.saved_states import managed_save, snapshots
-from nested_kvm.evidence.libvirt.vcpu_statistics import Statistics, statistics_of_rpc, two_looks
+from nested_kvm.evidence.libvirt.vcpu_statistics import Statistics, read_twice, statistics_of_rpc
 
 _STATES: Final = {
     0: "no state",
@@ -27,22 +27,22 @@ _STATES: Final = {
 
 
 def has_libvirt_python() -> bool:
-    """Whether libvirt-python is installed; where libvirt's headers are missing it is not."""
+    """Whether libvirt-python is installed; without libvirt's headers it cannot be."""
     try:
-        import libvirt  # noqa: F401, PLC0415 - looked for, and loaded only by a run that needs it
+        import libvirt  # noqa: F401, PLC0415 - optional, and loaded only by a run that needs it
     except ImportError:
         return False
     return True
 
 
 def ask_libvirt(uri: str, asked_uri: str | None = None) -> LibvirtAnswer:
-    """List a libvirt's domains with their XML.
+    """List the domains of a libvirt with their XML.
 
     Args:
         uri: where to connect to.
-        asked_uri: the URI as the inventory says it, where `uri` is a tunnel to it.
+        asked_uri: the URI in the inventory, where `uri` is a tunnel to it.
 
-    A libvirt that does not answer is an answer with a `refusal`.
+    A libvirt that does not respond gives an answer with a `refusal`.
     """
     import libvirt  # noqa: PLC0415 - compiled, optional, and not needed by every run
 
@@ -52,13 +52,13 @@ def ask_libvirt(uri: str, asked_uri: str | None = None) -> LibvirtAnswer:
         connection = libvirt.openReadOnly(uri)
         is_asking = False
         try:
-            counters = two_looks(lambda: _vcpu_statistics(connection, libvirt))
+            counters = read_twice(lambda: _vcpu_statistics(connection, libvirt))
             with_snapshots = _with_snapshots(connection, libvirt)
             domains = [_record(each, libvirt, counters, with_snapshots) for each in connection.listAllDomains()]
             version = _version(connection, libvirt)
             capabilities, is_asking = _within(SECONDS, connection.getCapabilities, libvirt.libvirtError)
         finally:
-            if not is_asking:  # A connection is not closed under a call that waits; it goes when the call comes back.
+            if not is_asking:  # Closing it under a pending call is not safe; it is closed when the call returns.
                 connection.close()
     except libvirt.libvirtError as error:
         return LibvirtAnswer(shown, "libvirt", refusal=_sentence(error))
@@ -74,7 +74,7 @@ def _version(connection: Any, libvirt: Any) -> int | None:
 
 
 def _within(seconds: float, ask: Callable[[], str], refusal: type[Exception]) -> tuple[str | None, bool]:
-    """Ask in a thread that may be left behind: None where libvirt refuses, and true where it still is at it."""
+    """Query in a thread that may be abandoned: None where libvirt refuses, and true while the call is pending."""
     answers: SimpleQueue[str | None] = SimpleQueue()
 
     def work() -> None:
@@ -91,7 +91,7 @@ def _within(seconds: float, ask: Callable[[], str], refusal: type[Exception]) ->
 
 
 def _keep_quiet(_context: object, _error: object) -> None:
-    """Take the place of libvirt's own handler, which prints to standard error."""
+    """Replace libvirt's own error handler, which prints to standard error."""
 
 
 def _sentence(error: Exception) -> str:
@@ -99,7 +99,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _vcpu_statistics(connection: Any, libvirt: Any) -> dict[str, Statistics]:
-    """The counters of the running domains by uuid; none where this libvirt gives none, or waits for a busy QEMU."""
+    """The counters of the running domains by uuid; none where libvirt has none, or QEMU is too busy to answer."""
     flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
     try:
         answer = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_VCPU, flags)
@@ -109,7 +109,7 @@ def _vcpu_statistics(connection: Any, libvirt: Any) -> dict[str, Statistics]:
 
 
 def _with_snapshots(connection: Any, libvirt: Any) -> Container[str] | str:
-    """The uuids of the domains with snapshots, asked once for all of them; a sentence where libvirt does not tell."""
+    """The uuids of the domains with snapshots, in one query for all; a sentence where libvirt refuses."""
     try:
         found = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)
     except libvirt.libvirtError as error:

@@ -1,4 +1,4 @@
-"""What is saved of a domain with its memory: its managed save and its snapshots, as far as they could be read."""
+"""The saved states of a domain with its memory: its managed save and its snapshots, as far as they could be read."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -13,11 +13,11 @@ LIMIT: Final = 50
 """Snapshots of one domain that are read."""
 
 ReadXml = Callable[[], str]
-"""Asks for a saved state's XML; raises `NotObserved`, or what libvirt raises."""
+"""Reads a saved state's XML; raises `NotObserved`, or what libvirt raises."""
 
 
 def managed_save(read: ReadXml, refusals: tuple[type[Exception], ...] = ()) -> SavedState:
-    """The managed save of a domain that has one."""
+    """The managed save of a domain that has one, or why it could not be read."""
     expected: tuple[type[Exception], ...] = (NotObserved, *refusals)
     try:
         return SavedState(None, reduce_domain_xml(read()))
@@ -28,7 +28,7 @@ def managed_save(read: ReadXml, refusals: tuple[type[Exception], ...] = ()) -> S
 def snapshots(
     listed: Sequence[tuple[str, ReadXml]], refusals: tuple[type[Exception], ...] = ()
 ) -> tuple[Iterable[SavedState], str | None]:
-    """The snapshots with memory among those that were listed, and why there may be more."""
+    """The snapshots with memory among those listed, and why there may be more."""
     states = [_snapshot(name, read, refusals) for name, read in islice(listed, LIMIT)]
     more = f"only {LIMIT} of its {len(listed)} snapshots were read" if len(listed) > LIMIT else None
     return [state for state in states if state is not None], more

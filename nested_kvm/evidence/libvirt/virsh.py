@@ -1,4 +1,12 @@
-"""The second source: what the probe's `virsh -r` printed, where libvirt's RPC has no way in."""
+"""The second source: the output of the probe's `virsh -r`, where libvirt's RPC cannot be reached.
+
+`virsh dominfo` prints lines such as
+
+    Name:           ci-1
+    State:          running
+    Persistent:     yes
+    Managed save:   no
+"""
 
 import re
 from collections.abc import Mapping
@@ -15,11 +23,11 @@ from nested_kvm.evidence.libvirt.vcpu_statistics import Statistics, statistics_o
 from nested_kvm.evidence.reading import Reading, Status
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-"""What virsh complains about on its standard error stands among them."""
+"""virsh's warnings on standard error may stand between the uuids."""
 
 
 def answer_of_virsh(readings: Mapping[str, Reading], uri: str) -> LibvirtAnswer | None:
-    """Make of virsh's readings what libvirt itself would have answered; None where virsh was not asked."""
+    """Convert virsh's readings to what libvirt itself would have answered; None where virsh was not queried."""
     virsh = f"virsh -r -c {uri}"
     listing = readings.get(f"{virsh} list --all --uuid")
     if listing is None:
@@ -28,18 +36,18 @@ def answer_of_virsh(readings: Mapping[str, Reading], uri: str) -> LibvirtAnswer 
         return LibvirtAnswer(uri, "virsh", refusal=_refusal(listing))
     uuids = [word for word in listing.text.split() if _UUID.fullmatch(word)]
     records = [_record(readings, virsh, uuid) for uuid in uuids]
-    looks = _vcpu_statistics(readings, f"{virsh} domstats --vcpu --list-active --nowait")
+    counters = _vcpu_statistics(readings, f"{virsh} domstats --vcpu --list-active --nowait")
     return LibvirtAnswer(
         uri,
         "virsh",
-        domains=tuple(_with_looks(record, looks) for record in records),
+        domains=tuple(_with_counters(record, counters) for record in records),
         domain_types=domain_types_of(_text(readings, f"{virsh} capabilities")),
         version=version_of_virsh(_text(readings, f"{virsh} version --daemon")),
     )
 
 
 def without_virsh(readings: Mapping[str, Reading]) -> dict[str, Reading]:
-    """The readings that are kept: virsh's XML, with all that may be secret in it, is not."""
+    """The readings that are kept: virsh's XML, which may contain secrets, is not."""
     return {source: reading for source, reading in readings.items() if not source.startswith("virsh ")}
 
 
@@ -50,7 +58,7 @@ def _text(readings: Mapping[str, Reading], source: str) -> str:
 
 def _refusal(listing: Reading) -> str:
     if listing.status is Status.MISSING:
-        return "neither libvirt's RPC nor virsh is there to ask"
+        return "neither libvirt's RPC nor virsh is available"
     lines = [line for line in listing.text.splitlines() if line.strip()]
     return lines[-1].removeprefix("error: ")[:500] if lines else f"virsh: {listing.status.value}"
 
@@ -68,16 +76,18 @@ def _record(readings: Mapping[str, Reading], virsh: str, uuid: str) -> DomainRec
             return None
 
     info = _dominfo(readings.get(f"{virsh} dominfo {uuid}"))
+    if not info:
+        problems.append(f"virsh dominfo {uuid} did not answer")
     inactive, live = xml("dumpxml --inactive"), xml("dumpxml")
-    saved, saved_problem = _saved_states(
-        readings, virsh, uuid, has_managed_save=_yes(info.get("Managed save")) or False
-    )
+    listed = _text(readings, f"{virsh} list --all --uuid --with-managed-save").split()
+    has_managed_save = True if uuid in listed else _yes(info.get("Managed save"))
+    saved, saved_problem = _saved_states(readings, virsh, uuid, has_managed_save=bool(has_managed_save))
     return DomainRecord(
         name=_name(inactive or live) or info.get("Name") or uuid,
         uuid=uuid,
         state=info.get("State", "unknown"),
         is_persistent=_yes(info.get("Persistent")),
-        has_managed_save=_yes(info.get("Managed save")),
+        has_managed_save=has_managed_save,
         inactive_xml=inactive,
         live_xml=live if live is not None and parse_domain_xml(live).get("id") else None,
         problem="; ".join(dict.fromkeys(problems)) or None,
@@ -105,12 +115,12 @@ def _saved_states(
 
 
 def _vcpu_statistics(readings: Mapping[str, Reading], command: str) -> list[dict[str, Statistics]]:
-    looks = [readings.get(source) for source in (command, f"{command}  # again")]
-    return [statistics_of_virsh(look.text) for look in looks if look is not None and look.is_ok]
+    found = [readings.get(source) for source in (command, f"{command}  # again")]
+    return [statistics_of_virsh(reading.text) for reading in found if reading is not None and reading.is_ok]
 
 
-def _with_looks(record: DomainRecord, looks: list[dict[str, Statistics]]) -> DomainRecord:
-    return replace(record, vcpu_statistics=tuple(look[record.name] for look in looks if record.name in look))
+def _with_counters(record: DomainRecord, counters: list[dict[str, Statistics]]) -> DomainRecord:
+    return replace(record, vcpu_statistics=tuple(each[record.name] for each in counters if record.name in each))
 
 
 def _dominfo(reading: Reading | None) -> dict[str, str]:

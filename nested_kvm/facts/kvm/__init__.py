@@ -1,1 +1,1 @@
-"""What the readings say about KVM: its device, its users, and the processes that run VMs."""
+"""What the readings show about KVM: its device, its users, and the processes that run VMs."""

@@ -1,4 +1,10 @@
-"""Which account of a guest will run its VMs: the inventory's, else libvirt's, else the one that was logged in."""
+"""The account of a guest that will run its VMs: the inventory's, else libvirt's, else the one that logged in.
+
+`id` prints an account and its groups, and `/etc/libvirt/qemu.conf` may name another one:
+
+    uid=1000(dev) gid=1000(dev) groups=1000(dev),106(kvm)
+    user = "libvirt-qemu"
+"""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +18,7 @@ from nested_kvm.model.verdict import Evidence, Undecided
 from nested_kvm.util.text import decimal
 
 LIBVIRTS: Final = ("libvirt-qemu", "qemu")
-"""What distributions call the account that libvirt's QEMU runs as."""
+"""Distributions' names of the account that libvirt's QEMU runs as."""
 _IDS: Final = re.compile(r"uid=(\d{1,10})(?:\((.*?)\))? gid=(\d{1,10})(.*)", re.ASCII)
 """A line of id(1); within one line each part of it is found at once."""
 _GID: Final = re.compile(r"(?:^|,)(\d{1,10})", re.ASCII)
@@ -21,7 +27,7 @@ _SETTING: Final = re.compile(r"^[ \t]*(user|group)[ \t]*=[ \t]*[\"']?\+?([A-Za-z
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account with the ids of its groups. `origin` says in words why it is the one."""
+    """An account with the ids of its groups. `origin` is why this account was chosen."""
 
     name: str
     uid: int
@@ -31,12 +37,12 @@ class Account:
 
     @property
     def evidence(self) -> Evidence:
-        """What `id` says of it."""
+        """The ids that `id` prints for the account."""
         return Evidence(self.source, f"uid={self.uid} groups={','.join(map(str, sorted(self.gids)))}")
 
     @property
     def text(self) -> str:
-        """It, in words."""
+        """The account's name and origin, for messages."""
         return f"{self.name} ({self.origin})"
 
 
@@ -44,8 +50,8 @@ def account_of(bundle: Bundle) -> Account:
     """The account that will run VMs.
 
     Raises:
-        ObservationError: what says so was not looked at.
-        Undecided: nothing says so.
+        ObservationError: the readings that name it were not taken.
+        Undecided: none of them names it.
     """
     named = bundle.target.account
     if named is not None:
@@ -53,11 +59,11 @@ def account_of(bundle: Bundle) -> Account:
     conf = bundle.reading(sources.QEMU_CONF)
     if conf.status is not Status.ABSENT:
         return _libvirts(bundle)
-    own = _parsed(bundle, "id", None, "the account that was logged in, for want of another")
+    own = _parsed(bundle, "id", None, "the account that logged in, as no other is configured")
     if own.uid == 0:
         raise Undecided(
-            "which account will run VMs is not said: there is no libvirt here, `account` is not in the inventory, and "
-            "root, which was logged in, may always open /dev/kvm"
+            "which account will run VMs is not known: there is no libvirt here, `account` is not in the inventory, and "
+            "root, which logged in, may always open /dev/kvm"
         )
     return own
 
@@ -66,20 +72,20 @@ def _libvirts(bundle: Bundle) -> Account:
     conf = bundle.reading(sources.QEMU_CONF)
     if not conf.is_ok:
         raise Undecided(f"which account libvirt's QEMU runs as is in {sources.QEMU_CONF}, which only root may read")
-    said = dict(_SETTING.findall(conf.text))
-    user = said.get("user")
+    settings = dict(_SETTING.findall(conf.text))
+    user = settings.get("user")
     if user:
-        account = _account(bundle, user, f"libvirt's, by {sources.QEMU_CONF}")
+        account = _account(bundle, user, f"libvirt's, from {sources.QEMU_CONF}")
     else:
         known = [name for name in LIBVIRTS if bundle.reading(sources.account(name)).is_ok]
         if len(known) != 1:
-            raise Undecided(f"which account libvirt's QEMU runs as is not said: {sources.QEMU_CONF} names none")
+            raise Undecided(f"which account libvirt's QEMU runs as is not known: {sources.QEMU_CONF} names none")
         account = _account(bundle, known[0], "libvirt's")
-    return _with_group(bundle, account, said.get("group"))
+    return _with_group(bundle, account, settings.get("group"))
 
 
 def _with_group(bundle: Bundle, account: Account, group: str | None) -> Account:
-    """The account with the group that libvirt adds to its own; one that is not known may be the one that counts."""
+    """The account with the group that libvirt adds; a group with an unknown number may be the one that matters."""
     if not group:
         return account
     gid = decimal(group)
@@ -94,7 +100,7 @@ def _with_group(bundle: Bundle, account: Account, group: str | None) -> Account:
 def _account(bundle: Bundle, name: str, origin: str) -> Account:
     answer = bundle.reading(sources.account(name))
     if answer.status is Status.FAILED:
-        raise Undecided(f"{name} ({origin}) is not known there: {answer.text.strip()[:100]}", answer.as_evidence())
+        raise Undecided(f"{name} ({origin}) does not exist there: {answer.text.strip()[:100]}", answer.as_evidence())
     return _parsed(bundle, sources.account(name), name, origin)
 
 

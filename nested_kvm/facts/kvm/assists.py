@@ -1,4 +1,8 @@
-"""The hardware assists that nested guests depend on, as the running module uses them."""
+"""The hardware assists that nested guests depend on, as the running module uses them.
+
+A parameter is one word, such as `Y` in `/sys/module/kvm_intel/parameters/ept`; the CPU offers what a word of its
+`flags` or `vmx flags` line names.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +15,7 @@ _ASSISTS: Final = {
     Vendor.INTEL: {"ept": "ept", "enable_shadow_vmcs": "shadow_vmcs"},
     Vendor.AMD: {"npt": "npt", "vgif": "vgif", "vls": "v_vmsave_vmload"},
 }
-"""Parameter to the word by which /proc/cpuinfo says that the CPU offers it (arch/x86/include/asm/cpufeatures.h)."""
+"""Parameter to the word in /proc/cpuinfo that shows the CPU's support (arch/x86/include/asm/cpufeatures.h)."""
 _OFF: Final = frozenset({"N", "n", "0"})
 
 
@@ -28,12 +32,12 @@ class Assists:
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """Each parameter's value."""
+        """The value of each parameter that could be read."""
         return self.read
 
 
 def assists_of(cpu: Cpu, module: KvmModule) -> Assists:
-    """The assists of the CPU's vendor. A parameter that this kernel does not have says nothing."""
+    """The assists of the CPU's vendor. A parameter that this kernel lacks is not counted."""
     words = _ASSISTS[cpu.require_vendor()]
     present = {name: module.parameters[name].strip() for name in words if name in module.parameters}
     return Assists(

@@ -1,4 +1,7 @@
-"""`/dev/kvm`, by what `ls -ldn` says of it."""
+"""`/dev/kvm`, as `ls -ldLn` lists it.
+
+crw-rw---- 1 0 106 10, 232 Nov 21 00:11 /dev/kvm
+"""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +22,7 @@ _DEVICE: Final = re.compile(r"(\d{1,10}),\s*(\d{1,10})\s")
 
 @dataclass(frozen=True, slots=True)
 class KvmDevice:
-    """What stands at `/dev/kvm`. `listing` is the line of `ls`; None: nothing stands there.
+    """The file at `/dev/kvm`. `listing` is the line that `ls` prints; None: there is no such file.
 
     Source: `ls -ldLn /dev/kvm`.
     """
@@ -30,16 +33,16 @@ class KvmDevice:
     group: int | None = None
     numbers: tuple[int, int] | None = None
     has_acl: bool = False
-    """Whether an access control list says more than the mode."""
+    """Whether the file has an access control list beside its mode."""
 
     @property
     def exists(self) -> bool:
-        """Whether anything stands there."""
+        """Whether there is any file at `/dev/kvm`."""
         return self.listing is not None
 
     @property
     def is_kvm(self) -> bool:
-        """Whether it is the character device 10:232."""
+        """Whether `/dev/kvm` is the character device 10:232."""
         return self.mode.startswith("c") and self.numbers == MAJOR_MINOR
 
     @property
@@ -49,20 +52,20 @@ class KvmDevice:
 
     @property
     def is_open_to_others(self) -> bool:
-        """Whether accounts outside its group may read or write it."""
+        """Whether accounts outside the device's group may read or write it."""
         return self.mode[7:9] != "--"
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """The line of `ls`."""
-        return (Evidence(SOURCE, self.listing or "is not there"),)
+        """The line that `ls` prints."""
+        return (Evidence(SOURCE, self.listing or "does not exist"),)
 
 
 def kvm_device_of(bundle: Bundle) -> KvmDevice:
-    """The device by `ls -ldLn /dev/kvm`.
+    """The device from `ls -ldLn /dev/kvm`.
 
     Raises:
-        ObservationError: it could not be looked at.
+        ObservationError: the device could not be inspected.
     """
     reading = bundle.reading(SOURCE)
     if reading.status in {Status.ABSENT, Status.DANGLING}:

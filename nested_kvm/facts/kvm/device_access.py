@@ -1,5 +1,13 @@
 """Whether the account that will run VMs may open `/dev/kvm`: by its mode, or by its access control list.
 
+`getfacl -cnp /dev/kvm` prints such a list:
+
+    user::rw-
+    user:1000:rw-
+    group::rw-
+    mask::rw-
+    other::---
+
 Source: acl(5), "access check algorithm". KVM wants the device open for reading and writing.
 """
 
@@ -20,7 +28,7 @@ _NEEDED: Final = frozenset("rw")
 
 @dataclass(frozen=True, slots=True)
 class KvmAccess:
-    """Whether the account `may_open` the device. `account` is None where that does not matter, or is not known.
+    """Whether the account `may_open` the device. `account` is None where any account may, or where it is not known.
 
     Source: `getfacl` of `/dev/kvm`, `id` of the account, and `qemu.conf` where the guest has libvirt.
     """
@@ -33,7 +41,7 @@ class KvmAccess:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One entry of a list: `kind` user, group, mask or other; `id` is None for the owner's own."""
+    """One entry of an access control list: `kind` user, group, mask or other; `id` is None for the owner's entry."""
 
     kind: str
     id: int | None
@@ -41,15 +49,15 @@ class _Entry:
 
 
 def kvm_access_of(bundle: Bundle, device: KvmDevice) -> KvmAccess:
-    """Judge the device by `ls` and `getfacl`, the account by `id`.
+    """Compare the device, from `ls` and `getfacl`, with the account, from `id`.
 
     Raises:
-        ObservationError: they were not looked at.
+        ObservationError: one of them was not inspected.
     """
     try:
         entries = tuple(_entries(bundle, device))
         if not device.has_acl and all(entry.permits for entry in entries):
-            return KvmAccess(Answer.YES, "it is open to every account", device.evidence)
+            return KvmAccess(Answer.YES, "any account may open it", device.evidence)
         account = account_of(bundle)
     except Undecided as reason:
         return KvmAccess(Answer.UNKNOWN, reason.message, (*device.evidence, *reason.evidence))
@@ -69,7 +77,7 @@ def _entries(bundle: Bundle, device: KvmDevice) -> Iterator[_Entry]:
         return
     answer = bundle.reading(sources.GETFACL)
     if not answer.is_ok:
-        raise Undecided("/dev/kvm has an access control list, and getfacl, which shows it, did not answer there")
+        raise Undecided("/dev/kvm has an access control list, and getfacl, which prints it, is not available there")
     for line in answer.text.splitlines():
         kind, _, rest = line.partition("#")[0].strip().partition(":")
         name, _, permissions = rest.partition(":")
@@ -78,7 +86,7 @@ def _entries(bundle: Bundle, device: KvmDevice) -> Iterator[_Entry]:
 
 
 def _permits(entries: tuple[_Entry, ...], account: Account, device: KvmDevice) -> bool:
-    """The first that fits decides: owner, named user, any of the groups, others; all between them within the mask."""
+    """The first match decides: owner, named user, any group, others; named users and groups are limited by the mask."""
     mask = all(entry.permits for entry in entries if entry.kind == "mask")
     if account.uid == device.owner:
         return any(entry.permits for entry in entries if (entry.kind, entry.id) == ("user", None))

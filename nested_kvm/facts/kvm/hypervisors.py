@@ -1,4 +1,7 @@
-"""The programs that can run a VM under KVM, where a machine has any."""
+"""The programs on a machine that can run a VM under KVM.
+
+The probe prints a path per line, such as `/usr/bin/qemu-system-x86_64`.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +16,7 @@ SOURCE: Final = sources.HYPERVISORS
 
 @dataclass(frozen=True, slots=True)
 class Hypervisors:
-    """The paths of those that the probe found, by PATH or where distributions keep qemu-kvm.
+    """The paths of the programs that the probe found, in PATH or where distributions keep qemu-kvm.
 
     Source: the names of known programs in PATH, and `/usr/libexec/qemu-kvm`.
     """
@@ -22,7 +25,7 @@ class Hypervisors:
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """What was found."""
+        """The programs that were found."""
         return (Evidence(SOURCE, ", ".join(self.paths) or "none in PATH, no /usr/libexec/qemu-kvm"),)
 
 
@@ -30,7 +33,7 @@ def hypervisors_of(bundle: Bundle, architecture: Architecture | None) -> Hypervi
     """The programs that the probe found; QEMU for another architecture only emulates it.
 
     Raises:
-        ObservationError: it did not look.
+        ObservationError: the probe did not search for them.
     """
     emulators = architecture.emulators if architecture is not None else frozenset()
     paths = (path for path in bundle.text(SOURCE).split("\n") if path.strip())

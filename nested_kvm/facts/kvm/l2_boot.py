@@ -1,4 +1,9 @@
-"""What became of the L2 that was started in an L1: it answered, KVM refused it, or the attempt decides nothing."""
+"""The outcome of the test VM (L2) that was started in an L1: it answered, KVM refused it, or it decides nothing.
+
+An L2 that runs prints `L2OK`, and QEMU then exits with 85; a KVM that refuses makes QEMU print lines such as
+
+    qemu-system-x86_64: failed to initialize kvm: Input/output error
+"""
 
 import re
 from collections.abc import Iterator
@@ -19,12 +24,12 @@ _REFUSED: Final = re.compile(
     r"|failed to set msr|ioctl\(KVM_\w+\) failed|\bKVM_\w+ failed|\bkvm_\w+.* failed",
     re.IGNORECASE | re.MULTILINE,
 )
-"""What QEMU and our own program say when it is KVM that does not run the L2, and no lack of their own."""
+"""What QEMU and the Python program print when KVM does not run the L2, rather than a fault of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
 class L2Boot:
-    """Whether the L2 answered; `answers` is None where none was started. `reason` is in the words of who ran it.
+    """Whether the L2 answered; `answers` is None where none was started. `reason` quotes the program that ran it.
 
     Source: with `--active` alone, an L2 of 512 bytes that QEMU runs under KVM, or python3 by ioctl of `/dev/kvm`.
     """
@@ -35,16 +40,16 @@ class L2Boot:
 
 
 def l2_boot_of(bundle: Bundle) -> L2Boot:
-    """What became of the L2.
+    """The outcome of the L2's start.
 
     Raises:
-        ObservationError: the guest could not be looked at, or was lost while the L2 was started.
+        ObservationError: the guest could not be inspected, or was lost while the L2 was started.
     """
     if bundle.failure is None and BY_QEMU not in bundle.readings:
-        return L2Boot(None, "no L2 was started in it when it was looked at: that takes --active")
+        return L2Boot(None, "no test VM (L2) was started in the guest: that needs --active")
     tried = [bundle.reading(BY_QEMU), *([bundle.reading(BY_PYTHON)] if BY_PYTHON in bundle.readings else [])]
     if tried[0].status is Status.ABSENT:
-        return L2Boot(Answer.NO, tried[0].text, (Evidence("/dev/kvm", "is not there"),))
+        return L2Boot(Answer.NO, tried[0].text, (Evidence("/dev/kvm", "does not exist"),))
     if tried[0].status is Status.UNREADABLE:
         tried[0].require()
     return _of(tried, tuple(reading.as_evidence(_words(reading) or reading.status.value) for reading in tried))
@@ -58,7 +63,7 @@ def _of(tried: list[Reading], evidence: tuple[Evidence, ...]) -> L2Boot:
     if Answer.YES in answers and not refusals:
         return L2Boot(Answer.YES, f"an L2 answered {ANSWER}", evidence)
     if refusals:
-        return L2Boot(Answer.UNKNOWN, f"a bare L2 answers, and one by QEMU does not boot: {refusals[0]}", evidence)
+        return L2Boot(Answer.UNKNOWN, f"the L2 boots without QEMU but not with it: {refusals[0]}", evidence)
     return L2Boot(Answer.UNKNOWN, _undecided(tried), evidence)
 
 
@@ -73,22 +78,22 @@ def _answer(reading: Reading) -> Answer:
 
 def _reason(reading: Reading) -> str:
     if reading.status is Status.TIMED_OUT:
-        return f"it did not answer in time{': ' * bool(_words(reading))}{_quoted(reading)}"
+        return f"the L2 did not answer in time{': ' * bool(_words(reading))}{_quoted(reading)}"
     return _quoted(reading)
 
 
 def _undecided(tried: list[Reading]) -> str:
     if all(reading.status is Status.MISSING for reading in tried):
-        return "there is neither QEMU nor python3 to start an L2 with"
+        return "neither QEMU nor python3 is installed to start an L2 with"
     if any(_CANNOT_ASK.search(_words(reading)) for reading in tried):
         words = "; ".join(_quoted(reading) for reading in tried if _words(reading))
-        return f"KVM could not be asked: log in as root, or use --sudo ({words})"
+        return f"/dev/kvm could not be used: log in as root, or use --sudo ({words})"
     return "; ".join(_attempts(tried))
 
 
 def _attempts(tried: list[Reading]) -> Iterator[str]:
     for reading in tried:
-        how = "is not there" if reading.status is Status.MISSING else f"ended with {reading.exit_status}"
+        how = "is not installed" if reading.status is Status.MISSING else f"ended with {reading.exit_status}"
         yield f"{reading.source} {how}{': ' * bool(_words(reading))}{_quoted(reading)}"
 
 

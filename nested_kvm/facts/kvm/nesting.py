@@ -1,4 +1,10 @@
-"""Whether the running KVM offers nested virtualization, by what tells of it on each architecture."""
+"""Whether the running KVM offers nested virtualization, by what shows it on each architecture.
+
+x86 and s390x: the module's parameter. ppc64: that, and the `cpu`, `platform` and `MMU` lines of /proc/cpuinfo.
+arm64: `kvm-arm.mode=nested` in /proc/cmdline, and a line of the kernel log:
+
+    kvm [1]: VHE+NV2 mode initialized successfully
+"""
 
 import re
 from dataclasses import dataclass
@@ -27,7 +33,7 @@ _NOT_STARTED: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Nesting:
-    """Whether it is offered; `reason` is what was seen, or what is missing.
+    """Whether KVM offers nesting; `reason` is what was observed, or what is missing.
 
     Source: the KVM module's parameter `nested`; on ppc64 `/proc/cpuinfo` too; on arm64 `/proc/cmdline` and `dmesg`.
     """
@@ -38,10 +44,10 @@ class Nesting:
 
 
 def nesting_of(bundle: Bundle, architecture: Architecture | None, module: KvmModule) -> Nesting:
-    """What the architecture's own witnesses say.
+    """Whether nesting is offered, from the sources that count on the machine's architecture.
 
     Raises:
-        ObservationError: one of them could not be read.
+        ObservationError: one of the sources could not be read.
     """
     if not module.is_loaded:
         return Nesting(Answer.UNKNOWN, f"{module.name} is not loaded", module.evidence)
@@ -59,7 +65,7 @@ def _by_parameter(module: KvmModule) -> Nesting:
 
 
 def _on_power(by_parameter: Nesting, cpuinfo: str) -> Nesting:
-    """The parameter is on by default, also where no CPU of that generation can nest."""
+    """The parameter is on by default, also on CPUs that cannot nest."""
     seen = {key: _value(cpuinfo, key) for key in ("cpu", "platform", "MMU")}
     found = tuple(Evidence(sources.CPUINFO, f"{key}: {value}") for key, value in seen.items() if value)
     offered, why = _power_can_nest(seen["cpu"], seen["platform"], seen["MMU"])
@@ -75,7 +81,7 @@ def _power_can_nest(cpu: str, platform: str, mmu: str) -> tuple[Answer, str]:
     if generation is None or platform != "PowerNV" or mmu != "Radix":
         return (
             Answer.UNKNOWN,
-            ", and whether this machine can nest was not seen: that takes a bare POWER9 with radix MMU",
+            ", and whether this machine can nest is not known: that needs a bare-metal POWER9 with radix MMU",
         )
     return Answer.YES, ""
 
@@ -86,10 +92,10 @@ def _value(cpuinfo: str, key: str) -> str:
 
 
 def _on_arm64(bundle: Bundle) -> Nesting:
-    """The command line asks for it, and the kernel's log tells whether the CPU gave it."""
+    """The command line asks for nesting, and the kernel's log shows whether the CPU supports it."""
     modes = [word for word in words(bundle.text(sources.CMDLINE)) if word.name.replace("_", "-") == _MODE]
     asked = tuple(Evidence(sources.CMDLINE, word.text) for word in modes) or (
-        Evidence(sources.CMDLINE, f"names no {_MODE}"),
+        Evidence(sources.CMDLINE, f"does not set {_MODE}"),
     )
     if not modes or (modes[-1].value or "").partition(",")[0] != "nested":
         return Nesting(Answer.NO, f"the kernel was not booted with {_MODE}=nested", asked)
@@ -105,13 +111,13 @@ def _as_the_kernel_said(bundle: Bundle) -> tuple[Answer, str, tuple[Evidence, ..
             return *_as_started(bundle, with_nv=started[1] is not None), quoted
         if _NOT_STARTED.match(message):
             return Answer.NO, "KVM did not start", quoted
-    return Answer.UNKNOWN, "the kernel's log does not tell how KVM started", ()
+    return Answer.UNKNOWN, "the kernel's log does not show how KVM started", ()
 
 
 def _as_started(bundle: Bundle, *, with_nv: bool) -> tuple[Answer, str]:
     release = KernelRelease.parse(bundle.text(sources.KERNEL_RELEASE))
     if not release.has(_OFFERED_SINCE):
-        return Answer.UNKNOWN, f"whether {release.text} lets guests nest is not known: upstream it came with 6.16"
+        return Answer.UNKNOWN, f"whether {release.text} lets guests nest is not known: upstream supports it since 6.16"
     if not with_nv:
-        return Answer.NO, f"{_MODE}=nested was asked for, and KVM started without it: the CPU has no FEAT_NV2"
+        return Answer.NO, f"{_MODE}=nested was set, and KVM started without it: the CPU has no FEAT_NV2"
     return Answer.YES, "KVM started with NV2"

@@ -1,4 +1,11 @@
-"""The VMM processes of a machine: of their arguments what names them, and what their CPU is made of."""
+"""The VMM processes of a machine: of their arguments those that name the guest and decide its CPU.
+
+The probe prints each with the pid, one per line:
+
+    421 program=qemu-system-x86_64
+    421 name=guest=ci-1,debug-threads=on
+    421 cpu=host,migratable=on
+"""
 
 import re
 from dataclasses import dataclass
@@ -8,15 +15,23 @@ from nested_kvm.errors import NotObserved
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.model.verdict import Evidence
+from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
+from nested_kvm.model.verdict import Evidence, Undecided
+from nested_kvm.util.uuid import is_uuid
 
 SOURCE: Final = sources.VMM_PROCESSES
-_LINE: Final = re.compile(r"([0-9]{1,10}) (program|name|uuid|cpu|accel|machine|M|enable-kvm)=(.*)")
+PROCESS_KEY: Final = "pid:"
+"""How the key of a process begins, where a domain is known by its process only."""
+_LINE: Final = re.compile(r"([0-9]{1,10}) (program|name|uuid|cpu|accel|machine|M|enable-kvm|global|readconfig)=(.*)")
+
+
+class Ambiguous(Undecided, NotObserved):
+    """Several processes claim to be the same guest: which of them is, the evidence does not decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class VmmProcess:
-    """One VMM. Of an option that was given twice QEMU takes the last, of `-accel` the first that works."""
+    """One VMM process. Of an option that is given twice QEMU takes the last, of `-accel` the first that works."""
 
     pid: int
     program: str
@@ -25,71 +40,92 @@ class VmmProcess:
     cpu: str | None = None
     accelerators: tuple[str, ...] = ()
     machine: str | None = None
+    properties: tuple[str, ...] = ()
+    """The values of each `-global` of a CPU type."""
+    config: str | None = None
+    """The file of `-readconfig`; empty where its path was not kept, None where there is none."""
 
     @property
     def is_qemu(self) -> bool:
-        """Whether its CPU is what `-cpu` says."""
-        return self.program == "kvm" or self.program.startswith("qemu")
+        """Whether the program is QEMU, whose `-cpu` defines the guest's CPU."""
+        return self.program in {"kvm", "kvm-spice"} or self.program.startswith("qemu")
 
     @property
     def key(self) -> str:
-        """What tells it from every other process."""
-        return f"pid:{self.pid}"
+        """The identifier that no other process has."""
+        return f"{PROCESS_KEY}{self.pid}"
 
     @property
     def source(self) -> str:
-        """Where a person finds it."""
+        """Where to find the process's arguments."""
         return f"/proc/{self.pid}/cmdline"
 
     @property
     def label(self) -> str:
-        """Its guest's name, or else what `ps` shows."""
+        """The guest's name, or else the program and the pid."""
         return self.name or f"{self.program}-{self.pid}"
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """Its CPU, as it was given."""
-        given = "no -cpu" if self.cpu is None else f"-cpu {self.cpu}"
+        """The `-cpu` that the process was given, and the other arguments that may change its CPU."""
+        given = qemu_cpu_definition(self.cpu, self.machine, self.properties, self.config).text
         return (Evidence(self.source, f"{self.program} ({self.label}): {given}"),)
 
 
 @dataclass(frozen=True, slots=True)
 class VmmProcesses:
-    """All that were seen. `are_all` is False where others may be hidden."""
+    """All VMM processes that were found. `are_all` is False where others may be hidden."""
 
     processes: tuple[VmmProcess, ...]
     are_all: bool
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """Each of them, or that there is none."""
+        """The CPU of each process, or that there is no process."""
         found = tuple(item for process in self.processes for item in process.evidence)
         return found or (Evidence(SOURCE, "no VMM process"),)
 
     def of_domain(self, uuid: str, name: str) -> VmmProcess | None:
-        """The process that runs a libvirt domain: by its uuid, or by its name where it carries none."""
+        """The process that runs a libvirt domain: by its uuid, or by its name where it has no uuid.
+
+        Raises:
+            Ambiguous: several processes claim to be that domain.
+        """
         by_uuid = [process for process in self.processes if process.uuid == uuid]
         by_name = [process for process in self.processes if process.uuid is None and process.name == name]
-        return next(iter(by_uuid or by_name), None)
+        return _only(by_uuid or by_name, name)
 
     def named(self, name: str) -> VmmProcess:
         """The process of that key, guest's name or uuid.
 
         Raises:
-            NotObserved: none was seen.
+            NotObserved: there is no such process.
+            Ambiguous: several processes claim to be that guest.
         """
         by_key = [process for process in self.processes if process.key == name]
-        found = by_key or [process for process in self.processes if name in {process.name, process.uuid}]
-        if not found:
-            raise NotObserved(f"no process of {name} was seen: without libvirt a guest is judged while it runs")
-        return found[0]
+        by_uuid = [process for process in self.processes if process.uuid == name]
+        by_name = [] if is_uuid(name) else [process for process in self.processes if process.name == name]
+        found = _only(by_key or by_uuid or by_name, name)
+        if found is None:
+            raise NotObserved(
+                f"no process of {name} was found: without libvirt a guest is evaluated only while it runs"
+            )
+        return found
+
+
+def _only(found: list[VmmProcess], name: str) -> VmmProcess | None:
+    if len(found) > 1:
+        pids = ", ".join(str(process.pid) for process in found)
+        evidence = [item for process in found for item in process.evidence]
+        raise Ambiguous(f"which process runs {name} is not known: processes {pids} claim to", *evidence)
+    return found[0] if found else None
 
 
 def vmm_processes_of(bundle: Bundle) -> VmmProcesses:
-    """The VMM processes by their command lines.
+    """The VMM processes, from their command lines.
 
     Raises:
-        ObservationError: they were not looked at.
+        ObservationError: the command lines were not inspected.
     """
     reading = bundle.reading(SOURCE)
     if reading.status is not Status.UNREADABLE:
@@ -116,8 +152,15 @@ def _process(pid: int, given: list[tuple[str, str]]) -> VmmProcess:
         uuid=last.get("uuid", "").lower() or None,
         cpu=last.get("cpu"),
         accelerators=tuple(_accelerators(given)),
+        properties=tuple(value for key, value in given if key == "global"),
+        config=_config([value for key, value in given if key == "readconfig"]),
         machine=next((value for key, value in reversed(given) if key in {"machine", "M"}), None),
     )
+
+
+def _config(files: list[str]) -> str | None:
+    """The file of `-readconfig`; of several the path is not kept, as each may change the CPU."""
+    return None if not files else files[0] if len(files) == 1 else ""
 
 
 def _name(value: str) -> str | None:
@@ -128,7 +171,7 @@ def _name(value: str) -> str | None:
 
 
 def _accelerators(given: list[tuple[str, str]]) -> list[str]:
-    """The accelerators in the order in which QEMU tries them: `-accel` and `accel=` are its two ways to say so."""
+    """The accelerators in the order in which QEMU tries them, from `-accel`, `-enable-kvm` and `-machine accel=`."""
     named = [value.partition(",")[0].removeprefix("accel=") for key, value in given if key == "accel"]
     named += ["kvm" for key, _ in given if key == "enable-kvm"]
     for key, value in given:

@@ -1,1 +1,1 @@
-"""What libvirt says about itself and its domains."""
+"""What libvirt reports about itself and its domains."""

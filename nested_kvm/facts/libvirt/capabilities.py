@@ -1,7 +1,9 @@
 """Whether libvirt knows that KVM guests can be given the virtualization flag.
 
-A read-only connection shows which types of domain libvirt offers, and the host's own CPU, whatever KVM makes of it. The
-flags that KVM gives are in libvirt's memory of QEMU alone.
+A read-only connection shows which domain types libvirt offers, and the host's own CPU, not what KVM makes of it. The
+flags that KVM can give a guest are only in libvirt's cached capabilities of QEMU, of which one line reads
+
+    <property name='svm' type='boolean' value='true'/>
 """
 
 from dataclasses import dataclass
@@ -9,20 +11,21 @@ from dataclasses import dataclass
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.kernel.cpu import Cpu
-from nested_kvm.facts.libvirt.capabilities_cache import DIRECTORY, RememberedQemu, libvirts_memory_of
+from nested_kvm.facts.libvirt.capabilities_cache import DIRECTORY, CachedCapabilities, cached_capabilities_of
 from nested_kvm.facts.libvirt.daemon import Libvirt
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Evidence
 
 _NAMES = {"amd64": "x86_64", "i386": "i686", "i486": "i686", "i586": "i686"}
-"""What libvirt calls an architecture that `uname -m` calls otherwise."""
+"""libvirt's name of an architecture, where `uname -m` prints another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class LibvirtCapabilities:
-    """Whether they have the flag; `reason` is a sentence.
+    """Whether libvirt's capabilities have the flag; `reason` is a sentence.
 
-    Source: `virsh -r capabilities`; as root, what libvirt remembers of QEMU in `/var/cache/libvirt/qemu/capabilities`.
+    Source: `virsh -r capabilities`; as root, libvirt's cached QEMU capabilities in
+    `/var/cache/libvirt/qemu/capabilities`.
     """
 
     give_flag: Answer
@@ -31,7 +34,7 @@ class LibvirtCapabilities:
 
 
 def libvirt_capabilities_of(bundle: Bundle, libvirt: Libvirt, cpu: Cpu) -> LibvirtCapabilities:
-    """Judge libvirt's capabilities, and what it remembers of QEMU."""
+    """Read the flag out of libvirt's capabilities, and out of those that it cached for QEMU."""
     if libvirt.refusal is not None:
         return LibvirtCapabilities(Answer.UNKNOWN, f"libvirt does not answer: {libvirt.refusal}", ())
     architecture = _NAMES.get(cpu.architecture, cpu.architecture)
@@ -43,31 +46,33 @@ def libvirt_capabilities_of(bundle: Bundle, libvirt: Libvirt, cpu: Cpu) -> Libvi
     if not offered:
         return LibvirtCapabilities(Answer.UNKNOWN, f"libvirt knows no emulator for {architecture}", evidence)
     if "kvm" not in offered:
-        return LibvirtCapabilities(Answer.NO, f"libvirt offers no domain of type kvm for {architecture}", evidence)
-    return _remembered(bundle, libvirt, architecture, cpu.flag, evidence)
+        return LibvirtCapabilities(Answer.NO, f"libvirt offers no domain type kvm for {architecture}", evidence)
+    return _by_cache(bundle, libvirt, architecture, cpu.flag, evidence)
 
 
-def _remembered(
+def _by_cache(
     bundle: Bundle, libvirt: Libvirt, architecture: str, flag: str, evidence: tuple[Evidence, ...]
 ) -> LibvirtCapabilities:
     try:
-        memory = libvirts_memory_of(bundle, libvirt.version)
+        cached = cached_capabilities_of(bundle, libvirt.version)
     except NotObserved as reason:
-        missing = f"libvirt offers kvm; whether with {flag} is in {DIRECTORY}, which root may read: {reason}"
+        missing = f"libvirt offers kvm; whether with {flag} is in {DIRECTORY}, which only root may read: {reason}"
         return LibvirtCapabilities(Answer.UNKNOWN, missing, evidence)
-    files = [each for each in memory if each.architecture == architecture]
+    files = [each for each in cached if each.architecture == architecture]
     evidence = (*evidence, *(each.evidence(flag) for each in files))
     if any(each.flags.get(flag) for each in files):
         return LibvirtCapabilities(Answer.YES, f"libvirt offers kvm with {flag}", evidence)
     stale = [each for each in files if each.flags.get(flag) is False and each.outdated is None]
     if stale:
-        told = ", ".join(each.path for each in stale)
-        return LibvirtCapabilities(Answer.NO, f"libvirt takes KVM to have no {flag}, by {told}", evidence)
+        paths = ", ".join(each.path for each in stale)
+        return LibvirtCapabilities(
+            Answer.NO, f"libvirt's cached capabilities have no {flag} under KVM: {paths}", evidence
+        )
     return LibvirtCapabilities(Answer.UNKNOWN, _open(files, flag), evidence)
 
 
-def _open(files: list[RememberedQemu], flag: str) -> str:
+def _open(files: list[CachedCapabilities], flag: str) -> str:
     if not files:
-        return f"libvirt offers kvm; whether with {flag} is not told: {DIRECTORY} remembers no QEMU yet"
-    whys = (f"{each.path}: {each.outdated or f'it says nothing of {flag}'}" for each in files)
-    return f"libvirt offers kvm; whether with {flag} is not told, as it may ask QEMU anew: {'; '.join(whys)}"
+        return f"libvirt offers kvm; whether with {flag} is not known: {DIRECTORY} holds no QEMU yet"
+    whys = (f"{each.path}: {each.outdated or f'does not name {flag}'}" for each in files)
+    return f"libvirt offers kvm; whether with {flag} is not known, as it may query QEMU again: {'; '.join(whys)}"

@@ -1,8 +1,20 @@
-"""What libvirt remembers of a QEMU: its files below /var/cache, which only root may read.
+"""The capabilities of a QEMU that libvirt cached: files below /var/cache, which only root may read.
 
-Sources: `virQEMUCapsFormatCache` and `virQEMUCapsIsValid` in libvirt's src/qemu/qemu_capabilities.c. libvirt forgets a
-file once libvirt, QEMU or the kernel is another one, and since 4.10 once nested was switched; distributions took that
-into older versions as well.
+The lines of such a file that matter here:
+
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <qemuctime>1763700000</qemuctime>
+    <selfvers>9000000</selfvers>
+    <kernelVersion>6.1.0-41-amd64 #1 SMP</kernelVersion>
+    <arch>x86_64</arch>
+    <hostCPU type='kvm' model='base' migratability='yes'>
+      <property name='svm' type='boolean' value='true'/>
+    </hostCPU>
+    <kvmSupportsNesting/>
+
+Sources: `virQEMUCapsFormatCache` and `virQEMUCapsIsValid` in libvirt's src/qemu/qemu_capabilities.c. libvirt discards a
+file when libvirt, QEMU or the kernel has changed, and since 4.10 when nested was switched; distributions backported
+that to older versions.
 """
 
 import re
@@ -23,37 +35,37 @@ _PROPERTY: Final = re.compile(r"<property name='(svm|vmx)' .*value='(true|false)
 
 
 @dataclass(frozen=True, slots=True)
-class RememberedQemu:
-    """One file. `outdated` says why libvirt forgets it at its next use, or why that cannot be told."""
+class CachedCapabilities:
+    """One cache file. `outdated` is why libvirt discards it at its next use, or why that is not known."""
 
     path: str
     emulator: str
     architecture: str
     flags: dict[str, bool]
-    """Whether a guest under KVM can have vmx and svm; empty where it says nothing of KVM."""
+    """Whether a guest under KVM can have vmx and svm; empty where the file has no section on KVM."""
     outdated: str | None
 
     def evidence(self, flag: str) -> Evidence:
-        """What it says of the flag."""
-        said = {True: "true", False: "false", None: "not named"}[self.flags.get(flag)]
-        return Evidence(self.path, f"{self.emulator} under KVM: {flag}={said}")
+        """The file's value of the flag."""
+        value = {True: "true", False: "false", None: "not named"}[self.flags.get(flag)]
+        return Evidence(self.path, f"{self.emulator} under KVM: {flag}={value}")
 
 
-def libvirts_memory_of(bundle: Bundle, version: int | None) -> tuple[RememberedQemu, ...]:
-    """What libvirt, of that version, remembers of each QEMU.
+def cached_capabilities_of(bundle: Bundle, version: int | None) -> tuple[CachedCapabilities, ...]:
+    """What a libvirt of that version has cached for each QEMU.
 
     Raises:
-        ObservationError: it could not be read.
+        ObservationError: the cache could not be read.
     """
     names = bundle.text_if_present(DIRECTORY) or ""
     paths = [f"{DIRECTORY}/{name}" for name in names.split("\n") if name.endswith(".xml") and not name.startswith(".")]
-    return tuple(_remembered(bundle, bundle.reading(path).require(), version) for path in paths)
+    return tuple(_parsed(bundle, bundle.reading(path).require(), version) for path in paths)
 
 
-def _remembered(bundle: Bundle, file: Reading, version: int | None) -> RememberedQemu:
+def _parsed(bundle: Bundle, file: Reading, version: int | None) -> CachedCapabilities:
     lines = [line.strip() for line in file.text.splitlines()]
     values = {match[1]: match[2] for line in lines if (match := _VALUE.fullmatch(line))}
-    return RememberedQemu(
+    return CachedCapabilities(
         path=file.source,
         emulator=values.get("emulator", ""),
         architecture=values.get("arch", ""),
@@ -63,14 +75,14 @@ def _remembered(bundle: Bundle, file: Reading, version: int | None) -> Remembere
 
 
 def _flags(lines: list[str]) -> Iterator[tuple[str, bool]]:
-    """The properties of the CPU that KVM gives; TCG's stands beside it."""
-    is_kvms = False
+    """The properties of the CPU under KVM; TCG's CPU has its own section."""
+    is_kvm = False
     for line in lines:
         if line.startswith("<hostCPU "):
-            is_kvms = "type='kvm'" in line
+            is_kvm = "type='kvm'" in line
         elif line.startswith("</hostCPU>"):
-            is_kvms = False
-        found = _PROPERTY.match(line) if is_kvms else None
+            is_kvm = False
+        found = _PROPERTY.match(line) if is_kvm else None
         if found:
             yield found[1], found[2] == "true"
 
@@ -80,12 +92,12 @@ def _outdated(bundle: Bundle, values: dict[str, str], version: int | None, *, no
     if version is None or decimal(own) is None:
         return "the version of libvirt is not known"
     if decimal(own) != version:
-        return "another version of libvirt wrote it"
+        return "it was written by another version of libvirt"
     if values.get("kernelVersion") != _kernel(bundle):
         return "it was written under another kernel"
     if values.get("qemuctime") != _changed(bundle, values.get("emulator", "")):
-        return "QEMU was changed since, or when is not known"
-    return None if noticed_nested else "it was written while nested was off, which only an old libvirt does not notice"
+        return "QEMU was changed since, or when it was changed is not known"
+    return None if noticed_nested else "it was written while nested was off, which an old libvirt does not notice"
 
 
 def _kernel(bundle: Bundle) -> str:
@@ -94,7 +106,7 @@ def _kernel(bundle: Bundle) -> str:
 
 
 def _changed(bundle: Bundle, emulator: str) -> str | None:
-    """When the file was changed, in seconds; None where that was not seen."""
+    """When the emulator's file was changed, in seconds since 1970; None where that was not observed."""
     try:
         return bundle.text(sources.changed_at(emulator)).strip()
     except NotObserved:

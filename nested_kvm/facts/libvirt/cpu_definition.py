@@ -1,16 +1,24 @@
 """A domain's `<cpu>`: what it asks for, and whether that gives its guest the virtualization flag.
 
+    <cpu mode='custom' match='exact' check='partial'>
+      <model fallback='allow'>EPYC</model>
+      <feature policy='require' name='svm'/>
+    </cpu>
+
 The rules are QEMU's and libvirt's. Under KVM QEMU turns svm off for every named model (`kvm_default_props`
-in target/i386/kvm/kvm-cpu.c), and no built-in Intel model has vmx; libvirt's host-model is such a name.
+in target/i386/kvm/kvm-cpu.c), and no built-in Intel model has vmx; libvirt's host-model is such a name. A model of the
+other vendor is a name like any other: under KVM the guest sees the host's vendor.
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from nested_kvm.evidence.libvirt.domain_xml import QEMU
+from nested_kvm.evidence.libvirt.domain_xml import passed_arguments
+from nested_kvm.evidence.libvirt.qemu_arguments import deciding_arguments
 from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.cause import Cause
@@ -19,25 +27,22 @@ _ON: Final = frozenset({"require", "force"})
 _OFF: Final = frozenset({"disable", "forbid"})
 FLAGS: Final = tuple(vendor.flag for vendor in Vendor)
 UNDECIDED: Final = "undecided"
-"""The policy of a feature that QEMU's arguments name in a way that its versions read differently."""
+"""The policy of a feature that QEMU's arguments name in a way that QEMU versions read differently."""
 _VERSION: Final = re.compile(r"-v[0-9]+$")
-"""What libvirt 11 appends to the model of a domain that it starts or saves."""
-_AMD_MODELS: Final = ("EPYC", "Opteron", "athlon", "phenom", "Dhyana")
-_INTEL_MODELS: Final = (
-    "Broadwell", "Cascadelake", "ClearwaterForest", "Conroe", "Cooperlake", "Denverton", "GraniteRapids",
-    "Haswell", "Icelake", "IvyBridge", "KnightsMill", "Nehalem", "Penryn", "SandyBridge", "SapphireRapids",
-    "SierraForest", "Skylake", "Snowridge", "Westmere", "core2duo", "coreduo", "n270",
-)  # fmt: skip
+"""The version that libvirt 11 appends to the model of a domain that it starts or saves."""
+_POLICIES: Final = frozenset({"force", "require", "optional", "disable", "forbid"})
+_KEEPS_SVM: Final = re.compile(r"(type=)?pc(-i440fx|-q35)?-([01]\.\d+|2\.[01])(,.*)?")
+"""Machines of QEMU 2.1 and before: with them KVM does not turn a model's svm off (hw/i386/pc_piix.c, until QEMU 9)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What a CPU definition promises: whether the guest gets the flag, and by which rule."""
+    """Whether a CPU definition gives the guest the flag, and by which rule."""
 
     gives_flag: Answer
     reason: str
     cause: Cause | None = None
-    """Why it does not; None where it does, or where that is not known."""
+    """Why the guest does not get the flag; None where it does, or where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,69 +56,82 @@ class CpuDefinition:
     check: str | None = None
     features: Mapping[str, str] = field(default_factory=dict)
     passed_through: str | None = None
-    """A `-cpu` given to QEMU behind libvirt's back."""
+    """The arguments with which `<qemu:commandline>` may change the CPU, past libvirt."""
+    memory_encryption: str | None = None
+    """The type of `<launchSecurity>`, such as `sev`; KVM in such a guest refuses to run."""
+    reads_config: bool = False
+    """Whether QEMU reads a configuration file that may change the CPU, and was not read here."""
+    invalid: str | None = None
+    """Why libvirt refuses the definition, where that is certain."""
     written: str | None = None
-    """As a person wrote it, where that was not in XML."""
+    """The definition as it was written, where that was not XML."""
 
     @property
     def copies_host(self) -> bool:
         """Whether the guest gets every flag that KVM can give."""
         return self.mode in {"host-passthrough", "maximum"}
 
+    @property
+    def may_be_overridden(self) -> bool:
+        """Whether QEMU gets arguments beside the definition that may change the CPU."""
+        return self.passed_through is not None or self.reads_config
+
     def looks_expanded_from_host_model(self, vendor: Vendor) -> bool:
-        """Whether libvirt may have written it for a running host-model: on x86 only that names the host's vendor."""
+        """Whether libvirt may have expanded a host-model to it: on x86 only an expansion names the host's vendor."""
         return self.mode == "custom" and self.model is not None and (vendor is Vendor.IBM_Z or self.vendor is not None)
 
     @property
     def text(self) -> str:
-        """The definition in one line, for people."""
+        """The definition in one line, for messages."""
         if self.written is not None:
             return self.written
         parts = [self.mode, *([self.model] if self.model else [])]
-        parts += [f"{policy} {name}" for name, policy in self.features.items() if name in FLAGS]
-        parts += [f"qemu:commandline -cpu {self.passed_through}"] if self.passed_through else []
+        parts += [f"{policy} {name}" for name, policy in self.features.items() if name in FLAGS and policy != UNDECIDED]
+        parts += [f"launchSecurity {self.memory_encryption}"] if self.memory_encryption else []
+        parts += [f"qemu:commandline {self.passed_through}"] if self.passed_through else []
         return ", ".join(parts)
 
     def may_name_the_model(self, model: str) -> bool:
-        """Whether its model is `model`, or the version that libvirt may write for it: EPYC-IBPB is EPYC-v2."""
+        """Whether the model is `model`, or the version that libvirt may write for it: EPYC-IBPB is EPYC-v2."""
         own = self.model or ""
         family = _VERSION.sub("", own)
         return own == model or (own != family and _VERSION.sub("", model) == model and model.startswith(family))
 
     def weakness(self, flag: str) -> str | None:
-        """Why the domain may start without `flag` although the definition names it; None: it may not."""
+        """Why the domain may start without the `flag` that its definition names; None: it may not."""
         policy = self.features.get(flag)
         if policy == "optional":
-            return f"optional {flag} may be dropped without a word"
+            return f"optional {flag} may be silently dropped"
         if policy == "force" and self.check == "none":
-            return f"force {flag} with check='none' starts on a host without it"
+            return f"force {flag} with check='none' also starts on a host without {flag}"
         return None
 
     def promise(self, vendor: Vendor) -> Promise:
         """Whether a guest with this definition gets `vendor`'s flag on a host that offers it."""
         if self.passed_through is not None:
-            return Promise(Answer.UNKNOWN, f"QEMU is given -cpu {self.passed_through} behind libvirt's back")
+            return Promise(Answer.UNKNOWN, f"<qemu:commandline> passes {self.passed_through} to QEMU")
+        if self.reads_config:
+            return Promise(Answer.UNKNOWN, "QEMU reads a file with -readconfig, which may change the CPU")
+        if self.invalid is not None:
+            return Promise(Answer.UNKNOWN, f"libvirt refuses the definition: {self.invalid}")
         return self._by_feature(vendor) or self._by_mode(vendor)
 
     def _by_feature(self, vendor: Vendor) -> Promise | None:
         policy = self.features.get(vendor.flag)
         if policy == UNDECIDED:
-            return Promise(Answer.UNKNOWN, f"whether {self.text} turns {vendor.flag} on depends on QEMU's version")
+            return Promise(Answer.UNKNOWN, f"whether {self.text} has {vendor.flag} depends on QEMU's version")
         if policy in _OFF:
-            return Promise(Answer.NO, f"it says {policy} {vendor.flag}", Cause.FEATURE_DISABLED)
-        if policy in _ON:
-            return self._asked_for(vendor, policy)
+            return Promise(Answer.NO, f"the definition has {policy} {vendor.flag}", Cause.FEATURE_DISABLED)
+        if policy in _ON or (policy == "optional" and self.mode == "custom"):
+            return Promise(Answer.YES, f"the definition has {policy} {vendor.flag}")
         if policy is not None and not self.copies_host:
-            return Promise(Answer.UNKNOWN, f"{policy} {vendor.flag} may be dropped without a word")
+            return Promise(Answer.UNKNOWN, f"{policy} {vendor.flag} may be silently dropped")
         foreign = [each.flag for each in vendor.others if self.features.get(each.flag) in _ON]
         if foreign and not self.copies_host:
-            return Promise(Answer.NO, f"it asks for {foreign[0]}", Cause.WRONG_VENDOR_FEATURE)
+            return Promise(
+                Answer.NO, f"the definition asks for {foreign[0]}, the other vendor's flag", Cause.WRONG_VENDOR_FEATURE
+            )
         return None
-
-    def _asked_for(self, vendor: Vendor, policy: str) -> Promise:
-        if self.mode == "custom" and _vendor_of_model(self.model) in vendor.others:
-            return Promise(Answer.UNKNOWN, f"{self.model} is a model of the other vendor, with {policy} {vendor.flag}")
-        return Promise(Answer.YES, f"it says {policy} {vendor.flag}")
 
     def _by_mode(self, vendor: Vendor) -> Promise:
         if self.copies_host:
@@ -124,27 +142,52 @@ class CpuDefinition:
             return Promise(Answer.UNKNOWN, f"the mode {self.mode[:40]!r} is not known")
         if vendor is Vendor.IBM_Z:
             return Promise(Answer.UNKNOWN, f"whether {self.text} has sie is not known")
-        if _vendor_of_model(self.model) in vendor.others:
-            return Promise(Answer.NO, f"{self.model} is the other vendor's model", Cause.WRONG_VENDOR_FEATURE)
         named = f"the model {self.model}" if self.model else "the hypervisor's default model"
         return Promise(Answer.NO, f"{named} has no {vendor.flag} under KVM", Cause.NAMED_MODEL_LACKS_FLAG)
 
 
 def cpu_definition_of(domain: Element) -> CpuDefinition:
-    """The definition in a `<domain>` element."""
-    arguments = [argument.get("value", "") for argument in domain.findall(f"{QEMU}commandline/{QEMU}arg")]
-    passed_through = arguments[1] if len(arguments) > 1 else None
-    cpu = domain.find("cpu")
+    """The CPU definition in a `<domain>` element."""
+    arguments = list(deciding_arguments(passed_arguments(domain), under_kvm=domain.get("type") == "kvm"))
+    passed_through = " ".join(arguments) or None
+    security, cpu, os_type = domain.find("launchSecurity"), domain.find("cpu"), domain.find("os/type")
+    encryption = None if security is None else security.get("type") or "of no known type"
+    machine = None if os_type is None else os_type.get("machine")
     if cpu is None:
-        return CpuDefinition("none", passed_through=passed_through)
+        svm = kept_svm("none", machine)
+        return CpuDefinition("none", features=svm, passed_through=passed_through, memory_encryption=encryption)
+    mode = cpu.get("mode", "custom")
+    features = {feature.get("name", ""): feature.get("policy", "require") for feature in cpu.findall("feature")}
     return CpuDefinition(
-        mode=cpu.get("mode", "custom"),
+        mode=mode,
         model=_text(cpu, "model"),
         vendor=_text(cpu, "vendor"),
         check=cpu.get("check"),
-        features={feature.get("name", ""): feature.get("policy", "require") for feature in cpu.findall("feature")},
+        features=kept_svm(mode, machine) | features,
         passed_through=passed_through,
+        memory_encryption=encryption,
+        invalid="; ".join(_refusals(cpu)) or None,
     )
+
+
+def kept_svm(mode: str, machine: str | None) -> dict[str, str]:
+    """The policy of svm that comes with an old machine type, which keeps what its models have; empty with any other."""
+    is_kept = mode in {"none", "custom"} and machine is not None and _KEEPS_SVM.fullmatch(machine) is not None
+    return {Vendor.AMD.flag: UNDECIDED} if is_kept else {}
+
+
+def _refusals(cpu: Element) -> Iterator[str]:
+    """What `virCPUDefParseXML` of src/conf/cpu_conf.c does not accept."""
+    features = cpu.findall("feature")
+    if features and cpu.get("mode", "custom") == "custom" and _text(cpu, "model") is None:
+        yield "features without a model"
+    names = Counter(feature.get("name", "") for feature in features)
+    yield from (
+        f"the feature {name or 'without a name'} is listed {count} times" for name, count in names.items() if count > 1
+    )
+    yield from ("a feature without a name" for name in names if not name)
+    policies = dict.fromkeys(feature.get("policy", "require") for feature in features)
+    yield from (f"{policy[:40]!r} is not a valid policy" for policy in policies if policy not in _POLICIES)
 
 
 def _text(cpu: Element, tag: str) -> str | None:
@@ -153,14 +196,6 @@ def _text(cpu: Element, tag: str) -> str | None:
 
 def _host_model(vendor: Vendor) -> Promise:
     if vendor is Vendor.AMD:
-        return Promise(Answer.NO, "host-model gives no svm on AMD", Cause.HOST_MODEL_DROPS_SVM)
+        return Promise(Answer.NO, "host-model omits svm on AMD", Cause.HOST_MODEL_DROPS_SVM)
     where = "copies sie on s390x" if vendor is Vendor.IBM_Z else "requires vmx on Intel"
     return Promise(Answer.YES, f"host-model {where}")
-
-
-def _vendor_of_model(model: str | None) -> Vendor | None:
-    if model is None:
-        return None
-    if model.startswith(_AMD_MODELS):
-        return Vendor.AMD
-    return Vendor.INTEL if model.startswith(_INTEL_MODELS) else None

@@ -1,4 +1,4 @@
-"""libvirt on an L0: whether it answers, and the domains it knows."""
+"""libvirt on an L0: whether it answers, and the domains that it lists."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,71 +7,77 @@ from nested_kvm.errors import NotObserved
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle, DomainRecord
 from nested_kvm.model.verdict import Evidence
+from nested_kvm.util.text import plural
+from nested_kvm.util.uuid import is_uuid
 
 
 @dataclass(frozen=True, slots=True)
 class Libvirt:
-    """A libvirt that was asked. `refusal` is why it did not answer; None: it did.
+    """A libvirt that was queried. `refusal` is why it did not answer; None: it did.
 
-    Source: libvirt's RPC, locally or through the SSH connection; where it has no way in, `virsh -r`.
+    Source: libvirt's RPC, locally or through the SSH connection; where that is not possible, `virsh -r`.
     """
 
     is_expected: bool
-    """False: the inventory says that there is none."""
+    """False: the inventory has `libvirt: none`."""
 
     uri: str
     means: str
     refusal: str | None
     records: tuple[DomainRecord, ...]
     domain_types: Mapping[str, tuple[str, ...]] | None = None
-    """The types of domain that its capabilities offer, by architecture."""
+    """The domain types that libvirt's capabilities offer, by architecture."""
     version: int | None = None
-    """The daemon's: 9002001 is 9.2.1."""
+    """The daemon's version: 9002001 is 9.2.1."""
 
     @property
     def answers(self) -> bool:
-        """Whether it told its domains."""
+        """Whether libvirt listed its domains."""
         return self.refusal is None
 
     @property
     def running(self) -> tuple[str, ...]:
-        """The domains that run, and hold the KVM module: by name, or by uuid where no line can show the name."""
+        """The running domains, which keep the KVM module in use: by name, or by uuid where the name is unprintable."""
         running = (record for record in self.records if record.state not in {"shut off", "crashed"})
         return tuple(record.name if record.name.isprintable() else record.uuid for record in running)
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """What it answered."""
-        return (Evidence(self.uri, self.refusal or f"{len(self.records)} domains, {len(self.running)} running"),)
+        """How many domains libvirt listed, or why it did not answer."""
+        return (
+            Evidence(self.uri, self.refusal or f"{plural(len(self.records), 'domain')}, {len(self.running)} running"),
+        )
 
     def record(self, name: str) -> DomainRecord:
-        """The domain of that name or uuid.
+        """The domain of that name or uuid; a name in the form of a uuid is only ever taken for a uuid.
 
         Raises:
-            NotObserved: libvirt does not answer, or knows no such domain.
+            NotObserved: libvirt does not answer, or has no such domain.
         """
         if self.refusal is not None:
             raise NotObserved(f"libvirt at {self.uri} does not answer: {self.refusal}")
         for record in self.records:
-            if name in {record.name, record.uuid}:
+            if name == record.uuid or (name == record.name and not is_uuid(name)):
                 return record
-        raise NotObserved(f"libvirt at {self.uri} knows no domain {name}")
+        raise NotObserved(f"libvirt at {self.uri} has no domain {name}")
 
 
 def libvirt_of(bundle: Bundle) -> Libvirt:
-    """What libvirt answered.
+    """The libvirt of a target, as it answered.
 
     Raises:
-        ObservationError: it was not asked.
+        ObservationError: libvirt was not queried.
     """
     if bundle.target.libvirt is None:
-        return Libvirt(is_expected=False, uri="none", means="none", refusal="the inventory says `none`", records=())
-    bundle.reading(sources.ARCHITECTURE)  # an unobserved target has no libvirt to speak of either
+        return Libvirt(
+            is_expected=False, uri="none", means="none", refusal="the inventory has `libvirt: none`", records=()
+        )
+    bundle.reading(sources.ARCHITECTURE)  # raises where the target was not observed at all
     if bundle.libvirt is None:
-        raise NotObserved("libvirt was not asked")
+        raise NotObserved("libvirt was not queried")
     answer = bundle.libvirt
     if answer.not_asked is not None:
-        raise NotObserved(f"libvirt at {answer.uri} could not be asked: {answer.not_asked}")
+        raise NotObserved(f"libvirt at {answer.uri} could not be queried: {answer.not_asked}")
     return Libvirt(
         is_expected=True,
         uri=answer.uri,

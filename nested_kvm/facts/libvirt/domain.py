@@ -1,7 +1,13 @@
-"""A libvirt domain: its type, whether it runs, its persistent CPU definition and the one it runs with."""
+"""A libvirt domain: its type, whether it runs, its persistent CPU definition and its running one.
+
+What libvirt prints of a domain, reduced to what counts here:
+
+    <domain type='kvm' id='7'><name>ci-1</name><cpu mode='host-passthrough'/></domain>
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import DomainRecord
@@ -9,13 +15,33 @@ from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml
 from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.facts.libvirt.cpu_definition import CpuDefinition, Promise, cpu_definition_of
 from nested_kvm.model.answer import Answer
+from nested_kvm.model.architecture import Architecture, architecture_of
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.verdict import Evidence
+
+_MACHINES: Final = {
+    "x86": ("pc", "q35", "isapc", "microvm"),
+    "s390x": ("s390-ccw",),
+    "ppc64": ("pseries", "powernv", "g3beige", "mac99"),
+    "arm64": ("virt", "sbsa-ref", "raspi", "vexpress"),
+}
+"""How the names of QEMU's machine types start, by architecture."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessCheck:
+    """How the QEMU process of a running domain compares with its live XML; both are None where they agree."""
+
+    contradiction: str | None = None
+    """What the process does otherwise than the XML says."""
+    doubt: str | None = None
+    """Why it is not known whether they agree."""
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """One domain. `live_cpu` is None while it does not run.
+    """One domain. `live_cpu` is None while the domain does not run.
 
     Source: libvirt's XML of the domain, persistent and live; without libvirt, the arguments of its QEMU process.
     """
@@ -23,113 +49,154 @@ class Domain:
     name: str
     uuid: str
     type: str
-    """`kvm`, or `qemu` where it is emulated."""
+    """The domain type: `kvm`, or `qemu` where the domain is emulated."""
     state: str
     is_transient: bool
     cpu: CpuDefinition
-    """What it is started with next; of a transient domain, what it runs with."""
+    """The CPU that the next start gives the domain; of a transient domain, the running one."""
     live_cpu: CpuDefinition | None
     process: str | None = None
-    """Where a person finds its QEMU process, on a host without libvirt; None: libvirt knows it."""
+    """Where to find the domain's QEMU process, on a host without libvirt; None: it is libvirt's domain."""
     file: str | None = None
-    """Where its definition is, where that is all there is of it yet."""
+    """The file with the definition, for a domain that is not defined yet."""
+    live_type: str | None = None
+    """The domain type in the live XML."""
+    architecture: str | None = None
+    """The guest's architecture in the XML; None: the host's."""
+    os_type: str | None = None
+    machine: str | None = None
+    process_check: ProcessCheck = ProcessCheck()
 
     @property
     def runs_under_kvm(self) -> bool:
-        """Whether its vCPUs are the CPU's own."""
+        """Whether the domain runs under KVM rather than being emulated."""
         return self.type == "kvm"
 
     @property
     def is_running(self) -> bool:
-        """Whether a QEMU process holds it."""
+        """Whether the domain has a QEMU process now."""
         return self.live_cpu is not None
 
     @property
     def inactive_source(self) -> str:
-        """Where a person finds its persistent definition."""
+        """Where to find the persistent definition."""
         return self.process or self.file or f"virsh dumpxml {'' if self.is_transient else '--inactive '}{self.name}"
 
     @property
     def live_source(self) -> str:
-        """Where a person finds what it runs with."""
+        """Where to find the running definition."""
         return f"virsh dumpxml {self.name}"
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """Type, definition, and what it runs with."""
+        """The domain's type, its definition and its running CPU."""
         defined = Evidence(self.inactive_source, f"type={self.type}, cpu: {self.cpu.text}")
         if self.process is not None or self.file is not None:
             return (defined,)
         if self.live_cpu is None:
             return (defined, Evidence("virsh domstate", self.state))
-        return (defined, Evidence(self.live_source, f"cpu: {self.live_cpu.text}"))
+        return (defined, Evidence(self.live_source, f"cpu: {self.live_cpu.text}"), *self.process_check.evidence)
+
+    def refused_on(self, host: Architecture | None) -> str | None:
+        """Why libvirt on a host of that architecture would not start the domain under KVM; None: nothing is known."""
+        if host is None:
+            return None
+        if self.architecture is not None and architecture_of(self.architecture) is not host:
+            return f"its architecture is {self.architecture[:40]}, and the host's is {host.name}"
+        if self.os_type not in {None, "hvm"}:
+            return f"its os type is {(self.os_type or '')[:40]}, and KVM runs hvm only"
+        foreign = [
+            each for prefixes in (_MACHINES[name] for name in _MACHINES if name != host.name) for each in prefixes
+        ]
+        if self.machine == "none" or (self.machine or "").startswith(tuple(foreign)):
+            return f"its machine type {(self.machine or '')[:40]} is not one of {host.name}"
+        return None
 
     def promise(self, vendor: Vendor) -> Promise:
-        """Whether its persistent definition gives `vendor`'s flag.
+        """Whether the persistent definition gives `vendor`'s flag.
 
-        What a running host-model or an `optional` feature came to decides over the rule, but for one thing: a flag
-        that host-model never gives by itself may come from a feature that was taken out since the start. Where the
-        definition surely was changed, the live XML speaks of another one, and decides nothing.
+        What the live XML shows of a running host-model or an `optional` feature takes precedence over the rule, with
+        one exception: a flag that host-model never gives may come from a feature that was removed since the start.
+        Where the definition was certainly changed, the live XML belongs to another definition and decides nothing.
         """
         by_rule = self.cpu.promise(vendor)
         live = self.live_cpu
-        is_open = by_rule.gives_flag is Answer.UNKNOWN and self.cpu.passed_through is None
+        is_open = by_rule.gives_flag is Answer.UNKNOWN and not self.cpu.may_be_overridden
         from_host_model = self.cpu.mode == "host-model" and vendor.flag not in self.cpu.features
         if live is None or not (is_open or from_host_model) or self.changed_since_start(vendor) is not None:
             return by_rule
         return _seen(live, vendor, by_rule) or by_rule
 
     def changed_since_start(self, vendor: Vendor, host_offers_flag: Callable[[], bool] = lambda: True) -> str | None:
-        """How the running CPU differs from the persistent one; None: they agree, or nothing runs.
+        """How the running CPU differs from the persistent one; None: they agree, or the domain does not run.
 
         Only what cannot come from libvirt's own expansion counts: the mode, the model, the flag's policy. On a host
-        with nested off libvirt itself disables a flag that the definition requires: there no start would change it.
-        `host_offers_flag` is asked only where that matters, and may raise `ObservationError`.
+        with nested off libvirt itself disables a flag that the definition requires: there no power cycle would help.
+        `host_offers_flag` is called only where that matters, and may raise `ObservationError`.
         """
         live = self.live_cpu
         if live is None or self.is_transient:
             return None
+        return self._surroundings_changed(live) or self._cpu_changed(live, vendor, host_offers_flag)
+
+    def _surroundings_changed(self, live: CpuDefinition) -> str | None:
+        if self.live_type not in {None, self.type}:
+            return _differ(f"of a domain of type {self.live_type}", f"type {self.type}")
+        if live.memory_encryption != self.cpu.memory_encryption:
+            return _differ(_encryption(live), _encryption(self.cpu))
+        return None
+
+    def _cpu_changed(self, live: CpuDefinition, vendor: Vendor, host_offers_flag: Callable[[], bool]) -> str | None:
         if self.cpu.copies_host or live.copies_host:
             if self.cpu.mode != live.mode:
-                return f"it runs with {live.text}, and is defined as {self.cpu.text}"
+                return _differ(live.text, self.cpu.text)
         elif self.cpu.mode == "host-model":
             if not live.looks_expanded_from_host_model(vendor):
-                return f"it runs with {live.text}, which no host-model becomes"
+                return f"running CPU is {live.text.removeprefix('custom, ')}, which host-model never expands to"
         elif self.cpu.model is not None and not live.may_name_the_model(self.cpu.model):
-            return f"it runs with the model {live.model}, and is defined with {self.cpu.model}"
+            return _differ(f"model {live.model}", f"model {self.cpu.model}")
         return self._flag_changed(live, vendor, host_offers_flag)
 
     def _flag_changed(self, live: CpuDefinition, vendor: Vendor, host_offers_flag: Callable[[], bool]) -> str | None:
         asked, given = self.cpu.promise(vendor).gives_flag, live.promise(vendor).gives_flag
-        is_free = self.cpu.mode == "host-model" and vendor.flag not in self.cpu.features
+        is_free = self.cpu.mode == "host-model" and vendor.flag not in self.cpu.features and asked is Answer.NO
         withheld = asked is Answer.YES and given is Answer.NO and not host_offers_flag()
         if is_free or withheld or Answer.UNKNOWN in {asked, given} or asked is given:
             return None
-        return f"it runs with {live.text}, and is defined as {self.cpu.text}"
+        return _differ(live.text, self.cpu.text)
+
+
+def _encryption(cpu: CpuDefinition) -> str:
+    return f"with memory encryption {cpu.memory_encryption}" if cpu.memory_encryption else "without memory encryption"
+
+
+def _differ(running: str, defined: str) -> str:
+    return f"running CPU is {running.removeprefix('custom, ')}; the definition says {defined.removeprefix('custom, ')}"
 
 
 def _seen(live: CpuDefinition, vendor: Vendor, by_rule: Promise) -> Promise | None:
-    """What the live XML says of the flag by name; None: nothing."""
+    """What the live XML says about the flag; None: it does not name it."""
     policy = live.features.get(vendor.flag)
     if policy in {"require", "force"} and by_rule.gives_flag is Answer.NO:
-        return Promise(Answer.UNKNOWN, f"{by_rule.reason}, and its live XML says {policy} {vendor.flag}")
+        return Promise(Answer.UNKNOWN, f"{by_rule.reason}, and the live XML has {policy} {vendor.flag}")
     if policy in {"require", "force"}:
-        return Promise(Answer.YES, f"its live XML says {policy} {vendor.flag}")
+        return Promise(Answer.YES, f"the live XML has {policy} {vendor.flag}")
     if policy in {"disable", "forbid"}:
-        return Promise(Answer.NO, f"its live XML says {policy} {vendor.flag}", by_rule.cause or Cause.FEATURE_DISABLED)
+        return Promise(Answer.NO, f"the live XML has {policy} {vendor.flag}", by_rule.cause or Cause.FEATURE_DISABLED)
     return None
 
 
 def domain_of(record: DomainRecord) -> Domain:
-    """The domain of libvirt's record.
+    """The domain that libvirt's record describes.
 
     Raises:
-        NotObserved: libvirt could not tell all of it.
+        NotObserved: the record is not complete.
     """
     if record.inactive_xml is None or record.problem is not None:
         raise NotObserved(f"domain {record.name}: {record.problem or 'libvirt gave no definition'}")
     inactive = parse_domain_xml(record.inactive_xml)
-    live = None if record.live_xml is None else cpu_definition_of(parse_domain_xml(record.live_xml))
+    live = None if record.live_xml is None else parse_domain_xml(record.live_xml)
+    os_type = inactive.find("os/type")
     return Domain(
         name=record.name,
         uuid=record.uuid,
@@ -137,5 +204,9 @@ def domain_of(record: DomainRecord) -> Domain:
         state=record.state,
         is_transient=record.is_persistent is False,
         cpu=cpu_definition_of(inactive),
-        live_cpu=live,
+        live_cpu=None if live is None else cpu_definition_of(live),
+        live_type=None if live is None else live.get("type"),
+        architecture=None if os_type is None else os_type.get("arch"),
+        os_type=None if os_type is None else (os_type.text or "").strip(),
+        machine=None if os_type is None else os_type.get("machine"),
     )

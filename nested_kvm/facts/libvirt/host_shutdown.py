@@ -1,5 +1,10 @@
 """What the shutdown of a host does with its guests: whether anything saves them.
 
+`/etc/default/libvirt-guests` and `/etc/libvirt/qemu.conf` decide, by lines such as
+
+    ON_SHUTDOWN=suspend
+    auto_shutdown_try_save = "persistent"
+
 Sources: libvirt's tools/libvirt-guests.sh.in (only `shutdown` keeps it from suspending; the script itself sets the
 default, suspend upstream and shutdown in Debian) and src/qemu/qemu.conf.in.
 """
@@ -23,7 +28,7 @@ _TRY_SAVE: Final = re.compile(r"^[ \t]*auto_shutdown_try_save[ \t]*=[ \t]*[\"']?
 
 @dataclass(frozen=True, slots=True)
 class HostShutdown:
-    """What saves guests when the host is shut down; `unknown` says why there may be more.
+    """What saves guests when the host is shut down; `unknown` is why that list may not be complete.
 
     Source: `systemctl is-enabled libvirt-guests`, its files in `/etc/default` or `/etc/sysconfig`, the default in its
     script, and `/etc/libvirt/qemu.conf`.
@@ -35,10 +40,10 @@ class HostShutdown:
 
 
 def host_shutdown_of(bundle: Bundle) -> HostShutdown:
-    """What libvirt-guests and libvirt itself are told.
+    """What libvirt-guests and libvirt itself are configured to do at shutdown.
 
     Raises:
-        ObservationError: they were not looked at.
+        ObservationError: their configuration was not inspected.
     """
     unit, conf = bundle.reading(sources.LIBVIRT_GUESTS), bundle.reading(sources.QEMU_CONF)
     files = [bundle.reading(path) for path in sources.LIBVIRT_GUESTS_SETTINGS]
@@ -58,7 +63,7 @@ def host_shutdown_of(bundle: Bundle) -> HostShutdown:
 
 
 def _by_unit(files: list[Reading], scripts: list[Reading]) -> tuple[Evidence, ...]:
-    """What makes an enabled libvirt-guests save: a word other than `shutdown`, or none in all that could be read."""
+    """What makes an enabled libvirt-guests save: a value other than `shutdown`, or no value in any file."""
     said = {reading.source: _on_shutdown(reading) for reading in files}
     words = {source: word for source, word in said.items() if word is not None}
     if words:
@@ -70,7 +75,7 @@ def _by_unit(files: list[Reading], scripts: list[Reading]) -> tuple[Evidence, ..
     if defaults and set(defaults.values()) == {"shutdown"}:
         return ()
     source, word = next(iter(defaults.items()), (sources.LIBVIRT_GUESTS, "suspend"))
-    return (Evidence(source, f"nothing sets ON_SHUTDOWN: its default is {word}"),)
+    return (Evidence(source, f"ON_SHUTDOWN is not set; the default is {word}"),)
 
 
 def _shown(word: str) -> str:

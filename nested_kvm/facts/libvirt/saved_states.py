@@ -1,4 +1,9 @@
-"""What is saved of a domain with its memory, and which CPU comes back from it."""
+"""The saved states of a domain with its memory, and the CPU that each brings back.
+
+Of a managed save or a snapshot with memory libvirt shows the XML that the domain ran with:
+
+    <domain type='kvm'><name>ci-1</name><cpu mode='custom'><model>qemu64</model></cpu></domain>
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,38 +18,38 @@ from nested_kvm.model.verdict import Evidence
 
 @dataclass(frozen=True, slots=True)
 class SavedCpu:
-    """One saved state, as live as it was: `cpu` is what the domain ran with."""
+    """The CPU of one saved state: `cpu` is what the domain ran with when it was saved."""
 
     source: str
-    """Where a person finds it."""
+    """Where to find the saved state."""
     snapshot: str | None
-    """None: it is the managed save."""
+    """The snapshot's name; None: the managed save."""
     type: str
     cpu: CpuDefinition
 
     @property
     def evidence(self) -> Evidence:
-        """Its type and its CPU."""
+        """The saved domain's type and CPU."""
         return Evidence(self.source, f"type={self.type}, cpu: {self.cpu.text}")
 
     def promise(self, vendor: Vendor) -> Promise:
-        """Whether what comes back from it has `vendor`'s flag.
+        """Whether a restore brings back a CPU with `vendor`'s flag.
 
-        A copy of the host's CPU had what the host offered then, and the XML names none of it: with nested off it
-        lacked the flag.
+        A copy of the host's CPU has what the host offered at that time, and the XML does not name it: with nested off
+        it lacked the flag.
         """
         if self.type != "kvm":
-            return Promise(Answer.NO, f"it was saved with the type {self.type}, emulated")
+            return Promise(Answer.NO, f"saved as an emulated domain, of type {self.type}")
         promise = self.cpu.promise(vendor)
         if promise.gives_flag is Answer.YES and self.cpu.copies_host:
-            missing = f"whether the host offered {vendor.flag} when it was started"
-            return Promise(Answer.UNKNOWN, f"it was saved with {self.cpu.mode}, and {missing} is not in what was saved")
+            missing = f"whether the host offered {vendor.flag} at that start"
+            return Promise(Answer.UNKNOWN, f"saved with {self.cpu.mode}; {missing} is not recorded in it")
         return promise
 
 
 @dataclass(frozen=True, slots=True)
 class SavedStates:
-    """All that would bring a domain back with its memory. `unread` has a sentence for each that cannot be told.
+    """All saved states of a domain with memory. `unread` has a sentence for each that could not be read.
 
     Source: libvirt's XML of the domain's managed save, and of its snapshots with memory.
     """
@@ -54,24 +59,28 @@ class SavedStates:
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """Each of them."""
+        """The CPU of each saved state."""
         return tuple(state.evidence for state in self.states)
 
     def lacking(self, vendor: Vendor) -> tuple[SavedCpu, ...]:
-        """Those that surely lack the flag."""
+        """The saved states that certainly lack the flag."""
         return tuple(state for state in self.states if state.promise(vendor).gives_flag is Answer.NO)
 
+    def having(self, vendor: Vendor) -> tuple[SavedCpu, ...]:
+        """The saved states that certainly have the flag."""
+        return tuple(state for state in self.states if state.promise(vendor).gives_flag is Answer.YES)
+
     def undecided(self, vendor: Vendor) -> tuple[str, ...]:
-        """Why others may lack it."""
+        """Why it is not known of other saved states whether they have the flag, one sentence each."""
         promises = ((state.source, state.promise(vendor)) for state in self.states)
         open_ones = (f"{source}: {each.reason}" for source, each in promises if each.gives_flag is Answer.UNKNOWN)
         return (*open_ones, *self.unread)
 
 
 def saved_states_of(record: DomainRecord) -> SavedStates:
-    """What libvirt's record tells of them."""
+    """The saved states in libvirt's record of a domain."""
     if record.saved_states is None:
-        return SavedStates((), (f"what is saved of {record.name} was not asked for",))
+        return SavedStates((), (f"the saved states of {record.name} were not queried",))
     read = tuple(_read(record, record.saved_states))
     return SavedStates(read, tuple(_unread(record, record.saved_states)))
 
@@ -88,7 +97,7 @@ def _unread(record: DomainRecord, states: tuple[SavedState, ...]) -> Iterator[st
         if state.xml is None:
             yield f"{_source(record, state)}: {state.problem or 'its XML was not read'}"
     if record.saved_problem is not None:
-        yield f"there may be other snapshots of {record.name}: {record.saved_problem}"
+        yield f"{record.name} may have other snapshots: {record.saved_problem}"
 
 
 def _source(record: DomainRecord, state: SavedState) -> str:

@@ -1,8 +1,8 @@
 """`hdf.json`: the run in the Heimdall Data Format, as InSpec's exec-json."""
 
 import json
-from collections.abc import Iterable, Iterator
-from datetime import UTC
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain, groupby
 from operator import attrgetter
@@ -11,9 +11,10 @@ from typing import Any, Final
 from nested_kvm.model.control import Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.formats.json_pieces import json_document
-from nested_kvm.reporting.lines import end_of, place
+from nested_kvm.reporting.lines import place, waived_because
 from nested_kvm.results.run import Result, Run
 from nested_kvm.util.text import printable, visible
+from nested_kvm.util.times import iso_time
 
 _IMPACT: Final = {Severity.CRITICAL: 1.0, Severity.HIGH: 0.7, Severity.MEDIUM: 0.5, Severity.LOW: 0.3}
 _STATUS: Final = {
@@ -22,13 +23,13 @@ _STATUS: Final = {
     Outcome.FAIL: "failed",
     Outcome.ERROR: "error",
 }
-"""Everything else was skipped, and its message says which and why."""
+"""Status of each outcome; the others are skipped, and their message says why."""
 _NIST: Final = ["CM-6"]
-"""Configuration settings: by what Heimdall groups controls."""
+"""Configuration settings; Heimdall groups controls by it."""
 
 
 def hdf_json(run: Run) -> Iterator[str]:
-    """Every control with the result of each subject, as JSON text, piece by piece."""
+    """Return every control with the result of each subject, as JSON text, piece by piece."""
     digest = sha256(json.dumps(sorted(run.results.titles().items())).encode()).hexdigest()
     duration = 0.0 if run.finished is None else (run.finished - run.started).total_seconds()
     document = {
@@ -55,18 +56,31 @@ def hdf_json(run: Run) -> Iterator[str]:
     return json_document(document)
 
 
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """When the evidence of each result was read; where that is not known, when the run started."""
+
+    started: str
+    observed: Mapping[str, str]
+
+    def of(self, result: Result) -> str:
+        """Return the time of a result."""
+        return self.observed.get(result.target, self.started)
+
+
 def _controls(run: Run) -> Iterator[dict[str, Any]]:
-    started = run.started.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    observed = {each.name: iso_time(each.observed_at) for each in run.targets if each.observed_at is not None}
+    times = _Times(iso_time(run.started), observed)
     fixes: dict[str, dict[str, None]] = {}
-    for result in run.ended(Outcome.FAIL):
+    for result in run.with_outcome(Outcome.FAIL):
         fixes.setdefault(result.control, {}).update(dict.fromkeys(map(visible, result.remediation)))
     for control, results in groupby(run.results.by_control(), key=attrgetter("control")):
-        yield _control(results, fixes.get(control, {}), started)
-    if not run.complete:
-        yield _incomplete(run.shortfall, started)
+        yield _control(results, fixes.get(control, {}), times)
+    if not run.is_whole:
+        yield _incomplete(run.shortfall, times.started)
 
 
-def _control(results: Iterator[Result], fixes: Iterable[str], started: str) -> dict[str, Any]:
+def _control(results: Iterator[Result], fixes: Iterable[str], times: _Times) -> dict[str, Any]:
     first = next(results)
     title = printable(first.title, 1000)
     return {
@@ -79,15 +93,15 @@ def _control(results: Iterator[Result], fixes: Iterable[str], started: str) -> d
         "refs": [],
         "source_location": {},
         "code": "",
-        "results": (_result(each, started) for each in chain([first], results)),
+        "results": (_result(each, times.of(each)) for each in chain([first], results)),
     }
 
 
 def _incomplete(shortfall: str, started: str) -> dict[str, Any]:
-    """A control that fails: what was not judged is not there, and viewers count what is."""
+    """Return a control that fails: viewers count only the results that are there."""
     return {
         "id": "RUN-INCOMPLETE",
-        "title": "The run judged everything.",
+        "title": "The run evaluated everything.",
         "desc": shortfall,
         "descriptions": [],
         "impact": _IMPACT[Severity.CRITICAL],
@@ -114,10 +128,9 @@ def _result(result: Result, started: str) -> dict[str, Any]:
 
 
 def _why_skipped(result: Result) -> str:
-    waiver = result.waiver
-    if waiver is None:
+    if result.waiver is None:
         return f"{result.outcome.value}: {_message(result)}"
-    return f"waived {end_of(waiver)} by {waiver.approver}: {waiver.reason}\n{_message(result)}"
+    return f"{waived_because(result.waiver)}\n{_message(result)}"
 
 
 def _message(result: Result) -> str:

@@ -1,4 +1,4 @@
-"""JSON that is written as it is made, so that a report takes no more memory than its largest row."""
+"""JSON written piece by piece, so that a report takes no more memory than its largest row."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def json_document(document: Mapping[str, Any]) -> Iterator[str]:
-    """The text of a document, piece by piece, in ASCII. An iterator in it stands for a list, one item a line."""
+    """Return the text of a document, piece by piece, in ASCII. An iterator in it stands for a list, one item a line."""
     yield from _object(document)
     yield "\n"
 

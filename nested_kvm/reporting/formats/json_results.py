@@ -1,43 +1,44 @@
-"""`results.json`: the run for programs. `schema/results-1.schema.json` describes it."""
+"""`results.json`: the run for programs, as `results/schema.py` defines it."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
 from nested_kvm.model.policy import Policy
-from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.formats.json_pieces import json_document
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import DriftSummary, PastFinding
-from nested_kvm.results.run import RESULTS_SCHEMA, Result, Run, TargetResult
+from nested_kvm.results.run import RESULTS_SCHEMA, Result, Run, TargetResult, hosts_and_their_guests
+from nested_kvm.results.selection import selection_of
 from nested_kvm.results.waiver import Waiver, WaiverUse
+from nested_kvm.util.times import iso_time
 
 
 def results_json(run: Run) -> Iterator[str]:
-    """The whole run as JSON text, piece by piece, in ASCII: no terminal that shows it is told anything by a target.
+    """Return the whole run as JSON text, piece by piece, in ASCII: no target's text can control a terminal.
 
-    Sorted, a target and a result a line, so that two runs can be compared, whatever order they looked in.
+    Sorted, with one target and one result per line, so that two runs can be compared.
     """
     document = {
         "schema": RESULTS_SCHEMA,
         "run": {
             "id": run.id,
-            "started": _time(run.started),
-            "finished": None if run.finished is None else _time(run.finished),
+            "started": iso_time(run.started),
+            "finished": None if run.finished is None else iso_time(run.finished),
             "version": run.version,
             "inventory": run.inventory,
             "exit_status": run.exit_status,
-            "complete": run.complete,
+            "complete": run.is_whole,
+            "asked": _asked(run),
             "shard": None if run.shard is None else asdict(run.shard),
             "counts": {
                 "findings": len(run.findings()),
-                "undecided": run.count(Outcome.ERROR, Outcome.UNKNOWN),
+                "undecided": run.undecided,
             },
         },
-        "targets": map(_target, sorted(run.targets, key=_place)),
-        "results": map(_result, run.results.by_place()),
+        "targets": map(_target, sorted(run.targets, key=hosts_and_their_guests)),
+        "results": map(_result, run.results.sorted_by_target()),
         "diagnoses": map(_diagnosis, sorted(run.diagnoses, key=attrgetter("target"))),
         "waivers": map(_use, run.waivers),
         "drift": None if run.drift is None else _drift(run.drift),
@@ -45,25 +46,22 @@ def results_json(run: Run) -> Iterator[str]:
     return json_document(document)
 
 
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _place(target: TargetResult) -> tuple[str, bool, str]:
-    """Each host, then its guests."""
-    return target.host or target.name, target.host is not None, target.name
+def _asked(run: Run) -> dict[str, Any]:
+    return {"owed": run.owed, "not_asked": [asdict(each) for each in run.not_asked], **asdict(selection_of(run))}
 
 
 def _target(target: TargetResult) -> dict[str, Any]:
-    known: dict[str, Any] = {
+    policy = {} if target.policy is None else {"policy": _policy(target.policy)}
+    return {
         "name": target.name,
         "level": target.level.value,
         "host": target.host,
         "address": target.address,
         "observed": target.observed,
         "error": target.error,
+        **policy,
+        "observed_at": None if target.observed_at is None else iso_time(target.observed_at),
     }
-    return known if target.policy is None else {**known, "policy": _policy(target.policy)}
 
 
 def _policy(policy: Policy) -> dict[str, str]:
@@ -84,11 +82,16 @@ def _result(result: Result) -> dict[str, Any]:
         "remediation": list(result.remediation),
         "waiver": None if result.waiver is None else _waiver(result.waiver),
         "drift": result.drift,
+        "decides": result.decides,
+        **({} if result.check is None else {"check": result.check}),
     }
 
 
 def _waiver(waiver: Waiver) -> dict[str, Any]:
-    return {**asdict(waiver), "expires": None if waiver.expires is None else waiver.expires.isoformat()}
+    known = asdict(waiver)
+    del known["accepts_unknown"]
+    accepts = "unknown" if waiver.accepts_unknown else None
+    return {**known, "expires": None if waiver.expires is None else waiver.expires.isoformat(), "accepts": accepts}
 
 
 def _use(use: WaiverUse) -> dict[str, Any]:
@@ -97,7 +100,7 @@ def _use(use: WaiverUse) -> dict[str, Any]:
 
 def _drift(drift: DriftSummary) -> dict[str, Any]:
     return {
-        "baseline": {"file": drift.baseline, "id": drift.baseline_id, "started": _time(drift.baseline_started)},
+        "baseline": {"file": drift.baseline, "id": drift.baseline_id, "started": iso_time(drift.baseline_started)},
         "new": drift.new,
         "persisting": drift.persisting,
         "fixed": [_past(each) for each in drift.fixed],

@@ -1,4 +1,4 @@
-"""`summary.md`: what a person reads first, where CI shows Markdown."""
+"""`summary.md`: the run for people, where CI shows Markdown."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,41 +6,43 @@ from typing import Final
 
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.gate import counts_line
-from nested_kvm.reporting.lines import drift_line, ended_lines, place, waived_line, waivers_to_mend
-from nested_kvm.reporting.terminal import verdict
+from nested_kvm.reporting.lines import drift_line, ended_lines, observed_line, place, waived_line, waivers_to_fix
+from nested_kvm.reporting.verdict_text import verdict_line
 from nested_kvm.results.run import Reason, Result, Run
 from nested_kvm.util.text import printable
 
 LIMIT: Final = 1024 * 1024 - 1024
 """Bytes: GitHub drops a step's summary of more than one MiB."""
 LEAST: Final = 1024
-"""Bytes: below that nothing worth reading fits."""
+"""Bytes: in less, nothing worth reading fits."""
 _ROOM_FOR_END: Final = 200
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+!|<>&~@])")
 
 
 def summary_markdown(run: Run, limit: int = LIMIT) -> str:
-    """The verdict, findings by severity, what could not be judged, waivers and drift, in at most `limit` bytes."""
+    """Return verdict, findings, what could not be evaluated, waivers and drift, in at most `limit` bytes."""
     kept: list[str] = []
     size = 0
     for line in _lines(run):
         size += len(line.encode(errors="replace")) + 1
         if size > limit - _ROOM_FOR_END:
-            kept.append("\n… and more: this summary is cut, the report has all.")
+            kept.append("\n… and more: this summary is cut short, the report has everything.")
             break
         kept.append(line)
     return "\n".join(kept) + "\n"
 
 
 def _lines(run: Run) -> Iterator[str]:
-    yield from ("## Nested KVM compliance", "", f"**{_safe(verdict(run)[0])}**", "", f"{_safe(counts_line(run))}.")
+    yield from ("## Nested KVM compliance", "", f"**{_safe(verdict_line(run))}**", "", f"{_safe(counts_line(run))}.")
+    if observed_line(run):
+        yield from ("", f"{_safe(observed_line(run)).capitalize()}.")
     if run.drift is not None:
         yield from ("", _safe(drift_line(run.drift)) + ".")
     yield from _findings(run.findings())
-    yield from _reasons("Could not be looked at", run.reasons(Outcome.ERROR))
-    yield from _reasons("Not decided by the evidence", run.reasons(Outcome.UNKNOWN))
-    yield from _list("Waivers to mend", waivers_to_mend(run.waivers))
-    yield from _list("Waived", map(waived_line, run.waived()))
+    yield from _reasons("Could not be inspected", run.reasons(Outcome.ERROR))
+    yield from _reasons("Undetermined", run.reasons(Outcome.UNKNOWN))
+    yield from _list("Waivers to fix", waivers_to_fix(run.waivers))
+    yield from _list("Waived", map(waived_line, [*run.waived(), *run.accepted()]))
     if run.drift is not None:
         yield from _list("Since the baseline", ended_lines(run.drift))
 
@@ -71,5 +73,5 @@ def _list(heading: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def _safe(text: str) -> str:
-    """Text that is no markup, whatever it holds: neither Markdown's, nor HTML's, nor a mention of a person."""
+    """Escape a text: it contains no Markdown, no HTML and no mention of a person."""
     return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", printable(text, 600))

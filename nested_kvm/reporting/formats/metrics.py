@@ -1,4 +1,4 @@
-"""`metrics.prom`: the run for Prometheus, through the textfile collector of its node exporter."""
+"""`metrics.prom`: the run for Prometheus, for the textfile collector of its node exporter."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ _PREFIX: Final = "nested_kvm_"
 
 
 class _Metrics:
-    """Gauges of one registry; labels are made fit to be shown."""
+    """Gauges of one registry; labels are made printable."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -29,7 +29,7 @@ class _Metrics:
 
 
 def metrics_text(run: Run) -> str:
-    """The run in Prometheus' text format."""
+    """Return the run in Prometheus' text format."""
     metrics = _Metrics()
     _of_run(run, metrics)
     _of_targets(run, metrics)
@@ -43,10 +43,12 @@ def _of_run(run: Run, metrics: _Metrics) -> None:
         metrics.put("run_finished_timestamp_seconds", "When the run ended.", ended)
         metrics.put("run_duration_seconds", "How long it took.", ended - run.started.timestamp())
     if run.exit_status is not None:
-        meaning = "0 compliant, 1 a finding, 6 something could not be looked at; others: no verdict."
+        meaning = "0 compliant, 1 a finding, 6 something could not be inspected; others: no verdict."
         metrics.put("run_exit_status", meaning, run.exit_status)
-    metrics.put("run_complete", "Whether the run judged everything: 0, and it ended before.", run.complete)
-    metrics.put("run_info", "The suite that ran.", 1, version=run.version, inventory=run.inventory)
+    metrics.put(
+        "run_complete", "Whether the run evaluated everything; 0: it ended early, or was narrowed.", run.is_whole
+    )
+    metrics.put("run_info", "Version and inventory of the run.", 1, version=run.version, inventory=run.inventory)
     for outcome in Outcome:
         metrics.put("results", "Results by their outcome.", run.count(outcome), outcome=outcome.value)
     if run.drift is not None:
@@ -59,17 +61,22 @@ def _of_run(run: Run, metrics: _Metrics) -> None:
 def _of_targets(run: Run, metrics: _Metrics) -> None:
     for target in run.targets:
         if target.address is not None:
-            meaning = "Whether the target could be looked at."
+            meaning = "Whether the target could be inspected."
             metrics.put("target_observed", meaning, target.observed, target=target.name, level=target.level.value)
+        if target.observed_at is not None:
+            meaning = "When the target's evidence was read."
+            metrics.put(
+                "target_observed_timestamp_seconds", meaning, target.observed_at.timestamp(), target=target.name
+            )
     for each in run.diagnoses:
         for answer in Answer:
-            meaning = "Whether the guest can run virtual machines of its own."
+            meaning = "Whether the guest can run nested virtual machines."
             labels = {"target": each.target, "host": each.host or "", "answer": answer.value}
             metrics.put("can_nest", meaning, each.can_nest is answer, **labels)
 
 
 def _of_findings(run: Run, metrics: _Metrics) -> None:
-    for result in run.ended(Outcome.FAIL):
+    for result in run.with_outcome(Outcome.FAIL):
         labels = {
             "target": result.target,
             "subject": result.subject,

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote
@@ -10,30 +9,32 @@ from urllib.parse import quote
 from nested_kvm.model.control import Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.formats.json_pieces import json_document
-from nested_kvm.reporting.lines import end_of
+from nested_kvm.reporting.lines import end_of, waived_because
 from nested_kvm.results.drift import Drift
 from nested_kvm.results.run import Result, Run
 from nested_kvm.results.waiver import Waiver
 from nested_kvm.util.text import printable, visible
+from nested_kvm.util.times import iso_time
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS: Final = {
     Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note",
 }  # fmt: skip
 _SCORES: Final = {Severity.CRITICAL: "9.5", Severity.HIGH: "8.0", Severity.MEDIUM: "5.5", Severity.LOW: "2.0"}
-"""Between the bounds by which GitHub names them as we do."""
+"""Scores to which GitHub gives the same names."""
 _BASELINE: Final = {Drift.NEW: "new", Drift.PERSISTING: "unchanged"}
 _FILE_AND_LINE: Final = re.compile(r"(?P<path>/[^:\n]+)(?::(?P<line>[1-9][0-9]{0,8}))?")
 
 
 def sarif_json(run: Run) -> Iterator[str]:
-    """The run as SARIF, piece by piece.
+    """Return the run as SARIF, piece by piece.
 
-    Findings are results, waived ones suppressed; what could not be judged is a notification.
+    Findings are results, waived ones suppressed; what could not be evaluated is a notification.
     """
-    findings = run.ended(Outcome.FAIL)
+    findings = run.with_outcome(Outcome.FAIL)
     rules = sorted({each.control: each for each in findings}.items())
     places = {control: number for number, (control, _) in enumerate(rules)}
+    observed = {each.name: iso_time(each.observed_at) for each in run.targets if each.observed_at is not None}
     driver = {
         "name": "nested-kvm-compliance",
         "version": run.version,
@@ -49,7 +50,7 @@ def sarif_json(run: Run) -> Iterator[str]:
                     "automationDetails": {"id": "nested-kvm-compliance/", "guid": run.id},
                     "invocations": [_invocation(run)],
                     "columnKind": "unicodeCodePoints",
-                    "results": (_result(each, places[each.control]) for each in findings),
+                    "results": (_result(each, places[each.control], observed.get(each.target)) for each in findings),
                 }
             ]
         ),
@@ -61,7 +62,7 @@ def _rule(result: Result) -> dict[str, Any]:
     return {
         "id": result.control,
         "shortDescription": {"text": printable(result.title, 1000)},
-        "help": {"text": f"{printable(result.title, 1000)} {result.control} in docs/controls.md says why."},
+        "help": {"text": f"{printable(result.title, 1000)} See {result.control} in docs/controls.md."},
         "defaultConfiguration": {"level": _LEVELS[result.severity]},
         "properties": {
             "security-severity": _SCORES[result.severity],
@@ -71,7 +72,7 @@ def _rule(result: Result) -> dict[str, Any]:
     }
 
 
-def _result(result: Result, rule: int) -> dict[str, Any]:
+def _result(result: Result, rule: int, observed: str | None) -> dict[str, Any]:
     key = f"{result.target}\0{result.subject}\0{result.control}"
     found: dict[str, Any] = {
         "ruleId": result.control,
@@ -84,6 +85,7 @@ def _result(result: Result, rule: int) -> dict[str, Any]:
             "target": printable(result.target),
             "subject": printable(result.subject),
             "cause": None if result.cause is None else result.cause.code,
+            "observedAt": observed,
         },
     }
     if result.drift in _BASELINE:
@@ -105,7 +107,7 @@ def _suppression(waiver: Waiver) -> dict[str, Any]:
 
 
 def _locations(result: Result) -> Iterator[dict[str, Any]]:
-    """Where the first evidence is: viewers want one place, with a file and a line, below the target's name."""
+    """Return the place of the first evidence: viewers want one file and line, below the target's name."""
     source = result.evidence[0].source if result.evidence else ""
     found = _FILE_AND_LINE.fullmatch(source)
     path = quote(result.target, safe="", errors="replace") + (quote(found["path"], errors="replace") if found else "")
@@ -118,32 +120,39 @@ def _locations(result: Result) -> Iterator[dict[str, Any]]:
 
 
 def _invocation(run: Run) -> dict[str, Any]:
-    unjudged = [*run.ended(Outcome.ERROR), *run.ended(Outcome.UNKNOWN)]
+    undecided = [each for kind in (Outcome.ERROR, Outcome.UNKNOWN) for each in run.with_outcome(kind)]
     found: dict[str, Any] = {
-        "executionSuccessful": run.complete and run.exit_status in {0, 1} and not run.count(Outcome.ERROR),
-        "startTimeUtc": _time(run.started),
-        "toolExecutionNotifications": [*_incomplete(run), *_notifications(unjudged)],
+        "executionSuccessful": run.is_whole and run.exit_status in {0, 1} and not run.count(Outcome.ERROR),
+        "startTimeUtc": iso_time(run.started),
+        "toolExecutionNotifications": [*_incomplete(run), *_notifications(undecided)],
     }
     if run.finished is not None:
-        found["endTimeUtc"] = _time(run.finished)
+        found["endTimeUtc"] = iso_time(run.finished)
     if run.exit_status is not None:
         found["exitCode"] = run.exit_status
     return found
 
 
 def _incomplete(run: Run) -> list[dict[str, Any]]:
-    return [] if run.complete else [{"level": "error", "message": {"text": run.shortfall}}]
+    return [] if run.is_whole else [{"level": "error", "message": {"text": run.shortfall}}]
 
 
-def _notifications(unjudged: Sequence[Result]) -> list[dict[str, Any]]:
+def _notification_level(result: Result) -> str:
+    if result.outcome is Outcome.ERROR:
+        return "error"
+    return "warning" if result.waiver is None else "note"
+
+
+def _undecided(result: Result) -> str:
+    accepted = "" if result.waiver is None else f" ({waived_because(result.waiver)})"
+    return f"{result.control} {printable(result.subject)}: {printable(result.message, 1000)}{accepted}"
+
+
+def _notifications(undecided: Sequence[Result]) -> list[dict[str, Any]]:
     return [
         {
-            "level": "error" if each.outcome is Outcome.ERROR else "warning",
-            "message": {"text": f"{each.control} {printable(each.subject)}: {printable(each.message, 1000)}"},
+            "level": _notification_level(each),
+            "message": {"text": _undecided(each)},
         }
-        for each in unjudged
+        for each in undecided
     ]
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Each guest's chain as a picture: four stages, from its host's CPU to an L2, and the links of each."""
+"""The picture of a guest's chain: four stages, from its host's CPU to an L2, and the links of each."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _ANSWERS: Final = (Answer.NO, Answer.UNKNOWN, Answer.YES)
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One link: its name, and the short one within its stage."""
+    """One link: its name, and its short name within its stage."""
 
     whole: str
     name: str
@@ -31,7 +31,7 @@ class Stage:
 
 
 def stages(diagnosis: Diagnosis) -> list[Stage]:
-    """The links in their order, by the machine that they are of."""
+    """Return the links in their order, grouped by machine."""
     return [
         Stage(_STAGES[prefix], tuple(_link(link) for link in links))
         for prefix, links in groupby(diagnosis.links, key=_prefix)
@@ -39,12 +39,12 @@ def stages(diagnosis: Diagnosis) -> list[Stage]:
 
 
 def in_order(diagnoses: Iterable[Diagnosis]) -> list[Diagnosis]:
-    """Those that cannot nest first, then those of which it is not known, then those that will not for long."""
+    """Return guests that cannot nest first, then unknown ones, then those that will stop nesting."""
     return sorted(diagnoses, key=lambda each: (_ANSWERS.index(each.can_nest), not each.warnings, each.target))
 
 
 def answers(diagnoses: Iterable[Diagnosis]) -> Iterator[tuple[Answer, int]]:
-    """How many guests there are of each answer."""
+    """Return the number of guests with each answer."""
     given = [each.can_nest for each in diagnoses]
     yield from ((answer, given.count(answer)) for answer in _ANSWERS if answer in given)
 

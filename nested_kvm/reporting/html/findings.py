@@ -1,4 +1,4 @@
-"""The findings as people act on them: one chapter for each control and cause, the severest first."""
+"""Findings grouped for people: one chapter for each control and cause, the most severe first."""
 
 import hashlib
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from nested_kvm.results.run import Result
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """What violates one requirement for one cause, wherever it was seen."""
+    """All findings of one control with one cause."""
 
     control: str
     title: str
@@ -21,7 +21,7 @@ class Chapter:
 
 
 def chapters(findings: Iterable[Result]) -> list[Chapter]:
-    """Bring findings together; those of a severity by how often they were seen."""
+    """Group findings; chapters of equal severity are sorted by their number of findings."""
     together: dict[tuple[str, Cause | None], list[Result]] = {}
     for finding in findings:
         together.setdefault((finding.control, finding.cause), []).append(finding)
@@ -33,6 +33,6 @@ def chapters(findings: Iterable[Result]) -> list[Chapter]:
 
 
 def anchor(result: Result) -> str:
-    """Where in the page a finding stands: the same in each run, so that a link may be passed on."""
+    """Return the anchor of a finding in the page: the same in each run, so that links stay valid."""
     place = repr((result.control, result.target, result.subject))
     return "f" + hashlib.blake2s(place.encode(errors="surrogatepass"), digest_size=6).hexdigest()

@@ -15,7 +15,7 @@ _LEVELS: Final = tuple(level.value for level in Level)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A control, and how often it was violated in this map."""
+    """A control, and its number of open findings in this map."""
 
     control: str
     title: str
@@ -24,15 +24,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """How a control ended; of a finding, waived or not, the result itself."""
+    """The outcome of a control; for a finding, waived or not, the result itself."""
 
     outcome: Outcome
     finding: Result | None = None
 
     @property
-    def counts(self) -> bool:
-        """Whether it is a finding that nobody answers for."""
-        return self.finding is not None and self.finding.counts
+    def is_open_finding(self) -> bool:
+        """Whether it is a finding that is not waived."""
+        return self.finding is not None and self.finding.is_open_finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +56,16 @@ class FleetMap:
 Key = tuple[str, str | None]
 Rows = dict[Key, dict[str, Cell]]
 _WITHOUT_FINDING: Final = {outcome: Cell(outcome) for outcome in Outcome}
-"""One cell each, however large the fleet."""
+"""Cells without a finding are shared, however large the fleet."""
 
 
 def fleet_maps(run: Run) -> list[FleetMap]:
-    """One map of the hosts and one of what runs on them: they are asked different things."""
+    """Return one map of the hosts and one of what runs on them: their controls differ."""
     targets = {target.name: target for target in run.targets}
     of_hosts: Rows = {}
     of_guests: Rows = {}
     titles = run.results.titles()
-    for result in run.results.by_place():
+    for result in run.results.sorted_by_target():
         key = _key(result, targets)
         rows = of_hosts if key[1] is None and _is_host(targets.get(key[0])) else of_guests
         rows.setdefault(key, {})[result.control] = _cell(result)
@@ -79,7 +79,7 @@ def _cell(result: Result) -> Cell:
 
 
 def _key(result: Result, targets: Mapping[str, TargetResult]) -> Key:
-    """A guest that was looked at from inside is the domain that its host shows."""
+    """Return the row of a result: a guest inspected from inside shares the row of its domain on the host."""
     if result.subject == result.target:
         found = targets.get(result.target)
         return result.subject, None if found is None else found.host
@@ -103,7 +103,7 @@ def _columns(rows: Iterable[Mapping[str, Cell]], titles: Mapping[str, str]) -> I
     findings: dict[str, int] = {}
     for cells in rows:
         for control, cell in cells.items():
-            findings[control] = findings.get(control, 0) + cell.counts
+            findings[control] = findings.get(control, 0) + cell.is_open_finding
     for control in sorted(findings, key=_column_rank):
         yield Column(control, titles[control], findings[control])
 
@@ -113,7 +113,7 @@ def _column_rank(control: str) -> tuple[int, str]:
 
 
 def _rank(row: Row) -> tuple[list[int], str, str]:
-    """The worst first, then by name."""
+    """Sort rows with the worst outcomes first, then by name."""
     return [-_count(row.cells, outcome) for outcome in _WORST_FIRST], row.place or "", row.name
 
 

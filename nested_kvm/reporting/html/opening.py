@@ -1,4 +1,4 @@
-"""The report's opening, from its templates; they escape whatever they are given."""
+"""The head of report.html, from its templates, which escape everything that they are given."""
 
 from collections.abc import Iterator
 from functools import cache, partial
@@ -12,7 +12,7 @@ from nested_kvm.reporting.html import summary
 from nested_kvm.reporting.html.chains import answers, in_order, stages
 from nested_kvm.reporting.html.findings import anchor, chapters
 from nested_kvm.reporting.html.fleet_map import fleet_maps
-from nested_kvm.reporting.html.summary import Scope
+from nested_kvm.reporting.html.summary import ReportContext
 from nested_kvm.reporting.html.table import ROWS
 from nested_kvm.reporting.html.trend import trend
 from nested_kvm.results.run import Run
@@ -20,37 +20,37 @@ from nested_kvm.util.text import printable, visible
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _FEW: Final = 20
-"""Findings that are shown open; more are a list to open one by one."""
+"""Findings up to this number are shown open; more are a list to open one by one."""
 _LISTED: Final = 12
 _MAPPED: Final = 60
-"""Items of a list, and rows of a map, that are drawn at once; the rest unfolds, which a browser draws only then."""
+"""Items of a list, and rows of a map, that are drawn at once; a browser draws the rest when it is unfolded."""
 _UNSEEN: Final = (
-    (Outcome.ERROR, "Could not be looked at", "Neither a pass nor a finding: nobody knows how it is there."),
-    (Outcome.UNKNOWN, "Not decided by the evidence", "Looked at, and what was seen does not decide."),
-    (Outcome.INFORMATIONAL, "Only reported", "Looked at; nothing is required there."),
+    (Outcome.ERROR, "Could not be inspected", "Not assessed: neither pass nor fail."),
+    (Outcome.UNKNOWN, "Undetermined", "Checked; the evidence is inconclusive."),
+    (Outcome.INFORMATIONAL, "Informational", "No policy applies."),
 )
 
 
-def opening(run: Run, scope: Scope, reports: Path | None) -> str:
-    """Everything that the run found, as HTML. `reports` is where earlier runs are."""
+def opening(run: Run, scope: ReportContext, reports: Path | None) -> str:
+    """Return everything that the run found, as HTML. `reports` is where earlier runs are."""
     return "".join(opening_pieces(run, scope, reports))
 
 
-def opening_pieces(run: Run, scope: Scope, reports: Path | None) -> Iterator[str]:
-    """The same, as it is made: the page of a large fleet is never held whole."""
+def opening_pieces(run: Run, scope: ReportContext, reports: Path | None) -> Iterator[str]:
+    """Return the same in pieces: the page of a large fleet is never held in memory as a whole."""
     return _environment().get_template("opening.jinja2").generate(_context(run, scope, reports))
 
 
-def _context(run: Run, scope: Scope, reports: Path | None) -> dict[str, Any]:
+def _context(run: Run, scope: ReportContext, reports: Path | None) -> dict[str, Any]:
     return {
         "run": run,
         "scope": scope,
         "verdict": summary.verdict(run, scope),
         "score": summary.score(run),
         "severities": summary.severities(run),
-        "shown_severities": sorted({finding.severity for finding in run.ended(Outcome.FAIL)}, reverse=True),
+        "shown_severities": sorted({finding.severity for finding in run.with_outcome(Outcome.FAIL)}, reverse=True),
         "outcomes": summary.outcomes(run),
-        "looked_at": summary.targets(run),
+        "inspected": summary.targets(run),
         "policies": summary.policies(scope),
         "when": summary.when(run),
         "trend": trend(run, reports),

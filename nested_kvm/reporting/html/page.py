@@ -1,4 +1,4 @@
-"""The finished file: pytest-html's page in the suite's looks, which runs no script but the two that it came with."""
+"""The finished page: pytest-html's with our style, which runs only the two scripts that belong to it."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ _HEAD: Final = '<meta charset="utf-8"/>'
 
 
 def completed(page: str) -> str:
-    """Add language, policy, looks and behaviour to what pytest-html wrote.
+    """Add language, security policy, style and script to what pytest-html wrote.
 
     Raises:
         ValueError: the page is not one of pytest-html's.
@@ -31,7 +31,7 @@ _META: Final = """\
 
 
 def _policy(page: str) -> str:
-    """Only scripts of which the text is known may run: nothing that a target, an inventory or a file brought."""
+    """Return a policy that allows known scripts only: none that came from a target, an inventory or a file."""
     hashes = " ".join(f"'sha256-{_digest(script)}'" for script in (_asset("script.js"), _script_of_pytest_html(page)))
     rules = (
         "default-src 'none'",
@@ -46,7 +46,7 @@ def _policy(page: str) -> str:
 
 
 def _script_of_pytest_html(page: str) -> str:
-    """The last of the page: behind all that anybody else could have brought into it."""
+    """Return the last script of the page: it stands after everything that came from outside."""
     return page.rpartition("<script>")[2].partition("</script>")[0]
 
 

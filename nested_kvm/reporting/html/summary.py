@@ -1,8 +1,8 @@
-"""What the report says first: the verdict, the score, and who was held against what."""
+"""The head of the report: the verdict, the score, what was inspected and by which policies."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,14 +10,17 @@ from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.control import Severity
 from nested_kvm.model.policy import Policy
 from nested_kvm.model.verdict import Outcome
-from nested_kvm.results.run import ExitStatus, Run
+from nested_kvm.reporting.lines import observed_line
+from nested_kvm.reporting.verdict_text import no_verdict
+from nested_kvm.results.run import Run
+from nested_kvm.results.run_verdict import Conclusion, RunVerdict, conclude
 
-_JUDGED: Final = (Outcome.PASS, Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN)
+_EVALUATED: Final = (Outcome.PASS, Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The run in a word, and what it rests on. `tone` is good, bad or unsure."""
+    """The verdict on the run, and what it rests on. `tone` is good, bad or unsure."""
 
     text: str
     reason: str
@@ -25,47 +28,44 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """What the run was asked, beside its targets."""
+class ReportContext:
+    """The options and policies of a run that its report states."""
 
     policies: Mapping[Policy, int]
-    """How many targets each policy speaks of."""
+    """The number of targets of each policy."""
     fail_on: Severity
     gate: bool
     only_new: bool = False
-    """Whether only what is new since the baseline makes the run fail."""
+    """Whether only findings that are new since the baseline make the run fail."""
 
 
-def verdict(run: Run, scope: Scope) -> Verdict:
-    """Say what the exit status says, and whether it speaks of everything."""
-    if run.complete:
-        return _verdict(run, scope)
-    if run.exit_status in {ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
-        ended = _verdict(run, scope)
-        return replace(ended, reason=f"{ended.reason} {_shortfall(run)}")
-    return Verdict("Incomplete", _shortfall(run), "bad")
+def verdict(run: Run, context: ReportContext) -> Verdict:
+    """Word the run's verdict, and what it rests on."""
+    found = conclude(run)
+    shortfall = f"{found.shortfall[:1].upper()}{found.shortfall[1:]}." if found.shortfall else ""
+    text = found.verdict.value.capitalize()
+    if found.verdict is RunVerdict.COMPLIANT:
+        return Verdict(text, _compliant(found, context), "good")
+    if found.verdict is RunVerdict.NOT_COMPLIANT:
+        return Verdict(text, f"{_found(run)}. {shortfall}".strip(), "bad")
+    if found.verdict is RunVerdict.NOT_DECIDED:
+        blocks = "With --gate that blocks as a finding does. " if context.gate else ""
+        return Verdict(text, f"Something could not be inspected or determined. {blocks}{shortfall}".strip(), "unsure")
+    if found.verdict is RunVerdict.PARTIAL:
+        return Verdict(text, shortfall, "unsure")
+    reason = no_verdict(found)
+    return Verdict(text, shortfall or f"{reason[0].upper()}{reason[1:]}.", "bad")
 
 
-def _shortfall(run: Run) -> str:
-    return f"{run.shortfall[0].upper()}{run.shortfall[1:]}."
-
-
-def _verdict(run: Run, scope: Scope) -> Verdict:
-    blocks = "With --gate that blocks as a finding does." if scope.gate else ""
-    if run.exit_status == ExitStatus.COMPLIANT and run.findings():
-        counted_one = f"new since the baseline and {scope.fail_on}" if scope.only_new else str(scope.fail_on)
-        return Verdict("Compliant", f"There are findings, but none is {counted_one} or severer.", "good")
-    if run.exit_status == ExitStatus.COMPLIANT and run.waived():
-        return Verdict("Compliant", "Somebody answers for every finding.", "good")
-    if run.exit_status == ExitStatus.COMPLIANT:
-        undecided = run.count(Outcome.UNKNOWN)
-        rest = f"; {undecided:,} could not be decided" if undecided else ""
-        return Verdict("Compliant", f"Every requirement that could be judged holds{rest}.", "good")
-    if run.exit_status == ExitStatus.FINDING and run.findings():
-        return Verdict("Not compliant", f"{_found(run)}.", "bad")
-    if run.exit_status in {ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
-        return Verdict("Not decided", f"Something could not be looked at or decided. {blocks}".strip(), "unsure")
-    return Verdict("No verdict", f"The run ended with exit status {run.exit_status}.", "bad")
+def _compliant(found: Conclusion, context: ReportContext) -> str:
+    if found.known or found.other:
+        counted_one = f"new since the baseline and {context.fail_on}" if context.only_new else str(context.fail_on)
+        return f"There are findings, but none is {counted_one} or more severe."
+    if found.waived or found.accepted:
+        what = " and ".join(["finding"] * bool(found.waived) + ["unknown"] * bool(found.accepted))
+        return f"Every {what} is covered by a waiver."
+    rest = f"; {found.unknowns:,} could not be determined" if found.unknowns else ""
+    return f"Every requirement that could be evaluated is met{rest}."
 
 
 def _found(run: Run) -> str:
@@ -75,39 +75,39 @@ def _found(run: Run) -> str:
 
 
 def score(run: Run) -> float | None:
-    """How many of the requirements that had to be judged hold, in per cent; what could not be seen counts against it.
+    """Return the percentage of evaluated controls that pass; errors and unknowns count as evaluated.
 
-    Rounded down: 100 is only what is whole.
+    Rounded down: 100 means all.
     """
-    judged = sum(run.count(outcome) for outcome in _JUDGED)
-    return int(1000 * run.count(Outcome.PASS) / judged) / 10 if judged else None
+    evaluated = sum(run.count(outcome) for outcome in _EVALUATED)
+    return int(1000 * run.count(Outcome.PASS) / evaluated) / 10 if evaluated else None
 
 
 def severities(run: Run) -> list[tuple[Severity, int]]:
-    """How many findings nobody answers for, of each severity, the severest first."""
+    """Return the number of open findings of each severity, the most severe first."""
     counts = Counter(finding.severity for finding in run.findings())
     return [(severity, counts[severity]) for severity in reversed(Severity)]
 
 
 def outcomes(run: Run) -> list[tuple[Outcome, int]]:
-    """How many results ended so, in the words of results.json."""
+    """Return the number of results with each outcome, in the words of results.json."""
     return [(outcome, run.count(outcome)) for outcome in Outcome if run.count(outcome)]
 
 
 def targets(run: Run) -> str:
-    """What was looked at, and how much of it answered."""
+    """Return what was inspected, and how much of it could not be."""
     levels = Counter(target.level for target in run.targets)
     words = {TargetLevel.L0: "host", TargetLevel.L1: "guest", TargetLevel.AUTO: "machine of unknown level"}
     parts = [counted(levels[level], word) for level, word in words.items() if levels[level]]
     failed = sum(target.error is not None for target in run.targets)
-    unasked = sum(target.error is None and not target.observed for target in run.targets)
-    rest = f"; {failed:,} could not be looked at" if failed else ""
-    rest += f"; {counted(unasked, 'guest')} only from outside" if unasked else ""
+    from_host = sum(target.error is None and not target.observed for target in run.targets)
+    rest = f"; {failed:,} could not be inspected" if failed else ""
+    rest += f"; {counted(from_host, 'guest')} checked from the host only" if from_host else ""
     return ", ".join(parts) + rest
 
 
-def policies(scope: Scope) -> list[str]:
-    """Each policy in a sentence, the most common first."""
+def policies(scope: ReportContext) -> list[str]:
+    """Return each policy in a sentence, the most common first."""
     ordered = sorted(scope.policies.items(), key=lambda item: -item[1])
     return [f"{counted(count, 'target')}: {_policy(policy)}" for policy, count in ordered]
 
@@ -118,20 +118,19 @@ def policies_of(policies_of_targets: Iterable[Policy]) -> Mapping[Policy, int]:
 
 
 def when(run: Run) -> str:
-    """When the run was, in UTC, and how long it took."""
+    """Return when the run started, in UTC, how long it took, and when its evidence was read."""
     started = moment(run.started)
-    if run.finished is None:
-        return started
-    return f"{started}, {_duration(int((run.finished - run.started).total_seconds()))}"
+    duration = None if run.finished is None else _duration(int((run.finished - run.started).total_seconds()))
+    return ", ".join(filter(None, (started, duration, observed_line(run))))
 
 
 def moment(time: datetime) -> str:
-    """A time for people."""
+    """Return a time for people."""
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def counted(count: int, word: str) -> str:
-    """A number and its word."""
+    """Return a number with its noun."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 

@@ -1,4 +1,4 @@
-"""pytest-html's table: an index of the findings, each with a link to what the opening says of it.
+"""pytest-html's table: an index of the findings, each with a link to its details above.
 
 pytest-html puts cells into the page as they are, so everything that comes from outside is escaped here.
 """
@@ -13,23 +13,23 @@ from nested_kvm.util.text import printable
 
 HEADER: Final = ("Result", "Target", "Subject", "Level", "Control", "Severity", "Cause", "Order")
 HIDDEN: Final = frozenset({"Result", "Order"})
-"""Not shown: what pytest-html filters by, and what it sorts by at first (`initial_sort` in pytest.ini)."""
+"""Hidden columns: what pytest-html filters by, and what it sorts by at first (`initial_sort` in pytest.ini)."""
 ROWS: Final = 300
-"""Rows that a browser draws in a moment; the opening has every finding, however many there are."""
+"""Rows that a browser draws in a moment; the head of the report has every finding."""
 
 
 def header_cells() -> list[str]:
-    """The table's head."""
+    """Return the cells of the table's head."""
     return [_head(name, name.lower()) for name in HEADER]
 
 
 def has_row(result: Result) -> bool:
-    """Whether a result is a finding that nobody answers for; everything else has a chapter of its own."""
-    return result.counts
+    """Whether a result gets a row: an open finding; everything else has its own section."""
+    return result.is_open_finding
 
 
 def row_cells(result: Result, level: str, shown: str) -> list[str]:
-    """One finding's row. `shown` is pytest-html's own first cell, by whose word it filters."""
+    """Return the row of a finding. `shown` is pytest-html's own first cell, by which it filters."""
     cause = "" if result.cause is None else result.cause.code
     control = f'<a href="#{anchor(result)}">{escape(result.control)}</a>'
     order = f"{Severity.CRITICAL - result.severity}{_safe(result.target)}"
@@ -46,7 +46,7 @@ def row_cells(result: Result, level: str, shown: str) -> list[str]:
 
 
 def _head(name: str, column: str) -> str:
-    """A button in it, so that the keyboard can sort too."""
+    """Return a head cell with a button, so that the keyboard can sort too."""
     button = f'<button type="button" data-column-type="{column}">{name}</button>'
     return f'<th class="sortable" data-column-type="{column}"{" hidden" if name in HIDDEN else ""}>{button}</th>'
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.suite import ROOT, environment
 
-pytestmark = pytest.mark.needs("sshd", "ssh", "accounts", "kmod", "ansible-inventory")
+pytestmark = [pytest.mark.needs("sshd", "ssh", "accounts", "kmod", "ansible-inventory"), pytest.mark.alone]
 
 SMALL = ("--hosts=3", "--sample=1", "--ansible-sample=1", "--growth=1", "--rtt=2", "--forks=3")
 

@@ -102,7 +102,7 @@ def test_two_files_of_one_target_are_refused(folder: Path) -> None:
     (twice / "copy.json").write_bytes(good.read_bytes())
     run = run_suite(f"--evidence={twice}", report_dir=folder / "refused")
     assert run.status == 4
-    assert "copy.json and healthy.json both speak of healthy" in run.errors
+    assert "copy.json and healthy.json are both for healthy" in run.errors
 
 
 def test_a_target_of_which_there_is_no_evidence_is_an_error(folder: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_target_of_which_there_is_no_evidence_is_an_error(folder: Path) -> Non
     words = [f"--inventory={inventory}", f"--evidence={folder}/partial"]
     run = run_suite(*words, report_dir=folder / "partly")
     assert run.status == 6
-    assert run.target("forgotten")["error"] == "--evidence holds nothing of forgotten"
+    assert run.target("forgotten")["error"] == "--evidence has no file for forgotten"
     assert run.target("healthy")["observed"]
 
 

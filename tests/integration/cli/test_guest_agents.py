@@ -99,8 +99,8 @@ def test_every_file_of_such_a_run_is_valid(run: SuiteRun) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("hosts:\n  kvm-a: {address: agent}\n", "fleet.yaml:2: hosts.kvm-a.address: `agent` leads to a guest"),
-        (None, "--hosts: `agent` leads to a guest by its host"),
+        ("hosts:\n  kvm-a: {address: agent}\n", "fleet.yaml:2: hosts.kvm-a.address: `agent` reaches a guest"),
+        (None, "--hosts: `agent` reaches a guest through its host"),
     ],
 )
 def test_an_agent_is_no_way_to_a_host(tmp_path: Path, text: str | None, reason: str) -> None:

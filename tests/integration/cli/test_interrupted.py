@@ -17,7 +17,7 @@ from tests.support.schema import assert_valid
 from tests.support.sshd import SshdFactory, make_key, public
 from tests.support.suite import ROOT, SuiteRun, command_line, environment, run_suite
 
-pytestmark = pytest.mark.needs("sshd", "accounts")
+pytestmark = [pytest.mark.needs("sshd", "accounts"), pytest.mark.alone]
 
 SOON = 5.0
 """Seconds, on a busy machine; each time limit of the run itself is longer."""
@@ -97,8 +97,8 @@ def test_it_ends_soon_as_an_interrupted_pytest_does(interrupted: tuple[SuiteRun,
     run, seconds = interrupted
     assert run.status == run.document["run"]["exit_status"] == 2
     assert seconds < SOON
-    assert "interrupted: what was observed until now is judged" in run.output
-    assert "INCOMPLETE: the run ended before everything was judged" in run.output
+    assert "interrupted: evaluating what was observed so far" in run.output
+    assert "INCOMPLETE: the run ended before everything was evaluated" in run.output
     assert "Traceback" not in run.text
 
 
@@ -108,13 +108,13 @@ def test_what_was_observed_before_is_kept_and_judged(interrupted: tuple[SuiteRun
     assert run.target("healthy")["observed"]
     assert run.evidence("healthy")["readings"]
     assert run.outcomes("healthy")["L1-CPU-01"] == "pass"
-    assert "The run ended before everything was judged." in run.html
+    assert "The run ended before everything was evaluated." in run.html
     assert_valid(run)
 
 
 def test_what_was_not_observed_is_an_error_in_results_and_evidence(interrupted: tuple[SuiteRun, float]) -> None:
     run, _ = interrupted
-    message = "hanging was not looked at: the run ended before"
+    message = "hanging was not inspected: the run ended before"
     assert run.target("hanging")["error"] == run.evidence("hanging")["failure"]["message"] == message
     assert set(run.outcomes("hanging").values()) - {"notapplicable"} == {"error"}
     assert not (run.reports / "evidence" / "targets.pending").exists()
@@ -128,7 +128,7 @@ def test_of_a_killed_run_the_evidence_is_judged_and_what_it_lacks_is_an_error(fo
     run = run_suite(f"--evidence={left}/evidence", report_dir=folder / "judged")
     assert run.status == 6
     assert run.outcomes("healthy")["L1-CPU-01"] == "pass"
-    assert run.target("hanging")["error"] == "hanging was not looked at: the run was killed before"
+    assert run.target("hanging")["error"] == "hanging was not inspected: the run was killed before"
     assert run.target("hanging")["level"] == "L1"
     assert run.document["run"]["complete"] is True
     assert_valid(run)

@@ -30,8 +30,8 @@ CONTRADICTIONS = {
     "--level=L0": "--level does not go with --merge",
     "checks/test_l0_cpu.py": "checks/test_l0_cpu.py does not go with --merge",
     "--collect-only": "there is nothing to list",
-    "--junitxml=junit.xml": "take the report directory's junit.xml",
-    "--fail-on-drift": "none of these runs compared with a baseline",
+    "--junitxml=junit.xml": "use junit.xml in the report directory",
+    "--fail-on-drift": "none of these runs was compared with a baseline",
 }
 
 
@@ -144,7 +144,7 @@ def test_what_interrupts_it_leaves_nothing(
         assert process.returncode == 2, errors
         assert list(reports.glob("*/*")) == []
     if number is not signal.SIGKILL and begun is is_reading:
-        assert errors == "interrupted: nothing was merged, and no report was written\n"
+        assert errors == "interrupted: nothing was merged and no report was written\n"
         assert not reports.exists()
 
 

@@ -19,7 +19,7 @@ from tests.support.peak import bytes_in, measured
 from tests.support.sshd import Sshd, SshdFactory, make_key, public
 from tests.support.suite import ROOT, SuiteRun, command_line, environment
 
-pytestmark = pytest.mark.needs("sshd", "accounts")
+pytestmark = [pytest.mark.needs("sshd", "accounts"), pytest.mark.alone]
 
 MEBIBYTE = 1024 * 1024
 CONNECT, PROBE, SLACK = 5, 6, 10
@@ -88,14 +88,14 @@ FORCED = {"cut": "/bin/sh -s | head -c 300", "stderr-first": "head -c 4194304 /d
 
 ERRORS = {
     "silent": "it does not complete SSH's key exchange within 5 s (--connect-timeout)",
-    "closes": "it closed the connection before SSH was agreed on",
-    "endless-banner": "SSH cannot be agreed on",
-    "endless-line": "SSH cannot be agreed on (it sends more than 65536 bytes before it speaks SSH)",
+    "closes": "it closed the connection before the SSH key exchange",
+    "endless-banner": "the SSH key exchange failed",
+    "endless-line": "the SSH key exchange failed (it sends more than 65536 bytes before it speaks SSH)",
     "byte-a-second": "it does not complete SSH's key exchange within 5 s (--connect-timeout)",
     "hang-at-login": "it does not decide on the login of root within 5 s (--connect-timeout)",
     "hang-at-execution": "no complete answer within 6 s (--probe-timeout)",
-    "channel-refused": "it does not run a command",
-    "execution-refused": "it does not run a command",
+    "channel-refused": "the target does not run a command",
+    "execution-refused": "the target does not run a command",
     "endless-stdout": "it wrote more than 4194304 bytes to standard output, and was closed",
     "endless-stderr": "it wrote more than 4194304 bytes to standard error, and was closed",
     "death-midway": "the connection broke before the answer was complete",

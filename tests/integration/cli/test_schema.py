@@ -11,9 +11,10 @@ from nested_kvm.evidence.reading import Status
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.control import Severity
+from nested_kvm.model.link import LinkName
 from nested_kvm.model.policy import Nested, Persistence, Undeclared
 from nested_kvm.model.verdict import Outcome
-from nested_kvm.results.diagnosis import LinkName, LinkState
+from nested_kvm.results.diagnosis import LinkState
 from nested_kvm.results.waiver import WaiverState
 from tests.support.recorded import record
 from tests.support.schema import assert_valid, problems, validator

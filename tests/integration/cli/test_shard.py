@@ -140,9 +140,9 @@ def test_nothing_is_said_of_what_others_hold(folder: Path) -> None:
 
 REFUSED = {
     "9/9": "--shard=9/9 is empty: ",
-    "5/4": "--shard=5/4 is no part of a fleet: write --shard=K/N",
-    "0/4": "--shard=0/4 is no part",
-    "two": "--shard=two is no part",
+    "5/4": "--shard=5/4 is not a valid shard: write --shard=K/N",
+    "0/4": "--shard=0/4 is not a valid shard",
+    "two": "--shard=two is not a valid shard",
 }
 
 

@@ -29,7 +29,7 @@ ERRORS = {
     "binary": "binary: the answer is not the probe's; it starts with",
     "flood": "flood: it wrote more than 4194304 bytes to standard output, and was closed",
     "hangs": "hangs: no complete answer within 4 s (--probe-timeout)",
-    "refused": "it cannot be reached (Connection refused): is it up, and is the port right?",
+    "refused": "unreachable (Connection refused): is it up, and is the port right?",
     "stranger": "is unknown. Once the fingerprint is verified, accept it with: echo ",
     "impostor": "is not the one in",
     "nowhere": "nowhere.invalid port 22): its name cannot be resolved",
@@ -86,7 +86,7 @@ def run(folder: Path) -> SuiteRun:
 
 def test_a_target_that_could_not_be_looked_at_is_no_finding_and_no_pass(run: SuiteRun) -> None:
     assert run.status == run.document["run"]["exit_status"] == 6
-    assert "NOT DECIDED: something could not be looked at" in run.output
+    assert "NOT DECIDED: " in run.output
     assert {each["outcome"] for each in run.document["results"]} == {"pass", "error", "notapplicable"}
 
 

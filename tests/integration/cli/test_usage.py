@@ -44,7 +44,7 @@ INVENTORIES = {
     ),
     "a bad port": (
         "hosts:\n  kvm-a:\n    address: ssh://kvm-a:99999\n",
-        ":3: hosts.kvm-a.address: 'ssh://kvm-a:99999' is not an address: a port is a number up to 65535",
+        ":3: hosts.kvm-a.address: 'ssh://kvm-a:99999' is not an address: the port must be a number up to 65535",
     ),
     "a control character": (
         'hosts:\n  "kvm\\e[31m": {}\n',

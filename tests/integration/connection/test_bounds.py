@@ -19,6 +19,8 @@ from tests.support.misbehaving import MisbehavingServer
 from tests.support.sshd import free_port, make_key
 from tests.support.threads import threads_are_back_at
 
+pytestmark = pytest.mark.alone
+
 Behaviour = Callable[[socket.socket], None]
 
 LIMIT = 0.6
@@ -70,15 +72,15 @@ def no_answer(_visitor: socket.socket) -> None:
     ("behaviour", "reason"),
     [
         (no_answer, r"it does not complete SSH's key exchange within 0\.6 s"),
-        (drip(b"hello\r\n", 0.05), "key exchange|SSH cannot be agreed on"),
+        (drip(b"hello\r\n", 0.05), "key exchange|the SSH key exchange failed"),
         (drip(b"x", 0.05), "key exchange within"),
-        (drip(b"x" * 65536, 0), "agreed on .it sends more than 65536 bytes before it speaks SSH"),
-        (socket.socket.close, "closed the connection before SSH was agreed on"),
-        (say(b"220 mail.example.net ESMTP\r\n" * 200), "SSH cannot be agreed on"),
+        (drip(b"x" * 65536, 0), "failed .it sends more than 65536 bytes before it speaks SSH"),
+        (socket.socket.close, "closed the connection before the SSH key exchange"),
+        (say(b"220 mail.example.net ESMTP\r\n" * 200), "the SSH key exchange failed"),
         (say(b"SSH-2.0-quiet\r\n"), "key exchange within"),
-        (say(b"SSH-1.5-ancient\r\n"), r"SSH cannot be agreed on \(Incompatible version \(1.5"),
-        (say(b"SSH-2.0-vast\r\n\x7f\x7f\x7f\x7c" + bytes(64)), r"agreed on \(it announces a packet of \d{10} bytes"),
-        (say(b"SSH-2.0-noise\r\n" + b"\x00\x00\x00\x0c\x0a\x14" + b"\xff" * 64), "SSH cannot be agreed on"),
+        (say(b"SSH-1.5-ancient\r\n"), r"the SSH key exchange failed \(Incompatible version \(1.5"),
+        (say(b"SSH-2.0-vast\r\n\x7f\x7f\x7f\x7c" + bytes(64)), r"failed \(it announces a packet of \d{10} bytes"),
+        (say(b"SSH-2.0-noise\r\n" + b"\x00\x00\x00\x0c\x0a\x14" + b"\xff" * 64), "the SSH key exchange failed"),
     ],
     ids=[
         "silent",
@@ -116,7 +118,7 @@ def test_a_port_that_nobody_listens_on_is_refused_at_once(empty: Path) -> None:
     with pytest.raises(ConnectionFailed) as caught:
         connect(Address.parse(f"ssh://127.0.0.1:{port}"), settings(empty), name="kvm-a")
     assert str(caught.value) == (
-        f"kvm-a (127.0.0.1 port {port}): it cannot be reached (Connection refused): is it up, and is the port right?"
+        f"kvm-a (127.0.0.1 port {port}): unreachable (Connection refused): is it up, and is the port right?"
     )
 
 
@@ -178,7 +180,7 @@ class TestAfterTheKeyExchange:
             connection = connect(server.address, settings(config), name="kvm-a")
             with (
                 closing(connection),
-                pytest.raises(ConnectionFailed, match="kvm-a: it does not run a command"),
+                pytest.raises(ConnectionFailed, match="kvm-a: the target does not run a command"),
             ):
                 connection.execute("true")
 
@@ -219,7 +221,7 @@ class TestAfterTheKeyExchange:
             if drops < 2:
                 connect(server.address, patient, name="kvm-a").close()
             else:
-                with pytest.raises(ConnectionFailed, match="it closed the connection before SSH was agreed on"):
+                with pytest.raises(ConnectionFailed, match="it closed the connection before the SSH key exchange"):
                     connect(server.address, patient, name="kvm-a")
         assert server.visitors == min(drops + 1, 2)
 

@@ -86,11 +86,11 @@ def test_where_commands_are_disabled_it_says_how_to_allow_them(host: SshConnecti
     [
         ("Guest agent is not responding: QEMU guest agent is not connected", "systemctl enable --now qemu-guest-agent"),
         ("argument unsupported: QEMU guest agent is not configured", "virt-xml 'a b' --add-device"),
-        ("Requested operation is not valid: domain is not running", "it does not run .*virsh start 'a b'"),
+        ("Requested operation is not valid: domain is not running", "it is not running .*virsh start 'a b'"),
         ("Failed to connect socket to '/run/libvirt/libvirt-sock': Permission denied", "the group libvirt"),
         ("sh: 3: virsh: not found", "its host has no virsh.*libvirt-clients"),
         ("operation forbidden: read only access prevents virDomainQemuAgentCommand", "the group libvirt"),
-        ("<script>\x1b[31mred", r"kvm-a cannot ask its guest agent \(<script> \[31mred\)"),
+        ("<script>\x1b[31mred", r"kvm-a cannot query its guest agent \(<script> \[31mred\)"),
     ],
 )
 def test_what_cannot_be_asked_is_an_error_with_the_remedy(
@@ -109,12 +109,12 @@ def test_a_domain_that_is_not_there_is_an_error(host: SshConnection) -> None:
 
 
 def test_a_name_that_virsh_takes_for_an_id_is_refused(host: SshConnection) -> None:
-    with pytest.raises(ConnectionFailed, match="virsh takes the name 101 for an id: give the domain's uuid"):
+    with pytest.raises(ConnectionFailed, match="virsh takes the name 101 for an id: use the domain's uuid"):
         by_agent(host, "101")
 
 
 def test_a_libvirt_that_is_elsewhere_is_no_way(host: SshConnection) -> None:
-    with pytest.raises(ConnectionFailed, match=r"qemu\+ssh://other/system leads from there to another"):
+    with pytest.raises(ConnectionFailed, match=r"qemu\+ssh://other/system connects from there to another"):
         connect_by_agent(host, "qemu+ssh://other/system", "ci-1", Settings(), name="ci-1")
 
 
@@ -124,14 +124,14 @@ def test_a_guest_that_hangs_ends_in_time_and_costs_nobody_else(host: SshConnecti
     with pytest.raises(LimitExceeded, match=r"ci-1: no complete answer within 0\.6 s"):
         guest.execute("sleep 5")
     assert time.monotonic() - start < 4
-    with pytest.raises(ConnectionFailed, match="given up after a time-out"):
+    with pytest.raises(ConnectionFailed, match="abandoned after a timeout"):
         guest.execute("true")
     assert by_agent(host).execute("echo alive").stdout == b"alive\n"
 
 
 @pytest.mark.parametrize("kibibytes", [200, 20_000])
 def test_a_guest_that_floods_costs_nobody_else(host: SshConnection, kibibytes: int) -> None:
-    with pytest.raises(LimitExceeded, match="ci-1: it wrote more than its agent can bring"):
+    with pytest.raises(LimitExceeded, match="ci-1: it wrote more than its agent may return"):
         by_agent(host, answer_limit=SMALL).execute(f"head -c {kibibytes}K /dev/zero")
     assert by_agent(host).execute("echo alive").stdout == b"alive\n"
     assert host.execute("echo alive").stdout == b"alive\n"
@@ -152,7 +152,7 @@ def test_an_agent_that_lies_is_an_error(liar: Sshd, answer: str) -> None:
 def test_output_that_is_no_base64_is_an_error(liar: Sshd) -> None:
     answer = json.dumps({"return": {"pid": 1, "exited": True, "exitcode": 0, "out-data": "***"}})
     liar.add_program("virsh", f"#!/bin/sh\nprintf %s '{answer}'\n")
-    assert complaint_about(liar) == "ci-1: its agent's answer cannot be used: its out-data is not what it should be"
+    assert complaint_about(liar) == "ci-1: its agent's answer cannot be used: its out-data is not base64"
 
 
 @pytest.fixture(scope="module")

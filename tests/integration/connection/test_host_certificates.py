@@ -92,11 +92,11 @@ def test_an_authority_for_other_hosts_does_not_count(certified: Certified, autho
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("-h", "-n", "elsewhere,*.example.net"), "it is made for elsewhere, *.example.net, not for 127.0.0.1"),
-        (("-h",), "it is made for nobody, not for 127.0.0.1"),
-        (("-n", "127.0.0.1"), "it is a user's and not a host's"),
-        ((*VALID, "-V", "20200101:20200102"), "it is not valid now, but from 20"),
-        ((*VALID, "-V", "+10d:+20d"), "it is not valid now, but from 20"),
+        (("-h", "-n", "elsewhere,*.example.net"), "it is issued for elsewhere, *.example.net, not for 127.0.0.1"),
+        (("-h",), "it is issued for no one, not for 127.0.0.1"),
+        (("-n", "127.0.0.1"), "it is a user certificate, not a host certificate"),
+        ((*VALID, "-V", "20200101:20200102"), "it is valid only from 20"),
+        ((*VALID, "-V", "+10d:+20d"), "it is valid only from 20"),
     ],
     ids=["another name", "no name", "a user's", "expired", "not yet"],
 )
@@ -104,7 +104,7 @@ def test_a_certificate_must_be_for_this_host_and_for_today(
     certified: Certified, authority: Authority, options: Sequence[str], reason: str
 ) -> None:
     text = refusal(certified(*options), authority.line())
-    assert f"Its certificate does not vouch for it: {reason}" in text
+    assert f"Its certificate is not accepted: {reason}" in text
     assert "accept it with: echo '[127.0.0.1]:" in text
 
 
@@ -115,7 +115,7 @@ def test_a_name_in_a_certificate_may_be_a_pattern(certified: Certified, authorit
 
 def test_another_authority_does_not_vouch(certified: Certified, tmp_path: Path) -> None:
     other = Authority(make_key(tmp_path / "other"))
-    assert "does not vouch for it: its authority is not known" in refusal(certified(*VALID), other.line())
+    assert "is not accepted: its authority is unknown" in refusal(certified(*VALID), other.line())
 
 
 def test_a_key_that_is_known_needs_no_certificate(certified: Certified, authority: Authority, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_revoked_authority_or_key_is_refused(certified: Certified, authority: 
 
 def test_host_key_alias_is_the_name_that_a_certificate_must_have(certified: Certified, authority: Authority) -> None:
     assert is_trusted(certified("-h", "-n", "rack-7"), authority.line("rack-*"), "HostKeyAlias rack-7")
-    assert "made for rack-7, not for rack-8" in refusal(
+    assert "issued for rack-7, not for rack-8" in refusal(
         certified("-h", "-n", "rack-7"), authority.line("rack-*"), "HostKeyAlias rack-8"
     )
 

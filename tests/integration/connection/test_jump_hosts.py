@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.connection import Settings, SshWays, connect, connect_limit
+from nested_kvm.connection import Settings, SshConnector, connect, connect_limit
 from nested_kvm.errors import ConnectionFailed
 from nested_kvm.inventory.address import Address
 from tests.support.sshd import Sshd, SshdFactory, make_key
@@ -102,13 +102,13 @@ def test_a_hop_may_have_a_user_and_a_port_of_its_own(site: Site, grown: Callable
 
 def test_many_targets_behind_one_jump_host_share_its_connection(site: Site, grown: Callable[[], list[int]]) -> None:
     settings = site.settings(*BY_BASTION)
-    ways = SshWays(settings)
+    connector = SshConnector(settings)
 
     def observe(number: int) -> bytes:
-        with closing(connect(KVM, settings, name=f"kvm-{number}", ways=ways)) as connection:
+        with closing(connect(KVM, settings, name=f"kvm-{number}", connector=connector)) as connection:
             return connection.execute("echo $1", str(number)).stdout
 
-    with closing(ways), ThreadPoolExecutor(12) as pool:
+    with closing(connector), ThreadPoolExecutor(12) as pool:
         assert list(pool.map(observe, range(12))) == [f"{number}\n".encode() for number in range(12)]
     assert grown() == [1, 0, 12]
 
@@ -123,10 +123,10 @@ def test_what_an_address_says_is_for_its_target_and_the_way_is_that_of_its_ssh_c
     settings = Settings(connect_timeout=10.0, probe_timeout=10.0, ssh_config=none)
     key = site.machines["kvm"].identity
     plain = f"ssh://kvm?ssh_config={file}"
-    ways = SshWays(settings)
-    with closing(ways):
+    connector = SshConnector(settings)
+    with closing(connector):
         for spec in (plain, f"{plain}&ssh_identity_file={key}&timeout=9"):
-            with closing(connect(Address.parse(spec), settings, name="kvm-a", ways=ways)) as connection:
+            with closing(connect(Address.parse(spec), settings, name="kvm-a", connector=connector)) as connection:
                 assert connection.execute("echo reached").stdout == b"reached\n"
     assert grown() == [1, 0, 2]
     assert connect_limit(Address.parse(f"{plain}&timeout=9"), settings) == 19.0
@@ -135,7 +135,7 @@ def test_what_an_address_says_is_for_its_target_and_the_way_is_that_of_its_ssh_c
 def test_each_hop_must_be_known_under_its_own_name(site: Site, grown: Callable[[], list[int]]) -> None:
     known = site.machines["kvm"].known_hosts() + site.machines["inner"].known_hosts()
     with pytest.raises(
-        ConnectionFailed, match=r"^kvm-a .*: no way to it: jump host bastion .* is unknown\. .* accept it with: echo "
+        ConnectionFailed, match=r"^kvm-a .*: unreachable: jump host bastion .* is unknown\. .* accept it with: echo "
     ):
         answer(site.settings(*BY_BASTION, known=known))
     assert grown() == [0, 0, 0]
@@ -152,7 +152,7 @@ def test_a_jump_host_does_not_vouch_for_the_target(site: Site, grown: Callable[[
 def test_a_jump_host_that_refuses_the_key_is_named(site: Site) -> None:
     other = make_key(site.directory / "other")
     settings = site.settings("Host kvm", "ProxyJump stranger@bastion,inner", "Host bastion", f"IdentityFile {other}")
-    with pytest.raises(ConnectionFailed, match=r"no way to it: jump host bastion .* every key of user stranger"):
+    with pytest.raises(ConnectionFailed, match=r"unreachable: jump host bastion .* every key of user stranger"):
         answer(settings)
 
 
@@ -160,7 +160,7 @@ def test_jump_hosts_that_lead_in_a_circle_are_an_error(site: Site) -> None:
     settings = site.settings(
         "Host kvm", "ProxyJump inner", "Host inner", "ProxyJump bastion", "Host bastion", "ProxyJump inner"
     )
-    with pytest.raises(ConnectionFailed, match="its jump hosts lead in a circle: kvm → inner → bastion → inner"):
+    with pytest.raises(ConnectionFailed, match="its jump hosts form a loop: kvm → inner → bastion → inner"):
         answer(settings)
 
 

@@ -150,5 +150,5 @@ def test_a_connection_that_is_closed_opens_no_tunnel(hypervisor: Sshd) -> None:
 
 @pytest.mark.parametrize("uri", ["qemu+ssh://kvm-b/system", "qemu", "a b:///system", ""])
 def test_only_a_drivers_own_uri_is_taken(connection: SshConnection, uri: str) -> None:
-    with pytest.raises(UsageError, match="is no libvirt URI"), libvirt_tunnel(connection, uri):
+    with pytest.raises(UsageError, match="is not a libvirt URI"), libvirt_tunnel(connection, uri):
         pass

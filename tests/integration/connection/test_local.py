@@ -154,11 +154,13 @@ class TestAnotherBackend:
 
 def test_a_guest_of_this_machine_is_reached_from_here() -> None:
     address = Address.parse("ssh://127.0.0.1:1")
-    with pytest.raises(ConnectionFailed, match=r"ci-1 \(127.0.0.1 port 1\): it cannot be reached"):
+    with pytest.raises(ConnectionFailed, match=r"ci-1 \(127.0.0.1 port 1\): unreachable"):
         connect(address, Settings(), name="ci-1", via=reach())
 
 
 def test_there_is_no_way_through_a_container() -> None:
     address = Address.parse("ssh://127.0.0.1:1")
-    with pytest.raises(ConnectionFailed, match="ci-1: there is no way through here, which is reached by docker://"):
+    with pytest.raises(
+        ConnectionFailed, match="ci-1: it cannot be reached through here, which is reached by docker://"
+    ):
         connect(address, Settings(), name="ci-1", via=reach("docker://box"))

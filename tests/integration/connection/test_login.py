@@ -79,8 +79,8 @@ def test_a_refusal_names_the_host_the_user_the_keys_and_what_to_do(
     )
     assert f"{tmp_path}/absent does not exist" in text
     assert f"{encrypted} is encrypted: load it into an agent by ssh-add" in text
-    assert f"{garbage} is no private key" in text
-    assert f"{sshd.identity}.pub is no private key" in text
+    assert f"{garbage} is not a private key" in text
+    assert f"{sshd.identity}.pub is not a private key" in text
     assert f"{garbage}/below cannot be read (Not a directory)" in text
     assert text.endswith("or name another by --ssh-identity-file")
 
@@ -174,7 +174,7 @@ class TestAgent:
             answer(sshd, settings)
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "does not exist"), ("no key", "is no private key")])
+@pytest.mark.parametrize(("content", "reason"), [(None, "does not exist"), ("no key", "is not a private key")])
 def test_an_identity_file_that_is_none_is_found_before_the_start(
     tmp_path: Path, content: str | None, reason: str
 ) -> None:

@@ -2,11 +2,13 @@
 
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from nested_kvm.connection import Settings, check_settings, connect
+from nested_kvm.connection.ssh import config_match
 from nested_kvm.connection.ssh.config import SshConfig
 from nested_kvm.errors import ConnectionFailed, UsageError
 from nested_kvm.inventory.address import Address
@@ -28,7 +30,7 @@ Match originalhost kvm-a
 Host *
     IdentityFile ~/.ssh/third
     UserKnownHostsFile ~/.ssh/a "~/.ssh/b c"
-    StrictHostKeyChecking accept-new
+    StrictHostKeyChecking no
 """
 
 
@@ -91,12 +93,12 @@ def test_a_file_included_in_a_block_belongs_to_it(path: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("User root\nPort\n", ":2: the ssh-config cannot be understood"),
-        ('Match exec "unclosed\n', ":1: the ssh-config cannot be understood"),
-        ("Match host\n", ":1: the ssh-config cannot be understood: Missing parameter"),
+        ("User root\nPort\n", ":2: the ssh-config has a syntax error"),
+        ('Match exec "unclosed\n', ":1: the ssh-config has a syntax error"),
+        ("Match host\n", ":1: the ssh-config has a syntax error: Missing parameter"),
         ("\nMatch tagged blue\n", ":2: Match tagged is not supported"),
-        ("Include {path}\n", ":1: more than 16 files include one another"),
-        ("Host a\nInclude {path}.d\n", ":2: .* has Host or Match lines of its own"),
+        ("Include {path}\n", ":1: Include is nested more than 16 levels deep"),
+        ("Host a\nInclude {path}.d\n", ":2: .* has Host or Match lines"),
     ],
 )
 def test_what_cannot_be_understood_names_file_and_line(path: Path, text: str, reason: str) -> None:
@@ -109,10 +111,10 @@ def test_what_cannot_be_understood_names_file_and_line(path: Path, text: str, re
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("Port ssh", "for host kvm-a: Port 'ssh' is no port"),
-        ("Port 65536", "for host kvm-a: Port '65536' is no port"),
-        ("ConnectTimeout 5s", "for host kvm-a: ConnectTimeout '5s' is no number of seconds"),
-        ("StrictHostKeyChecking maybe", "StrictHostKeyChecking 'maybe' is none of yes"),
+        ("Port ssh", "for host kvm-a: Port 'ssh' is not a valid port"),
+        ("Port 65536", "for host kvm-a: Port '65536' is not a valid port"),
+        ("ConnectTimeout 5s", "for host kvm-a: ConnectTimeout '5s' is not a number of seconds"),
+        ("StrictHostKeyChecking maybe", "StrictHostKeyChecking 'maybe' is not one of yes"),
         ("CanonicalizeHostname yes", "for host kvm-a: 'canonicaldomains'"),
     ],
 )
@@ -167,3 +169,47 @@ def test_the_configs_time_limit_holds_unless_the_run_has_one(
         address = Address.parse(f"ssh://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(ConnectionFailed, match=f"within {seconds} s"):
             connect(address, Settings(ssh_config=path, connect_timeout=of_the_run), name="kvm-a")
+
+
+def options_user(path: Path, command: str, before: str = "Match") -> str | None:
+    return SshConfig.load(written(path, f'{before} exec "{command}"\n  User matched\n')).lookup("kvm-a").user
+
+
+@pytest.mark.parametrize(
+    ("command", "before", "user"),
+    [
+        ("true", "Match", "matched"),
+        ("false", "Match", None),
+        ("test %n = kvm-a", "Match host kvm-*", "matched"),
+        ("touch {mark}", "Match host kvm-b", None),
+        ("read line", "Match", None),
+    ],
+    ids=["true", "false", "with a token", "of another host", "without input"],
+)
+def test_match_exec_decides_as_in_openssh(path: Path, command: str, before: str, user: str | None) -> None:
+    mark = path.with_name("mark")
+    assert options_user(path, command.format(mark=mark), before) == user
+    output = subprocess.run(
+        ["ssh", "-G", "-F", path, "kvm-a"], check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    ).stdout
+    assert ("user matched\n" in output) is (user is not None)
+    assert not mark.exists()
+
+
+def test_match_exec_may_be_negated(path: Path) -> None:
+    assert SshConfig.load(written(path, "Match !exec false\n  User matched\n")).lookup("kvm-a").user == "matched"
+    assert SshConfig.load(written(path, "Match !exec true\n  User matched \n")).lookup("kvm-a").user is None
+
+
+def test_a_match_exec_that_hangs_is_refused_by_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config_match, "SECONDS", 0.3)
+    start = time.monotonic()
+    with pytest.raises(UsageError, match=rf"^{path}: for host kvm-a: Match exec 'sleep 50' takes longer than 0\.3 s"):
+        options_user(path, "sleep 50")
+    assert time.monotonic() - start < 5
+
+
+def test_match_exec_runs_once_for_a_host(path: Path) -> None:
+    config = SshConfig.load(written(path, f'Match exec "echo >> {path}.count"\n  User matched\n'))
+    assert [config.lookup("kvm-a").user for _ in range(3)] == ["matched"] * 3
+    assert Path(f"{path}.count").read_text() == "\n"

@@ -82,7 +82,7 @@ def test_a_certificate_for_somebody_else_is_named_in_the_refusal(authority: Auth
         user(authority, f"IdentityFile {key}", "IdentitiesOnly yes")
 
 
-@pytest.mark.parametrize(("text", "reason"), [("no certificate", "it is no certificate"), (None, "cannot be read")])
+@pytest.mark.parametrize(("text", "reason"), [("no certificate", "it is not a certificate"), (None, "cannot be read")])
 def test_a_certificate_that_is_none_is_named_in_the_refusal(
     authority: Authority, tmp_path: Path, text: str | None, reason: str
 ) -> None:

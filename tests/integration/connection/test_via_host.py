@@ -147,7 +147,7 @@ def test_the_inventorys_way_goes_before_a_proxy_of_the_config(fleet: Fleet) -> N
 def test_a_guest_that_is_down_is_an_error_that_names_the_way(fleet: Fleet, host: SshConnection) -> None:
     address = Address.parse(f"ssh://plain@guest.lan:{free_port()}")
     with pytest.raises(
-        ConnectionFailed, match=r"ci-0 \(guest.lan port \d+\): kvm-0 opens no way to it \(Connect failed\)"
+        ConnectionFailed, match=r"ci-0 \(guest.lan port \d+\): kvm-0 does not forward the connection \(Connect failed\)"
     ):
         connect(address, fleet.settings(), name="ci-0", via=host)
     assert host.execute("echo alive").stdout == b"alive\n"
@@ -157,7 +157,9 @@ def test_a_host_that_forwards_nothing_is_named(start_sshd: SshdFactory, fleet: F
     locked = start_sshd(settings=["AllowTcpForwarding no"])
     with (
         closing(connect(locked.address(), locked.client(), name="kvm-9")) as host,
-        pytest.raises(ConnectionFailed, match=r"kvm-9 opens no way to it .*[Aa]dministratively prohibited"),
+        pytest.raises(
+            ConnectionFailed, match=r"kvm-9 does not forward the connection .*[Aa]dministratively prohibited"
+        ),
     ):
         connect(fleet.address, fleet.settings(), name="ci-0", via=host)
 

@@ -38,7 +38,7 @@ def test_the_suite_answers_before_a_migration(maintenance_run: FleetRun, name: s
 
 
 @pytest.mark.parametrize("name", [name for name, each in failures().items() if list(each.messages())])
-def test_the_message_tells_what_was_found(run: FleetRun, maintenance_run: FleetRun, name: str) -> None:
+def test_the_message_names_what_was_found(run: FleetRun, maintenance_run: FleetRun, name: str) -> None:
     results = {**maintenance_run.results.get(name, {}), **run.results[name]}
     for subject, control, text in failures()[name].messages():
         assert text in results[subject, control]["message"]

@@ -92,7 +92,7 @@ def test_an_unreachable_host_is_an_error_of_its_own(folder: Path, hosts: Path) -
     ended = import_answers(folder, "--from=ansible", f"--to={folder}/without-inventory", folder / "tree")
     assert (ended.returncode, ended.stdout) == (6, "4 evidence files, 3 with an answer\n")
     assert ended.stderr.startswith(
-        "dead: Ansible has no answer of it: Task failed: Failed to connect to the host via ssh"
+        "dead: Ansible has no answer from it: Task failed: Failed to connect to the host via ssh"
     )
     words = f"--evidence={folder}/without-inventory"
     run = run_suite(words, report_dir=folder / "without-inventory-judged")
@@ -100,4 +100,4 @@ def test_an_unreachable_host_is_an_error_of_its_own(folder: Path, hosts: Path) -
         "dead": False
     }
     assert run.status == 1
-    assert run.target("dead")["error"].startswith("dead: Ansible has no answer of it")
+    assert run.target("dead")["error"].startswith("dead: Ansible has no answer from it")

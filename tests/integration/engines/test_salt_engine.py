@@ -80,7 +80,7 @@ def test_a_minion_that_was_not_asked_is_an_error_of_its_own(master: SaltMaster, 
     ended = import_answers(
         folder, "--from=salt", f"--inventory={inventory}", f"--to={folder}/partly", folder / "two.json"
     )
-    assert (ended.returncode, ended.stderr) == (6, "ci-2: the engine brought no answer of it\n")
+    assert (ended.returncode, ended.stderr) == (6, "ci-2: the engine has no answer from it\n")
     run = run_suite(f"--evidence={folder}/partly", report_dir=folder / "partly-judged")
-    assert run.target("ci-2")["error"] == "ci-2: the engine brought no answer of it"
+    assert run.target("ci-2")["error"] == "ci-2: the engine has no answer from it"
     assert run.target("ci-1")["observed"]

@@ -14,6 +14,8 @@ from nested_kvm.evidence.reading import Status
 from tests.integration.l2.booting import LOOP, Booting, each_shell, session_of
 from tests.support.needs import program
 
+pytestmark = pytest.mark.alone
+
 QEMU = "qemu-system-x86_64"
 needs_qemu = pytest.mark.needs(QEMU, "accounts")
 needs_namespaces = pytest.mark.needs("accounts")

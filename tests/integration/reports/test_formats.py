@@ -18,7 +18,7 @@ from nested_kvm.reporting.formats.json_results import results_json
 from nested_kvm.reporting.formats.markdown import summary_markdown
 from nested_kvm.reporting.formats.metrics import metrics_text
 from nested_kvm.reporting.formats.sarif import sarif_json
-from nested_kvm.reporting.report_files import machine_reports
+from nested_kvm.reporting.report_files import report_files
 from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
 from nested_kvm.results.run import INCOMPLETE, Result, ResultList, Run, TargetResult
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
@@ -49,7 +49,7 @@ def result(outcome: Outcome, target: str, severity: Severity = Severity.HIGH) ->
 
 
 def texts(run: Run) -> dict[str, str]:
-    return {name: "".join(pieces) for name, pieces in machine_reports(run)}
+    return {name: "".join(pieces) for name, pieces in report_files(run)}
 
 
 @pytest.fixture
@@ -65,8 +65,12 @@ def run() -> Run:
         exit_status=1,
         complete=True,
         targets=[
-            TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None),
-            TargetResult(HOSTILE, TargetLevel.L0, None, "ssh://kvm-b", observed=False, error=HOSTILE),
+            TargetResult(
+                name="kvm-a", level=TargetLevel.L0, host=None, address="ssh://kvm-a", observed=True, error=None
+            ),
+            TargetResult(
+                name=HOSTILE, level=TargetLevel.L0, host=None, address="ssh://kvm-b", observed=False, error=HOSTILE
+            ),
         ],
         results=ResultList(result(outcome, target) for outcome in Outcome for target in ("kvm-a", HOSTILE)),
         waivers=[WaiverUse(WAIVER, WaiverState.USED, 1)],

@@ -23,12 +23,12 @@ pwd -P >.venv/ready
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with a space in its path, whose set-up only counts its calls."""
+    """A checkout with a space in its path, whose setup only counts its calls."""
     folder = tmp_path / "a checkout"
     (folder / "tools").mkdir(parents=True)
-    for name in ("Makefile", "requirements.lock", "requirements-libvirt.lock", "tools/parts.sh"):
+    for name in ("Makefile", "pyproject.toml", "requirements.lock", "requirements-libvirt.lock", "tools/packages.sh"):
         shutil.copyfile(ROOT / name, folder / name)
-    script = folder / "tools" / "set-up.sh"
+    script = folder / "tools" / "setup.sh"
     script.write_text(SET_UP)
     script.chmod(0o755)
     age(folder)

@@ -37,8 +37,10 @@ class Machine:
             check=False,
         )
 
-    def bring(self, *parts: str) -> subprocess.CompletedProcess[str]:
-        return self.run("sh", "-euc", '. tools/parts.sh; bring "missing here" "$@"', "bring", *parts)
+    def install(self, *parts: str) -> subprocess.CompletedProcess[str]:
+        return self.run(
+            "sh", "-euc", '. tools/packages.sh; install_packages "missing here" "$@"', "install_packages", *parts
+        )
 
 
 @pytest.fixture
@@ -54,21 +56,21 @@ def test_the_scripts_are_shellcheck_clean() -> None:
 
 
 def test_without_any_python_the_set_up_says_which_is_missing(machine: Machine) -> None:
-    answer = machine.run("sh", "tools/set-up.sh")
+    answer = machine.run("sh", "tools/setup.sh")
     assert answer.returncode == 1
     assert "no Python 3.11 or newer here (no python3 at all)" in answer.stderr
 
 
 def test_an_old_python_is_named_with_its_version(machine: Machine) -> None:
     machine.add("python3", 'case $1 in --version) echo "Python 3.9.2";; *) exit 1;; esac')
-    answer = machine.run("sh", "tools/set-up.sh")
+    answer = machine.run("sh", "tools/setup.sh")
     assert answer.returncode == 1
     assert "(Python 3.9.2)" in answer.stderr
 
 
 def test_a_python_that_was_asked_for_is_not_silently_replaced(machine: Machine) -> None:
     machine.add("python3")
-    answer = machine.run("sh", "tools/set-up.sh", PYTHON="/nonexistent/python3")
+    answer = machine.run("sh", "tools/setup.sh", PYTHON="/nonexistent/python3")
     assert answer.returncode == 1
     assert "PYTHON=/nonexistent/python3 is not a Python 3.11 or newer" in answer.stderr
 
@@ -84,16 +86,16 @@ def test_a_python_that_was_asked_for_is_not_silently_replaced(machine: Machine) 
 def test_a_plain_user_is_told_the_one_command(machine: Machine, manager: str, arguments: str) -> None:
     machine.add("id", "echo 1000")
     machine.add(manager)
-    answer = machine.bring("libvirt-headers", "pkg-config", "python-headers", "ensurepip")
+    answer = machine.install("libvirt-headers", "pkg-config", "python-headers", "ensurepip")
     assert answer.returncode == 1
-    assert answer.stderr == f"set-up: missing here: as root run: {manager} {arguments}\n"
+    assert answer.stderr == f"setup: missing here: as root run: {manager} {arguments}\n"
     assert manager not in machine.calls.read_text()
 
 
 def test_root_gets_the_parts_installed(machine: Machine) -> None:
     machine.add("id", "echo 0")
     machine.add("apt-get")
-    answer = machine.bring("virsh")
+    answer = machine.install("virsh")
     assert answer.returncode == 0
     assert answer.stderr.endswith("running: apt-get install -y --no-install-recommends libvirt-clients\n")
     calls = machine.calls.read_text().splitlines()
@@ -106,13 +108,13 @@ def test_root_gets_the_parts_installed(machine: Machine) -> None:
 def test_a_failed_installation_shows_what_was_said_and_the_command(machine: Machine) -> None:
     machine.add("id", "echo 0")
     machine.add("apt-get", 'case $1 in install) echo "E: Unable to locate package"; exit 100;; esac')
-    answer = machine.bring("virsh")
+    answer = machine.install("virsh")
     assert answer.returncode == 1
     assert "E: Unable to locate package\n" in answer.stderr
     assert answer.stderr.endswith("run: apt-get install -y --no-install-recommends libvirt-clients\n")
 
 
 def test_an_unknown_package_manager_is_said(machine: Machine) -> None:
-    answer = machine.bring("virsh", "sshd")
+    answer = machine.install("virsh", "sshd")
     assert answer.returncode == 1
     assert answer.stderr.endswith("no package manager known here; please install: virsh sshd\n")

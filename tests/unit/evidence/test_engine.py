@@ -21,6 +21,8 @@ from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.model.policy import Policy
 
+pytestmark = pytest.mark.slow
+
 NONCE = "7c0b4f6e-0d1c-4a55-8a0e-000000000001"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -49,7 +51,7 @@ def test_salts_answers_are_one_document_or_one_for_each_minion() -> None:
 def test_a_minion_without_an_answer_could_not_be_looked_at(value: object) -> None:
     found = of_salt(value)
     assert isinstance(found, ConnectionFailed)
-    assert str(found).startswith("Salt has no answer of it: ")
+    assert str(found).startswith("Salt has no answer from it: ")
 
 
 @pytest.mark.parametrize(
@@ -113,8 +115,8 @@ def test_ansibles_results_are_a_tree_or_what_its_json_callback_printed(tmp_path:
         name: str(each) for name, each in by_callback.items()
     }
     assert by_tree["kvm-a"] == b"1"
-    assert str(by_tree["down"]) == "Ansible has no answer of it: no route"
-    assert str(by_tree["odd"]) == "Ansible has no answer of it: [31mred"
+    assert str(by_tree["down"]) == "Ansible has no answer from it: no route"
+    assert str(by_tree["odd"]) == "Ansible has no answer from it: [31mred"
 
 
 def test_one_hosts_broken_file_spoils_no_other(tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_a_target_is_known_by_its_name_or_by_its_address() -> None:
 def test_an_answer_has_the_size_limit_of_a_direct_run() -> None:
     (bundle,) = import_answers({"a": answer(b"x" * ANSWER_LIMIT)}, None, NOW)
     assert bundle.failure is not None
-    assert bundle.failure.message == "a: it answered more than 4 MiB"
+    assert bundle.failure.message == "a: its answer is larger than 4 MiB"
 
 
 def test_an_l0_whose_virsh_was_not_asked_says_what_to_do() -> None:
@@ -152,7 +154,7 @@ def test_an_l0_whose_virsh_was_not_asked_says_what_to_do() -> None:
     (bundle,) = import_answers({"a": answer()}, Inventory("fleet", (target,)), NOW)
     assert bundle.libvirt is not None
     assert bundle.libvirt.not_asked == (
-        "the engine's probe did not ask virsh of qemu:///system: let it say `always` and the URI"
+        "the engine's probe did not query virsh for qemu:///system: run it with `always` and the URI"
     )
 
 

@@ -66,6 +66,7 @@ def test_a_managed_save_that_libvirt_does_not_describe_says_why(tmp_path: Path) 
         assert record.problem is None, "the domain itself can be judged"
 
 
+@pytest.mark.slow
 @pytest.mark.needs("libvirt-python", "virsh")
 def test_of_very_many_snapshots_some_are_read_and_the_rest_is_told(tmp_path: Path) -> None:
     uri = node(tmp_path, snapshots=tuple((f"number {number:02}", "running") for number in range(LIMIT + 1)))

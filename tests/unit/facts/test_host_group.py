@@ -87,7 +87,7 @@ def test_a_parameter_that_one_kernel_does_not_have_is_no_difference() -> None:
 def test_one_that_could_not_be_looked_at_leaves_the_others_open() -> None:
     group = HostGroup("amd", [host("a"), unreachable("b")], absent=["c"])
     seen = group.comparison("a")
-    assert (seen.differences, seen.unseen) == ((), ("b: no route", "c: not looked at in this run"))
+    assert (seen.differences, seen.unseen) == ((), ("b: no route", "c: not part of this run"))
     with pytest.raises(NotObserved, match="no route"):
         group.comparison("b")
 
@@ -110,5 +110,5 @@ def test_groups_know_their_hosts_of_the_whole_inventory() -> None:
     declared = [host("a").target, replace(auto.target, level=TargetLevel.AUTO), *elsewhere]
     groups = host_groups([host("a"), guest], declared)
     assert list(groups) == ["amd"]
-    assert groups["amd"].comparison("a").unseen == ("b: not looked at in this run",)
+    assert groups["amd"].comparison("a").unseen == ("b: not part of this run",)
     assert HostGroup("amd", [host("a")]).comparison("a").others == 0

@@ -72,8 +72,8 @@ def test_an_id_that_prints_something_else_was_not_seen(printed: str) -> None:
     ("conf", "ids", "said"),
     [
         ("", ["qemu"], "qemu (libvirt's)"),
-        ("user = 'vm'\n", ["vm"], "vm (libvirt's, by"),
-        ('user = "one"\nuser = "vm"\n', ["vm"], "vm (libvirt's, by"),
+        ("user = 'vm'\n", ["vm"], "vm (libvirt's, from"),
+        ('user = "one"\nuser = "vm"\n', ["vm"], "vm (libvirt's, from"),
         ("", [], "names none"),
         ("", ["libvirt-qemu", "qemu"], "names none"),
         ('group = "x"\n', ["qemu"], "whose number is not known"),

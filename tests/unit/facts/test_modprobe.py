@@ -223,6 +223,7 @@ def test_the_version_of_kmod(text: str, version: int | None) -> None:
     assert Kmod.parse(text).version == version
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from fuzz.harnesses import HARNESSES
 from tests.support.suite import ROOT
 
+pytestmark = pytest.mark.slow
+
 KEY = base64.b64encode(b"key").decode()
 
 FOUND = [

@@ -11,7 +11,7 @@ from nested_kvm.errors import InventoryError
 from nested_kvm.inventory.ansible import load_ansible_inventory
 from nested_kvm.inventory.target import Inventory, TargetLevel
 
-pytestmark = pytest.mark.needs("ansible-inventory")
+pytestmark = [pytest.mark.needs("ansible-inventory"), pytest.mark.slow]
 
 ADDRESSES: dict[str, tuple[Mapping[str, Any], str]] = {
     "name-alone": ({}, "ssh://name-alone"),
@@ -44,38 +44,38 @@ PROBLEMS: dict[str, tuple[Mapping[str, Any], str]] = {
     "policy-key": ({"nested_policy": {"nest": "required"}}, "nested_policy.nest: Extra inputs are not permitted"),
     "template": (
         {"ansible_host": "{{ inventory_hostname }}.example.net"},
-        "is a template, which only Ansible can fill in",
+        "is a template, which only Ansible can expand",
     ),
     "nested-template": ({"nested_policy": {"nested": "{% if x %}"}}, "nested_policy: '{% if x %}' is a template"),
     "vault": ({"ansible_user": {"__ansible_vault": "$ANSIBLE_VAULT;1.1;AES256\n31"}}, "ansible_user: is encrypted"),
-    "port": ({"ansible_port": 99999}, "a port is a number up to 65535"),
+    "port": ({"ansible_port": 99999}, "the port must be a number up to 65535"),
     "port-word": ({"ansible_port": "ssh"}, "ansible_port: Input should be a valid integer"),
-    "winrm": ({"ansible_connection": "winrm"}, "ansible_connection: 'winrm' is no way that this suite knows"),
+    "winrm": ({"ansible_connection": "winrm"}, "ansible_connection: 'winrm' is not a supported connection plugin"),
     "su": ({"ansible_become": True, "ansible_become_method": "su"}, "ansible_become_method: 'su' is not sudo"),
-    "option": ({"ansible_host": "-oProxyCommand=reboot"}, "is no host name"),
-    "another-host": ({"ansible_host": "kvm-a@evil"}, "is no host name"),
+    "option": ({"ansible_host": "-oProxyCommand=reboot"}, "is not a valid host name"),
+    "another-host": ({"ansible_host": "kvm-a@evil"}, "is not a valid host name"),
     "arguments": (
         {"ansible_ssh_common_args": "-o Port=2222"},
-        "ansible_ssh_common_args: 'Port=2222' is not understood",
+        "ansible_ssh_common_args: 'Port=2222' is not supported",
     ),
-    "flag": ({"ansible_ssh_extra_args": "-F /etc/evil"}, "ansible_ssh_extra_args: '-F' is not understood"),
+    "flag": ({"ansible_ssh_extra_args": "-F /etc/evil"}, "ansible_ssh_extra_args: '-F' is not supported"),
     "quote": ({"ansible_ssh_common_args": "-o 'Port=1"}, "ansible_ssh_common_args: No closing quotation"),
     "command": (
         {"ansible_ssh_common_args": "-o ProxyCommand='nc %h %p'"},
-        "ansible_ssh_common_args: 'ProxyCommand=nc %h %p' is not understood: say it in an ssh_config",
+        "ansible_ssh_common_args: 'ProxyCommand=nc %h %p' is not supported: configure it in an ssh_config",
     ),
     "a\x1b[31m": ({}, "no control characters"),
 }
 
 PLACES: dict[str, tuple[Mapping[str, Any], str]] = {
-    "unknown-host": ({"nested_host": "kvm-z"}, "nested_host: 'kvm-z' is no host of this inventory"),
-    "guest-of-guest": ({"nested_host": "guest"}, "nested_host: 'guest' is a guest itself"),
-    "both": ({"nested_host": "host", "nested_level": "L0"}, "nested_level: a host that has a nested_host is a guest"),
-    "no-host": ({"nested_domain": "x"}, "nested_domain: it has no nested_host"),
-    "bastion": ({"ansible_ssh_common_args": "-J bastion"}, "leads over bastion: say it in an ssh_config"),
+    "unknown-host": ({"nested_host": "kvm-z"}, "nested_host: 'kvm-z' is not a host of this inventory"),
+    "guest-of-guest": ({"nested_host": "guest"}, "nested_host: 'guest' is itself a guest"),
+    "both": ({"nested_host": "host", "nested_level": "L0"}, "nested_level: a host with a nested_host is a guest"),
+    "no-host": ({"nested_domain": "x"}, "nested_domain: a domain needs a nested_host"),
+    "bastion": ({"ansible_ssh_common_args": "-J bastion"}, "jumps through bastion: configure that in an ssh_config"),
     "other-way": (
         {"nested_host": "host", "ansible_ssh_common_args": "-J bastion"},
-        "leads over bastion, which is not its nested_host host",
+        "jumps through bastion, which is not its nested_host host",
     ),
 }
 

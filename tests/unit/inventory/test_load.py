@@ -56,9 +56,14 @@ def test_every_key_has_its_default_and_the_nearest_word_counts(file: Path) -> No
 @pytest.mark.parametrize(
     ("text", "place", "key", "reason"),
     [
-        ("hosts:\n  a:\n    adress: b\n", 3, "hosts.a.adress", "unknown key"),
-        ("polcy: {}\nhosts: {a: {}}\n", 1, "polcy", "unknown key"),
-        ("hosts:\n  a:\n    guests:\n      g:\n        vai: host\n", 5, "hosts.a.guests.g.vai", "unknown key"),
+        ("hosts:\n  a:\n    adress: b\n", 3, "hosts.a.adress", r"unknown key \(did you mean `address`\?\)$"),
+        ("polcy: {}\nhosts: {a: {}}\n", 1, "polcy", r"unknown key \(did you mean `policy`\?\)$"),
+        (
+            "hosts:\n  a:\n    guests:\n      g:\n        vai: host\n",
+            5,
+            "hosts.a.guests.g.vai",
+            r"unknown key \(did you mean `via`\?\)$",
+        ),
         ("hosts:\n  - a\n", 1, "hosts", "must be a mapping"),
         ("hosts:\n  a:\n    guests: [g]\n", 3, "hosts.a.guests", "must be a mapping"),
         ("hosts:\n  a: b\n", 2, "hosts.a", "must be a mapping"),
@@ -85,10 +90,10 @@ def test_every_key_has_its_default_and_the_nearest_word_counts(file: Path) -> No
             "hosts:\n  a:\n    guests:\n      g:\n        account: -rm\n",
             5,
             "hosts.a.guests.g.account",
-            "no account's name",
+            "not a valid account name",
         ),
-        ("hosts:\n  a:\n    guests:\n      g: {group: x}\n", 4, "hosts.a.guests.g.group", "unknown key"),
-        ("hosts:\n  a:\n    account: dev\n", 2, "hosts.a", "speaks of a guest"),
+        ("hosts:\n  a:\n    guests:\n      g: {group: x}\n", 4, "hosts.a.guests.g.group", "unknown key$"),
+        ("hosts:\n  a:\n    account: dev\n", 2, "hosts.a", "option of guests"),
         ("hosts:\n  a:\n    group: ''\n", 3, "hosts.a.group", "visible character"),
         ("hosts:\n  a: {level: L2}\n", 2, "hosts.a.level", "'L0' or 'L1'"),
     ],
@@ -109,6 +114,7 @@ def test_every_error_is_told_at_once(file: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content", [b"hosts: {a: {}}\n# \xff\n", b"\x00", b"\xff\xfe", b"[" * 1500, b"%YAML 9.9\n---\n{}"]
 )
@@ -134,6 +140,7 @@ _trees = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(tree=_trees, text=st.text("hosts: {}[]a\n\t-&*!|>'\"#%\0é", max_size=40))
 def test_any_text_is_an_inventory_or_refused(tmp_path_factory: pytest.TempPathFactory, tree: object, text: str) -> None:
     file = tmp_path_factory.getbasetemp() / "any.yaml"
@@ -154,7 +161,7 @@ def test_a_pattern_selects_targets_and_one_that_matches_nothing_is_refused(file:
     inventory = load(file, "hosts: {kvm-a: {guests: {ci-1: {}}}, kvm-b: {}}\n")
     assert [target.name for target in inventory.select(["kvm-*"]) if target.address] == ["kvm-a", "kvm-b"]
     assert [target.name for target in inventory.select(["ci-1", "kvm-b"])] == ["ci-1", "kvm-b"]
-    with pytest.raises(UsageError, match="'db-\\*' matches no target"):
+    with pytest.raises(UsageError, match=r"'db-\*' matches no target of .* \(it has .*\)$"):
         inventory.select(["kvm-*", "db-*"])
 
 
@@ -170,5 +177,5 @@ def test_a_guest_of_a_chosen_host_keeps_its_own_policy_though_nothing_looks_into
 def test_a_libvirt_uri_is_one_or_none(tmp_path: Path, uri: str) -> None:
     file = tmp_path / "fleet.yaml"
     file.write_text(f"hosts:\n  kvm-a:\n    libvirt: '{uri}'\n")
-    with pytest.raises(InventoryError, match=r"fleet.yaml:3: hosts.kvm-a.libvirt: .* is no libvirt URI"):
+    with pytest.raises(InventoryError, match=r"fleet.yaml:3: hosts.kvm-a.libvirt: .* is not a libvirt URI"):
         load_inventory(file)

@@ -38,6 +38,7 @@ def parts_of(fleet: Inventory, of: int) -> list[list[str]]:
     return [[each.name for each in split(fleet, Shard(number, of))] for number in range(1, of + 1)]
 
 
+@pytest.mark.slow
 @given(fleets(), st.data())
 def test_the_shards_are_the_fleet_each_target_once(fleet: Inventory, data: st.DataObject) -> None:
     of = data.draw(st.integers(1, len(units(fleet.targets))))

@@ -15,6 +15,8 @@ from tests.support.large_runs import write_shards
 from tests.support.peak import bytes_in, measured
 from tests.support.suite import ROOT, command_line, environment, run_suite
 
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
+
 HOSTS: Final = 40
 COPIES: Final = 125
 """Of that fleet: 5,000 hosts with a guest each, which come to 150,000 results in 80 MB."""

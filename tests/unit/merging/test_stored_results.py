@@ -20,6 +20,8 @@ from nested_kvm.results.run import Result, ResultList
 from nested_kvm.results.waiver import Waiver
 from tests.support.made_runs import FAIL, PASS
 
+pytestmark = pytest.mark.slow
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 WAIVERS = st.builds(Waiver, TEXT, TEXT, st.none() | TEXT, TEXT, TEXT, st.none() | st.dates(date(2020, 1, 1)), TEXT)
 RESULTS = st.builds(
@@ -51,9 +53,11 @@ def stored(results: list[Result]) -> StoredResults:
 def test_they_are_the_same_as_in_memory(results: list[Result]) -> None:
     kept, known = stored(results), ResultList(results)
     for _ in range(2):
-        assert list(kept.by_place()) == list(known.by_place())
+        assert list(kept.sorted_by_target()) == list(known.sorted_by_target())
         assert list(kept.by_control()) == list(known.by_control())
-    assert {each: list(kept.ended(each)) for each in Outcome} == {each: list(known.ended(each)) for each in Outcome}
+    assert {each: list(kept.with_outcome(each)) for each in Outcome} == {
+        each: list(known.with_outcome(each)) for each in Outcome
+    }
     assert {each: kept.count(each) for each in Outcome} == {each: known.count(each) for each in Outcome}
     assert (len(kept), kept.titles()) == (len(known), known.titles())
     kept.close()
@@ -61,7 +65,7 @@ def test_they_are_the_same_as_in_memory(results: list[Result]) -> None:
 
 def test_two_readers_do_not_disturb_each_other() -> None:
     kept = stored([replace(PASS, target=name, subject=name) for name in "abc"])
-    one, other = kept.by_place(), kept.by_control()
+    one, other = kept.sorted_by_target(), kept.by_control()
     assert [(next(one).target, next(other).target) for _ in "abc"] == [("a", "a"), ("b", "b"), ("c", "c")]
     kept.close()
 

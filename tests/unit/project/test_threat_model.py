@@ -28,8 +28,9 @@ def test_every_row_has_its_proof(row: str) -> None:
     assert cells[2] == "proof" or re.search(r"`tests/[\w/.-]+\.py`", cells[2])
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/engines.md", "docs/threat-model.md", "docs/lab.md"])
-def test_links_between_pages_lead_somewhere(page: str) -> None:
-    path = ROOT / page
+@pytest.mark.parametrize(
+    "path", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")], ids=lambda path: path.name
+)
+def test_links_between_pages_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text())
     assert [link for link in links if not (path.parent / link).exists()] == []

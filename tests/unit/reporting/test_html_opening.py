@@ -38,13 +38,17 @@ def text_of(run: Run, *policies: Policy, gate: bool = False) -> str:
 @pytest.mark.parametrize(
     ("results", "status", "verdict"),
     [
-        ([PASS], 0, "Compliant Every requirement that could be judged holds."),
-        ([PASS, UNKNOWN], 0, "Compliant Every requirement that could be judged holds; 1 could not be decided."),
-        ([PASS, replace(FAIL, severity=Severity.LOW)], 0, "Compliant There are findings, but none is low or severer."),
-        ([PASS, replace(FAIL, waiver=WAIVER)], 0, "Compliant Somebody answers for every finding."),
+        ([PASS], 0, "Compliant Every requirement that could be evaluated is met."),
+        ([PASS, UNKNOWN], 0, "Not decided Something could not be inspected or determined."),
+        (
+            [PASS, replace(FAIL, severity=Severity.LOW)],
+            0,
+            "Compliant There are findings, but none is low or more severe.",
+        ),
+        ([PASS, replace(FAIL, waiver=WAIVER)], 0, "Compliant Every finding is covered by a waiver."),
         ([PASS, FAIL], 1, "Not compliant 1 finding on 1 of 2 targets."),
-        ([PASS, ERROR], 6, "Not decided Something could not be looked at or decided."),
-        ([], 4, "No verdict The run ended with exit status 4."),
+        ([PASS, ERROR], 6, "Not decided Something could not be inspected or determined."),
+        ([], 4, "No verdict No control applies to any of the targets."),
         ([PASS], 2, "No verdict The run ended with exit status 2."),
     ],
 )
@@ -55,8 +59,8 @@ def test_the_verdict_is_what_the_exit_status_says(results: Sequence[Result], sta
 def test_a_run_that_fails_only_on_what_is_new_says_so() -> None:
     asked = replace(scope(), only_new=True)
     said = " ".join(" ".join(elements(opening(run_of(FAIL), asked, None)).texts).split())
-    assert said.startswith("Compliant There are findings, but none is new since the baseline and low or severer.")
-    assert "Fails at new findings of severity low or higher" in said
+    assert said.startswith("Compliant There are findings, but none is new since the baseline and low or more severe.")
+    assert "Failure threshold new findings of severity low or higher" in said
 
 
 def test_the_score_counts_what_could_not_be_seen_and_is_never_rounded_up() -> None:
@@ -81,31 +85,31 @@ def test_what_was_not_looked_at_is_counted_apart() -> None:
     host, guest = run.targets
     refused = replace(host, name="kvm-b", observed=False, error="connection refused")
     run.targets = [host, refused, replace(guest, address=None, observed=False)]
-    assert "2 hosts, 1 guest; 1 could not be looked at; 1 guest only from outside" in text_of(run)
+    assert "2 hosts, 1 guest; 1 could not be inspected; 1 guest checked from the host only" in text_of(run)
 
 
 def test_a_gate_is_said() -> None:
-    assert "could not be looked at or decided blocks (--gate)" in text_of(run_of(PASS), gate=True)
+    assert "errors and unknowns block as well (--gate)" in text_of(run_of(PASS), gate=True)
 
 
 def test_what_could_not_be_looked_at_is_no_finding() -> None:
     said = text_of(run_of(PASS, ERROR, status=6))
     assert "Findings None." in said
-    assert "Could not be looked at" in said
+    assert "Could not be inspected" in said
     assert "permission denied" in said
 
 
 def test_a_waived_finding_is_told_apart_with_its_end() -> None:
     said = text_of(run_of(PASS, replace(FAIL, waiver=WAIVER)))
-    assert "Findings None that nobody answers for." in said
+    assert "Findings None that is not waived." in said
     assert "1 waived" in said
-    assert said.index("kvm_amd runs with nested=0") > said.index("What they cover")
+    assert said.index("kvm_amd runs with nested=0") > said.index("Waived findings")
     assert "L0-KVM-04 kvm-a waived until 2026-04-30" in said
 
 
 def test_every_waiver_is_listed_with_what_came_of_it() -> None:
     said = text_of(run_with_everything())
-    assert "L0-* kvm-* 2026-04-30 used 1 mended in the next window Grace waivers.yaml:3" in said
+    assert "L0-* kvm-* 2026-04-30 used 1 fixed in the next window Grace waivers.yaml:3" in said
     assert "DOM-CPU-02 kvm-* permanent stale matches nothing 0" in said
     assert "L0-* kvm-* 2026-01-31 expired 2" in said
 
@@ -168,7 +172,7 @@ def test_the_table_stops_where_a_browser_would_be_slow() -> None:
         hooks.pytest_html_results_table_row(SimpleNamespace(**{RESULT: (FAIL, "L0")}), cells)
         drawn += bool(cells)
     assert drawn == ROWS
-    assert f"It holds the {ROWS} findings that were judged first" in text_of(run_of(*[FAIL] * (ROWS + 1)))
+    assert f"Only the first {ROWS} findings are in this table" in text_of(run_of(*[FAIL] * (ROWS + 1)))
 
 
 def test_a_page_of_another_kind_is_refused() -> None:

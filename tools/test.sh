@@ -1,0 +1,19 @@
+#!/bin/sh
+# Runs the project's tests: those that may share the machine in parallel, then those that must be alone.
+# Fails where either fails, or where the arguments select no test at all.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+run() {
+    .venv/bin/pytest tests --ignore=tests/e2e/lab "$@"
+}
+
+run -n auto --dist loadgroup -m 'not alone' "$@"
+together=$?
+run -m alone "$@"
+alone=$?
+
+# 5: no test was selected, which is fine for one of the two.
+[ "$together" -ne 5 ] || [ "$alone" -ne 5 ] || exit 5
+[ "$together" -eq 0 ] || [ "$together" -eq 5 ] || exit "$together"
+[ "$alone" -eq 0 ] || [ "$alone" -eq 5 ] || exit "$alone"
