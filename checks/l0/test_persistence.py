@@ -106,13 +106,16 @@ def test_the_running_value_is_the_next(kvm_module: KvmModule, next_load: NextLoa
 def test_the_setting_is_explicit(next_load: NextLoad, policy: Policy) -> None:
     """A configuration line sets nested explicitly, where the policy requires one.
 
-    A kernel's default may change with the next kernel; a commented, masked or overridden line sets nothing.
+    A kernel's default may change with the next kernel; a commented, masked or overridden line sets nothing. Where
+    nesting is forbidden, an install line that keeps the module from loading is explicit as well.
 
     Unknown: what the next load does cannot be determined, for the reasons given in L0-PER-01, or no line that was
     read accounts for kmod's answer.
     """
     if policy.persistence is not Persistence.EXPLICIT:
         raise NotApplicable("the policy's persistence is `effective`: a kernel default that complies is enough")
+    if not policy.is_required and next_load.never_happens:
+        return
     if next_load.is_explicit is None:
         raise Undecided(f"cannot determine what sets nested for {next_load.module}: {next_load.reason}")
     right = next_load.is_explicit and next_load.nested is policy.is_required

@@ -102,9 +102,16 @@ def _is_continued(subject: Subject, path: str, number: str) -> bool:
     return int(number) <= len(lines) and lines[int(number) - 1].endswith("\\")
 
 
-def fix_cmdline(subject: Subject, _finding: Finding) -> list[str]:
+def fix_cmdline(subject: Subject, finding: Finding) -> list[str]:
     """Remove the entry from the next boot's command line."""
     module = module_of(subject)
+    others = [item for item in finding.evidence if ".nested" not in item.text and item.source.startswith("/")]
+    if others:
+        return [
+            *(f"# remove {visible(item.text)} in {visible(item.source)}" for item in others),
+            "update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg",
+            "# takes effect with the next boot",
+        ]
     return [
         f"grep -rn {module.replace('_', '[_-]')}.nested /etc/default/grub /etc/kernel/cmdline /boot/loader/entries",
         f"# remove {module}.nested= there, then: update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg",
@@ -185,7 +192,9 @@ def show_lines(subject: Subject, finding: Finding) -> list[str]:
     """Show each line: a person has to decide what was intended."""
     places = [re.fullmatch(r"(/[^:]+):(\d+)", item.source) for item in finding.evidence]
     show = [f"sed -n {place[2]}p {shlex.quote(place[1])}  # fix or delete it" for place in places if place]
-    return [*show, f"modprobe --show-depends {module_of(subject)}  # what kmod reads from the rest"]
+    others = [item for item, place in zip(finding.evidence, places, strict=True) if place is None]
+    remove = [f"# remove {visible(item.text)} in {visible(item.source)}" for item in others if item.source[:1] == "/"]
+    return [*show, *remove, f"modprobe --show-depends {module_of(subject)}  # what kmod reads from the rest"]
 
 
 def update_kernel(_subject: Subject, _finding: Finding) -> list[str]:

@@ -1,5 +1,6 @@
 kernel='/proc/sys/kernel/osrelease /proc/sys/kernel/version /proc/cmdline'
-firmware='/sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name /sys/class/dmi/id/product_uuid'
+dmi=/sys/class/dmi/id
+firmware="$dmi/sys_vendor $dmi/product_name $dmi/product_uuid"
 bugs=/sys/devices/system/cpu/vulnerabilities
 mitigations="$bugs/itlb_multihit $bugs/l1tf"
 folders='/etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /usr/lib/modprobe.d /lib/modprobe.d'

@@ -1,7 +1,9 @@
 qemu_conf=/etc/libvirt/qemu.conf
 memory=/var/cache/libvirt/qemu/capabilities
-grub='^[^#]*GRUB_CMDLINE|^[[:blank:]]*(\.|source|if|case|for|while|\[|eval)[[:blank:]]'
-sought="^(kernelopts|tuned_params)=|ON_SHUTDOWN=|^[[:blank:]]*(auto_shutdown_|(user|group)[[:blank:]]*=)"
+blank='[[:blank:]]'
+esps='/boot /efi /boot/efi'
+grub="^[^#]*GRUB_CMDLINE|^$blank*(\.|source|if|case|for|while|\[|eval)$blank"
+sought="^(kernelopts|tuned_params)=|ON_SHUTDOWN=|^$blank*(auto_shutdown_|(user|group)$blank*=)"
 well_known='/boot/grub2/grubenv /etc/default/libvirt-guests /etc/sysconfig/libvirt-guests'
 well_known="$well_known /usr/lib/libvirt/libvirt-guests.sh /usr/libexec/libvirt-guests.sh $qemu_conf"
 
@@ -73,7 +75,7 @@ account() { if is_account "$1"; then run id "$1"; fi; }
 qemu_conf() {
     value=
     [ -n "$for_qemu" ] || return
-    value=$(sed -n "s/^[[:blank:]]*$1[[:blank:]]*=[[:blank:]]*[^A-Za-z0-9_.+-]\{0,1\}+\{0,1\}\([A-Za-z0-9_.-]*\).*/=\1/p" \
+    value=$(sed -n "s/^$blank*$1$blank*=$blank*[^A-Za-z0-9_.+-]\{0,1\}+\{0,1\}\([A-Za-z0-9_.-]*\).*/=\1/p" \
         "$qemu_conf" 2>/dev/null)
     value=${value##*=}
 }
@@ -83,14 +85,15 @@ boot() {
     settings "$grub" /etc/default/grub
     names /etc/default/grub.d
     present "$grub" /etc/default/grub.d/*.cfg
-    present '^[[:blank:]]*(linux|set (kernelopts|tuned_params)=)' /boot/grub*/grub.cfg
+    present "^$blank*(linux|set (kernelopts|tuned_params)=)" /boot/grub*/grub.cfg
     file /etc/kernel/cmdline
     names /boot/loader/entries
-    present '^options[[:blank:]]' /boot/loader/entries/*.conf /boot/efi/loader/entries/*.conf /efi/loader/entries/*.conf
+    for esp in $esps; do present "^options$blank" "$esp"/loader/entries/*.conf; done
     begin 'ESP kernel images'
     state=ok
-    for entry in /efi /boot/efi /boot/efi/EFI/Linux/*.efi /efi/EFI/Linux/*.efi /boot/EFI/Linux/*.efi; do
-        if [ -f "$entry" ]; then say "$entry"; elif [ -d "$entry" ] && [ ! -x "$entry" ]; then state=unreadable; fi
+    for esp in $esps; do
+        [ ! -d "$esp" ] || [ -x "$esp" ] || state=unreadable
+        for entry in "$esp"/EFI/Linux/*.efi; do [ ! -f "$entry" ] || say "$entry"; done
     done
     end "$state"
 }

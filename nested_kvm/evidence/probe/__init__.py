@@ -3,10 +3,13 @@
 `python -m nested_kvm.evidence.probe` prints it, for other tools that run a script on a fleet.
 """
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Final
 
+_LAST_BRANCH: Final = re.compile(r"(?<=[^) ]) ;;(?:(\n)| )esac")
+"""The end of a case's last branch, which needs no `;;`."""
 PARTS: Final = ("1-frames.sh", "2-machine.sh", "3-guests.sh", "4-host.sh", "5-main.sh")
 
 
@@ -22,4 +25,5 @@ def probe_script() -> str:
     No line of the parts begins inside quotes or in a here-document, so leading blanks never matter.
     """
     lines = (line.lstrip(" ") for line in readable_probe().splitlines())
-    return "".join(f"{line}\n" for line in lines if line and not line.startswith("#")).replace(" \\\n", " ")
+    script = "".join(f"{line}\n" for line in lines if line and not line.startswith("#")).replace(" \\\n", " ")
+    return _LAST_BRANCH.sub(lambda end: "\nesac" if end[1] else "; esac", script)

@@ -9,10 +9,11 @@ _UPSTREAM = re.compile(
     r"\d+\.\d+(?:\.\d+)?(?:-rc\d+)?\+?"
     r"|\d[\w.+~-]*-(?:amd64|686|686-pae|arm64|armmp|armmp-lpae|s390x|powerpc64le)(?:-unsigned)?"
     r"|\d[\w.-]*-(?:generic|lowlatency|virtual|kvm|aws|azure|gcp|gke|ibm|oracle|oem|raspi)"
+    r"|\d[\w.-]*-microsoft-standard(?:-WSL2)?\+?"
     r"|\d[\w.-]*-(?:arch\d[\w.-]*|lts|zen\d[\w.-]*|hardened\d?|gentoo[\w.-]*)",
     re.ASCII,
 )
-"""Releases of kernel.org, Debian, Ubuntu, Arch and Gentoo, whose default configuration of KVM is upstream's."""
+"""Releases of kernel.org, Debian, Ubuntu, WSL, Arch and Gentoo, whose default configuration of KVM is upstream's."""
 
 
 @dataclass(frozen=True, slots=True)

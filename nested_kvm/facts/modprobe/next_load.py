@@ -118,8 +118,8 @@ class _Case:
 
     def _lacking(self, module: str, options: str) -> Iterator[ModprobeLine]:
         """Yield the lines that kmod obeys at boot and that its answer lacks: it was asked in another environment."""
-        lines = self.configuration.options_for(module).lines
-        return (line for line in lines if line.argument not in options and _MASK not in line.argument)
+        lines, given = self.configuration.options_for(module).lines, set(options.split())
+        return (line for line in lines if not set(line.argument.split()) <= given and _MASK not in line.argument)
 
     def _with_faults(self, found: NextLoad) -> NextLoad:
         """Check every option of every module that is inserted: one that is refused fails the whole load."""
