@@ -31,10 +31,11 @@ fuzz: .venv/ready-for-tests .venv/fuzz/ready ## Fuzz every parser of outside inp
 bench: .venv/ready-for-tests bench-deps ## Measure the audit beside Testinfra and Ansible over SSH on loopback (root); ARGS='--hosts 1000'
 	.venv/bin/python -m bench $(ARGS)
 
-lint: .venv/ready-for-tests ## Check style and types
+lint: .venv/ready-for-tests ## Check style, types and words
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	.venv/bin/python tools/words.py
 
 	@.venv/bin/python tools/sizes.py
 
@@ -74,7 +75,7 @@ endif
 .venv/ready-for-tests: .venv/ready requirements-test.lock
 	@tools/setup.sh tests
 
-# Real programs with a great many dependencies: in environments of their own, so that the audit's stays as it is locked.
+# Real programs with many dependencies get separate environments, so that the audit's own matches its lock file.
 .venv/engines/ready .venv/fuzz/ready: .venv/%/ready: requirements-%.lock | .venv/ready
 	@tools/setup.sh $*
 

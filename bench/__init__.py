@@ -1,1 +1,1 @@
-"""How fast the suite is, and where its time goes: figures, never a test."""
+"""How fast the audit is, and where its time goes: measurements, never a test."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: measure the suite, and what it competes with, over real SSH hosts on loopback."""
+"""`python -m bench`: measure the audit and its alternatives over real SSH hosts on loopback."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.namespace import run_within
 from bench.options import Options
-from bench.parts import require_parts
+from bench.packages import require_parts
 
 
 def make_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is measured, each as a process of its own that a user could have started."""
+"""The contenders that are measured, each as a separate process that a user could have started."""
 
 import json
 import os
@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from bench.endpoints import Sites
 from bench.errors import BenchError
-from bench.figure import Run
 from bench.hosts_cpu import HOSTS_PIDS, PROXY_PIDS, cpu_seconds, settle
+from bench.measurement import Run
 from bench.namespace import WORK
 from bench.options import ROOT
-from bench.sites import Sites
+from bench.sshd_log import Visits
 from bench.timed import Usage, timed
-from bench.visits import Visits
+from nested_kvm.util.text import plural
 
 _PYTEST: Final = (sys.executable, "-m", "pytest", "-p", "no:hypothesispytest")
 """Hypothesis is in the environment of tests only: its plugin is kept out of each pytest that is measured."""
@@ -52,7 +53,7 @@ class Contenders:
         return self._visiting(hosts, words, ROOT)
 
     def suite(self, hosts: Sequence[str], *, direct: bool = False) -> Run:
-        """Run the suite from its start until its last report; `direct`: without the round trip."""
+        """Run the audit from its start until its last report; `direct`: without the round trip."""
         folder = self._folder("suite")
         words = [*_PYTEST, "-p", "bench.verdict_clock", f"--inventory={self.sites.inventory(hosts)}"]
         words += [f"--ssh-config={self.sites.ssh_config(direct=direct)}", f"--forks={self.forks}"]
@@ -137,11 +138,11 @@ class Contenders:
 
 
 def _judged(run: Run, folder: Path) -> Run:
-    """Look at what the suite found: figures of hosts that it could not look at are worth nothing."""
+    """Check the audit's results: measurements of hosts that it could not inspect are worth nothing."""
     document = json.loads((folder / "reports" / "latest" / "results.json").read_text())
     unseen = [target["error"] for target in document["targets"] if not target["observed"]]
     if unseen:
-        raise BenchError(f"the suite could not look at {len(unseen)} hosts: {unseen[0]}")
+        raise BenchError(f"the audit could not inspect {plural(len(unseen), 'host')}: {unseen[0]}")
     return run.judged([result["outcome"] for result in document["results"]])
 
 

@@ -38,7 +38,7 @@ class Direction:
 
 
 class End(asyncio.Protocol):
-    """One of the two connections of a visit. What comes in here is told to the `other` end, later."""
+    """One of the two connections of a visit. What arrives here is passed to the `other` end, later."""
 
     def __init__(self, direction: Direction) -> None:
         self._direction = direction
@@ -97,7 +97,7 @@ class Door(End):
     async def _open(self, address: str) -> None:
         await asyncio.sleep(self._handshake)
         try:
-            # From the host's own address: by a port alone the hosts' log could not tell visitors apart.
+            # From the host's own address: by port alone the hosts' log could not distinguish visitors.
             await asyncio.get_running_loop().create_connection(
                 lambda: self._inner, address, self._target_port, local_addr=(address, 0)
             )
@@ -117,5 +117,5 @@ if __name__ == "__main__":
     resource.setrlimit(
         resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2
     )  # two for a visitor
-    gc.disable()  # a pause would be a delay of its own
+    gc.disable()  # a pause would add a delay
     asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) / 1000))

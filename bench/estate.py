@@ -2,8 +2,8 @@
 
     python -m bench.estate HOSTS RTT_MS
 
-says `ready` once they answer, and lets them go when its standard input ends. A process of its own: what measures must
-stay small, for what it starts is never charged less memory than its parent had.
+says `ready` once they answer, and ends them when its standard input ends. A separate process, because the measuring
+one must stay small: a child is never charged less memory than its parent had.
 """
 
 import shutil
@@ -11,12 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.endpoints import DIRECT_PORT, PROXY_PORT, Sites, addresses
 from bench.errors import BenchError
 from bench.hosts_cpu import HOSTS_PIDS, PROXY_PIDS
 from bench.machine import PROGRAMS, write_machine
 from bench.namespace import WORK
 from bench.options import ROOT
-from bench.sites import DIRECT_PORT, PROXY_PORT, Sites, addresses
 from tests.support.sshd import Sshd, public
 
 _SETTINGS = ("MaxStartups 20000", "PerSourceMaxStartups none", "MaxSessions 100", "Subsystem sftp internal-sftp")
@@ -42,7 +42,7 @@ def bring_up(hosts: int, rtt_ms: float) -> None:
 
 
 def _only_child(pid: int) -> int:
-    """Return the process that unshare became the parent of: the first of its own namespace, which is sshd."""
+    """Return the process that unshare became the parent of: the first in the new namespace, which is sshd."""
     (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(child)
 
@@ -68,7 +68,7 @@ def _start_proxy(rtt_ms: float) -> int:
 
 
 def main(hosts: int, rtt_ms: float) -> None:
-    """Serve until nobody wants the hosts any more."""
+    """Serve until the hosts are no longer needed."""
     try:
         bring_up(hosts, rtt_ms)
     except (BenchError, AssertionError) as error:

@@ -1,8 +1,8 @@
-"""The floor: what anything that looks at many hosts over SSH has to do, and nothing else.
+"""The floor: the minimum that anything that inspects many hosts over SSH has to do.
 
     python -m bench.floor KNOWN_HOSTS IDENTITY PORT FORKS HOSTS_FILE
 
-Connects to each host, verifies its key, logs in, runs `true` and closes. paramiko and threads, no code of the suite.
+Connects to each host, verifies its key, logs in, runs `true` and closes: paramiko and threads, no code of the audit.
 """
 
 import socket

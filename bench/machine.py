@@ -77,7 +77,7 @@ _MODPROBE_D: Final = {
     "iwlwifi.conf": "remove iwlwifi (/sbin/lsmod | grep -o -e ^iwlmvm -e ^iwldvm | xargs /sbin/rmmod) \\\n"
     "&& /sbin/modprobe -r mac80211\n",
     "mdadm.conf": "options md_mod start_ro=1\n",
-    "kvm.conf": "# Guests run virtual machines of their own.\noptions kvm_amd nested=1\n",
+    "kvm.conf": "# Guests run their own virtual machines.\noptions kvm_amd nested=1\n",
 }
 _TEXTS: Final = {
     "proc/cmdline": "BOOT_IMAGE=/boot/vmlinuz root=UUID=6c0f2c1e-5d0b-4c55-8f3c-0a4d7e0e6a11 ro quiet iommu=pt\n",
@@ -99,7 +99,7 @@ PROGRAMS: Final = {
     "[    8.774291] kvm_amd: TSC scaling supported\n[    8.774663] kvm_amd: Nested Virtualization enabled\n"
     "[    8.774670] kvm_amd: Nested Paging enabled\n[    8.775240] kvm_amd: Virtual GIF supported\nEND\n",
 }
-"""What stands in for programs that would tell of this machine."""
+"""Replacements for programs that would report on this machine."""
 
 _NODES: Final = "null zero full random urandom tty"
 
@@ -143,11 +143,11 @@ def _write_modules(folder: Path) -> None:
         [program("depmod") or "depmod", "-b", str(folder), release], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise BenchError(f"depmod makes no module tree: {done.stderr.strip()}; is kmod whole? Install it anew")
+        raise BenchError(f"depmod makes no module tree: {done.stderr.strip()}; is kmod complete? Reinstall it")
 
 
 def _prelude(folder: Path) -> str:
-    """Return the shell's words. The kvm node lies where no node is a device: it can be looked at, and never opened."""
+    """Return the shell commands. The kvm node lies where no node is a device: stat works on it, open does not."""
     return f"""
 mount --bind {folder}/proc/cpuinfo /proc/cpuinfo
 mount --bind {folder}/proc/cmdline /proc/cmdline

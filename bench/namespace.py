@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 
 from bench.options import ROOT
 
-WORK: Final = Path("/dev/shm")  # noqa: S108 - in the bench's namespace a memory of its own, seen by nobody else
+WORK: Final = Path("/dev/shm")  # noqa: S108 - a private tmpfs in the bench's namespace
 """Where everything is written: it ends with the namespace."""
 
 _SET_FLAGS: Final = 0x8914  # SIOCSIFFLAGS, linux/sockios.h
@@ -28,13 +28,13 @@ mount -t tmpfs -o mode=755 none {WORK}
 
 
 def run_within(command: Sequence[str]) -> int:
-    """Run a command in namespaces of its own, and return its exit status. Told to end, it ends them first."""
+    """Run a command in its own namespaces, and return its exit status. A signal to end ends them first."""
     isolated = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     # A shell that is killed cannot end what it started: the kernel does.
     words = ["setpriv", "--pdeathsig", "KILL", *isolated, "sh", "-c", _SCRIPT, "sh", *command]
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGHUP, _end)
-    # A terminal's Ctrl-C reaches us alone, so that nobody within has to answer it.
+    # A terminal's Ctrl-C reaches only us, so that no process inside has to handle it.
     process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         return process.wait()

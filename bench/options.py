@@ -1,4 +1,4 @@
-"""What the command line asks for."""
+"""The options of the bench's command line."""
 
 import argparse
 from collections.abc import Sequence
@@ -11,30 +11,30 @@ MOST_HOSTS: Final = 10_000
 _ANSIBLE_SAMPLE: Final = 200
 
 _WHAT: Final = """\
-Brings up real SSH hosts on loopback, each with an address of its own and the files of a KVM host, behind a round trip
-as a network has it, and measures side by side:
+Brings up real SSH hosts on loopback, each with its own address and the files of a KVM host, behind the round-trip time
+of a network, and measures side by side:
 
   floor                        paramiko alone: connect, verify the host key, log in, run `true`, close
-  empty items                  pytest alone: as many empty tests as the suite had results
-  suite                        the suite, from its start until its last report
+  empty items                  pytest alone: as many empty tests as the audit had results
+  suite                        the audit, from its start until its last report
   plain Testinfra, paramiko    the same questions with Testinfra's own modules, on --sample hosts
   plain Testinfra, ssh         … over the ssh program
-  Ansible script               the very same probe by Ansible's `script`, on --ansible-sample hosts
-  one host                     the suite on one host without a round trip; also: seconds until its first verdict
+  Ansible script               the same probe run by Ansible's `script`, on --ansible-sample hosts
+  one host                     the audit of one host without network delay; also the seconds until its first verdict
 
-Of each: seconds, CPU seconds of it and all that it waited for, memory of its largest process, and what sshd's log
-counts on each host: logins, and sessions that were started.
+For each: seconds, CPU seconds of it and of the processes it waited for, memory of its largest process, and from sshd's
+log the logins and sessions of each host.
 """
 _NOTES: Final = """\
 examples:
   make bench
   .venv/bin/python -m bench --hosts 1000 --repeat 3
-  .venv/bin/python -m bench --hosts 10 --growth '' --sample 1 --ansible-sample 2     # a first look: half a minute
+  .venv/bin/python -m bench --hosts 10 --growth '' --sample 1 --ansible-sample 2     # a first impression: half a minute
 
-It needs root, openssh-server and kmod (make bench-deps brings them). All of it lives in network, mount and process
-namespaces of its own, and ends with them: nothing is written but the results. sshd, proxy and what is measured share
-this machine's CPUs, so compare figures of one run only, and look at the load that is printed with them.
-It is no test: it says which targets are met, and ends with 0 either way.
+It needs root, openssh-server and kmod (make bench-deps installs them). Everything runs in its own network, mount and
+process namespaces and ends with them; only the results are written. sshd, proxy and what is measured share this
+machine's CPUs, so compare only figures of one run, and check the load that is printed with them.
+It is not a test: it reports which targets are met, and exits with 0 either way.
 """
 
 

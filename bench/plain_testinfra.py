@@ -1,4 +1,4 @@
-"""The suite's questions as a person writes them with Testinfra alone: one host's file, module and command at a time.
+"""The audit's questions as a person writes them with Testinfra alone: one host's file, module and command at a time.
 
 Its name keeps it out of every collection: the bench copies it to where it runs.
 """

@@ -1,4 +1,4 @@
-"""Where the suite's time goes once the targets have answered.
+"""Where the audit's time goes after the targets have answered.
 
     python -m bench.profile [HOSTS]
 
@@ -59,7 +59,7 @@ def main(hosts: int) -> None:
 
 
 def profiled(folder: Path) -> Statistics:
-    """Judge the evidence in a process of its own, under cProfile."""
+    """Evaluate the evidence in a separate process, under cProfile."""
     _, _, _, *words = command_line(f"--evidence={folder / 'evidence'}", report_dir=folder / "reports")
     command = [sys.executable, "-m", "cProfile", "-o", str(folder / "profile"), "-m", "pytest", *words]
     subprocess.run(

@@ -2,8 +2,8 @@
 
     python -m bench.report [HOSTS]
 
-Judges the evidence of 1,000 hosts with a guest each, 25 results a host, opens the report in a new Chromium five times,
-searches in it, and prints seconds and megabytes. A busy machine is slower: look at its load first.
+Evaluates the evidence of 1,000 hosts with a guest each, 25 results a host, opens the report in a new Chromium five
+times, searches in it, and prints seconds and megabytes. A busy machine is slower: check its load first.
 """
 
 import os
@@ -23,7 +23,7 @@ TIMES = 5
 
 
 def main(hosts: int) -> None:
-    """Build the report, and look at it."""
+    """Build the report, and measure it in the browser."""
     with TemporaryDirectory() as folder:
         page = report(Path(folder), hosts)
         print(f"size: {page.stat().st_size / 1e6:.1f} MB")

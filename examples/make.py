@@ -1,4 +1,4 @@
-"""Makes the demo's evidence anew, but for that of the lab: `python -m examples.make`."""
+"""Regenerate the demo's evidence, except for the lab's: `python -m examples.make`."""
 
 import json
 from collections.abc import Mapping

@@ -103,7 +103,7 @@ def cpuinfo() -> Iterator[bytes]:
 
 
 def qemu_command_line() -> Iterator[bytes]:
-    """QEMU processes as the probe tells of them."""
+    """QEMU processes as the probe reports them."""
     yield b"100 program=qemu-system-x86_64\n100 name=guest=ci-1,debug-threads=on\n100 uuid=%b\n" % _UUID.encode() + (
         b"100 accel=kvm\n100 cpu=EPYC-Milan,svm=on,-x2apic,+npt\n100 machine=pc-q35-7.2,accel=kvm:tcg\n"
     )
@@ -172,7 +172,9 @@ def waivers() -> Iterator[bytes]:
 def baseline() -> Iterator[bytes]:
     """The results of a run."""
     started = datetime(2026, 1, 1, tzinfo=UTC)
-    target = TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None)
+    target = TargetResult(
+        name="kvm-a", level=TargetLevel.L0, host=None, address="ssh://kvm-a", observed=True, error=None
+    )
     found = Result("L0-KVM-01", "kvm-a", "kvm-a", Outcome.FAIL, Severity.HIGH, "A title.", "it fails")
     run = Run("1", started, "0", "--hosts", started, 1, complete=True, targets=[target], results=ResultList([found]))
     yield "".join(results_json(run)).encode()

@@ -1,4 +1,4 @@
-"""The suite's own version."""
+"""The version of nested-kvm-compliance."""
 
 from importlib.metadata import version
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .venv from the lock files: what an audit needs; with the word "tests", what the tests need; with
-# "engines" or "fuzz" an environment of its own for that, below .venv.
+# "engines" or "fuzz" a separate environment for that, below .venv.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/packages.sh
@@ -127,7 +127,7 @@ set_up_tests() {
     [ "$got_all" = yes ] && touch .venv/ready-for-tests
 }
 
-# pip_into ENVIRONMENT ARGUMENTS: by the pip at hand; the environment needs none of its own.
+# pip_into ENVIRONMENT ARGUMENTS: by the pip at hand; the environment itself needs no pip.
 pip_into() {
     environment=$1
     shift

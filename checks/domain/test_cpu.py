@@ -49,6 +49,7 @@ def test_the_domain_runs_under_kvm(domain: Domain) -> None:
 
 @control(
     "DOM-CPU-02",
+    decides=True,
     severity=Severity.CRITICAL,
     causes=DEFINITION_CAUSES,
     architectures=None,

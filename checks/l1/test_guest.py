@@ -29,6 +29,7 @@ from nested_kvm import (
 
 @control(
     "L1-CPU-01",
+    decides=True,
     severity=Severity.CRITICAL,
     causes=[Cause.FLAG_MISSING, Cause.FLAG_PRESENT],
     architectures=[X86, S390X],
@@ -48,6 +49,7 @@ def test_every_vcpu_shows_the_flag_as_the_policy_says(cpu: Cpu, policy: Policy) 
 
 @control(
     "L1-KVM-01",
+    decides=True,
     severity=Severity.CRITICAL,
     only=Nested.REQUIRED,
     causes=[Cause.GUEST_KERNEL_LACKS_KVM, Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED],

@@ -4,7 +4,7 @@ from nested_kvm import Answer, Cause, NestedActivity, Severity, Undecided, contr
 
 
 @pytest.mark.maintenance
-@control("L1-OPS-01", severity=Severity.HIGH, causes=[Cause.L2_RUNNING])
+@control("L1-OPS-01", is_about_operations=True, severity=Severity.HIGH, causes=[Cause.L2_RUNNING])
 def test_no_l2_runs_in_the_guest(nested_activity: NestedActivity) -> None:
     """No L2 runs in the guest.
 

@@ -120,7 +120,7 @@ def _domain_definition(pair: Pair) -> None:
     if promise.gives_flag is Answer.UNKNOWN:
         raise Undecided(promise.reason)
     cause = promise.cause or Cause.FEATURE_DISABLED
-    raise Finding(cause, f"its definition gives no {vendor.flag}: {promise.reason}", *pair.domain.evidence)
+    raise Finding(cause, f"{vendor.flag} is not exposed: {promise.reason}", *pair.domain.evidence)
 
 
 def _domain_running(pair: Pair) -> None:

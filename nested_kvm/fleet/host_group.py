@@ -56,7 +56,7 @@ class HostGroup:
         """The traits of a host that differ from the majority of its group; without a majority, all that differ.
 
         Raises:
-            NotObserved: nothing differs, and the host itself could not be looked at whole.
+            NotObserved: nothing differs, but the host itself was not observed completely.
         """
         others = len(self._machines) + len(self._absent) - 1
         own = self._traits[host]

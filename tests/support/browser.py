@@ -66,7 +66,7 @@ class Browser:
         WebDriverWait(self.driver, SECONDS).until(lambda _: self.evaluate(expression))
 
     def complaints(self) -> list[str]:
-        """What the page's console was told since it was last asked."""
+        """Return the messages in the page's console since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
 
 

@@ -1,4 +1,4 @@
-"""Three machines that both an engine and a direct run reach: a host and two guests, each with CPUs of its own."""
+"""Three machines that both an engine and a direct run reach: a host and two guests, each with its own CPUs."""
 
 import subprocess
 import sys
@@ -68,4 +68,4 @@ def left_behind(before: Sequence[Path]) -> list[Path]:
 
 
 def places() -> list[Path]:
-    return [path for place in ("/tmp", "/var/tmp", "/root") for path in Path(place).iterdir()]  # noqa: S108 - looked at only
+    return [path for place in ("/tmp", "/var/tmp", "/root") for path in Path(place).iterdir()]  # noqa: S108 - read only

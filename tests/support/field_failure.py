@@ -1,4 +1,4 @@
-"""Published failures: one YAML file each, a scenario of what the reporter showed and what the suite must say of it.
+"""Published failures: one YAML file each, a scenario of what the reporter showed and what the audit must report.
 
 `thread` is where it was published, `about` what happened there. `source` says which readings are the reporter's own;
 all others come from the base machine. Only what the thread is about is expected: `expect` of the machine, `tells` of a
@@ -29,7 +29,7 @@ class FieldFailure(Scenario):
     missing: str | None = None
     maintenance: dict[str, str] = Field(default_factory=dict)
     diagnosis: Diagnosis | None = None
-    """What becomes of the machine itself, where it is a guest whose host is not known."""
+    """The diagnosis of the machine itself, where it is a guest whose host is not known."""
     domains: Mapping[str, FieldDomain] = Field(default_factory=dict)
 
     @property

@@ -11,12 +11,12 @@ _PREFACE = """\
 
 Made by `python -m tests.support.field_page > docs/field-failures.md` from `tests/data/field/`.
 
-People met these failures and published them. Each is replayed by the suite's own tests: what the reporter printed is
-recorded as evidence, the rest of the machine is filled in from a recorded one, and the file of each says which is
-which. The last column is what the suite says of it. Where the thread does not show enough, the suite says so, and what
-it would need is named.
+People ran into these failures and published them. The project's own tests replay each of them: what the reporter posted
+is recorded as evidence, the rest of the machine is filled in from a recorded one, and each file says which is which.
+The last column is what the audit reports. Where the thread does not show enough, the audit says so and names what is
+missing.
 
-| thread | what people saw | what the suite says |
+| thread | what people saw | what the audit reports |
 |---|---|---|
 """
 

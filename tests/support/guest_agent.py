@@ -1,4 +1,4 @@
-"""A guest that runs a real qemu-ga, on a socket of this machine in place of a virtio port of its own."""
+"""A guest that runs a real qemu-ga, on a socket of this machine instead of its own virtio port."""
 
 import time
 from dataclasses import dataclass

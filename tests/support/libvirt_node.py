@@ -1,4 +1,4 @@
-"""A libvirt of its own: the file that libvirt's test driver reads, which needs no daemon and no right."""
+"""A private libvirt: the file that libvirt's test driver reads, which needs no daemon and no privileges."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -31,11 +31,11 @@ FAIL: Final = Result(
 )
 PASS: Final = replace(FAIL, control="L0-KVM-01", outcome=Outcome.PASS, cause=None, evidence=(), remediation=())
 ERROR: Final = replace(PASS, control="L0-KVM-02", outcome=Outcome.ERROR, message="permission denied")
-WAIVER: Final = Waiver("L0-*", "kvm-*", None, "mended in the next window", "Grace", date(2026, 4, 30), "waivers.yaml:3")
+WAIVER: Final = Waiver("L0-*", "kvm-*", None, "fixed in the next window", "Grace", date(2026, 4, 30), "waivers.yaml:3")
 PAST: Final = PastFinding("L0-PER-01", "kvm-b", "kvm-b", Severity.CRITICAL, "a title", "nested=y is invalid")
 TARGETS: Final = (
-    TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None),
-    TargetResult("ci-1", TargetLevel.L1, "kvm-a", "ssh://ci-1", observed=True, error=None),
+    TargetResult(name="kvm-a", level=TargetLevel.L0, host=None, address="ssh://kvm-a", observed=True, error=None),
+    TargetResult(name="ci-1", level=TargetLevel.L1, host="kvm-a", address="ssh://ci-1", observed=True, error=None),
 )
 
 
@@ -47,7 +47,7 @@ def run_of(*results: Result, status: int = 0, started: datetime = STARTED, **mor
 
 
 def run_with_everything() -> Run:
-    """A new finding, one that persists, a waived one, and what became of others."""
+    """A new finding, one that persists, a waived one, and the drift of others."""
     stale = replace(WAIVER, control="DOM-CPU-02", expires=None)
     expired = replace(WAIVER, expires=date(2026, 1, 31))
     return run_of(

@@ -18,7 +18,7 @@ Behaviour = Callable[[paramiko.Channel], None]
 
 @dataclass
 class MisbehavingServer(paramiko.ServerInterface):
-    """Lets every key in, on a port of loopback, and then does what it is told to, for every visitor."""
+    """Accepts every key, on a port of loopback, and then misbehaves as configured, for every visitor."""
 
     drops: int = 0
     """How many visitors it closes the door on before it lets one in."""

@@ -1,4 +1,4 @@
-"""The fleet of all scenarios: its inventory, its evidence, and one run of the suite over both."""
+"""The fleet of all scenarios: its inventory, its evidence, and one audit of both."""
 
 import json
 import os
@@ -35,7 +35,7 @@ _OBSERVED = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class FleetRun:
-    """What the suite said of the fleet. `results` is by scenario, subject ("" is the machine) and control."""
+    """What the audit reported for the fleet. `results` is by scenario, subject ("" is the machine) and control."""
 
     exit_status: int
     output: str
@@ -86,7 +86,7 @@ def judge_evidence(
 
 
 def _is_of_a_scenario(target: str, cases: Mapping[str, Scenario]) -> bool:
-    """A scenario's own machine, or a guest of it that was looked at from inside."""
+    """A scenario's own machine, or a guest of it that was inspected from inside."""
     name, _, domain = target.partition(".")
     return name in cases and (not domain or cases[name].domains[domain].inside is not None)
 
@@ -128,10 +128,15 @@ def _seen_inside(guest: Target, inside: Inside, scenario: Scenario) -> Bundle:
     return Bundle(guest, _OBSERVED, "0", inside.all_readings(uuid))
 
 
+def recorded_readings(scenario: Scenario) -> dict[str, Reading]:
+    """What the machine answered, virsh's answers about its domains among it."""
+    return {**_domains(scenario), **scenario.all_readings()}
+
+
 def bundle(target: Target, scenario: Scenario) -> Bundle:
     if scenario.unreachable is not None:
         return Bundle(target, _OBSERVED, "0", failure=Failure("TargetUnreachable", scenario.unreachable))
-    readings = {**_domains(scenario), **scenario.all_readings()}
+    readings = recorded_readings(scenario)
     libvirt = None
     if target.libvirt is not None:
         cut_before = LibvirtAnswer(URI, "virsh", not_asked="the probe's answer ended before virsh was asked")

@@ -1,6 +1,6 @@
 """A real sshd on loopback.
 
-As root it runs in namespaces of its own, where the machine's accounts, names and /run are replaced; whatever
+As root it runs in its own namespaces, where the machine's accounts, names and /run are replaced; whatever
 it starts ends with it. As a plain user it serves that user alone.
 """
 
@@ -63,7 +63,7 @@ def public(key: Path) -> str:
 
 @dataclass
 class Sshd:
-    """One machine, as far as its visitors can tell."""
+    """One machine, as its visitors see it."""
 
     directory: Path
     host: str = "127.0.0.1"
@@ -175,7 +175,7 @@ class Sshd:
         ]
 
     def _script(self) -> str:
-        """Return what makes the namespaces a machine of their own, and then becomes sshd."""
+        """Return the script that makes a machine of the namespaces, and then becomes sshd."""
         files = {
             "passwd": self._passwd(),
             "group": self._group(),

@@ -1,4 +1,4 @@
-"""The suite as its users start it: a process of its own, and the reports that it leaves."""
+"""The audit as its users start it: a separate process, and the reports that it leaves."""
 
 import json
 import os
@@ -82,7 +82,7 @@ class SuiteRun:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return what a user's shell gives the suite; nothing of the tests' own pytest, no user's ssh_config."""
+    """Return what a user's shell gives the audit; nothing of the tests' own pytest, no user's ssh_config."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "LD_LIBRARY_PATH"}}
     return {**kept, "HOME": str(home), "COLUMNS": "120"}
 
@@ -92,7 +92,7 @@ def command_line(*arguments: object, report_dir: Path) -> list[str]:
 
 
 def run_many(command_lines: Iterable[Sequence[object]], *, report_dir: Path) -> list[SuiteRun]:
-    """Run the suite several times: for what ends before anything is looked at."""
+    """Run the audit several times: for runs that end before anything is observed."""
     lines = [[f"--report-dir={report_dir}", *map(str, words)] for words in command_lines]
     ended = subprocess.run(
         [sys.executable, "-c", MANY],
@@ -109,7 +109,7 @@ def run_many(command_lines: Iterable[Sequence[object]], *, report_dir: Path) -> 
 
 
 def run_suite(*arguments: object, report_dir: Path, root: Path = ROOT) -> SuiteRun:
-    """Run the suite in its folder and wait for its end."""
+    """Run the audit in its folder and wait for its end."""
     ended = subprocess.run(
         command_line(*arguments, report_dir=report_dir),
         cwd=root,

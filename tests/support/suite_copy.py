@@ -1,4 +1,4 @@
-"""A checkout of the suite with a check of a site's own."""
+"""A checkout of the project with a site's own check."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ from tests.support.suite import ROOT
 
 
 def suite_with(folder: Path, check: str) -> Path:
-    """Copy the suite into `folder`, with one check of a site's own, and return its root."""
+    """Copy the project into `folder`, with one check of the site's own, and return its root."""
     root = folder / "suite"
     for name in ("checks", "inventories"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -7,7 +7,7 @@ _SECONDS_TO_END = 1.0
 
 
 def threads_are_back_at(count: int) -> bool:
-    """Tell whether there are `count` threads, or soon are: one that was told to end takes a moment."""
+    """Return whether there are `count` threads, or soon are: ending one takes a moment."""
     end = time.monotonic() + _SECONDS_TO_END
     while threading.active_count() != count and time.monotonic() < end:
         time.sleep(0.01)

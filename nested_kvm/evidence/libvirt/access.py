@@ -18,7 +18,7 @@ from nested_kvm.inventory.target import Target
 
 
 class Access(Enum):
-    """How libvirt is queried; the value tells the probe when to query virsh as well."""
+    """How libvirt is queried; the value is the probe's argument for when to query virsh as well."""
 
     DIRECT = "never"
     """By libvirt-python, directly: this machine's own libvirt, or a URI that names its host."""

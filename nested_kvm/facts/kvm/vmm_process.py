@@ -20,6 +20,8 @@ from nested_kvm.model.verdict import Evidence, Undecided
 from nested_kvm.util.uuid import is_uuid
 
 SOURCE: Final = sources.VMM_PROCESSES
+PROCESS_KEY: Final = "pid:"
+"""How the key of a process begins, where a domain is known by its process only."""
 _LINE: Final = re.compile(r"([0-9]{1,10}) (program|name|uuid|cpu|accel|machine|M|enable-kvm|global|readconfig)=(.*)")
 
 
@@ -51,7 +53,7 @@ class VmmProcess:
     @property
     def key(self) -> str:
         """The identifier that no other process has."""
-        return f"pid:{self.pid}"
+        return f"{PROCESS_KEY}{self.pid}"
 
     @property
     def source(self) -> str:

@@ -75,7 +75,7 @@ def _parsed(bundle: Bundle, file: Reading, version: int | None) -> CachedCapabil
 
 
 def _flags(lines: list[str]) -> Iterator[tuple[str, bool]]:
-    """The properties of the CPU under KVM; TCG's CPU has a section of its own beside it."""
+    """The properties of the CPU under KVM; TCG's CPU has its own section."""
     is_kvm = False
     for line in lines:
         if line.startswith("<hostCPU "):

@@ -149,7 +149,7 @@ def test_no_process_may_show_the_flag_where_it_is_forbidden(run: SuiteRun, host:
 
 def test_the_finding_names_the_guests_and_each_process(run: SuiteRun) -> None:
     result = told(run, "forbids", "L0-SEC-02")["forbids"]
-    assert result["message"] == "the flag is given to it's; touch x, incus"
+    assert result["message"] == "the flag is exposed to the guest of it's; touch x, incus"
     assert [each["source"] for each in result["evidence"]] == ["/proc/101/cmdline", "/proc/103/cmdline"]
     assert result["remediation"][0].startswith("tr '\\0' ' ' </proc/101/cmdline  # kvm (it's; touch x): -cpu host")
 

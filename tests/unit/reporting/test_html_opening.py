@@ -39,7 +39,7 @@ def text_of(run: Run, *policies: Policy, gate: bool = False) -> str:
     ("results", "status", "verdict"),
     [
         ([PASS], 0, "Compliant Every requirement that could be evaluated is met."),
-        ([PASS, UNKNOWN], 0, "Compliant Every requirement that could be evaluated is met; 1 could not be determined."),
+        ([PASS, UNKNOWN], 0, "Not decided Something could not be inspected or determined."),
         (
             [PASS, replace(FAIL, severity=Severity.LOW)],
             0,
@@ -109,7 +109,7 @@ def test_a_waived_finding_is_told_apart_with_its_end() -> None:
 
 def test_every_waiver_is_listed_with_what_came_of_it() -> None:
     said = text_of(run_with_everything())
-    assert "L0-* kvm-* 2026-04-30 used 1 mended in the next window Grace waivers.yaml:3" in said
+    assert "L0-* kvm-* 2026-04-30 used 1 fixed in the next window Grace waivers.yaml:3" in said
     assert "DOM-CPU-02 kvm-* permanent stale matches nothing 0" in said
     assert "L0-* kvm-* 2026-01-31 expired 2" in said
 

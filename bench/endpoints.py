@@ -46,7 +46,7 @@ class Sites:
         return self.folder / f"ssh_config{'_direct' * direct}"
 
     def inventory(self, hosts: Sequence[str]) -> Path:
-        """Write the suite's inventory of these hosts: no libvirt, no guests."""
+        """Write the audit's inventory of these hosts: no libvirt, no guests."""
         lines = [f"  {_name(host)}: {{address: 'ssh://root@{host}', libvirt: none}}\n" for host in hosts]
         return self._write("inventory.yaml", "hosts:\n" + "".join(lines))
 

@@ -24,21 +24,21 @@ class Range:
 
     @classmethod
     def over(cls, counts: Mapping[str, int], hosts: Sequence[str]) -> Self:
-        """Look at each of the hosts, also at one that had nothing."""
+        """Return the range over all hosts; one that is not in `counts` had none."""
         found = [counts.get(host, 0) for host in hosts]
         return cls(min(found), max(found))
 
 
 @dataclass(frozen=True, slots=True)
 class Visits:
-    """Per host: how often somebody was let in, and how many sessions (commands, subsystems) were started."""
+    """Per host: the number of logins, and of sessions (commands, subsystems) that were started."""
 
     logins: Range
     executions: Range
 
     @classmethod
     def parse(cls, log: str, hosts: Sequence[str]) -> Self:
-        """Count in a part of sshd's log at LogLevel VERBOSE; a visitor is told by its address and port."""
+        """Count in a part of sshd's log at LogLevel VERBOSE; a visitor is identified by address and port."""
         at: dict[str, str] = {}
         logins: Counter[str] = Counter()
         executions: Counter[str] = Counter()

@@ -18,7 +18,7 @@ def require_parts() -> None:
     if not sys.platform.startswith("linux"):
         raise BenchError("it needs Linux, for its namespaces: run it there, or in a virtual machine")
     if os.geteuid() != 0:
-        raise BenchError("it needs namespaces of its own: run it as root")
+        raise BenchError("the bench needs its own namespaces: run it as root")
     lacking = [reason for reason in map(missing, PARTS) if reason is not None]
     if lacking:
         raise BenchError(f"{'; '.join(lacking)}: make bench brings what is missing, and runs it")
