@@ -29,7 +29,7 @@ judged() {
     program=${1##*/}
     case $program in
         *[!A-Za-z0-9_.+-]*) return ;;
-        qemu-system-* | qemu-kvm | kvm | kvm-spice | lkvm | cloud-hypervisor* | firecracker* | crosvm | stratovirt*) ;;
+        qemu-system-* | qemu-kvm | kvm | kvm-spice | lkvm | cloud-hyp* | firecr* | crosvm | strato*) ;;
         *) return ;;
     esac
     say "$pid program=$program"
@@ -50,8 +50,7 @@ judged() {
             global)
                 case ${1%%[.,]*} in cpu | *-cpu | driver=cpu) say "$pid global=$1" ;; esac ;;
             # Proxmox starts each guest with a file of its own package; any other path stays here.
-            readconfig)
-                case $1 in /usr/share/qemu-server/*) say "$pid readconfig=$1" ;; *) say "$pid readconfig=" ;; esac ;;
+            readconfig) say "$pid readconfig=${1#"${1#/usr/share/qemu-server/}"}" ;;
         esac
     done
 }

@@ -49,8 +49,8 @@ def _checked(
 ) -> ProcessCheck:
     wanted, uses = (domain.live_type or domain.type) == "kvm", runs_under_kvm(process, holders)
     if wanted and uses is False:
-        if "kvm" in process.accelerators[:1]:
-            return _doubt(process, f"process {process.pid} was started with accel=kvm and holds no VM")
+        if "tcg" not in process.accelerators:
+            return _doubt(process, f"process {process.pid} holds no VM, though nothing asks it to emulate")
         return _contradiction(process, f"process {process.pid} runs without KVM; the XML says type kvm")
     if uses and not wanted:
         return _contradiction(process, f"process {process.pid} runs under KVM; the XML says type {domain.live_type}")

@@ -31,6 +31,12 @@ UNDECIDED: Final = "undecided"
 _VERSION: Final = re.compile(r"-v[0-9]+$")
 """The version that libvirt 11 appends to the model of a domain that it starts or saves."""
 _POLICIES: Final = frozenset({"force", "require", "optional", "disable", "forbid"})
+_VALUES: Final = {
+    "check": frozenset({"none", "partial", "full"}),
+    "match": frozenset({"minimum", "exact", "strict"}),
+    "mode": frozenset({"custom", "host-model", "host-passthrough", "maximum"}),
+}
+"""The values of `<cpu>`'s attributes that libvirt accepts."""
 _KEEPS_SVM: Final = re.compile(r"(type=)?pc(-i440fx|-q35)?-([01]\.\d+|2\.[01])(,.*)?")
 """Machines of QEMU 2.1 and before: with them KVM does not turn a model's svm off (hw/i386/pc_piix.c, until QEMU 9)."""
 
@@ -181,6 +187,10 @@ def _refusals(cpu: Element) -> Iterator[str]:
     features = cpu.findall("feature")
     if features and cpu.get("mode", "custom") == "custom" and _text(cpu, "model") is None:
         yield "features without a model"
+    for attribute, values in _VALUES.items():
+        value = cpu.get(attribute)
+        if value is not None and value not in values:
+            yield f"{value[:40]!r} is not a valid {attribute}"
     names = Counter(feature.get("name", "") for feature in features)
     yield from (
         f"the feature {name or 'without a name'} is listed {count} times" for name, count in names.items() if count > 1

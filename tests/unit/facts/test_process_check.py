@@ -64,7 +64,8 @@ def test_what_libvirt_notes_of_a_transient_domain_is_no_contradiction() -> None:
     [
         ("kvm", qemu("host", "tcg"), IDLE, "contradiction"),
         ("kvm", qemu("host", "tcg"), UNSEEN, "contradiction"),
-        ("kvm", qemu("host"), IDLE, "contradiction"),
+        ("kvm", qemu("host", "kvm", "tcg"), IDLE, "contradiction"),
+        ("kvm", qemu("host"), IDLE, "doubt"),
         ("kvm", qemu("host", "kvm"), IDLE, "doubt"),
         ("kvm", qemu("host", "kvm"), None, None),
         ("kvm", qemu("host"), UNSEEN, None),
