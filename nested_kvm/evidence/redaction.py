@@ -15,6 +15,7 @@ from nested_kvm.evidence.reading import Reading
 _FREE_TEXT: Final = ("/etc/", "/run/", "/usr/", "/lib/", "/boot/", "/efi/", "/proc/cmdline", "modprobe", "dmesg")
 """Sources in which administrators write free text. Elsewhere `token:1` may be the name of a guest, say."""
 
+_PASSES: Final = 4
 _EVALUATED_WORD: Final = re.compile(
     r"[\"']?[\w.-]{0,100}(?:nested|blacklist|kvm)[\w.-]{0,100}=|kvm[\w-]*$", re.IGNORECASE
 )
@@ -82,10 +83,17 @@ class Redactor:
     rules: tuple[Rule, ...]
 
     def redact(self, source: str, text: str) -> str:
-        """Return the text of a source with its secrets masked."""
-        for rule in self.rules:
-            if rule.applies_to(source, text):
-                text = rule.redact(text)
+        """Return the text of a source with its secrets masked.
+
+        A masked word may have hidden the name of another secret, so the rules apply until nothing changes.
+        """
+        for _ in range(_PASSES):
+            before = text
+            for rule in self.rules:
+                if rule.applies_to(source, text):
+                    text = rule.redact(text)
+            if text == before:
+                break
         return text
 
 
@@ -114,38 +122,6 @@ def _mask_value(found: re.Match[str]) -> str:
 
 
 RULES: Final = (
-    Rule(
-        "kernel command line",
-        ("/proc/cmdline", "/etc/kernel/cmdline"),
-        (),
-        masked_cmdline,
-        "quiet root=/dev/sda1 kvm.nested=1 -- --token x",
-        "quiet root=********* kvm.nested=1 -- --***** *",
-    ),
-    Rule(
-        "kernel command line in GRUB's defaults",
-        ("/etc/default/grub",),
-        (),
-        masked_behind(_GRUB_VARIABLE, _SHELL, masked_cmdline),
-        'GRUB_CMDLINE_LINUX="ro vnc=pw" # note',
-        'GRUB_CMDLINE_LINUX="ro vnc=**" # ****',
-    ),
-    Rule(
-        "kernel command line in a boot entry",
-        ("/boot/", "/efi/"),
-        (),
-        masked_behind(_GRUB_VARIABLE, {}),
-        "options ro vnc=pw",
-        "options ro vnc=**",
-    ),
-    Rule(
-        "kernel command line in the kernel log",
-        ("dmesg",),
-        ("command line",),
-        masked_behind(_LOGGED_CMDLINE, {}),
-        "[0.0] Kernel command line: ro vnc=pw",
-        "[0.0] Kernel command line: ro vnc=**",
-    ),
     Rule(
         "value of a name like password or key",
         _FREE_TEXT,
@@ -186,7 +162,39 @@ RULES: Final = (
         "install x curl https://admin:abc@example.net/",
         "install x curl https://admin:***@example.net/",
     ),
+    Rule(
+        "kernel command line",
+        ("/proc/cmdline", "/etc/kernel/cmdline"),
+        (),
+        masked_cmdline,
+        "quiet root=/dev/sda1 kvm.nested=1 -- --token x",
+        "quiet root=********* kvm.nested=1 -- --***** *",
+    ),
+    Rule(
+        "kernel command line in GRUB's defaults",
+        ("/etc/default/grub",),
+        (),
+        masked_behind(_GRUB_VARIABLE, _SHELL, masked_cmdline),
+        'GRUB_CMDLINE_LINUX="ro vnc=pw" # note',
+        'GRUB_CMDLINE_LINUX="ro vnc=**" # ****',
+    ),
+    Rule(
+        "kernel command line in a boot entry",
+        ("/boot/", "/efi/"),
+        (),
+        masked_behind(_GRUB_VARIABLE, {}),
+        "options ro vnc=pw",
+        "options ro vnc=**",
+    ),
+    Rule(
+        "kernel command line in the kernel log",
+        ("dmesg",),
+        ("command line",),
+        masked_behind(_LOGGED_CMDLINE, {}),
+        "[0.0] Kernel command line: ro vnc=pw",
+        "[0.0] Kernel command line: ro vnc=**",
+    ),
 )
-"""The rules, in order."""
+"""The rules, in order: those for command lines come last, as they decide by whole words what is evaluated."""
 
 REDACTOR: Final = Redactor(RULES)
