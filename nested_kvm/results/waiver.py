@@ -17,7 +17,7 @@ class Waiver:
     reason: str
     approver: str
     expires: date | None
-    """Its last day, UTC; None: it is permanent."""
+    """The waiver's last day, UTC; None: permanent."""
     source: str
     """Where it is defined: file and line."""
 
@@ -46,7 +46,7 @@ class WaiverState(StrEnum):
 
     USED = "used"
     EXPIRED = "expired"
-    """It matches a finding, which counts: the waiver has expired."""
+    """The waiver has expired, and the finding that it matches counts."""
     MATCHES_NOTHING = "stale-matches-nothing"
     CONTROL_PASSES = "stale-control-passes"
     UNJUDGED = "unjudged"
