@@ -172,7 +172,9 @@ def waivers() -> Iterator[bytes]:
 def baseline() -> Iterator[bytes]:
     """The results of a run."""
     started = datetime(2026, 1, 1, tzinfo=UTC)
-    target = TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None)
+    target = TargetResult(
+        name="kvm-a", level=TargetLevel.L0, host=None, address="ssh://kvm-a", observed=True, error=None
+    )
     found = Result("L0-KVM-01", "kvm-a", "kvm-a", Outcome.FAIL, Severity.HIGH, "A title.", "it fails")
     run = Run("1", started, "0", "--hosts", started, 1, complete=True, targets=[target], results=ResultList([found]))
     yield "".join(results_json(run)).encode()

@@ -30,7 +30,7 @@ from nested_kvm.facts.modprobe.nested_lines import NestedLines
 from nested_kvm.fleet.host_group import GroupComparison
 from nested_kvm.inventory.target import Target
 from nested_kvm.model.answer import Answer
-from nested_kvm.model.architecture import ARM64, KNOWN, POWER, S390X, X86
+from nested_kvm.model.architecture import ARM64, KNOWN, POWER, S390X, X86, architecture_of
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.control import Level, Severity, control
 from nested_kvm.model.policy import Nested, Persistence, Policy
@@ -91,6 +91,7 @@ __all__ = [
     "Undecided",
     "Vendor",
     "VmmGuests",
+    "architecture_of",
     "control",
     "first_break",
     "require",

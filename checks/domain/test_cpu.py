@@ -6,6 +6,7 @@ from nested_kvm import (
     Cause,
     Cpu,
     Domain,
+    Finding,
     KvmModule,
     Nested,
     NotApplicable,
@@ -13,6 +14,7 @@ from nested_kvm import (
     SavedStates,
     Severity,
     Undecided,
+    architecture_of,
     control,
     require,
 )
@@ -24,6 +26,7 @@ DEFINITION_CAUSES = (
     Cause.NAMED_MODEL_LACKS_FLAG,
     Cause.WRONG_VENDOR_FEATURE,
     Cause.DOMAIN_GIVES_FLAG,
+    Cause.MEMORY_ENCRYPTION,
 )
 
 
@@ -38,30 +41,45 @@ def test_the_domain_runs_under_kvm(domain: Domain) -> None:
     """The domain runs under KVM.
 
     An emulated guest (type='qemu', TCG) never has vmx, and the svm that TCG emulates proves nothing about KVM.
+
+    One polarity: where nesting is forbidden, an emulated domain is as good as one without the flag.
     """
     require(domain.runs_under_kvm, Cause.DOMAIN_EMULATED, f"the domain type is {domain.type}", *domain.evidence)
 
 
 @control(
     "DOM-CPU-02",
+    decides=True,
     severity=Severity.CRITICAL,
     causes=DEFINITION_CAUSES,
-    architectures=[X86, S390X],
+    architectures=None,
     references=[DOMAIN_CPU],
 )
 def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Policy) -> None:
     """The domain's persistent CPU definition exposes or withholds the virtualization flag, as the policy requires.
 
     Under KVM host-passthrough and maximum expose the flag, host-model does on Intel, and so does any model with a
-    feature that requires the flag by name. A named model alone does not, and host-model on AMD omits svm although its
-    XML mentions it. On s390x, where the flag is sie, host-model exposes it; whether a named model does is not known.
+    feature that names the flag. A named model alone does not, and host-model on AMD omits svm although its XML mentions
+    it. On s390x, where the flag is sie, host-model exposes it; whether a named model does is not known. A guest with
+    encrypted memory (SEV, TDX) cannot nest, whatever its CPU.
 
-    Unknown: the flag is optional, or required with the other vendor's model, and no live XML shows the outcome; the
-    live XML contradicts the rule; it depends on QEMU's version; the mode is not known; on s390x the model is a named
-    one; or <qemu:commandline> passes a -cpu to QEMU.
+    Unknown: host-model with an optional flag, and no live XML shows the outcome; the live XML contradicts the rule; it
+    depends on QEMU's version; the mode is not known; on s390x the model is a named one; <qemu:commandline> passes
+    arguments to QEMU that may change the CPU; libvirt refuses the definition, or could not start it on this host; or
+    the architecture is one on which no CPU feature stands for nesting.
     """
-    if not domain.runs_under_kvm:
+    if architecture_of(cpu.architecture) not in {X86, S390X}:
+        message = f"how a domain on {cpu.architecture} gets nesting is not evaluated"
+        raise (Undecided if policy.is_required else NotApplicable)(message, *domain.evidence)
+    if not domain.runs_under_kvm and not domain.cpu.may_be_overridden:
         raise NotApplicable(f"the domain type is {domain.type}: it does not run under KVM", *domain.evidence)
+    refusal = domain.refused_on(architecture_of(cpu.architecture))
+    if refusal is not None:
+        raise Undecided(f"libvirt on this host does not start it: {refusal}", *domain.evidence)
+    encryption = domain.cpu.memory_encryption
+    if policy.is_required and encryption is not None:
+        message = f"the guest's memory is encrypted ({encryption}), so it cannot run KVM"
+        raise Finding(Cause.MEMORY_ENCRYPTION, message, *domain.evidence)
     promise = domain.promise(cpu.require_vendor())
     if promise.gives_flag is Answer.UNKNOWN:
         raise Undecided(f"whether {cpu.flag} is exposed is not known: {promise.reason}", *domain.evidence)
@@ -77,7 +95,7 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
 @control(
     "DOM-CPU-03",
     severity=Severity.HIGH,
-    causes=[Cause.POWER_CYCLE_PENDING],
+    causes=[Cause.POWER_CYCLE_PENDING, Cause.PROCESS_CONTRADICTS_DEFINITION],
     architectures=[X86, S390X],
     references=[DOMAIN_CPU],
 )
@@ -85,26 +103,36 @@ def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module
     """The domain's running CPU matches its persistent definition.
 
     A domain keeps the CPU it was started with. A changed definition takes effect only when the domain is shut down and
-    started; a reboot inside the guest is not enough.
+    started; a reboot inside the guest is not enough. What counts in the end is the QEMU process: where its arguments
+    are not those of the XML, libvirt describes another guest than the one that runs.
+
+    Unknown: several processes claim to be the domain, a process was given a -global or a -readconfig that may change
+    the CPU, or a process that asks for KVM holds no VM.
     """
     if not domain.is_running:
         raise NotApplicable(f"the domain is {domain.state}: there is no running CPU", *domain.evidence)
-    if domain.is_transient:
-        raise NotApplicable("the domain is transient: it has no persistent definition", *domain.evidence)
     difference = domain.changed_since_start(cpu.require_vendor(), kvm_module.offers_nested)
     require(difference is None, Cause.POWER_CYCLE_PENDING, difference or "", *domain.evidence)
+    contradiction, doubt = domain.process_check.contradiction, domain.process_check.doubt
+    is_as_described = contradiction is None
+    require(is_as_described, Cause.PROCESS_CONTRADICTS_DEFINITION, contradiction or "", *domain.evidence)
+    if doubt is not None:
+        raise Undecided(doubt, *domain.evidence)
+    if domain.is_transient:
+        raise NotApplicable("the domain is transient: it has no persistent definition", *domain.evidence)
 
 
 @control(
     "DOM-CPU-04",
     severity=Severity.MEDIUM,
-    only=Nested.REQUIRED,
-    causes=[Cause.SAVED_STATE_HAS_OLD_CPU],
+    causes=[Cause.SAVED_STATE_HAS_OLD_CPU, Cause.SAVED_STATE_HAS_FLAG],
     architectures=[X86, S390X],
     references=["https://libvirt.org/formatsnapshot.html"],
 )
-def test_nothing_saved_brings_an_older_cpu_back(domain: Domain, saved_states: SavedStates, cpu: Cpu) -> None:
-    """No saved state of the domain would bring back a CPU without the virtualization flag.
+def test_nothing_saved_brings_an_older_cpu_back(
+    domain: Domain, saved_states: SavedStates, cpu: Cpu, policy: Policy
+) -> None:
+    """No saved state of the domain would bring back a CPU that violates the policy.
 
     A managed save, or a snapshot with memory, brings back the CPU that the domain was saved with, whatever the
     definition says by now. The next start restores a managed save automatically.
@@ -117,9 +145,10 @@ def test_nothing_saved_brings_an_older_cpu_back(domain: Domain, saved_states: Sa
     if not domain.runs_under_kvm:
         raise NotApplicable(f"the domain type is {domain.type}: it does not run under KVM", *domain.evidence)
     vendor = cpu.require_vendor()
-    lacking = saved_states.lacking(vendor)
-    reasons = "; ".join(f"{each.source}: {each.promise(vendor).reason}" for each in lacking)
-    require(not lacking, Cause.SAVED_STATE_HAS_OLD_CPU, reasons, *(each.evidence for each in lacking))
+    wrong = policy.either(saved_states.lacking(vendor), saved_states.having(vendor))
+    cause = policy.either(Cause.SAVED_STATE_HAS_OLD_CPU, Cause.SAVED_STATE_HAS_FLAG)
+    reasons = "; ".join(f"{each.source}: {each.promise(vendor).reason}" for each in wrong)
+    require(not wrong, cause, reasons, *(each.evidence for each in wrong))
     undecided = saved_states.undecided(vendor)
     if undecided:
         raise Undecided("; ".join(undecided), *saved_states.evidence)
@@ -138,6 +167,8 @@ def test_libvirt_verifies_the_flag(domain: Domain, cpu: Cpu) -> None:
 
     An optional feature may be silently dropped, and `force` without a check starts the domain on a host that lacks
     the feature.
+
+    One polarity: where nesting is forbidden, nothing has to guarantee the flag.
     """
     if domain.process is not None:
         raise NotApplicable("the guest is not started by libvirt", *domain.evidence)

@@ -6,7 +6,9 @@ MIGRATION = "https://docs.kernel.org/virt/kvm/x86/running-nested-guests.html#mig
 
 
 @pytest.mark.maintenance
-@control("DOM-OPS-01", severity=Severity.HIGH, causes=[Cause.L2_RUNNING], references=[MIGRATION])
+@control(
+    "DOM-OPS-01", is_about_operations=True, severity=Severity.HIGH, causes=[Cause.L2_RUNNING], references=[MIGRATION]
+)
 def test_no_l2_runs_in_the_domain(domain: Domain, nested_activity: NestedActivity) -> None:
     """No L2 runs in the domain.
 

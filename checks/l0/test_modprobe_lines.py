@@ -1,4 +1,4 @@
-from nested_kvm import POWER, S390X, X86, Cause, Nested, NestedLines, Severity, Undecided, control, require
+from nested_kvm import POWER, S390X, X86, Cause, Nested, NestedLines, NextCmdline, Severity, Undecided, control, require
 
 MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
 
@@ -34,16 +34,19 @@ def test_no_line_is_dead_or_contradicted(nested_lines: NestedLines) -> None:
     architectures=[X86, S390X, POWER],
     references=[MODPROBE_D],
 )
-def test_nothing_keeps_the_module_from_loading(nested_lines: NestedLines) -> None:
+def test_nothing_keeps_the_module_from_loading(nested_lines: NestedLines, next_cmdline: NextCmdline) -> None:
     """Nothing prevents the KVM module from loading at boot.
 
-    A blacklist line stops udev from loading it, an install line replaces it, the kernel's module_blacklist refuses
-    it: the module runs today, and is missing after the next boot.
+    A blacklist line stops udev from loading it, an install line replaces it, the kernel's module_blacklist refuses it
+    or a module that it depends on, initcall_blacklist skips its start: the module runs today, and is missing after the
+    next boot. That holds for today's command line and for that of the next boot.
+
+    One polarity: keeping the module from loading is a way to forbid nesting, which L0-PER-01 accepts.
 
     Unknown: no such line was found, and a file may not be read, or what the next load does cannot be
     determined.
     """
-    blocking = nested_lines.blocking
+    blocking = (*nested_lines.blocking, *next_cmdline.blocking)
     require(not blocking, Cause.LOAD_BLOCKED, "the KVM module will not be loaded at boot", *blocking)
     if nested_lines.unknown:
         raise Undecided(nested_lines.unknown)

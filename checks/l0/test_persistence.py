@@ -1,4 +1,5 @@
 from nested_kvm import (
+    KNOWN,
     POWER,
     S390X,
     X86,
@@ -23,6 +24,7 @@ MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
 
 @control(
     "L0-PER-01",
+    decides=True,
     severity=Severity.CRITICAL,
     causes=[
         Cause.PERSISTED_VALUE_INVALID,
@@ -33,16 +35,20 @@ MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
     architectures=[X86, S390X, POWER],
     references=[MODPROBE_D],
 )
-def test_the_next_load_matches_the_policy(next_load: NextLoad, policy: Policy) -> None:
+def test_the_next_load_matches_the_policy(next_load: NextLoad, kvm_module: KvmModule, policy: Policy) -> None:
     """The next load of the KVM module succeeds, with nested as the policy requires.
 
-    A value that is invalid for the parameter's type (`nested=y` for kvm_amd, which takes an integer) changes
-    nothing today, and leaves the host without /dev/kvm after the next boot.
+    A value that is invalid for its parameter's type (`nested=y` for kvm_amd, which takes an integer) changes
+    nothing today, and leaves the host without /dev/kvm after the next boot. That holds for every option of the module
+    and of those that it depends on. Where nesting is forbidden, a module that nothing loads complies.
 
-    Unknown: kmod is not installed, does not answer or does not find the module; a file may not be read; an install
-    command or an alias replaces the module; or the kernel's version does not determine what a value or the default
-    does.
+    Unknown: kmod is not installed, does not answer or does not find the module; a file may not be read, or kmod's
+    answer ignores one; an install command or an alias replaces the module; the type of a parameter is unknown; or the
+    kernel's version does not determine what a value or the default does, as with the backports of enterprise kernels.
     """
+    is_kept_unloaded = not kvm_module.is_loaded and bool(next_load.blacklisting)
+    if not policy.is_required and (next_load.never_happens or is_kept_unloaded):
+        return
     if next_load.fails:
         message = f"{next_load.module} will not load after a reboot: {next_load.reason}"
         raise Finding(Cause.PERSISTED_VALUE_INVALID, message, *next_load.origin)
@@ -56,6 +62,8 @@ def test_the_next_load_matches_the_policy(next_load: NextLoad, policy: Policy) -
         *next_load.origin,
         *next_load.overridden,
     )
+    if next_load.doubt:
+        raise Undecided(f"{next_load.module} may not load after a reboot: {next_load.doubt}", *next_load.origin)
 
 
 @control(
@@ -115,22 +123,30 @@ def test_the_setting_is_explicit(next_load: NextLoad, policy: Policy) -> None:
     "L0-PER-06",
     severity=Severity.MEDIUM,
     causes=[Cause.CMDLINE_OVERRIDES],
-    architectures=[X86, S390X, POWER],
+    architectures=KNOWN,
     references=["https://docs.kernel.org/admin-guide/kernel-parameters.html"],
 )
 def test_the_next_boots_command_line_does_not_override(next_cmdline: NextCmdline, policy: Policy) -> None:
     """The next boot's kernel command line does not override the policy.
 
-    It takes precedence over modprobe.d, and /proc/cmdline shows only the current boot's.
+    It takes precedence over modprobe.d, and /proc/cmdline shows only the current boot's. It can set nested, give a
+    module an option that it refuses, or keep one from loading. On arm64 it alone decides: without kvm-arm.mode=nested
+    the next boot does not nest, whatever the current one does.
 
-    Unknown: no override was found, and a file could not be read, its entries take $kernelopts from elsewhere, what
-    the value does depends on the kernel, or no supported boot loader configuration was found.
+    Unknown: no override was found, and a file could not be read, a boot entry or GRUB's configuration uses a variable
+    or a script that was not read, a kernel image has its own command line, what a value does depends on the kernel, no
+    supported boot loader configuration was found, or the current command line sets nested as required and the next
+    boot's does not.
     """
     against = next_cmdline.against(nested=policy.is_required)
     words = ", ".join(f"{each.text} in {each.source}" for each in against)
     require(not against, Cause.CMDLINE_OVERRIDES, f"the next boot's kernel command line has {words}", *against)
     if next_cmdline.unknown:
         raise Undecided(next_cmdline.unknown, *next_cmdline.evidence)
+    lost = next_cmdline.lost_for(nested=policy.is_required)
+    if lost:
+        message = f"{lost[0].text} is on the current kernel command line, but not on that of the next boot"
+        raise Undecided(message, *lost, *next_cmdline.evidence)
 
 
 def _undetermined(next_load: NextLoad) -> str:

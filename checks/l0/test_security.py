@@ -40,8 +40,10 @@ def test_no_vmm_shows_the_flag_to_its_guest(kvm_module: KvmModule, vmm_guests: V
 
     Not every guest belongs to libvirt, and one that was started earlier keeps the CPU that it was started with.
 
-    Unknown: no process was found to expose the flag, but for one it cannot be determined, or processes of other
-    accounts may be hidden.
+    One polarity: where nesting is required, guests are meant to have the flag.
+
+    Unknown: no process was found to expose the flag, but for one it cannot be determined; a process that holds a VM is
+    not a known VMM; a process contradicts libvirt's XML; or processes of other accounts may be hidden.
     """
     if not kvm_module.is_loaded or not kvm_module.nested:
         return

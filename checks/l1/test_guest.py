@@ -29,6 +29,7 @@ from nested_kvm import (
 
 @control(
     "L1-CPU-01",
+    decides=True,
     severity=Severity.CRITICAL,
     causes=[Cause.FLAG_MISSING, Cause.FLAG_PRESENT],
     architectures=[X86, S390X],
@@ -48,6 +49,7 @@ def test_every_vcpu_shows_the_flag_as_the_policy_says(cpu: Cpu, policy: Policy) 
 
 @control(
     "L1-KVM-01",
+    decides=True,
     severity=Severity.CRITICAL,
     only=Nested.REQUIRED,
     causes=[Cause.GUEST_KERNEL_LACKS_KVM, Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED],
@@ -60,6 +62,8 @@ def test_the_guests_own_kvm_is_ready(
 
     Where the guest has the flag and not the module, its kernel lacks KVM or could not load it. Where no flag shows
     nesting (arm64, ppc64), a loaded module is the proof that the guest has it.
+
+    One polarity: a guest that must not nest needs no KVM, and whether it has the flag is for L1-CPU-01.
     """
     if kvm_module.is_loaded and kvm_device.is_kvm:
         return
@@ -89,6 +93,8 @@ def test_the_account_may_open_dev_kvm(kvm_device: KvmDevice, kvm_access: KvmAcce
 
     Unknown: root logged in and no account is configured, the account does not exist in the guest, or the device has an
     ACL and getfacl is not installed.
+
+    One polarity: where nesting is forbidden, no account has to run an L2.
     """
     if not kvm_device.is_kvm:
         raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
@@ -127,6 +133,8 @@ def test_a_hypervisor_is_installed(hypervisors: Hypervisors) -> None:
 
     Even with the flag, the module and the device, running an L2 needs a VMM: one that uses KVM, not one that only
     emulates another architecture.
+
+    One polarity: where nesting is forbidden no VMM has to be there, and an installed one is harmless without the flag.
     """
     message = "no virtual machine monitor was found in PATH"
     require(bool(hypervisors.paths), Cause.NO_HYPERVISOR_INSTALLED, message, *hypervisors.evidence)
@@ -140,6 +148,8 @@ def test_an_l2_boots_and_answers(l2_boot: L2Boot) -> None:
 
     Unknown: neither QEMU nor python3 is installed; the account may not open /dev/kvm; QEMU is missing a dependency, and
     python3 cannot replace it; or the L2 boots without QEMU but not with it.
+
+    One polarity: an L2 is never started where nesting is forbidden.
     """
     if l2_boot.answers is None:
         raise NotChecked(l2_boot.reason)

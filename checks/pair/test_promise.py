@@ -10,7 +10,9 @@ BREAKS_A_PROMISE = (
     Cause.DEV_KVM_MISSING,
     Cause.NESTED_OFF,
     Cause.DOMAIN_EMULATED,
+    Cause.MEMORY_ENCRYPTION,
     Cause.POWER_CYCLE_PENDING,
+    Cause.PROCESS_CONTRADICTS_DEFINITION,
     Cause.FLAG_MISSING,
     Cause.UNDIAGNOSED,
 )
@@ -29,8 +31,12 @@ def test_what_the_host_promises_is_what_the_guest_sees(pair: Pair) -> None:
     The domain's definition exposes the flag; where the guest does not see it, the first broken link between host and
     guest is the cause.
 
+    It explains the findings of L1-CPU-01 and DOM-CPU-02, which decide: it passes where the guest sees the flag.
+
     Unknown: the guest does not see the flag, and whether its definition exposes it is not known, for the reasons of
     DOM-CPU-02.
+
+    One polarity: where nesting is forbidden, a guest without the flag is what the policy requires (L1-CPU-01).
     """
     if pair.inside.cpu.all_show_flag:
         return

@@ -3,13 +3,16 @@
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from nested_kvm.controls.catalogue_example import GUEST, HOST, example_remedy
 from nested_kvm.controls.judge import CHECKS
 from nested_kvm.model.control import Control, ControlDefinitionError, control_of
 
+SITE = "site"
+"""The folder of a site's own checks."""
 _SOURCE = "Source: "
 _PREFACE = f"""\
 # The controls
@@ -24,18 +27,43 @@ The audit never runs the commands.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredControl:
+    """A control with the marks of its check."""
+
+    control: Control
+    marks: frozenset[str]
+
+
 def catalogue(root: Path) -> list[Control]:
     """Every control below `root/checks`, by id.
 
     Raises:
         ControlDefinitionError: two controls have the same id, or a file is not a Python file.
     """
-    found: dict[str, Control] = {}
-    for path in sorted((root / CHECKS).rglob("test_*.py")):
-        for control in _controls(path):
-            if control.id in found:
-                raise ControlDefinitionError(f"{path}: {control.id} is declared twice")
-            found[control.id] = control
+    return [declared.control for declared in _declared(sorted((root / CHECKS).rglob("test_*.py")))]
+
+
+def own_controls(root: Path) -> list[DeclaredControl]:
+    """The project's own controls, by id: those below `root/checks`, without a site's.
+
+    Raises:
+        ControlDefinitionError: two controls have the same id, or a file cannot be imported.
+    """
+    site = root / CHECKS / SITE
+    try:
+        return _declared(path for path in sorted((root / CHECKS).rglob("test_*.py")) if site not in path.parents)
+    except Exception as error:  # a check file may raise anything when it is imported
+        raise ControlDefinitionError(f"{CHECKS}: {type(error).__name__}: {error}") from error
+
+
+def _declared(paths: Iterable[Path]) -> list[DeclaredControl]:
+    found: dict[str, DeclaredControl] = {}
+    for path in paths:
+        for declared in _controls(path):
+            if declared.control.id in found:
+                raise ControlDefinitionError(f"{path}: {declared.control.id} is declared twice")
+            found[declared.control.id] = declared
     return [found[identifier] for identifier in sorted(found)]
 
 
@@ -59,6 +87,10 @@ def _chapter(control: Control) -> Iterator[str]:
     yield f"- Severity: {control.severity}."
     where = "everywhere" if control.only is None else f"only where nested is {control.only}"
     yield f"- Applies {where}, on {_architectures(control)}."
+    if control.decides:
+        yield "- Decides: without a pass of this control its subject does not comply."
+    if control.is_about_operations:
+        yield "- Counts also for domains that no policy applies to."
     yield from (f"- Observed: {source}" for source in sources(control))
     yield f"- Unknown: {control.unknown or 'never.'}"
     yield from (f"- See <{reference}>." for reference in control.references)
@@ -80,16 +112,17 @@ def _architectures(control: Control) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _controls(path: Path) -> Iterator[Control]:
+def _controls(path: Path) -> Iterator[DeclaredControl]:
     spec = importlib.util.spec_from_file_location(f"catalogued_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ControlDefinitionError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     for value in vars(module).values():
-        declared = control_of(value)
-        if declared is not None:
-            yield declared
+        control = control_of(value)
+        if control is not None:
+            marks = frozenset(mark.name for mark in getattr(value, "pytestmark", ()))
+            yield DeclaredControl(control, marks)
 
 
 if __name__ == "__main__":

@@ -22,15 +22,24 @@ _READINGS: Final = {
     "uname -m": "x86_64",
     "/proc/cpuinfo": "processor : 0\nvendor_id : AuthenticAMD\nflags : fpu lm svm npt",
 }
-_FORBIDDING: Final = {Cause.NESTED_ON, Cause.PERSISTED_ON, Cause.DOMAIN_GIVES_FLAG, Cause.FLAG_PRESENT}
+_FORBIDDING: Final = {
+    Cause.NESTED_ON,
+    Cause.PERSISTED_ON,
+    Cause.DOMAIN_GIVES_FLAG,
+    Cause.SAVED_STATE_HAS_FLAG,
+    Cause.FLAG_PRESENT,
+}
 _EVIDENCE: Final = {
     Cause.ASSIST_OFF: Evidence("/sys/module/kvm_amd/parameters/npt", "0"),
     Cause.GUEST_HAS_FLAG: Evidence("/proc/4242/cmdline", f"-name {GUEST} -cpu host"),
+    Cause.PROCESS_CONTRADICTS_DEFINITION: Evidence("/proc/4242/cmdline", f"-name {GUEST} -cpu qemu64"),
     Cause.PERSISTED_VALUE_INVALID: Evidence("/etc/modprobe.d/kvm.conf:1", "options kvm_amd nested=y"),
 }
 _FIXED_AT: Final = {
     Cause.DOMAIN_EMULATED: Level.DOMAIN,
+    Cause.MEMORY_ENCRYPTION: Level.DOMAIN,
     Cause.POWER_CYCLE_PENDING: Level.DOMAIN,
+    Cause.PROCESS_CONTRADICTS_DEFINITION: Level.DOMAIN,
     Cause.FLAG_MISSING: Level.L1,
     Cause.UNDIAGNOSED: Level.L1,
 }

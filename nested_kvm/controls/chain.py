@@ -111,7 +111,10 @@ def _domain_type(pair: Pair) -> None:
 def _domain_definition(pair: Pair) -> None:
     """Check the definition, unless the running guest shows the flag already."""
     vendor = pair.host.cpu.require_vendor()
-    promise = pair.domain.promise(vendor)
+    promise, encryption = pair.domain.promise(vendor), pair.domain.cpu.memory_encryption
+    if encryption is not None:
+        message = f"the guest's memory is encrypted ({encryption}), so it cannot run KVM"
+        raise Finding(Cause.MEMORY_ENCRYPTION, message, *pair.domain.evidence)
     if promise.gives_flag is Answer.YES or pair.shows_flag:
         return
     if promise.gives_flag is Answer.UNKNOWN:
@@ -125,8 +128,13 @@ def _domain_running(pair: Pair) -> None:
         raise Undecided(f"the domain is {pair.domain.state}")
     vendor = pair.host.cpu.require_vendor()
     changed = pair.domain.changed_since_start(vendor, pair.host.kvm_module.offers_nested)
-    holds = changed is None or pair.shows_flag
-    require(holds, Cause.POWER_CYCLE_PENDING, changed or "", *pair.domain.evidence)
+    if pair.shows_flag:
+        return
+    require(changed is None, Cause.POWER_CYCLE_PENDING, changed or "", *pair.domain.evidence)
+    contradiction, doubt = pair.domain.process_check.contradiction, pair.domain.process_check.doubt
+    require(contradiction is None, Cause.PROCESS_CONTRADICTS_DEFINITION, contradiction or "", *pair.domain.evidence)
+    if doubt is not None:
+        raise Undecided(doubt)
 
 
 def _l1_cpu(pair: Pair) -> None:

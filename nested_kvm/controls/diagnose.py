@@ -1,11 +1,11 @@
 """Why a guest cannot nest: the first broken link of its chain, its cause, and the commands to fix it."""
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 
 from nested_kvm.controls.chain import Pair, first_broken, walk
-from nested_kvm.errors import ObservationError
+from nested_kvm.errors import LimitExceeded, ObservationError
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Fleet, Subject
 from nested_kvm.model.answer import Answer
@@ -16,11 +16,23 @@ from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation import remediation
 from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
 
+Limit = Callable[[str], AbstractContextManager[None]]
 
-def diagnose(fleet: Fleet) -> Iterator[Diagnosis]:
-    """One diagnosis for each L1."""
+
+def _unlimited(_target: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def diagnose(fleet: Fleet, limit: Limit = _unlimited) -> Iterator[Diagnosis]:
+    """One diagnosis for each L1; `limit` bounds what is computed from a target's evidence."""
     for guest in fleet.subjects(Level.L1):
-        yield _diagnose(fleet, guest)
+        target = guest.machine.target
+        try:
+            with limit(target.name):
+                diagnosis = _diagnose(fleet, guest)
+        except LimitExceeded as error:
+            diagnosis = Diagnosis(target.name, target.host, Answer.UNKNOWN, (), str(error))
+        yield diagnosis
 
 
 def _diagnose(fleet: Fleet, guest: Subject) -> Diagnosis:

@@ -9,11 +9,10 @@ from typing import Final
 import pytest
 
 from nested_kvm.controls.diagnose import fix_location
-from nested_kvm.errors import NestedKvmError, ObservationError
+from nested_kvm.errors import NestedKvmError
 from nested_kvm.fleet.subject import Subject
-from nested_kvm.model.architecture import Architecture, architecture_of
 from nested_kvm.model.control import Control, Level
-from nested_kvm.model.verdict import Evidence, Finding, NotApplicable, NotChecked, Outcome, Undecided, Verdict
+from nested_kvm.model.verdict import Evidence, Finding, Outcome, Verdict
 from nested_kvm.remediation import remediation
 from nested_kvm.remediation.repair import repair
 from nested_kvm.results.run import Result
@@ -24,40 +23,14 @@ CHECKS: Final = "checks"
 _JUDGED: Final = frozenset({Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN})
 
 
-def check_applies(control: Control, subject: Subject) -> None:
-    """Return if the control applies to this subject.
-
-    Raises:
-        NotApplicable: it does not, for its polarity or the machine's architecture.
-        NotChecked: the subject is not reachable by design: it has no address.
-        Undecided: the target's own configuration forbids inspecting it.
-        ObservationError: the target was not observed.
-    """
-    if control.only not in {None, subject.policy.nested}:
-        raise NotApplicable(f"applies only where nested is {control.only}; here it is {subject.policy.nested}")
-    machine = subject.machine
-    if machine.target.address is None:
-        raise NotChecked(f"{machine.target.name} is checked from its L0 only: it has no address, or was not selected")
-    failure = machine.bundle.failure
-    if failure is not None:
-        raise Undecided(failure.message) if failure.is_unknown else ObservationError(failure.message)
-    if control.architectures is not None and architecture_of(machine.architecture) not in control.architectures:
-        raise NotApplicable(_inapplicable(control.architectures, machine.architecture))
-
-
-def _inapplicable(known: Iterable[Architecture], machine: str) -> str:
-    here = architecture_of(machine)
-    way = "where nesting is not known" if here is None else f"where {here.way}"
-    return f"applies to {', '.join(each.name for each in known)}; this machine is {printable(machine)}, {way}"
-
-
 def judge(control: Control, subject: Subject, raised: BaseException | None, arguments: Mapping[str, object]) -> Result:
     """Make a result of what a check raised; None: it passed.
 
     A failed assertion of a site's own check is a finding without a cause. Any other exception is an error: the check
     could not be evaluated.
     """
-    return _unless_binding(_judged(control, subject, raised, arguments), subject)
+    result = _judged(control, subject, raised, arguments)
+    return result if control.is_about_operations else _unless_binding(result, subject)
 
 
 def _judged(
@@ -90,6 +63,7 @@ def _result(control: Control, subject: Subject, outcome: Outcome, message: str, 
         subject=subject.name,
         outcome=outcome,
         severity=control.severity,
+        decides=control.decides,
         title=control.title,
         message=message,
         evidence=tuple(evidence),

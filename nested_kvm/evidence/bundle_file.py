@@ -1,14 +1,17 @@
 """Reads and writes bundles as JSON files, from which a run can be re-evaluated."""
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from nested_kvm.errors import EvidenceUnusable, FileUnusable, InventoryError, UsageError
+from nested_kvm.evidence.age import age_of
 from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
 from nested_kvm.evidence.reading import Reading
 from nested_kvm.inventory.address import Address
@@ -16,6 +19,7 @@ from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.policy import Policy
 from nested_kvm.util.files import file_stem, read_bounded, write_atomically
 from nested_kvm.util.schema_error import explain_first
+from nested_kvm.util.text import printable
 from nested_kvm.version import VERSION
 
 SCHEMA = "nested-kvm-compliance/evidence/1"
@@ -55,7 +59,7 @@ class Declaration(BaseModel):
         )
 
     def target(self) -> Target:
-        """Return the declared target.
+        """Return the declared target. Its policy binds, whatever the file says: a file must not switch controls off.
 
         Raises:
             InventoryError: its address is invalid.
@@ -65,7 +69,7 @@ class Declaration(BaseModel):
             self.name,
             self.level,
             address,
-            self.policy,
+            replace(self.policy, binding=True),
             host=self.host,
             domain=self.domain,
             via_host=self.via_host,
@@ -81,7 +85,7 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
     schema_: Literal["nested-kvm-compliance/evidence/1"] = Field("nested-kvm-compliance/evidence/1", alias="schema")
     version: str
-    observed: datetime
+    observed: AwareDatetime
     target: Declaration
     failure: Failure | None
     cut: str | None
@@ -90,7 +94,7 @@ class _File(BaseModel):
 
 
 def write_bundle(directory: Path, bundle: Bundle) -> Path:
-    """Write `<target>.json` into `directory`, whole or not at all, and return its path."""
+    """Write `<target>.json` into `directory`, atomically and for its owner alone, and return its path."""
     file = _File(
         version=bundle.version,
         observed=bundle.observed_at,
@@ -101,7 +105,7 @@ def write_bundle(directory: Path, bundle: Bundle) -> Path:
         readings=list(bundle.readings.values()),
     )
     path = evidence_path(directory, bundle.target.name)
-    write_atomically(path, file.model_dump_json(by_alias=True, indent=1) + "\n")
+    write_atomically(path, file.model_dump_json(by_alias=True, indent=1) + "\n", private=True)
     return path
 
 
@@ -117,13 +121,15 @@ def read_bundle(path: Path) -> Bundle:
         EvidenceUnusable: it is not evidence, is broken, or has a newer schema; the message names the file.
     """
     try:
-        return _bundle(_File.model_validate_json(read_bounded(path, SIZE_LIMIT)))
+        bundle = _bundle(_File.model_validate_json(read_bounded(path, SIZE_LIMIT)))
+        age_of(bundle, datetime.now(UTC))
     except FileUnusable as error:
         raise EvidenceUnusable(f"{path.name} cannot be read: {error}") from None
     except ValidationError as error:
         raise EvidenceUnusable(f"{path.name} is not evidence of schema {SCHEMA}: {explain_first(error)}") from None
-    except InventoryError as error:
+    except (EvidenceUnusable, InventoryError) as error:
         raise EvidenceUnusable(f"{path.name}: {error}") from None
+    return bundle
 
 
 def read_bundles(directory: Path) -> Iterator[Bundle]:
@@ -161,6 +167,9 @@ def unusable_bundle(target: Target, error: Exception, message: str | None = None
 
 
 def _bundle(file: _File) -> Bundle:
+    twice = [source for source, count in Counter(reading.source for reading in file.readings).items() if count > 1]
+    if twice:
+        raise EvidenceUnusable(f"has {printable(twice[0])} twice: which of them is right is unknown")
     return Bundle(
         file.target.target(),
         file.observed,

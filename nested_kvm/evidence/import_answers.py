@@ -146,7 +146,7 @@ def _keep(folder: Path, bundle: Bundle) -> bool:
     if not bundle.is_observed and path.exists():
         return False
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_bundle(folder, bundle)
     except OSError as error:
         raise UsageError(f"--to: {error.filename or folder}: {error.strerror}") from None

@@ -20,7 +20,7 @@ _TARGETS: Final = TypeAdapter(list[Declaration])
 def announce(directory: Path, inventory: Inventory) -> None:
     """Write the list of targets that will be observed."""
     declared = [Declaration.of(target) for target in inventory if target.address is not None]
-    write_atomically(directory / NAME, _TARGETS.dump_json(declared).decode() + "\n")
+    write_atomically(directory / NAME, _TARGETS.dump_json(declared).decode() + "\n", private=True)
 
 
 def withdraw(directory: Path) -> None:

@@ -1,144 +1,192 @@
-"""Takes secrets out of readings before they are kept.
+"""Redacts secrets in readings before they are stored: passwords, tokens and keys.
 
-What no control evaluates is masked character by character, so that the rest parses as before: quotes, blanks and
-lengths stay.
+A secret is masked character by character, so that quotes, blanks and lengths stay, and every reader of the text finds
+the same words. What controls evaluate, the words of KVM and of nesting, is never masked.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
+from nested_kvm.evidence.masking import masked, masked_behind, masked_cmdline
 from nested_kvm.evidence.reading import Reading
 
-_WORD: Final = re.compile(r"\S+")
-_JUDGED: Final = re.compile(r"nested|blacklist", re.IGNORECASE)
-_OF_KVM: Final = re.compile(r"kvm", re.IGNORECASE)
-_KEY: Final = re.compile(
-    r"[ \t]*(?:options[ \t]+|(?:export[ \t]+)?(?:GRUB_CMDLINE_\w+|kernelopts)\+?=)[\"']?", re.ASCII
+_FREE_TEXT: Final = ("/etc/", "/run/", "/usr/", "/lib/", "/boot/", "/efi/", "/proc/cmdline", "modprobe", "dmesg")
+"""Sources in which administrators write free text. Elsewhere `token:1` may be the name of a guest, say."""
+
+_EVALUATED_WORD: Final = re.compile(
+    r"[\"']?[\w.-]{0,100}(?:nested|blacklist|kvm)[\w.-]{0,100}=|kvm[\w-]*$", re.IGNORECASE
 )
-_IN_LOG: Final = re.compile(r".{0,200}?command line[^:\"]{0,60}[:\"][ ]?", re.IGNORECASE)
-# Every repetition is bounded, and none stands in front, so that the time stays linear.
-_NAMED: Final = re.compile(
-    r"(?P<name>(?:passw|passphrase|secret|token|psk|credential|api[_-]?key|private[_-]?key)[\w.-]{0,40}[ \t]{0,4}[=:]"
-    r"[ \t]{0,4})(?P<value>\"[^\"\n]{0,1000}\"|[^\s,;]+)",
+_GRUB_VARIABLE: Final = re.compile(
+    r"[ \t]*(?:options[ \t]+|linux(?:16|efi)?[ \t]+|(?:(?:export|set)[ \t]+)?"
+    r"(?:GRUB_CMDLINE_\w+|kernelopts|tuned_params)\+?=)[\"']?",
+    re.ASCII,
+)
+_LOGGED_CMDLINE: Final = re.compile(r".{0,200}?command line[^:\"]{0,60}[:\"][ ]?", re.IGNORECASE)
+
+# Every repetition is bounded or cannot fail, and none stands in front, so that the time stays linear.
+_VALUE: Final = r"""(?P<value>"(?:[^"\\\n]|\\[\s\S]){0,1000}"|'[^'\n]{0,1000}'|[^\s,;]+)"""
+_LONG_NAMES: Final = "passw|passphrase|secret|token|psk|credential|api[_-]?key|private[_-]?key"
+_SHORT_NAMES: Final = r"(?<![a-z])(?:wep|wpa|enc|auth|user)?(?:key|pass|pwd)\d{0,4}"
+_ASSIGNED: Final = re.compile(
+    rf"(?P<name>(?:(?:{_LONG_NAMES})[\w.-]{{0,40}}|{_SHORT_NAMES})[\"']?[ \t]{{0,4}}[=:][ \t]{{0,4}}){_VALUE}",
     re.IGNORECASE,
 )
-_NAMES: Final = (
-    "passw",
-    "passphrase",
-    "secret",
-    "token",
-    "psk",
-    "credential",
-    "apikey",
-    "api_key",
-    "api-key",
-    "private",
+_FOLLOWING: Final = re.compile(
+    rf"(?P<name>(?:(?:passw(?:or)?d|passphrase|secret|token|credentials?)|--?[\w-]{{0,40}}(?:{_LONG_NAMES}|key|pass|pwd))"
+    rf"[ \t]{{1,4}}){_VALUE}",
+    re.IGNORECASE,
 )
-"""One of them stands in all that `_NAMED` finds."""
-_WORD_ON: Final = r"""(?:[^ \t"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')*"""
-_SHELL: Final = {
-    "=": re.compile(_WORD_ON),
-    "'": re.compile(f"[^']*'?{_WORD_ON}"),
-    '"': re.compile(rf'(?:[^"\\]|\\.)*"?{_WORD_ON}'),
-}
-"""What belongs to a variable's value in a shell's line, by the last letter in front of it."""
-_ASSIGNED: Final = re.compile(r"(?P<name>(?:(?<=[ \t])[A-Za-z_]\w{0,100}=)?)(?P<value>[^ \t]+)", re.ASCII)
-_STAYS: Final = "\"' \t-\\#;&|<>()"
+_LOGIN: Final = re.compile(
+    r"(?P<name>(?<![\w-])(?:-[uU]|--(?:proxy-)?user)[ \t=]{0,4}[\"']?[^\s:\"']{1,80}:)(?P<value>[^\s\"']+)"
+)
+_SCHEME: Final = re.compile(
+    r"(?P<name>authorization[\"']?[ \t]{0,4}[:=][ \t]{0,4}[a-z]{1,20}[ \t]{1,4})(?P<value>[^\s\"',;]+)", re.IGNORECASE
+)
 _IN_URL: Final = re.compile(r"(?P<name>://[^\s/@:]{0,80}:)(?P<value>[^\s/@]{1,200})(?=@)", re.IGNORECASE)
 
-_FREE_TEXT: Final = ("/etc/", "/run/", "/usr/", "/lib/", "/boot/", "/proc/cmdline", "modprobe", "dmesg")
-"""Where people write what they like. Elsewhere `token:1` is the name of a guest, say, and is no secret."""
+_SHELL_WORD: Final = r"""(?:[^ \t"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')*"""
+_SHELL: Final = {
+    "=": re.compile(_SHELL_WORD),
+    "'": re.compile(f"[^']*'?{_SHELL_WORD}"),
+    '"': re.compile(rf'(?:[^"\\]|\\.)*"?{_SHELL_WORD}'),
+}
+"""The rest of a variable's value in a line of shell, by the last character before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One kind of secret, with an example and what it becomes."""
+
+    name: str
+    sources: tuple[str, ...]
+    """The rule applies to the sources that begin with one of these."""
+    hints: tuple[str, ...]
+    """One of these, in lower case, stands in every ASCII text that the rule changes; empty: it always applies."""
+    redact: Callable[[str], str]
+    example: str
+    redacted: str
+
+    def applies_to(self, source: str, text: str) -> bool:
+        """Return whether the rule may change a text; the hints cost far less than a pattern."""
+        if not source.startswith(self.sources):
+            return False
+        return not self.hints or not text.isascii() or any(hint in text.lower() for hint in self.hints)
+
+
+@dataclass(frozen=True, slots=True)
+class Redactor:
+    """Redacts readings by rules, one after the other."""
+
+    rules: tuple[Rule, ...]
+
+    def redact(self, source: str, text: str) -> str:
+        """Return the text of a source with its secrets masked."""
+        for rule in self.rules:
+            if rule.applies_to(source, text):
+                text = rule.redact(text)
+        return text
 
 
 def without_secrets(readings: Mapping[str, Reading]) -> dict[str, Reading]:
-    """The readings, what may be secret in them masked."""
+    """Return the readings with their secrets masked."""
     return {source: _without_secrets(source, reading) for source, reading in readings.items()}
 
 
 def _without_secrets(source: str, reading: Reading) -> Reading:
-    text = _clean(source, reading.text) if reading.text else ""
+    text = REDACTOR.redact(source, reading.text)
     return reading if text == reading.text else replace(reading, text=text)
 
 
-def _clean(source: str, text: str) -> str:
-    cleaner = next((clean for start, clean in _CLEANERS.items() if source.startswith(start)), None)
-    text = text if cleaner is None else cleaner(text)
-    if not source.startswith(_FREE_TEXT):
-        return text
-    if _mentions(text, *_NAMES):
-        text = _NAMED.sub(_mask_value, text)
-    return _IN_URL.sub(_mask_value, text) if "://" in text else text
-
-
-def _mentions(text: str, *words: str) -> bool:
-    """Whether one of the words may be there, at far less cost than by a pattern; letters beside ASCII leave it open."""
-    lowered = text.lower()
-    return not text.isascii() or any(word in lowered for word in words)
+def _masked_values(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    """Mask the values of a pattern with the groups `name` and `value`."""
+    return lambda text: pattern.sub(_mask_value, text)
 
 
 def _mask_value(found: re.Match[str]) -> str:
-    return found["name"] + _masked(found["value"])
+    """Mask a value. An evaluated word stays where it is a separate one: `key= nested=0`, or within quotes."""
+    is_separate = found["name"][-1:] in " \t"
+    head, *others = re.split(r"(\s+)", found["value"])
+    words = [head if is_separate and _EVALUATED_WORD.match(head) else masked(head)]
+    words += [each if _EVALUATED_WORD.match(each) else masked(each) for each in others]
+    return found["name"] + "".join(words)
 
 
-def masked_cmdline(text: str) -> str:
-    """A kernel command line: only flags and the words of KVM and of modules that are kept from loading stay whole."""
-    is_inside = behind_dashes = False
+RULES: Final = (
+    Rule(
+        "kernel command line",
+        ("/proc/cmdline", "/etc/kernel/cmdline"),
+        (),
+        masked_cmdline,
+        "quiet root=/dev/sda1 kvm.nested=1 -- --token x",
+        "quiet root=********* kvm.nested=1 -- --***** *",
+    ),
+    Rule(
+        "kernel command line in GRUB's defaults",
+        ("/etc/default/grub",),
+        (),
+        masked_behind(_GRUB_VARIABLE, _SHELL, masked_cmdline),
+        'GRUB_CMDLINE_LINUX="ro vnc=pw" # note',
+        'GRUB_CMDLINE_LINUX="ro vnc=**" # ****',
+    ),
+    Rule(
+        "kernel command line in a boot entry",
+        ("/boot/", "/efi/"),
+        (),
+        masked_behind(_GRUB_VARIABLE, {}),
+        "options ro vnc=pw",
+        "options ro vnc=**",
+    ),
+    Rule(
+        "kernel command line in the kernel log",
+        ("dmesg",),
+        ("command line",),
+        masked_behind(_LOGGED_CMDLINE, {}),
+        "[0.0] Kernel command line: ro vnc=pw",
+        "[0.0] Kernel command line: ro vnc=**",
+    ),
+    Rule(
+        "value of a name like password or key",
+        _FREE_TEXT,
+        ("passw", "passphrase", "secret", "token", "psk", "credential", "private", "key", "pass", "pwd"),
+        _masked_values(_ASSIGNED),
+        "options wlan wpa_psk=abc key=abc passwd='a b'",
+        "options wlan wpa_psk=*** key=*** passwd='* *'",
+    ),
+    Rule(
+        "word after a name like password or an option like --token",
+        _FREE_TEXT,
+        ("passw", "passphrase", "secret", "token", "psk", "credential", "private", "key", "pass", "pwd"),
+        _masked_values(_FOLLOWING),
+        "install x /sbin/x --token abc",
+        "install x /sbin/x --token ***",
+    ),
+    Rule(
+        "user and password of an option",
+        _FREE_TEXT,
+        ("-u", "--user", "--proxy-user"),
+        _masked_values(_LOGIN),
+        "install x curl -u admin:abc example.net",
+        "install x curl -u admin:*** example.net",
+    ),
+    Rule(
+        "HTTP authorization",
+        _FREE_TEXT,
+        ("authorization",),
+        _masked_values(_SCHEME),
+        "install x curl -H 'Authorization: Bearer abc'",
+        "install x curl -H 'Authorization: Bearer ***'",
+    ),
+    Rule(
+        "password in a URL",
+        _FREE_TEXT,
+        ("://",),
+        _masked_values(_IN_URL),
+        "install x curl https://admin:abc@example.net/",
+        "install x curl https://admin:***@example.net/",
+    ),
+)
+"""The rules, in order."""
 
-    def mask(found: re.Match[str]) -> str:
-        nonlocal is_inside, behind_dashes
-        word, was_inside = found[0], is_inside
-        is_inside ^= word.count('"') % 2 == 1
-        behind_dashes = behind_dashes or word == "--"
-        name, equals, value = word.partition("=")
-        if _JUDGED.search(word) or _OF_KVM.search(name):
-            return word
-        if not equals and not was_inside and not behind_dashes:
-            return word
-        return name + equals + _masked(value) if equals and not was_inside else _masked(word)
-
-    return _WORD.sub(mask, text)
-
-
-def _behind(key: re.Pattern[str], parts: Mapping[str, re.Pattern[str]]) -> Callable[[str], str]:
-    """Mask the command line that stands behind a key in a line; `parts` finds it, by the key's last letter."""
-
-    def clean(text: str) -> str:
-        lines = ((key.match(line), line) for line in text.split("\n"))
-        return "\n".join(
-            line if found is None else found[0] + _masked_value(parts.get(found[0][-1:]), line[found.end() :])
-            for found, line in lines
-        )
-
-    return clean
-
-
-def _masked_value(part: re.Pattern[str] | None, text: str) -> str:
-    """A command line up to its end; what a shell would read behind that is of no kernel."""
-    inside = None if part is None else part.match(text)
-    if inside is None:
-        return masked_cmdline(text)
-    return masked_cmdline(inside[0]) + _masked_rest(text[inside.end() :])
-
-
-def _masked_rest(text: str) -> str:
-    """What follows a value in its line: a comment, or other assignments."""
-    if text.lstrip().startswith("#"):
-        return _masked(text)
-    return _ASSIGNED.sub(lambda found: found["name"] + _masked(found["value"]), text)
-
-
-def _masked(value: str) -> str:
-    """Each byte of it a `*`; what quotes, parts and ends words, for the kernel and for a shell, stays."""
-    return "".join(letter if letter in _STAYS else "*" * len(letter.encode(errors="replace")) for letter in value)
-
-
-_clean_log: Final = _behind(_IN_LOG, {})
-_CLEANERS: Final[Mapping[str, Callable[[str], str]]] = {
-    "/proc/cmdline": masked_cmdline,
-    "/etc/kernel/cmdline": masked_cmdline,
-    "/etc/default/grub": _behind(_KEY, _SHELL),
-    "/boot/": _behind(_KEY, {}),
-    "dmesg": lambda text: _clean_log(text) if _mentions(text, "command line") else text,
-}
+REDACTOR: Final = Redactor(RULES)

@@ -16,12 +16,19 @@ MODULES: Final = "/sys/module"
 VULNERABILITIES: Final = "/sys/devices/system/cpu/vulnerabilities"
 
 MODPROBE_VERSION: Final = "modprobe --version"
+EVERY_MODULE: Final = "modinfo of every module"
+"""The names, dependencies and parameters of the modules that `modprobe --show-depends` names."""
 
 GRUB: Final = "/etc/default/grub"
 GRUB_D: Final = "/etc/default/grub.d"
 GRUBENV: Final = "/boot/grub2/grubenv"
 BOOT_ENTRIES: Final = "/boot/loader/entries"
 KERNEL_INSTALL: Final = "/etc/kernel/cmdline"
+GRUB_CFGS: Final = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
+"""Printed where they exist."""
+ESP_ENTRIES: Final = ("/efi/loader/entries", "/boot/efi/loader/entries")
+"""The folders of entries of which each is printed where it exists."""
+ESP_IMAGES: Final = "ESP kernel images"
 
 DEV_KVM: Final = "/dev/kvm"
 GETFACL: Final = "getfacl -cnp /dev/kvm"

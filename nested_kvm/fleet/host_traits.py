@@ -1,4 +1,4 @@
-"""What hosts of one group must have in common: the CPU vendor, nested, and the KVM module's options."""
+"""What hosts must have in common that guests may migrate between: CPU vendor, nested, the KVM module's options."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -17,21 +17,21 @@ _COMPANIONS: Final = {
     Vendor.INTEL: ("ept", "unrestricted_guest", "vpid", "enable_shadow_vmcs", "enable_apicv"),
     Vendor.AMD: ("npt", "vgif", "vls", "nrips", "avic"),
 }
-"""The running parameters that change the CPU that guests see, or how fast their own guests run."""
+"""The running parameters that change the CPU which guests see, or how fast their own guests are."""
 _SAME: Final = {"Y": "1", "y": "1", "N": "0", "n": "0"}
-"""Values that are the same: a parameter's type, and so the spelling of its value, depends on the kernel."""
+"""A parameter's type changes from kernel to kernel, and with it how the same value reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostTraits:
-    """The traits of one host by name; `unseen` has the reason for each that could not be read."""
+    """Each trait of one host by its name; of what could not be seen, `unseen` says why."""
 
     seen: Mapping[str, str]
     unseen: Mapping[str, str]
 
 
 def host_traits_of(machine: Machine) -> HostTraits:
-    """The traits that can be read; a parameter that the host's kernel lacks is left out."""
+    """The traits that can be seen. A parameter that its kernel does not have is not a trait."""
     if machine.bundle.failure is not None:
         return HostTraits({}, {"": machine.bundle.failure.message})
     seen: dict[str, str] = {}
@@ -62,7 +62,7 @@ def _next_nested(machine: Machine) -> Iterator[tuple[str, str]]:
 
 
 def _options(machine: Machine) -> Iterator[tuple[str, str]]:
-    """The module options other than nested; a later one overrides an earlier one."""
+    """The options beside nested; a later one overrides an earlier."""
     module = machine.kvm_module.name
     answer = ShowDepends.parse(module, machine.bundle.text(sources.show_depends(module)))
     if answer.is_built_in:

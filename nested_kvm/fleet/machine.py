@@ -1,5 +1,7 @@
 """The facts of one machine, each computed once, on first use."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 
 from nested_kvm.errors import NotObserved, ObservationError
@@ -24,9 +26,10 @@ from nested_kvm.facts.kvm.nested_activity import (
     activity_in_process,
 )
 from nested_kvm.facts.kvm.nesting import Nesting, nesting_of
+from nested_kvm.facts.kvm.process_check import with_process
 from nested_kvm.facts.kvm.vm_holders import VmHolders, vm_holders_of
 from nested_kvm.facts.kvm.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
-from nested_kvm.facts.kvm.vmm_process import VmmProcesses, vmm_processes_of
+from nested_kvm.facts.kvm.vmm_process import PROCESS_KEY, VmmProcesses, vmm_processes_of
 from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities, libvirt_capabilities_of
 from nested_kvm.facts.libvirt.daemon import Libvirt, libvirt_of
 from nested_kvm.facts.libvirt.domain import Domain, domain_of
@@ -56,6 +59,11 @@ class Machine:
     def is_observed(self) -> bool:
         """Whether anything was read from the target."""
         return self.bundle.is_observed
+
+    @property
+    def is_for_candidate(self) -> bool:
+        """Whether only a candidate domain is checked on the machine."""
+        return self._candidate is not None
 
     @property
     def is_l0(self) -> bool:
@@ -113,7 +121,7 @@ class Machine:
         """What the next load of the target's KVM module will do."""
         if architecture_of(self.architecture) is ARM64:
             raise NotObserved(f"on {ARM64.name} no module carries the parameter: {ARM64.way}")
-        return next_load_of(self.bundle, self.kvm_module, self._modprobe_configuration)
+        return next_load_of(self.bundle, self.kvm_module.name, self._modprobe_configuration)
 
     @cached_property
     def _modprobe_configuration(self) -> ModprobeConfiguration:
@@ -125,7 +133,7 @@ class Machine:
         return kernel_modules_of(self.bundle, self.kvm_module_name)
 
     @cached_property
-    def holders(self) -> ModuleUsers:
+    def module_users(self) -> ModuleUsers:
         """What keeps the target's KVM module from being reloaded, as far as it is visible."""
         try:
             running = self.libvirt.running
@@ -146,14 +154,13 @@ class Machine:
     @cached_property
     def nested_lines(self) -> NestedLines:
         """The lines of the target's modprobe.d that set nested, or keep the module from loading."""
-        return nested_lines_of(
-            self._modprobe_configuration, self.next_load, self.kvm_module.name, self.bundle.text(sources.CMDLINE)
-        )
+        return nested_lines_of(self._modprobe_configuration, self.next_load, self.bundle)
 
     @cached_property
     def next_cmdline(self) -> NextCmdline:
         """What the next boot's command line sets for the target's KVM module."""
-        return next_cmdline_of(self.bundle, self.kvm_module.name)
+        is_arm64 = architecture_of(self.architecture) is ARM64
+        return next_cmdline_of(self.bundle, self.kvm_module.name, is_arm64=is_arm64)
 
     @cached_property
     def host_shutdown(self) -> HostShutdown:
@@ -188,10 +195,30 @@ class Machine:
     @cached_property
     def vmm_guests(self) -> VmmGuests:
         """What the guests of the target's VMM processes are given."""
-        return vmm_guests_of(self.vmm_processes, self._vm_holders, self.cpu.require_vendor())
+        vendor = self.cpu.require_vendor()
+        return vmm_guests_of(self.vmm_processes, self.vm_holders, vendor, tuple(self._running_domains()))
+
+    def _running_domains(self) -> Iterator[Domain]:
+        """The domains that libvirt runs, as far as it answers and describes them."""
+        try:
+            records = () if self.target.libvirt is None else self.libvirt.records
+        except ObservationError:
+            return
+        for record in records:
+            with suppress(ObservationError):
+                domain = self._with_process(domain_of(record))
+                if domain.is_running:
+                    yield domain
+
+    def _with_process(self, domain: Domain) -> Domain:
+        """The domain, compared with its process where both were observed."""
+        try:
+            return with_process(domain, self.vmm_processes, self.vm_holders, self.cpu.require_vendor())
+        except ObservationError:
+            return domain
 
     @property
-    def _vm_holders(self) -> VmHolders | None:
+    def vm_holders(self) -> VmHolders | None:
         """The processes that hold a VM; None where that was not read."""
         try:
             return vm_holders_of(self.bundle)
@@ -202,13 +229,13 @@ class Machine:
         """The domain of that name or uuid: the candidate, libvirt's, or without libvirt that of a QEMU process."""
         if self._candidate is not None:
             return self._candidate
-        if self.target.libvirt is None:
-            return domain_of_process(self.vmm_processes.named(name), self._vm_holders)
-        return domain_of(self.libvirt.record(name))
+        if self._is_process(name):
+            return domain_of_process(self.vmm_processes.named(name), self.vm_holders)
+        return self._with_process(domain_of(self.libvirt.record(name)))
 
     def saved_states(self, domain: str) -> SavedStates:
         """The saved states of that domain; none without libvirt, or for a candidate."""
-        if self.target.libvirt is None or self._candidate is not None:
+        if self._is_process(domain) or self._candidate is not None:
             return SavedStates(())
         return saved_states_of(self.libvirt.record(domain))
 
@@ -216,6 +243,10 @@ class Machine:
         """Whether an L2 runs in that domain; with None, in this machine itself."""
         if domain is None:
             return activity_in_guest(self.bundle, self.kvm_module)
-        if self.target.libvirt is None:
+        if self._is_process(domain):
             return activity_in_process(self.bundle, self.vmm_processes.named(domain))
         return activity_in_domain(self.bundle, self.libvirt.record(domain))
+
+    def _is_process(self, domain: str) -> bool:
+        """Whether that domain is known by its process only: without libvirt, or beside it."""
+        return self.target.libvirt is None or domain.startswith(PROCESS_KEY)

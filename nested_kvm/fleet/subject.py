@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.fleet.candidate import Candidate
+from nested_kvm.fleet.domain_list import domains_on
 from nested_kvm.fleet.host_group import HostGroup, host_groups
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.inventory.target import Target
 from nested_kvm.model.control import Level
 from nested_kvm.model.policy import Policy
+from nested_kvm.util.uuid import is_uuid
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,10 @@ class Subject:
     """The L0 that a guest runs on, where the fleet has it."""
     group: HostGroup | None = None
     """The hosts that the inventory puts in the same group."""
+    unlisted: str | None = None
+    """Why the domains of the machine could not be listed: the subject stands for those that are not known."""
+    unidentified: str | None = None
+    """Why a VM that was seen cannot be evaluated."""
 
     @property
     def id(self) -> str:
@@ -89,21 +95,16 @@ class Fleet:
         for guest in declared:
             yield Subject(machine, guest.name, guest.policy, guest.domain or guest.name)
         known = {guest.domain or guest.name for guest in declared}
-        for name, uuid, key in _domains_there(machine):
-            if not known & {name, uuid}:
-                yield Subject(machine, name, target.policy.of_undeclared_domain(), key)
+        policy = target.policy.of_undeclared_domain()
+        try:
+            for domain in domains_on(machine):
+                if domain.uuid not in known and (domain.name not in known or is_uuid(domain.name)):
+                    yield Subject(machine, domain.name, policy, domain.key, unidentified=domain.unidentified)
+        except ObservationError as error:
+            if machine.is_observed:
+                reason = f"its domains could not be listed: {error}"
+                yield Subject(machine, target.name, target.policy, unlisted=reason)
 
 
 def _is_half_of_a_pair(target: Target) -> bool:
     return target.host is not None and target.address is not None
-
-
-def _domains_there(machine: Machine) -> list[tuple[str, str | None, str]]:
-    """Name, uuid and key of each domain; none where libvirt could not be queried, which L0-LIB-01 reports."""
-    try:
-        if machine.target.libvirt is None:
-            processes = machine.vmm_processes.processes
-            return [(process.label, process.uuid, process.key) for process in processes if process.is_qemu]
-        return [(record.name, record.uuid, record.uuid) for record in machine.libvirt.records]
-    except ObservationError:
-        return []

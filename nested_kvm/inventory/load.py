@@ -1,6 +1,6 @@
 """Reads an inventory file, and names file, line and key of every problem."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -29,10 +29,25 @@ def load_inventory(path: Path) -> Inventory:
     try:
         file = InventoryFile.model_validate(yaml.document)
     except ValidationError as error:
-        raise InventoryError(yaml.explain(error, "nothing to audit")) from None
+        raise InventoryError(yaml.explain(error, "nothing to audit", _known_keys)) from None
     targets = tuple(_targets(file))
     _refuse_duplicates(yaml, targets)
     return Inventory(str(path), targets)
+
+
+def _known_keys(place: Sequence[int | str]) -> Iterable[str]:
+    """Return the keys that the schema has at a place: `hosts.kvm-a.guests.ci-1`, say."""
+    match tuple(place):
+        case ():
+            return InventoryFile.model_fields
+        case ("policy",):
+            return PolicySection.model_fields
+        case ("hosts", _):
+            return HostSection.model_fields
+        case ("hosts", _, "guests", _):
+            return GuestSection.model_fields
+        case _:
+            return ()
 
 
 def _targets(file: InventoryFile) -> Iterator[Target]:

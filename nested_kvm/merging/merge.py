@@ -24,6 +24,7 @@ from nested_kvm.results.schema_file import (
     WaiverUseRow,
     checked,
 )
+from nested_kvm.results.scope import NotAsked
 from nested_kvm.util.text import first_of, printable
 from nested_kvm.version import VERSION
 
@@ -75,6 +76,8 @@ class _Merging:
         self._cut: list[Path] = []
         self._targets: list[TargetResult] = []
         self._diagnoses: list[Diagnosis] = []
+        self._owed: int | None = 0
+        self._not_asked: list[NotAsked] = []
 
     def read(self, path: Path, tell: Tell) -> None:
         """Add one run.
@@ -109,6 +112,8 @@ class _Merging:
             inventory=inventories.pop() if len(inventories) == 1 else "--merge",
             complete=not gaps,
             gaps=gaps,
+            owed=self._owed,
+            not_asked=self._not_asked,
             targets=sorted(self._targets, key=hosts_and_their_guests),
             results=self._results,
             diagnoses=sorted(self._diagnoses, key=lambda each: each.target),
@@ -122,9 +127,20 @@ class _Merging:
         if part.shard is not None:
             self._fleet.take_shard(file.path, part.shard.shard())
             file.is_shard = True
-        is_complete = part.exit_status in _JUDGED if part.complete is None else part.complete
+        self._take_asked(part)
+        # A narrowed run is not complete either; what it left out is recorded, and the merged run is narrowed as well.
+        is_partial = part.asked is not None and bool(part.asked.not_asked)
+        is_complete = part.exit_status in _JUDGED if part.complete is None else part.complete or is_partial
         if not is_complete or part.exit_status not in _COMPLETE:
             self._cut.append(file.path)
+
+    def _take_asked(self, part: RunPart) -> None:
+        if part.asked is None or part.asked.owed is None:
+            self._owed = None
+        elif self._owed is not None:
+            self._owed += part.asked.owed
+        if part.asked is not None:
+            self._not_asked += [NotAsked(e.control, e.target, e.subject, e.reason) for e in part.asked.not_asked]
 
     def take_target(self, file: _File, row: Row) -> None:
         target = checked(TargetRow, row).target()

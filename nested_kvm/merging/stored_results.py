@@ -145,13 +145,15 @@ def _rest(result: Result) -> str:
             list(result.remediation),
             None if waiver is None else _written(waiver),
             result.drift,
+            result.decides,
+            result.check,
         ]
     )
 
 
 def _result(row: tuple[Any, ...]) -> Result:
     target, subject, control, outcome, severity, rest = row
-    title, message, cause, evidence, remediation, waiver, drift = json.loads(rest)
+    title, message, cause, evidence, remediation, waiver, drift, decides, check = json.loads(rest)
     return Result(
         _same(control),
         _same(target),
@@ -165,20 +167,22 @@ def _result(row: tuple[Any, ...]) -> Result:
         tuple(map(_same, remediation)),
         waiver=None if waiver is None else _read(waiver),
         drift=_DRIFTS[drift],
+        decides=decides,
+        check=check,
     )
 
 
 def _written(waiver: Waiver) -> str:
     expires = None if waiver.expires is None else waiver.expires.isoformat()
     words = (waiver.control, waiver.target, waiver.subject, waiver.reason, waiver.approver, expires, waiver.source)
-    return json.dumps(words)
+    return json.dumps((*words, waiver.cause, waiver.accepts_unknown))
 
 
 @lru_cache(_CACHED)
 def _read(written: str) -> Waiver:
-    control, target, subject, reason, approver, expires, source = json.loads(written)
+    control, target, subject, reason, approver, expires, source, cause, accepts_unknown = json.loads(written)
     ends = None if expires is None else date.fromisoformat(expires)
-    return Waiver(control, target, subject, reason, approver, ends, source)
+    return Waiver(control, target, subject, reason, approver, ends, source, cause, accepts_unknown)
 
 
 @lru_cache(_CACHED)

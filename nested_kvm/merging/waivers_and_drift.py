@@ -15,6 +15,7 @@ from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 _STRONGEST: Final = (
     WaiverState.USED,
     WaiverState.EXPIRED,
+    WaiverState.OTHER_CAUSE,
     WaiverState.UNJUDGED,
     WaiverState.CONTROL_PASSES,
     WaiverState.MATCHES_NOTHING,

@@ -157,6 +157,18 @@ class Cause(Enum):
         "power-cycle-pending",
         "A domain keeps the CPU it was started with until it is shut down and started again; a reboot is not enough.",
     )
+    MEMORY_ENCRYPTION = (
+        "memory-encryption",
+        "The guest's memory is encrypted (SEV, TDX, Secure Execution): KVM cannot run in such a guest.",
+    )
+    PROCESS_CONTRADICTS_DEFINITION = (
+        "process-contradicts-definition",
+        "The domain's QEMU process was started with another CPU or accelerator than libvirt's XML says.",
+    )
+    SAVED_STATE_HAS_FLAG = (
+        "saved-state-has-flag",
+        "A managed save or a snapshot brings back a CPU with the virtualization flag, which the policy forbids.",
+    )
     SAVED_STATE_HAS_OLD_CPU = (
         "saved-state-has-old-cpu",
         "A managed save or a snapshot with memory restores the CPU it was saved with, which lacks the flag.",

@@ -64,6 +64,10 @@ class Control:
     architectures: tuple[Architecture, ...] | None = (X86,)
     """None: on every architecture."""
     references: tuple[str, ...] = ()
+    decides: bool = False
+    """Whether it answers whether its subject complies, now or after the next boot."""
+    is_about_operations: bool = False
+    """Whether it guards an operation on the subject, whatever nesting policy applies to it."""
 
 
 def control(
@@ -75,12 +79,15 @@ def control(
     architectures: Sequence[Architecture] | None = (X86,),
     references: Sequence[str] = (),
     subject_level: Level | None = None,
+    decides: bool = False,
+    is_about_operations: bool = False,
 ) -> Callable[[Check], Check]:
     """Declare the decorated test as a control.
 
     The first line of its docstring is the title, stating the compliant state; the rest says why. A paragraph that
-    begins with `Unknown:` says when the evidence does not decide. `subject_level` is the level of its subjects, where
-    that is not what its id says.
+    begins with `Unknown:` says when the evidence is inconclusive. `subject_level` is the level of its subjects, where
+    that differs from its id's. With `decides` a subject complies only if this control passes; with
+    `is_about_operations` its findings count also where no nesting policy applies.
 
     Raises:
         ControlDefinitionError: the id is not one, or title or reason are missing.
@@ -100,6 +107,8 @@ def control(
             only=only,
             architectures=None if architectures is None else tuple(architectures),
             references=tuple(references),
+            decides=decides,
+            is_about_operations=is_about_operations,
         )
         setattr(check, _ATTRIBUTE, declared)
         return check

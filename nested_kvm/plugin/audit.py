@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from nested_kvm.connection import Host
 from nested_kvm.errors import EvidenceUnusable, NotObserved, UsageError
+from nested_kvm.evidence.age import within_age
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.bundle_file import unusable_bundle
 from nested_kvm.evidence.collector import Connections, WhenObserved, collect
 from nested_kvm.evidence.pending import read_evidence
+from nested_kvm.evidence.run_targets import targets_of_run
 from nested_kvm.fleet.candidate import Candidate, read_candidate
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Fleet
@@ -119,15 +122,16 @@ class Audit:
                 continue
             bundle = saved.get(target.name)
             if bundle is not None:
-                level = bundle.target.level
-                yield replace(bundle, target=replace(target, level=level if target.level == "auto" else target.level))
+                level = bundle.target.level if target.level == "auto" else target.level
+                declared = replace(bundle, target=replace(target, level=level))
+                yield within_age(declared, self.options.max_age, datetime.now(UTC))
             else:
                 yield unusable_bundle(target, EvidenceUnusable(f"--evidence has no file for {target.name}"))
 
 
 def _choose(options: Options, root: Path) -> tuple[Inventory, Inventory, dict[str, Bundle] | None]:
     """The targets of this run, the whole inventory they come from, and the saved evidence of each."""
-    saved = None if options.evidence is None else {each.target.name: each for each in read_evidence(options.evidence)}
+    saved = None if options.evidence is None else _saved(options.evidence)
     if options.inventory is not None:
         whole = load_inventory(options.inventory)
     elif options.ansible_inventory is not None:
@@ -141,6 +145,16 @@ def _choose(options: Options, root: Path) -> tuple[Inventory, Inventory, dict[st
     else:
         whole = replace(load_inventory(root / DEFAULT_INVENTORY), source=DEFAULT_INVENTORY)
     return (whole.select(options.hosts) if options.hosts else whole), whole, saved
+
+
+def _saved(directory: Path) -> dict[str, Bundle]:
+    """The saved evidence by target; a target of the run that left it, without a file, could not be observed."""
+    saved = {each.target.name: each for each in read_evidence(directory)}
+    for target in targets_of_run(directory):
+        if target.name not in saved:
+            missing = EvidenceUnusable(f"{target.name}: its evidence file is missing from {directory}")
+            saved[target.name] = unusable_bundle(target, missing)
+    return saved
 
 
 def _hosts_of(inventory: Inventory) -> Inventory:
@@ -170,4 +184,5 @@ def _target_result(bundle: Bundle) -> TargetResult:
         observed=bundle.is_observed,
         error=None if bundle.failure is None else bundle.failure.message,
         policy=target.policy,
+        observed_at=bundle.observed_at if bundle.readings else None,
     )

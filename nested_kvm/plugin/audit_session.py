@@ -1,6 +1,7 @@
 """One audit from its options to its reports."""
 
 import uuid
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import TextIO
@@ -9,11 +10,19 @@ import pytest
 from typing_extensions import override
 
 from nested_kvm.connection import check_settings, unlock_keys
+from nested_kvm.controls.catalogue import SITE, DeclaredControl, own_controls
 from nested_kvm.controls.diagnose import diagnose
+from nested_kvm.controls.judge import CHECKS
+from nested_kvm.controls.owed import NOT_REACHED, OwedResults
 from nested_kvm.errors import UsageError
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.control import Control, ControlDefinitionError
+from nested_kvm.model.verdict import Outcome
 from nested_kvm.plugin.audit import Audit
+from nested_kvm.plugin.budget import EvaluationBudget
 from nested_kvm.plugin.host_usage import may_ask_for_host
+from nested_kvm.plugin.items import MAINTENANCE
 from nested_kvm.plugin.option_conflicts import only_lists
 from nested_kvm.plugin.options import Options
 from nested_kvm.plugin.session import ReportingSession
@@ -22,12 +31,13 @@ from nested_kvm.reporting.remediation_files import write_remediation
 from nested_kvm.reporting.report_files import report_files
 from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.results.baseline import load_baseline
+from nested_kvm.results.exit_status import exit_status
 from nested_kvm.results.recorder import Ledger
-from nested_kvm.results.run import Run, exit_status
+from nested_kvm.results.run import Result, Run
 from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waiver_file import load_waivers
 from nested_kvm.results.waivers import Waivers
-from nested_kvm.util.text import plural
+from nested_kvm.util.text import plural, printable
 from nested_kvm.version import VERSION
 
 
@@ -42,6 +52,10 @@ class AuditSession(ReportingSession):
         self.run = Run(str(uuid.uuid4()), self.started, VERSION, self.audit.inventory.source, shard=self.audit.shard)
         self.ledger = self._open_ledger()
         self.only_lists = only_lists(config.option)
+        self.owed = OwedResults()
+        self.budget = EvaluationBudget()
+        self._given: dict[str, Result] = {}
+        self._own = self._own_controls()
 
     def observe(self) -> None:
         """Inspect every target, show progress, and save the evidence of each at once.
@@ -62,6 +76,52 @@ class AuditSession(ReportingSession):
         except UsageError as error:
             self.state.unusable = error
             raise
+        self._owe()
+
+    def _owe(self) -> None:
+        """Know what must be evaluated before anything is: from the catalogue and the fleet, not from pytest."""
+        expression = self._config.option.markexpr
+        asks_for_maintenance = MAINTENANCE in expression
+        only_maintenance = expression.strip() == MAINTENANCE
+        candidate, fleet = self.audit.candidate, self.audit.fleet
+        owed = [
+            each.control
+            for each in self._own
+            if (asks_for_maintenance if MAINTENANCE in each.marks else not only_maintenance)
+            and (candidate is None or candidate.is_decided_by(each.control))
+        ]
+        self.owed.add(owed, fleet)
+        if not only_maintenance:
+            self.owed.add_indispensable((each.control for each in self._own), fleet)
+
+    def refuse_items(self, items: Iterable[pytest.Item]) -> None:
+        """Refuse items that are no check of a subject.
+
+        Raises:
+            UsageError: there is one; then there are no reports.
+        """
+        for item in items:
+            self.state.unusable = UsageError(
+                f"{item.nodeid} has no subject: a check is a function; unittest.TestCase and other items are not run"
+            )
+            raise self.state.unusable
+
+    def expect_results(self, items: Iterable[tuple[Control, Subject | None]]) -> None:
+        """Take note of what was collected: a site's checks are owed because they were found."""
+        own = {each.control.id for each in self._own}
+        for control, subject in items:
+            if subject is None:
+                continue
+            if control.id not in own:
+                self.owed.add_one(control, subject)
+            self.owed.explain(control, subject, NOT_REACHED)
+
+    def record(self, item: str, judged: Result) -> Result:
+        """Keep an item's result, and return it with its waiver and its drift."""
+        result = self._given[item] = self.ledger.record(item, judged)
+        if result.outcome is Outcome.NOTCHECKED and self.options.threshold.gate and result.control.startswith("SITE-"):
+            del self._given[item]  # A check that is skipped in a gate was not evaluated.
+        return result
 
     def _observe_all(self) -> None:
         with self.uncaptured(), self.progress_stream() as stream, self._progress(stream) as progress:
@@ -112,15 +172,33 @@ class AuditSession(ReportingSession):
         # A failure without a result is a check that could not be imported: pytest may be set to continue without it.
         unread = session.testsfailed > self.ledger.failures
         stopped = bool(session.shouldstop or session.shouldfail or unread or state.interrupted)
-        run.complete = state.expected is not None and self.ledger.judged >= state.expected and not stopped
-        run.gaps.extend(state.unreadable)
+        has_ended = state.expected is not None and self.ledger.judged >= state.expected and not stopped
+        run.gaps.extend([*state.unreadable, *state.left_out, *self._uncollected()])
+        run.owed = self.owed.count
+        run.not_asked = list(self.owed.missing(self._given.values()))
+        run.complete = has_ended and not run.gaps
         in_full = self._config.args_source is not pytest.Config.ArgsSource.ARGS and self.audit.candidate is None
-        scope.is_whole = in_full and run.complete and pytest_status in {0, 1}
+        scope.is_whole = in_full and has_ended and pytest_status in {0, 1}
         run.targets = self.audit.targets()
         self.ledger.close(run)
-        run.diagnoses = list(diagnose(self.audit.fleet))
+        run.diagnoses = list(diagnose(self.audit.fleet, self.budget.of))
         run.finished = datetime.now(UTC)
         run.exit_status = exit_status(run, pytest_status, self.options.threshold)
+
+    def _own_controls(self) -> list[DeclaredControl]:
+        """The project's own controls; none where one cannot be imported: then all that decide are missing."""
+        try:
+            return own_controls(self._config.rootpath)
+        except ControlDefinitionError as error:
+            self.state.left_out.append(printable(error))
+            return []
+
+    def _uncollected(self) -> list[str]:
+        """The files of a site's checks that pytest did not collect."""
+        root = self._config.rootpath
+        files = [] if self.audit.candidate is not None else sorted((root / CHECKS / SITE).rglob("test_*.py"))
+        left = [path.relative_to(root) for path in files if path not in self.state.collected]
+        return [printable(f"{path} was not collected") for path in left]
 
     def _open_ledger(self) -> Ledger:
         """Read waivers and baseline: an error in them is reported before anything is inspected."""

@@ -1,10 +1,13 @@
 """Where a check is broken: its file, the line and the error, for people who have to fix it."""
 
+import functools
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from nested_kvm.model.control import ControlDefinitionError
 from nested_kvm.util.text import printable, visible
 
 
@@ -19,6 +22,23 @@ def import_error(collector: pytest.Collector, report: pytest.CollectReport) -> s
     line = error.lineno if isinstance(error, SyntaxError) else _line_in(collector.path, error)
     message = error.msg if isinstance(error, SyntaxError) else error
     return f"{place}:{line or 1}: {type(error).__name__}: {printable(message)}"
+
+
+def skipped_file(collector: pytest.Collector, report: pytest.CollectReport) -> str:
+    """File and reason of a check file that was skipped as a whole."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    return f"{_shown(collector.path, collector.config.rootpath)} was skipped: {printable(reason)}"
+
+
+def returning_none(check: Callable[..., object]) -> Callable[..., None]:
+    """The check, as one that may not return anything."""
+
+    @functools.wraps(check)
+    def checked(*arguments: object, **named: object) -> None:
+        if check(*arguments, **named) is not None:
+            raise ControlDefinitionError("a check must return None: a value, or a coroutine, evaluates nothing")
+
+    return checked
 
 
 def traceback_lines(item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]) -> list[str]:

@@ -11,21 +11,24 @@ from typing import Any, Final, Literal
 import pytest
 from typing_extensions import override
 
-from nested_kvm.controls.judge import check_applies, judge
+from nested_kvm.controls.applicability import check_applies
+from nested_kvm.controls.judge import judge
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.control import Control, ControlDefinitionError, Level, control_of
 from nested_kvm.plugin.fixtures import FACTS
-from nested_kvm.plugin.items import distinct, safe_id
+from nested_kvm.plugin.items import MAINTENANCE, distinct, safe_id
 from nested_kvm.plugin.session import audit_session
 from nested_kvm.plugin.test_report import apply_result
 from nested_kvm.reporting.html.table import has_row
 
-_MARKS: Final = frozenset({"maintenance"})
+_MARKS: Final = frozenset({MAINTENANCE})
 """The marks that a control may have; a check with any other is left to pytest."""
 
 
 class ControlWithoutSubject(pytest.Item):
     """A control of which the fleet has no subject: its node id is valid, and it is deselected."""
+
+    without_subject = True
 
     def __init__(self, *, function: Any, **node: Any) -> None:
         super().__init__(**node)
@@ -55,10 +58,12 @@ class ControlItem(ControlWithoutSubject):
 
     @override
     def runtest(self) -> None:
-        check_applies(self.control, self.subject)
-        for name in self._parameters:
-            self.facts[name] = FACTS[name](self.subject)
-        if self.function(**self.facts) is not None:
+        with audit_session(self.config).budget.of(self.subject.machine.target.name):
+            check_applies(self.control, self.subject)
+            for name in self._parameters:
+                self.facts[name] = FACTS[name](self.subject)
+            returned = self.function(**self.facts)
+        if returned is not None:
             raise ControlDefinitionError("a check must return None: a value, or a coroutine, evaluates nothing")
 
 
@@ -89,7 +94,7 @@ def _reports(item: ControlItem) -> Iterator[pytest.TestReport]:
     call = pytest.CallInfo.from_call(item.runtest, "call", reraise=(pytest.exit.Exception, KeyboardInterrupt))
     raised = None if call.excinfo is None else call.excinfo.value
     judged = judge(item.control, item.subject, raised, item.facts)
-    result = audit_session(item.config).ledger.record(item.nodeid, judged)
+    result = audit_session(item.config).record(item.nodeid, judged)
     report = apply_result(_report(item, call, "call"), result, item.subject.machine.target.level)
     yield report
     # pytest-html makes a row at the teardown, and so does pytest's JUnit writer, which takes the properties from it.

@@ -4,11 +4,9 @@ pytest takes the word after a space for a path of tests, and looks for its pytes
 `--inventory /etc/fleet.yaml` it would never find ours, and report `--inventory` as unrecognized.
 """
 
-import sys
-
 import pytest
 
-from nested_kvm.plugin.nagios_exit import GUARD
+from nested_kvm.plugin.nagios_exit import GUARD, asks_for_nagios
 
 _WITH_A_PATH = (
     "--inventory",
@@ -24,7 +22,7 @@ _WITH_A_PATH = (
 
 def pytest_addoption() -> None:
     """Arm the guard before the command line is parsed: an error in it must not pass for an answer."""
-    if "--nagios" in sys.argv:
+    if asks_for_nagios():
         GUARD.arm()
 
 

@@ -11,9 +11,10 @@ from typing import Any, Final, cast
 import pytest
 
 from nested_kvm.connection import Host
+from nested_kvm.controls.applicability import check_applies
 from nested_kvm.controls.chain import Pair
-from nested_kvm.controls.judge import check_applies
 from nested_kvm.errors import NestedKvmError
+from nested_kvm.facts.kvm.module_users import ModuleUsers
 from nested_kvm.facts.kvm.nested_activity import NestedActivity
 from nested_kvm.facts.libvirt.domain import Domain
 from nested_kvm.facts.libvirt.saved_states import SavedStates
@@ -80,6 +81,12 @@ def target(subject: Subject) -> Target:
 def policy(subject: Subject) -> Policy:
     """The subject's effective policy."""
     return subject.policy
+
+
+@fact
+def holders(subject: Subject) -> ModuleUsers:
+    """What keeps the target's KVM module from being reloaded, as far as it is visible."""
+    return subject.machine.module_users
 
 
 @fact

@@ -18,21 +18,34 @@ from nested_kvm.controls.judge import judge
 from nested_kvm.errors import NestedKvmError, UsageError
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.plugin.audit_session import AuditSession
-from nested_kvm.plugin.check_errors import import_error, traceback_lines
-from nested_kvm.plugin.items import MARKERS, control_of_test, mark_as, parametrize, subject_of
+from nested_kvm.plugin.check_errors import import_error, returning_none, skipped_file, traceback_lines
+from nested_kvm.plugin.items import (
+    MAINTENANCE,
+    MARKERS,
+    control_of_test,
+    deselected_by,
+    is_check,
+    mark_as,
+    parametrize,
+    subject_of,
+)
 from nested_kvm.plugin.merge_session import begin_merge
-from nested_kvm.plugin.nagios_exit import GUARD
+from nested_kvm.plugin.nagios_exit import GUARD, asks_for_nagios
+from nested_kvm.plugin.option_conflicts import check_catalogue_options, check_plugins
 from nested_kvm.plugin.options import add_options
 from nested_kvm.plugin.session import SESSION, ReportingSession, audit_session, session_of
 from nested_kvm.plugin.test_report import apply_result
 from nested_kvm.reporting.nagios import State, nagios_answer, refusal
+from nested_kvm.reporting.output import for_log, forgiving
 from nested_kvm.reporting.report_files import append_step_summary
 from nested_kvm.reporting.terminal import write_summary
 from nested_kvm.util.text import printable
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the audit's options."""
+    """Add the audit's options; and under `--nagios` be ready to answer, whatever happens next."""
+    if asks_for_nagios():
+        GUARD.arm()
     add_options(parser)
 
 
@@ -40,9 +53,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Check the command line and the inventory before anything is inspected; or print the catalogue."""
     option = config.option
+    with _usage_errors(config):
+        check_plugins(config)
     for name, description in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {description}")
     if option.controls:
+        with _usage_errors(config):
+            check_catalogue_options(option)
         write_catalogue(config.rootpath, print)
         return 0
     if option.help or option.version or option.markers:
@@ -82,6 +99,9 @@ def pytest_configure(config: pytest.Config) -> None:
         nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
         config.pluginmanager.register(pytest.TerminalReporter(config, nowhere), "terminalreporter")
         config.add_cleanup(nowhere.close)
+    elif session is not None and terminal is not None:
+        stream = terminal._tw._file = forgiving(terminal._tw._file)  # noqa: SLF001 - pytest offers no other way
+        config.add_cleanup(stream.flush)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -109,9 +129,9 @@ def _usage_errors(config: pytest.Config) -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        lines = [printable(line, 2000) for line in str(error).splitlines()]
+        lines = [for_log(printable(line, 2000)) for line in str(error).splitlines()]
         session = session_of(config)
-        if config.option.nagios or (session is not None and session.options.nagios):
+        if getattr(config.option, "nagios", False) or (session is not None and session.options.nagios):
             with nullcontext() if session is None else session.uncaptured():
                 GUARD.answer(State.UNKNOWN, refusal(lines[0]))
         raise pytest.UsageError("\n".join(lines)) from None
@@ -135,12 +155,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Remember why a file of checks could not be imported."""
+    """Remember which files of checks were collected, and why others could not be."""
     report = yield
     session = session_of(collector.config)
-    if report.failed and session is not None:
+    if session is None:
+        return report
+    if report.failed:
         session.state.unreadable.append(import_error(collector, report))
+    elif report.skipped:
+        session.state.left_out.append(skipped_file(collector, report))
+    if isinstance(collector, pytest.Module):
+        session.state.collected.add(collector.path)
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Make a check that returns something an error: `return False` would pass."""
+    pyfuncitem.obj = returning_none(pyfuncitem.obj)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -149,12 +181,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     A running L2 is expected; it only matters before a migration or reboot.
     """
+    session = audit_session(config)
+    with _usage_errors(config):
+        session.refuse_items(item for item in items if not is_check(item))
     for item in items:
         mark_as(item, control_of_test(item))
-    asks_for_maintenance = "maintenance" in config.option.markexpr
-    kept = [item for item in items if asks_for_maintenance or item.get_closest_marker("maintenance") is None]
+    asks_for_maintenance = MAINTENANCE in config.option.markexpr
+    kept = [item for item in items if asks_for_maintenance or item.get_closest_marker(MAINTENANCE) is None]
     _note_left_out(config, set(items) - set(kept))
-    candidate = audit_session(config).audit.candidate
+    candidate = session.audit.candidate
     if candidate is not None:
         kept = [item for item in kept if candidate.is_decided_by(control_of_test(item))]
     kept = [item for item in kept if subject_of(item) is not None]
@@ -162,12 +197,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = kept
+    session.expect_results([(control_of_test(item), subject_of(item)) for item in items])
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     """Remember the controls that `-k` and `-m` leave out: the run makes no statement about them."""
-    if items:
-        _note_left_out(items[0].config, [item for item in items if subject_of(item) is not None])
+    if not items:
+        return
+    config = items[0].config
+    _note_left_out(config, [item for item in items if subject_of(item) is not None])
+    for item in items:
+        subject = subject_of(item)
+        if subject is not None:
+            audit_session(config).owed.explain(control_of_test(item), subject, deselected_by(config, item))
 
 
 def _note_left_out(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
@@ -200,7 +242,7 @@ def pytest_runtest_makereport(
     raised = None if call.excinfo is None else call.excinfo.value
     session = audit_session(item.config)
     judged = judge(control_of_test(item), subject, raised, getattr(item, "funcargs", {}))
-    result = session.ledger.record(item.nodeid, judged)
+    result = session.record(item.nodeid, judged)
     if call.excinfo is not None and result.outcome is Outcome.ERROR and not isinstance(raised, NestedKvmError):
         session.state.tracebacks[item.nodeid] = traceback_lines(item, call.excinfo)
     apply_result(report, result, subject.machine.target.level)

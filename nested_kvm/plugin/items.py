@@ -12,6 +12,8 @@ from nested_kvm.fleet.subject import Fleet, Subject
 from nested_kvm.model.control import Control, Level, Severity, control_of
 
 _UNSAFE = re.compile(r"[^\w.@:+/-]", re.ASCII)
+MAINTENANCE: Final = "maintenance"
+"""The marker of what must not run before a migration, save, snapshot or reboot."""
 MARKERS: Final = {
     **{str(severity): f"a control of severity {severity}" for severity in Severity},
     **{level.value: f"a control whose id starts with {level.value}-" for level in Level},
@@ -40,6 +42,15 @@ def mark_as(item: pytest.Item, control: Control) -> None:
     item.extra_keyword_matches.add(control.id)
 
 
+def deselected_by(config: pytest.Config, item: pytest.Item) -> str:
+    """Name what deselected an item, as the command line has it."""
+    option = config.option
+    if any(item.nodeid.startswith(prefix) for prefix in option.deselect or ()):
+        return "deselected by --deselect"
+    given = [flag for flag, words in (("-k", option.keyword), ("-m", option.markexpr)) if words]
+    return f"deselected by {' and '.join(given) or 'a plugin'}"
+
+
 def parametrize(metafunc: pytest.Metafunc, fleet: Fleet) -> None:
     """One item for each subject; None, to be deselected, where the fleet has no subject of the control's level."""
     control = control_of_item(metafunc.function, metafunc.function.__name__)
@@ -54,6 +65,12 @@ def subject_of(item: pytest.Item) -> Subject | None:
     if found is None and hasattr(item, "callspec"):
         found = item.callspec.params.get("subject")
     return found if isinstance(found, Subject) else None
+
+
+def is_check(item: pytest.Item) -> bool:
+    """Whether an item was made for a subject; or for none, where the fleet has no subject of that level."""
+    callspec = getattr(item, "callspec", None)
+    return hasattr(item, "without_subject") or (callspec is not None and "subject" in callspec.params)
 
 
 def distinct(ids: Iterable[str]) -> Iterator[str]:

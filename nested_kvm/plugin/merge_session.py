@@ -20,8 +20,9 @@ from nested_kvm.reporting.html.table import ROWS
 from nested_kvm.reporting.progress import SlowProgress
 from nested_kvm.reporting.report_files import report_files
 from nested_kvm.reporting.run_directory import RunDirectory
+from nested_kvm.results.exit_status import exit_status
 from nested_kvm.results.reader import path_of
-from nested_kvm.results.run import Result, Run, exit_status
+from nested_kvm.results.run import Result, Run
 from nested_kvm.util.text import plural
 
 _EVALUATED: Final = frozenset({pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED})

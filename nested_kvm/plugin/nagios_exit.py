@@ -18,10 +18,13 @@ class Guard:
 
     def __init__(self) -> None:
         self._status: int | None = None
+        self._is_armed = False
 
     def arm(self) -> None:
         """From here on only an answer decides the exit status."""
-        atexit.register(self._end)
+        if not self._is_armed:
+            atexit.register(self._end)
+        self._is_armed = True
 
     def answer(self, status: int, text: str) -> None:
         """Print the answer and remember its exit status; later answers are ignored."""
@@ -37,6 +40,11 @@ class Guard:
         sys.stderr.flush()
         # The only way to set the exit status while the interpreter shuts down.
         os._exit(UNKNOWN if self._status is None else self._status)
+
+
+def asks_for_nagios() -> bool:
+    """Whether the command line, or PYTEST_ADDOPTS, has `--nagios`."""
+    return "--nagios" in sys.argv or "--nagios" in os.environ.get("PYTEST_ADDOPTS", "").split()
 
 
 GUARD: Final = Guard()

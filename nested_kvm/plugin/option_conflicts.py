@@ -45,6 +45,10 @@ _FOR_THE_MERGED_RUNS: Final = (
 )
 """Options that the runs to be merged have used already."""
 
+_REQUIRED_PLUGINS: Final = {"hosts": "pytest-testinfra", "htmlpath": "pytest-html"}
+"""An option of each plugin that the audit depends on, and the plugin's name."""
+_PYTESTS_OWN: Final = ("terminal", "junitxml", "mark", "runner", "python", "fixtures", "skipping")
+
 Conflict = tuple[Callable[[Given], object], str]
 _CONFLICTS: Final[tuple[Conflict, ...]] = (
     (
@@ -86,8 +90,16 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
         "--hosts: {!r} is a pattern; patterns need --inventory",
     ),
     (
+        lambda given: given.max_age is not None and not given.evidence,
+        "--max-age goes with --evidence: other targets are observed now",
+    ),
+    (
         lambda given: given.fail_on_drift and not (given.baseline or given.merge),
         "--fail-on-drift needs a --baseline to compare with",
+    ),
+    (
+        lambda given: given.gate and only_lists(given),
+        "--gate decides on a run: nothing is audited where items are only listed",
     ),
     (
         lambda given: given.nagios and only_lists(given),
@@ -124,6 +136,29 @@ def check_options(config: pytest.Config) -> None:
         if found:
             raise UsageError(message.format(found))
     _check_marker_expression(config)
+
+
+def check_plugins(config: pytest.Config) -> None:
+    """Check that every plugin is there on which the audit depends.
+
+    Raises:
+        UsageError: one is missing.
+    """
+    missing = [plugin for option, plugin in _REQUIRED_PLUGINS.items() if not hasattr(config.option, option)]
+    missing += [f"pytest's plugin {name}" for name in _PYTESTS_OWN if not config.pluginmanager.hasplugin(name)]
+    if missing:
+        raise UsageError(f"{missing[0]} is not active: the audit needs it; see -p and PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+
+
+def check_catalogue_options(given: Given) -> None:
+    """Check that nothing is asked of a listing of the controls that only a run can answer.
+
+    Raises:
+        UsageError: something is.
+    """
+    if given.gate or given.nagios:
+        option = "--gate" if given.gate else "--nagios"
+        raise UsageError(f"{option} decides on a run: --controls only lists the controls")
 
 
 def only_lists(given: Given) -> bool:

@@ -1,6 +1,8 @@
 """The command line: the audit's options, and the settings that result from them."""
 
+import argparse
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,13 @@ from nested_kvm.inventory.shard import Shard, parse_shard
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.control import Severity
 from nested_kvm.model.policy import Nested, Policy, Undeclared
+from nested_kvm.plugin.duration import parse_duration
 from nested_kvm.plugin.option_conflicts import check_options
 from nested_kvm.results.run import Threshold
 
 DEFAULT_INVENTORY = "inventories/local.yaml"
+GATE_MAX_AGE = timedelta(hours=24)
+"""How old the evidence may be on which a gate decides, unless `--max-age` is given."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -50,6 +55,11 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
     )
     group.addoption(
         "--evidence", type=Path, metavar="DIR", help="evaluate saved evidence instead of connecting to targets"
+    )
+    group.addoption(
+        "--max-age",
+        metavar="DURATION",
+        help="with --evidence: older evidence is an error, e.g. 90m, 36h, 7d (default: 24h with --gate, else no limit)",
     )
     group.addoption(
         "--active",
@@ -150,6 +160,8 @@ class Options:
     policy: Policy
     report_dir: Path
     evidence: Path | None
+    max_age: timedelta | None
+    """How old saved evidence may be; None: any age."""
     active: bool
     threshold: Threshold
     nagios: bool
@@ -186,6 +198,7 @@ class Options:
             ),
             report_dir=given.report_dir,
             evidence=given.evidence,
+            max_age=_max_age(given),
             active=given.active,
             threshold=Threshold(Severity[given.fail_on.upper()], given.gate or given.nagios, given.fail_on_drift),
             nagios=given.nagios,
@@ -196,6 +209,12 @@ class Options:
             forks=given.forks,
             settings=_settings(given),
         )
+
+
+def _max_age(given: argparse.Namespace) -> timedelta | None:
+    if given.max_age is not None:
+        return parse_duration("--max-age", given.max_age)
+    return GATE_MAX_AGE if given.gate or given.nagios else None
 
 
 def _settings(given: object) -> Settings:

@@ -23,6 +23,7 @@ import pytest
 from nested_kvm.errors import UsageError
 from nested_kvm.plugin.options import Options
 from nested_kvm.plugin.test_report import print_errors_as_tests
+from nested_kvm.reporting.output import forgiving
 from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.results.run import Run
 
@@ -41,6 +42,10 @@ class RunState:
     """Why there can be no reports."""
     unreadable: list[str] = field(default_factory=list)
     """The check files that could not be imported: file, line and error."""
+    left_out: list[str] = field(default_factory=list)
+    """The check files that were skipped or could not be catalogued, with the reason."""
+    collected: set[Path] = field(default_factory=set)
+    """The check files that pytest collected."""
     tracebacks: dict[str, list[str]] = field(default_factory=dict)
     """The traceback of each site check that broke, by its item."""
 
@@ -60,8 +65,8 @@ class ReportingSession(ABC):
 
     @property
     def report(self) -> str | None:
-        """The path of the HTML report."""
-        return None if self.directory is None else str(self.directory.parent / "latest" / "report.html")
+        """The path of this run's HTML report; `latest` may be another run's by now."""
+        return None if self.directory is None else str(self.directory.path / "report.html")
 
     @property
     def reports(self) -> Path | None:
@@ -108,7 +113,7 @@ class ReportingSession(ABC):
     def progress_stream(self) -> Iterator[TextIO]:
         """Where progress is printed: nowhere under `--nagios`, which prints its answer only."""
         if not self.options.nagios:
-            yield sys.stdout
+            yield forgiving(sys.stdout)
             return
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             yield nowhere

@@ -52,6 +52,34 @@ def power_cycle(subject: Subject, _finding: Finding) -> list[str]:
     return [f"virsh shutdown {domain}", f"virsh start {domain}", f"virsh dumpxml {domain} | grep -A3 '<cpu'"]
 
 
+def stop_encrypting(subject: Subject, _finding: Finding) -> list[str]:
+    """Take the memory encryption out of the definition."""
+    file = candidate_file(subject)
+    if file is not None:
+        return [f"# remove <launchSecurity> from {file}: a guest with encrypted memory cannot run KVM"]
+    if subject.machine.target.libvirt is None:
+        return _restart_qemu(subject)
+    domain = shlex.quote(domain_name(subject))
+    return [
+        f"virsh shutdown {domain}",
+        f"virsh edit {domain}  # remove <launchSecurity>: a guest with encrypted memory cannot run KVM",
+        f"virsh start {domain}",
+        f"virsh dumpxml {domain} | grep launchSecurity  # must print nothing",
+    ]
+
+
+def compare_process(subject: Subject, finding: Finding) -> list[str]:
+    """Show how the process was started and by which emulator, then start it again as it is defined."""
+    domain = shlex.quote(domain_name(subject))
+    shown = [f"tr '\\0' ' ' <{item.source}" for item in finding.evidence if item.source.startswith("/proc/")]
+    return [
+        *shown,
+        f"virsh dumpxml {domain} | grep -E '<emulator|<cpu'  # an emulator that is a wrapper may change arguments",
+        f"virsh shutdown {domain}",
+        f"virsh start {domain}  # then inspect its process again",
+    ]
+
+
 def remove_saved_states(subject: Subject, finding: Finding) -> list[str]:
     """Restore a managed save and shut the guest down cleanly, so that no data is lost; delete the snapshots."""
     domain, flag = shlex.quote(domain_name(subject)), flag_of(subject)
@@ -70,9 +98,10 @@ def remove_saved_states(subject: Subject, finding: Finding) -> list[str]:
 
 
 def _old_snapshots(subject: Subject) -> list[str]:
-    """The quoted names of the snapshots that lack the flag; unprintable names are left to snapshot-list."""
+    """The quoted names of the snapshots that violate the policy; unprintable names are left to snapshot-list."""
     try:
-        lacking = subject.machine.saved_states(subject.domain or "").lacking(subject.machine.cpu.require_vendor())
+        states, vendor = subject.machine.saved_states(subject.domain or ""), subject.machine.cpu.require_vendor()
+        lacking = subject.policy.either(states.lacking(vendor), states.having(vendor))
     except ObservationError:
         return []
     names = (each.snapshot for each in lacking if each.snapshot is not None)

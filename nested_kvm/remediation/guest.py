@@ -23,8 +23,17 @@ def _is_roots_group(subject: Subject) -> bool:
         return False
 
 
+def _is_open_to_no_one(subject: Subject) -> bool:
+    try:
+        return subject.machine.kvm_device.is_open_to_no_one
+    except ObservationError:
+        return False
+
+
 def permit_account(subject: Subject, finding: Finding) -> list[str]:
     """Add the account to the device's group; if that is root, first set the group of udev's default rule."""
+    if _is_open_to_no_one(subject):
+        return host.close_device(subject, finding)
     name = shlex.quote(_account(subject))
     regroup = host.close_device(subject, finding) if _is_roots_group(subject) else []
     return [

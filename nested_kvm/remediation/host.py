@@ -7,15 +7,30 @@ from typing import Final
 from nested_kvm.evidence import sources
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.verdict import Finding
-from nested_kvm.remediation.names import flag_of, is_built_in, module_of, reload_now, show_nested, shut_down_first
+from nested_kvm.remediation.names import (
+    flag_of,
+    is_built_in,
+    module_of,
+    next_load_of,
+    reload_now,
+    running_matches_policy,
+    show_nested,
+    shut_down_first,
+)
+from nested_kvm.util.text import visible
 
 OWN_FILE: Final = "/etc/modprobe.d/zz-nested-kvm.conf"
 """kmod sorts files by basename: this one is read after the usual names."""
 
 
-def reload(subject: Subject, _finding: Finding) -> list[str]:
-    """Reload the module once no guest is running."""
-    return [*shut_down_first(subject), *reload_now(subject)]
+def reload(subject: Subject, finding: Finding) -> list[str]:
+    """Reload the module once no guest is running; first persist the policy's value where another one would load."""
+    load = next_load_of(subject)
+    if load is None or load.nested is subject.policy.is_required:
+        return [*shut_down_first(subject), *reload_now(subject)]
+    if running_matches_policy(subject):
+        return [*persist(subject, finding), "# the running value matches the policy: no reload is needed"]
+    return persist_and_reload(subject, finding)
 
 
 def persist(subject: Subject, _finding: Finding) -> list[str]:
@@ -38,6 +53,16 @@ def persist_and_reload(subject: Subject, finding: Finding) -> list[str]:
     """Write the modprobe.d line, then reload the module."""
     if is_built_in(subject):
         return persist(subject, finding)
+    load = next_load_of(subject)
+    if load is not None and load.fails:
+        module = module_of(subject)
+        return [
+            f"# do not reload {module} yet: its configuration has an invalid value, and it would not load again;",
+            "# fix that value first (L0-PER-01 names the line), then:",
+            *shut_down_first(subject),
+            *persist(subject, finding),
+            *reload_now(subject),
+        ]
     return [*shut_down_first(subject), *persist(subject, finding), *reload_now(subject)]
 
 
@@ -45,15 +70,36 @@ def fix_value(subject: Subject, finding: Finding) -> list[str]:
     """Replace the invalid value with one that is valid for every type of the parameter."""
     if any(item.source == sources.CMDLINE for item in finding.evidence):
         return fix_cmdline(subject, finding)
+    option = re.search(r"reboot: \S+ of (\w+) is not", finding.message)
+    if option is not None:
+        return _fix_option(option[1], finding)
     value = subject.policy.either(1, 0)
     lines = []
     for item in finding.evidence:
         place = re.fullmatch(r"(/.+\.conf):(\d+)", item.source)
         if place:
-            change = f"{place[2]}s/nested\\(=[^[:space:]]*\\)\\{{0,1\\}}/nested={value}/g"
-            lines.append(f"sed -i.bak {shlex.quote(change)} {shlex.quote(place[1])}")
+            # \< and \> keep other parameters, such as nested_early_check, as they are.
+            change = f"s/\\<nested\\>\\(=[^[:space:]]*\\)\\{{0,1\\}}/nested={value}/g"
+            address = f"{place[2]}{{:a;{change};/\\\\$/{{n;ba}}}}" if _is_continued(subject, *place.groups()) else ""
+            lines.append(f"sed -i.bak {shlex.quote(address or place[2] + change)} {shlex.quote(place[1])}")
     module = module_of(subject)
     return [*lines, f"modprobe --show-depends {module}  # every nested= in the output must be a number"]
+
+
+def _fix_option(module: str, finding: Finding) -> list[str]:
+    """Correct or delete an option other than nested."""
+    return [
+        *(f"# correct or delete the option of {module} in {visible(item.source)}" for item in finding.evidence),
+        f"modinfo --parameters {module}  # the type of each parameter",
+        f"modprobe --show-depends {module}  # the options that it will be given",
+    ]
+
+
+def _is_continued(subject: Subject, path: str, number: str) -> bool:
+    """Whether the line ends in a backslash, so that the value may be on one of the lines after it."""
+    reading = subject.machine.bundle.readings.get(path)
+    lines = [] if reading is None else reading.text.split("\n")
+    return int(number) <= len(lines) and lines[int(number) - 1].endswith("\\")
 
 
 def fix_cmdline(subject: Subject, _finding: Finding) -> list[str]:

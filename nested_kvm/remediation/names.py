@@ -4,6 +4,7 @@ import shlex
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.fleet.subject import Subject
 
 
@@ -45,10 +46,24 @@ def candidate_file(subject: Subject) -> str | None:
         return None
 
 
+def next_load_of(subject: Subject) -> NextLoad | None:
+    """The next load of the machine's KVM module; None: it could not be read."""
+    try:
+        return subject.machine.next_load
+    except ObservationError:
+        return None
+
+
 def is_built_in(subject: Subject) -> bool:
     """Whether the machine's KVM module is built into its kernel."""
+    load = next_load_of(subject)
+    return load is not None and load.is_built_in
+
+
+def running_matches_policy(subject: Subject) -> bool:
+    """Whether nested is, in the running module, what the policy requires."""
     try:
-        return subject.machine.next_load.is_built_in
+        return subject.machine.kvm_module.nested is subject.policy.is_required
     except ObservationError:
         return False
 

@@ -75,6 +75,7 @@ def _install_emulator(_subject: Subject, _finding: Finding) -> list[str]:
 
 
 _REMEDIES: Final[dict[tuple[Architecture, Cause], Remedy]] = {
+    (ARM64, Cause.CMDLINE_OVERRIDES): _boot_with_mode,
     (S390X, Cause.CPU_LACKS_FLAG): _expose_sie,
     (S390X, Cause.FLAG_MISSING): _expose_sie,
     (S390X, Cause.PERSISTED_VALUE_INVALID): _choose_nested_or_hpage,

@@ -52,6 +52,7 @@ def _reload(subject: Subject, _finding: Finding) -> tuple[Step, ...]:
     parameter = f"/sys/module/{module}/parameters/nested"
     complaint = shlex.quote(f"{module} was reloaded, but {parameter} does not match the policy")
     return (
+        _next_load_is_right(subject),
         Step(Phase.MODULE, f"modprobe -r {module}\nmodprobe {module}"),
         Step(Phase.MODULE, f"grep -qx '{value}' {parameter} || refuse {complaint}"),
     )

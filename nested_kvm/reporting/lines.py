@@ -1,15 +1,17 @@
 """Waivers, drift and properties of results as plain text, for several reports."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 from typing import Final
 
 from nested_kvm.results.drift import DriftSummary, PastFinding
-from nested_kvm.results.run import Reason, Result
+from nested_kvm.results.run import Reason, Result, Run
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 from nested_kvm.util.text import printable
 
 _STATES: Final = {
     WaiverState.EXPIRED: "has expired; its findings count again",
+    WaiverState.OTHER_CAUSE: "does not apply: the findings have another cause",
     WaiverState.MATCHES_NOTHING: "is stale: it matches nothing",
     WaiverState.CONTROL_PASSES: "is stale: what it covers passes",
 }
@@ -43,6 +45,15 @@ def waivers_to_fix(uses: Sequence[WaiverUse]) -> Iterator[str]:
             yield printable(f"{waiver.source}: {what} ({end_of(waiver)}) {_STATES[use.state]}", 1000)
 
 
+def observed_line(run: Run) -> str:
+    """Return when the evidence was read, from the oldest to the newest; empty: that is not known."""
+    times = sorted(each.observed_at for each in run.targets if each.observed_at is not None)
+    if not times:
+        return ""
+    first, last = (f"{each.astimezone(UTC):%Y-%m-%d %H:%M}" for each in (times[0], times[-1]))
+    return f"evidence observed {first} UTC" if first == last else f"evidence observed {first} to {last} UTC"
+
+
 def drift_line(drift: DriftSummary) -> str:
     """Return the comparison with the baseline in one line."""
     counts = f"{drift.new} new, {drift.persisting} persisting, {len(drift.fixed)} fixed, {len(drift.gone)} gone"
@@ -60,7 +71,8 @@ def ended_lines(drift: DriftSummary) -> Iterator[str]:
 
 def waived_because(waiver: Waiver) -> str:
     """Return who accepted a finding, until when, and why."""
-    return f"waived {end_of(waiver)} by {waiver.approver}: {waiver.reason}"
+    word = "unknown accepted" if waiver.accepts_unknown else "waived"
+    return f"{word} {end_of(waiver)} by {waiver.approver}: {waiver.reason}"
 
 
 def properties(result: Result) -> dict[str, str]:

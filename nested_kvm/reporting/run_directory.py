@@ -20,6 +20,10 @@ class RunDirectory:
 
     def __init__(self, parent: Path, started: datetime, *, with_evidence: bool = True) -> None:
         self.parent = parent
+        latest = parent / "latest"
+        if latest.is_dir() and not latest.is_symlink():
+            # A copy of the link, say: it would stay as it is, and be taken for this run's result.
+            raise UsageError(f"--report-dir: {latest} is a directory, not a link to a run: remove or rename it")
         with self._as_usage_error():
             self.path = self._make(started.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
             self._evidence = self.path / "evidence"
@@ -92,13 +96,10 @@ class RunDirectory:
         raise UsageError(f"--report-dir: {self.parent / name} exists a thousand times")
 
     def _point_latest_here(self) -> None:
-        """Move `latest` in one step. A directory of that name, which is not ours, stays."""
-        latest = self.parent / "latest"
-        if latest.is_dir() and not latest.is_symlink():
-            return
+        """Move `latest` in one step."""
         beside = self.parent / f".latest.{secrets.token_hex(8)}"
         beside.symlink_to(self.path.name)
-        beside.replace(latest)
+        beside.replace(self.parent / "latest")
 
     def _discard_reports(self) -> None:
         with suppress(OSError):

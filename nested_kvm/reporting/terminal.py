@@ -7,7 +7,7 @@ from typing import Final
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.gate import counts_line, gate_lines, without
-from nested_kvm.reporting.lines import drift_line, ended_lines, place, waived_line, waivers_to_fix
+from nested_kvm.reporting.lines import drift_line, ended_lines, observed_line, place, waived_line, waivers_to_fix
 from nested_kvm.reporting.verdict_text import verdict_line
 from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
 from nested_kvm.results.drift import DriftSummary
@@ -47,6 +47,9 @@ def write_summary(
     if threshold.gate:
         for line, passes in gate_lines(run, threshold):
             write(line, green=passes, red=not passes)
+    observed = observed_line(run)
+    if observed:
+        write(observed)
     write(counts_line(run))
     write(verdict_line(run), **_markup(run))
     if report is not None:
@@ -81,7 +84,7 @@ def _wrapping(write: Write, width: int) -> Write:
 def _markup(run: Run) -> dict[str, bool]:
     found = conclude(run)
     if found.verdict is RunVerdict.COMPLIANT:
-        return {"green": True, "bold": not (found.known or found.other or found.waived)}
+        return {"green": True, "bold": not (found.known or found.other or found.waived or found.accepted)}
     return {"yellow" if found.verdict is RunVerdict.NOT_DECIDED else "red": True, "bold": True}
 
 
@@ -142,7 +145,7 @@ def _link(link: SeenLink) -> str:
 
 
 def _waivers(run: Run, write: Write) -> None:
-    waived = run.waived()
+    waived = [*run.waived(), *run.accepted()]
     for result in waived[:_SHOWN]:
         write(waived_line(result))
     _more(len(waived), "waived finding", write)

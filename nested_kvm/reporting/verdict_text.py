@@ -6,6 +6,7 @@ from nested_kvm.results.run import ExitStatus, Run
 from nested_kvm.results.run_verdict import Conclusion, RunVerdict, conclude
 from nested_kvm.util.text import plural
 
+_UNEVALUATED = "not every target was evaluated"
 _NOTHING_COLLECTED = 5
 """pytest's exit status where no test was selected."""
 
@@ -20,15 +21,15 @@ def verdict_line(run: Run) -> str:
         return word + _cut(found)
     if found.verdict is RunVerdict.NOT_DECIDED:
         return f"{word}: {undecided(found)}{_cut(found)}"
-    if found.verdict is RunVerdict.INCOMPLETE:
-        return f"{word}: {found.shortfall.removeprefix('INCOMPLETE: ')}"
+    if found.verdict in {RunVerdict.INCOMPLETE, RunVerdict.PARTIAL}:
+        return f"{word}: {found.shortfall.removeprefix(f'{word}: ')}"
     return f"{word}: {no_verdict(found)}"
 
 
 def undecided(found: Conclusion) -> str:
     """Say how much could not be inspected or decided."""
     if not found.errors and not found.unknowns:
-        return f"{plural(found.unreachable, 'target')} could not be inspected"
+        return f"{plural(found.unreachable, 'target')} could not be inspected" if found.unreachable else _UNEVALUATED
     return f"{found.unknowns} unknown, {plural(found.errors, 'error')}"
 
 
@@ -48,7 +49,9 @@ def not_counted(found: Conclusion) -> str:
         return f": no new findings ({parts} not counted)"
     if parts:
         return f" ({parts} not counted)"
-    return f" ({plural(found.waived, 'finding')} waived)" if found.waived else ""
+    accepted = [plural(found.waived, "finding") + " waived"] * bool(found.waived)
+    accepted += [plural(found.accepted, "unknown") + " accepted"] * bool(found.accepted)
+    return f" ({', '.join(accepted)})" if accepted else ""
 
 
 def _not_counted(found: Conclusion) -> Iterator[str]:

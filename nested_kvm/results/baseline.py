@@ -14,7 +14,7 @@ from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
 from nested_kvm.results.reader import SIZE_LIMIT
 from nested_kvm.results.run import RESULTS_SCHEMA, Result
 from nested_kvm.results.schema import FindingPart
-from nested_kvm.results.schema_fields import EnumField, Name, Part, TimeField, first_problem
+from nested_kvm.results.schema_fields import CauseCode, EnumField, Name, Part, Sentence, TimeField, first_problem
 from nested_kvm.results.scope import RunScope
 from nested_kvm.util.files import read_bounded
 from nested_kvm.util.text import printable
@@ -41,7 +41,9 @@ class _Target(_Lenient):
 class _Result(FindingPart):
     model_config = ConfigDict(extra="ignore")
     outcome: Annotated[Outcome, EnumField]
+    cause: CauseCode | None = None
     waiver: dict[str, Any] | None = None
+    check: Sentence | None = None
 
 
 class _Schema(_Lenient):
@@ -59,8 +61,14 @@ class Past:
     """The baseline's results of one target, subject and control; a site's tests may share such a key."""
 
     findings: tuple[PastFinding, ...]
-    was_waived: bool
-    also_passed: bool
+    waived: tuple[PastFinding, ...]
+    """Those of the findings that were waived."""
+    passed: frozenset[str | None]
+    """The site checks that passed; None: a control of ours, or a check of which the id is not known."""
+
+    def relevant(self, result: Result) -> list[PastFinding]:
+        """The findings of the same site check, whatever their cause."""
+        return [each for each in self.findings if _is_same_check(each, result)]
 
 
 def load_baseline(path: Path, fleet: frozenset[str]) -> "Baseline":
@@ -88,24 +96,31 @@ class Baseline:
         self._started = started
         self._targets = targets
         self._past = past
-        self._items: dict[Key, list[str]] = {}
+        self._items: dict[tuple[str | None, ...], list[str]] = {}
 
     def drift_of(self, item: str, result: Result) -> Drift | None:
-        """Return the drift of this result, if either run has a finding. `item` distinguishes results of one key."""
+        """Return the drift of this result, if either run has a finding. `item` distinguishes results of one key.
+
+        A finding persists only with the same cause: with another one it is a new finding.
+        """
         past = self._past.get((result.target, result.subject, result.control))
         if result.outcome is Outcome.FAIL:
-            return self._of_finding(item, result, past)
-        if past is None or not past.findings or past.also_passed or not result.outcome.is_evaluated:
+            return Drift.NEW if past is None else self._of_finding(item, result, past)
+        findings = [] if past is None else past.relevant(result)
+        if past is None or not findings or findings[0].check in past.passed or not result.outcome.is_evaluated:
             return None
         return Drift.FIXED if result.outcome is Outcome.PASS else Drift.GONE
 
-    def _of_finding(self, item: str, result: Result, past: Past | None) -> Drift:
-        failing = self._items.setdefault((result.target, result.subject, result.control), [])
+    def _of_finding(self, item: str, result: Result, past: Past) -> Drift:
+        code = None if result.cause is None else result.cause.code
+        same = [each for each in past.relevant(result) if each.cause == code]
+        failing = self._items.setdefault((result.target, result.subject, result.control, code, _check_of(same)), [])
         if item not in failing:
             failing.append(item)
-        if past is None or failing.index(item) >= len(past.findings):
+        if failing.index(item) >= len(same):
             return Drift.NEW
-        return Drift.NEW if result.is_open_finding and past.was_waived else Drift.PERSISTING
+        was_waived = any(each in past.waived for each in same)
+        return Drift.NEW if result.is_open_finding and was_waived else Drift.PERSISTING
 
     def summary(self, results: Sequence[Result], unsettled: frozenset[str], scope: RunScope) -> DriftSummary:
         """Return the whole comparison. `unsettled` names the targets on which something could not be inspected."""
@@ -115,9 +130,9 @@ class Baseline:
         ended: dict[str, list[PastFinding]] = {"fixed": [], "gone": [], "unjudged": []}
         for key, past in sorted(self._past.items()):
             present = now.get(key, [])
-            over = past.findings[sum(each.outcome is Outcome.FAIL for each in present) :]
-            if over:
-                ended[_end(over[0], present, unsettled, scope)] += over
+            for finding in _over(past, present):
+                same = [each for each in present if _is_same_check(finding, each)]
+                ended[_end(finding, same, unsettled, scope)].append(finding)
         return DriftSummary(
             baseline=str(self._path),
             baseline_id=self._id,
@@ -143,6 +158,31 @@ def _end(finding: PastFinding, present: Sequence[Result], unsettled: frozenset[s
     return "unjudged" if is_open or not scope.is_whole else "gone"
 
 
+def _over(past: Past, present: Sequence[Result]) -> Iterator[PastFinding]:
+    """The findings that this run does not have: each of the run's findings matches one of the same cause and check."""
+    failing = [each for each in present if each.outcome is Outcome.FAIL]
+    for finding in past.findings:
+        match = next(
+            (each for each in failing if _is_same_check(finding, each) and _is_same_cause(finding, each)), None
+        )
+        if match is None:
+            yield finding
+        else:
+            failing.remove(match)
+
+
+def _is_same_check(finding: PastFinding, result: Result) -> bool:
+    return finding.check is None or finding.check == result.check
+
+
+def _is_same_cause(finding: PastFinding, result: Result) -> bool:
+    return finding.cause == (None if result.cause is None else result.cause.code)
+
+
+def _check_of(findings: Sequence[PastFinding]) -> str | None:
+    return findings[0].check if findings else None
+
+
 def _by_key(results: Sequence[_Result]) -> Iterator[tuple[Key, Past]]:
     keyed: dict[Key, list[_Result]] = {}
     for result in results:
@@ -153,14 +193,23 @@ def _by_key(results: Sequence[_Result]) -> Iterator[tuple[Key, Past]]:
             key,
             Past(
                 findings=tuple(_past(each) for each in failed),
-                was_waived=any(each.waiver is not None for each in failed),
-                also_passed=any(each.outcome is Outcome.PASS for each in group),
+                waived=tuple(_past(each) for each in failed if each.waiver is not None),
+                passed=frozenset(each.check for each in group if each.outcome is Outcome.PASS),
             ),
         )
 
 
 def _past(result: _Result) -> PastFinding:
-    return PastFinding(result.control, result.target, result.subject, result.severity, result.title, result.message)
+    return PastFinding(
+        result.control,
+        result.target,
+        result.subject,
+        result.severity,
+        result.title,
+        result.message,
+        result.cause,
+        result.check,
+    )
 
 
 def _parse(path: Path) -> _File:

@@ -9,7 +9,7 @@ from nested_kvm.model.control import Severity
 
 
 class Drift(StrEnum):
-    """A result compared with the baseline's for the same target, subject and control."""
+    """A result compared with the baseline's for the same target, subject, control, cause and site check."""
 
     NEW = "new"
     """A finding that was not open then: there was none, or it was waived and no longer is."""
@@ -29,6 +29,10 @@ class PastFinding:
     severity: Severity
     title: str
     message: str
+    cause: str | None = None
+    """The code of its cause; None: a failed assertion of a site's own check."""
+    check: str | None = None
+    """The node id of a site's own check; None: a control of ours, or a run of an older version did not record it."""
 
 
 @dataclass(frozen=True, slots=True)

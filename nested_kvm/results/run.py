@@ -16,7 +16,7 @@ from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import Drift, DriftSummary
 from nested_kvm.results.repair_step import Step
-from nested_kvm.results.scope import NotAsked
+from nested_kvm.results.scope import NotAsked, not_asked_line
 from nested_kvm.results.waiver import Waiver, WaiverUse
 
 
@@ -29,8 +29,6 @@ class ExitStatus(IntEnum):
     NOT_OBSERVED = 6
 
 
-INTERRUPTED: Final = 2
-"""pytest's exit status of a run that was interrupted."""
 RESULTS_SCHEMA: Final = "nested-kvm-compliance/results/1"
 """The schema that `results.json` names."""
 INCOMPLETE: Final = "the run ended before everything was evaluated"
@@ -54,19 +52,27 @@ class Result:
     repair: Sequence[Step] = ()
     """The part of the remediation that a script may do."""
     waiver: Waiver | None = None
-    """The waiver that accepts this finding; None also where it has expired."""
+    """The waiver that accepts this finding, or this unknown; None also where it has expired."""
     drift: Drift | None = None
     """None: there is no baseline, or no finding, neither then nor now."""
     decides: bool = False
     """Whether its control answers whether the subject complies, now or after the next boot."""
+
+    check: str | None = None
+    """The node id of a site's own check: two of them may have one control id. None: a control of ours."""
 
     @property
     def is_open_finding(self) -> bool:
         """Whether it is a finding that is not waived."""
         return self.outcome is Outcome.FAIL and self.waiver is None
 
+    @property
+    def is_undecided(self) -> bool:
+        """Whether it is an error, or an unknown that is not accepted."""
+        return self.outcome.is_undecided and self.waiver is None
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetResult:
     """Whether a target was observed, and if not, why."""
 
@@ -163,13 +169,15 @@ class Run:
     finished: datetime | None = None
     exit_status: int | None = None
     complete: bool = False
-    """Whether every target was tried and every control evaluated: not so in an interrupted run."""
+    """Whether everything that was selected was evaluated: not so in an interrupted run. See `is_whole`."""
     gaps: list[str] = field(default_factory=list)
     """What is missing in a merged run, a sentence each."""
     owed: int | None = None
     """Results that the fleet asks for: controls, each times its subjects; None: not known."""
     not_asked: list[NotAsked] = field(default_factory=list)
     """What of that the run left out because it was narrowed (`-k`, a path, `--deselect`)."""
+    left_out: int | None = None
+    """Targets of the inventory that were not selected (`--hosts`, `--shard`); None: not known."""
     shard: FleetShard | None = None
     """The part of the fleet that was audited; None: all of it."""
     targets: list[TargetResult] = field(default_factory=list)
@@ -181,9 +189,22 @@ class Run:
     """None: there was no baseline."""
 
     @property
+    def is_partial(self) -> bool:
+        """Whether the run was narrowed: something that the fleet asks for was not asked."""
+        return bool(self.not_asked)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything that the fleet asks for was evaluated, or at least tried."""
+        return self.complete and not self.is_partial
+
+    @property
     def shortfall(self) -> str:
-        """The sentence of every report that states that the run is not complete."""
-        return f"INCOMPLETE: {'; '.join(self.gaps)}" if self.gaps else INCOMPLETE
+        """The sentence of every report that states that the run is not whole; empty: it is."""
+        cut = f"INCOMPLETE: {'; '.join(self.gaps)}" if self.gaps else INCOMPLETE
+        return "; ".join(
+            [*([] if self.complete else [cut]), *([not_asked_line(self.not_asked)] if self.not_asked else [])]
+        )
 
     def count(self, *outcomes: Outcome) -> int:
         """Return the number of results with one of these outcomes."""
@@ -191,8 +212,8 @@ class Run:
 
     @property
     def undecided(self) -> int:
-        """The number of errors and unknowns."""
-        return self.count(Outcome.ERROR, Outcome.UNKNOWN)
+        """The number of errors, and of unknowns that are not accepted."""
+        return self.count(Outcome.ERROR, Outcome.UNKNOWN) - len(self.accepted())
 
     def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
         """Return the results with this outcome, the most severe first, then by target."""
@@ -206,15 +227,19 @@ class Run:
         """Return the waived findings, in the same order."""
         return [result for result in self.with_outcome(Outcome.FAIL) if not result.is_open_finding]
 
+    def accepted(self) -> list[Result]:
+        """Return the unknowns that a waiver accepts, in the same order."""
+        return [result for result in self.with_outcome(Outcome.UNKNOWN) if result.waiver is not None]
+
     def reasons(self, outcome: Outcome) -> list["Reason"]:
         """Return the results with this outcome, grouped by their reason, each with all controls that it affects."""
         controls: dict[tuple[str, str, str], list[str]] = {}
-        for result in self.with_outcome(outcome):
+        for result in (each for each in self.with_outcome(outcome) if each.waiver is None):
             controls.setdefault((result.target, result.subject, result.message), []).append(result.control)
         return [Reason(*key, tuple(sorted(set(names)))) for key, names in controls.items()]
 
     def blocking(self, threshold: "Threshold") -> Iterator[Result]:
-        """Return the results each of which makes the run fail."""
+        """Iterate over the results each of which makes the run fail."""
         for outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN):
             yield from (result for result in self.with_outcome(outcome) if threshold.blocks(result))
 
@@ -235,7 +260,7 @@ class Threshold:
 
     fail_on: Severity = Severity.LOW
     gate: bool = False
-    """Errors and unknowns block as findings do."""
+    """Errors and unknowns block as findings do, and every target has to pass."""
     only_new: bool = False
     """Findings that the baseline has as well do not block."""
 
@@ -243,24 +268,4 @@ class Threshold:
         """Whether this result alone makes the run fail."""
         if result.is_open_finding:
             return result.severity >= self.fail_on and not (self.only_new and result.drift is Drift.PERSISTING)
-        return self.gate and result.outcome.is_undecided
-
-
-def exit_status(run: Run, pytest_status: int, threshold: Threshold) -> int:
-    """Return the exit status of a run with known results and targets, whose pytest ended with `pytest_status`.
-
-    pytest's own status is kept where it could not evaluate: interrupted, broken, misused, or nothing collected. With
-    `gate`, errors and unknowns block as findings do. A run in which no control applied to anything has audited
-    nothing, and is not compliant; nor is one with a target that could not be observed, even where nothing was asked
-    of it; nor one that did not evaluate everything.
-    """
-    if pytest_status not in {0, 1}:
-        return pytest_status
-    all_observed = all(target.error is None for target in run.targets)
-    if any(run.blocking(threshold)) or (threshold.gate and not all_observed):
-        return ExitStatus.FINDING
-    if not all_observed or run.count(Outcome.ERROR):
-        return ExitStatus.NOT_OBSERVED
-    if len(run.results) == sum(run.count(outcome) for outcome in Outcome if not outcome.applies):
-        return ExitStatus.USAGE
-    return ExitStatus.COMPLIANT if run.complete else INTERRUPTED
+        return self.gate and result.is_undecided

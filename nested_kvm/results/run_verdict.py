@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
+from nested_kvm.model.control import Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.drift import Drift
-from nested_kvm.results.run import ExitStatus, Run
+from nested_kvm.results.run import ExitStatus, Result, Run
+
+_EVALUATED: Final = frozenset({ExitStatus.COMPLIANT, ExitStatus.FINDING, ExitStatus.NOT_OBSERVED})
 
 
 class RunVerdict(StrEnum):
@@ -14,7 +18,9 @@ class RunVerdict(StrEnum):
     COMPLIANT = "COMPLIANT"
     NOT_COMPLIANT = "NOT COMPLIANT"
     NOT_DECIDED = "NOT DECIDED"
-    """No finding, and something could not be inspected or decided."""
+    """No finding, and something that matters could not be inspected or decided."""
+    PARTIAL = "PARTIAL"
+    """No finding, and the run was narrowed: it answers for what it asked only."""
     INCOMPLETE = "INCOMPLETE"
     """The run ended early, and nothing that it saw is a finding."""
     NO_VERDICT = "NO VERDICT"
@@ -28,12 +34,14 @@ class Conclusion:
     verdict: RunVerdict
     exit_status: int | None
     shortfall: str
-    """Why the run is not complete; empty: it is."""
+    """Why the run is not whole; empty: it is."""
     known: int
     """Findings that the baseline has as well."""
     other: int
     """Findings that are not known ones."""
     waived: int
+    accepted: int
+    """Unknowns that a waiver accepts."""
     errors: int
     unknowns: int
     unreachable: int
@@ -47,21 +55,29 @@ def conclude(run: Run) -> Conclusion:
     return Conclusion(
         verdict=_verdict(run),
         exit_status=run.exit_status,
-        shortfall="" if run.complete else run.shortfall,
+        shortfall=run.shortfall,
         known=known,
         other=len(findings) - known,
         waived=len(run.waived()),
+        accepted=len(run.accepted()),
         errors=run.count(Outcome.ERROR),
-        unknowns=run.count(Outcome.UNKNOWN),
+        unknowns=run.count(Outcome.UNKNOWN) - len(run.accepted()),
         unreachable=sum(target.error is not None for target in run.targets),
     )
 
 
 def _verdict(run: Run) -> RunVerdict:
-    if run.exit_status == ExitStatus.COMPLIANT and run.complete:
-        return RunVerdict.COMPLIANT
     if run.exit_status == ExitStatus.FINDING and run.findings():
         return RunVerdict.NOT_COMPLIANT
-    if run.exit_status in {ExitStatus.FINDING, ExitStatus.NOT_OBSERVED}:
+    if run.is_partial and run.complete and run.exit_status in _EVALUATED:
+        return RunVerdict.PARTIAL
+    if run.exit_status == ExitStatus.COMPLIANT and run.complete:
+        return RunVerdict.NOT_DECIDED if any(map(_matters, run.with_outcome(Outcome.UNKNOWN))) else RunVerdict.COMPLIANT
+    if run.exit_status in _EVALUATED - {ExitStatus.COMPLIANT}:
         return RunVerdict.NOT_DECIDED
     return RunVerdict.NO_VERDICT if run.complete else RunVerdict.INCOMPLETE
+
+
+def _matters(unknown: Result) -> bool:
+    """Whether an unknown leaves the question of the run open."""
+    return unknown.severity >= Severity.HIGH and unknown.waiver is None

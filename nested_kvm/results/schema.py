@@ -1,6 +1,6 @@
 """What the objects of `results.json` hold: run, targets, results and waivers. Merging and comparing read them."""
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -11,6 +11,7 @@ from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.drift import Drift
 from nested_kvm.results.run import Result, TargetResult
 from nested_kvm.results.schema_fields import (
+    CauseCode,
     CauseField,
     ControlId,
     Count,
@@ -63,6 +64,31 @@ class CountsPart(Part):
     """Errors and unknowns."""
 
 
+class NotAskedPart(Part):
+    """One control that the fleet asks for, of one subject, and that a narrowed run left out."""
+
+    control: Name
+    target: Name
+    subject: Sentence
+    reason: Sentence
+    """What left it out."""
+
+
+class AskedPart(Part):
+    """What the run was asked."""
+
+    owed: Count | None
+    """Results that the fleet asks for: controls, each times its subjects; null: not known."""
+    not_asked: list[NotAskedPart]
+    """What of that a narrowed run left out; then it is not complete."""
+    targets: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """A digest of the names of all targets, and of the policy of each."""
+    decides: bool
+    """Whether controls that decide were evaluated: not so with -m maintenance."""
+    is_whole: bool
+    """Whether the inventory is a file, and all of its targets were selected."""
+
+
 class RunPart(Part):
     """The run itself."""
 
@@ -77,7 +103,9 @@ class RunPart(Part):
     exit_status: Annotated[int, Field(ge=0, le=6)]
     """0 compliant, 1 a finding, 6 something could not be inspected, 4 bad usage or nothing audited; others: pytest."""
     complete: bool | None = None
-    """Whether every target was tried and every control evaluated. False: the run was interrupted or stopped (-x)."""
+    """Whether every target was tried and every control evaluated. False: it was interrupted, stopped or narrowed."""
+    asked: AskedPart | None = None
+    """Files of older versions have none."""
     shard: ShardPart | None = None
     """Null: the whole fleet was audited. Files of older versions have none."""
     counts: CountsPart | None = None
@@ -114,6 +142,8 @@ class TargetRow(Part):
     """Why it could not be inspected."""
     policy: PolicyPart | None = None
     """Files of older versions have none."""
+    observed_at: TimeField | None = None
+    """When its evidence was read; null: it was not observed. Files of older versions have none."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -125,7 +155,16 @@ class TargetRow(Part):
     def target(self) -> TargetResult:
         """Return the target's result."""
         policy = None if self.policy is None else self.policy.policy()
-        return TargetResult(self.name, self.level, self.host, self.address, self.observed, self.error, policy)
+        return TargetResult(
+            name=self.name,
+            level=self.level,
+            host=self.host,
+            address=self.address,
+            observed=self.observed,
+            error=self.error,
+            policy=policy,
+            observed_at=self.observed_at,
+        )
 
 
 class WaiverPart(Part):
@@ -141,11 +180,23 @@ class WaiverPart(Part):
     """The waiver's last day, UTC; null: permanent."""
     source: Sentence
     """Where it is defined: file and line."""
+    cause: CauseCode | None = None
+    """The only cause that it accepts; null: any. Files of older versions have none."""
+    accepts: Literal["unknown"] | None = None
+    """What it accepts in place of findings. Files of older versions have none."""
 
     def waiver(self) -> Waiver:
         """Return the waiver."""
         return Waiver(
-            self.control, self.target, self.subject, self.reason, self.approver, self.expires, self.source
+            self.control,
+            self.target,
+            self.subject,
+            self.reason,
+            self.approver,
+            self.expires,
+            self.source,
+            self.cause,
+            self.accepts == "unknown",
         )  # fmt: skip
 
 
@@ -177,7 +228,8 @@ class ResultRow(FindingPart):
         json_schema_extra={
             "allOf": [
                 if_then({"outcome": {"enum": ["fail", "informational"]}}, {}, {"cause": _NULL}),
-                if_then({"outcome": {"const": "fail"}}, {}, {"remediation": {"maxItems": 0}, "waiver": _NULL}),
+                if_then({"outcome": {"const": "fail"}}, {}, {"remediation": {"maxItems": 0}}),
+                if_then({"outcome": {"enum": ["fail", "unknown"]}}, {}, {"waiver": _NULL}),
             ]
         }
     )
@@ -189,14 +241,19 @@ class ResultRow(FindingPart):
     remediation: list[Sentence]
     """One command a line, in the order in which they are safe to run; a line that starts with # is a comment."""
     waiver: WaiverPart | None
-    """The accepted finding's waiver; an expired one is not here."""
+    """The waiver that accepts this finding, or this unknown; an expired one is not here."""
     drift: Annotated[Drift, EnumField] | None
     """Against the baseline; null where none was given."""
+    decides: bool = False
+    """Whether the control answers whether the subject complies. Files of older versions have none."""
+    check: Sentence | None = None
+    """The node id of a site's own check; results of other controls have none."""
 
     @model_validator(mode="after")
     def _only_findings_are_waived(self) -> Self:
         is_finding = self.outcome is Outcome.FAIL
-        if not is_finding and (self.waiver is not None or self.remediation):
+        is_accepted = self.outcome is Outcome.UNKNOWN and self.waiver is not None and self.waiver.accepts == "unknown"
+        if not is_finding and (self.remediation or not (self.waiver is None or is_accepted)):
             raise ValueError("contradicts itself: only a finding has a waiver or a remediation")
         if self.cause is not None and not is_finding and self.outcome is not Outcome.INFORMATIONAL:
             raise ValueError("contradicts itself: only a finding has a cause")
@@ -217,4 +274,6 @@ class ResultRow(FindingPart):
             remediation=tuple(self.remediation),
             waiver=None if self.waiver is None else self.waiver.waiver(),
             drift=self.drift,
+            decides=self.decides,
+            check=self.check,
         )

@@ -15,7 +15,7 @@ _TIME: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 _DATE: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CONTROL: Final = re.compile(r"(L0|DOM|L1|PAIR)(-[A-Z0-9]+)+|SITE-[\w.-]+")
 _CAUSES: Final = {cause.code: cause for cause in Cause}
-CAUSE_CODE: Final = "^[a-z0-9]+(-[a-z0-9]+)*$"
+_CODE: Final = "^[a-z0-9]+(-[a-z0-9]+)*$"
 
 
 def _time(text: object) -> datetime:
@@ -76,8 +76,10 @@ SeverityField = Annotated[
 CauseField = Annotated[
     Cause,
     BeforeValidator(_cause),
-    WithJsonSchema({"description": "A code that programs match on.", "type": "string", "pattern": CAUSE_CODE}),
+    WithJsonSchema({"description": "A code that programs match on.", "type": "string", "pattern": _CODE}),
 ]
+CauseCode = Annotated[str, Field(max_length=300, pattern=_CODE)]
+"""The code of a cause that this version need not know."""
 Count = Annotated[int, Field(ge=0, le=2**53)]
 EnumField: Final = Field(strict=False)
 """For a text of which a member of an enumeration is made."""

@@ -20,6 +20,7 @@ from nested_kvm.results.reader import Row, Unusable
 from nested_kvm.results.run import RESULTS_SCHEMA
 from nested_kvm.results.schema import FindingPart, ResultRow, RunPart, TargetRow, WaiverPart, if_then
 from nested_kvm.results.schema_fields import (
+    CauseCode,
     CauseField,
     Count,
     EnumField,
@@ -95,9 +96,23 @@ class WaiverUseRow(Part):
 class PastRow(FindingPart):
     """A finding of the baseline."""
 
+    cause: CauseCode | None = None
+    """Files of older versions have none."""
+    check: Sentence | None = None
+    """The node id of a site's own check. Files of older versions have none."""
+
     def finding(self) -> PastFinding:
         """Return the finding."""
-        return PastFinding(self.control, self.target, self.subject, self.severity, self.title, self.message)
+        return PastFinding(
+            self.control,
+            self.target,
+            self.subject,
+            self.severity,
+            self.title,
+            self.message,
+            self.cause,
+            self.check,
+        )
 
 
 class VanishedRow(Part):

@@ -3,6 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Final
+
+from nested_kvm.util.text import first_of, plural, printable
+
+_NAMED: Final = 10
+"""Controls that are named, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +20,17 @@ class NotAsked:
     subject: str
     reason: str
     """What left it out, as the command line says it: `-k`, `--deselect`, a path."""
+
+
+def not_asked_line(left_out: Iterable[NotAsked]) -> str:
+    """Return the sentence that states what a narrowed run left out."""
+    parts = list(left_out)
+    controls = sorted({each.control for each in parts})
+    verb = "was" if len(controls) == 1 else "were"
+    subjects = plural(len({(each.target, each.subject) for each in parts}), "subject")
+    reasons = ", ".join(sorted({each.reason for each in parts}))
+    named = printable(", ".join(first_of(controls, _NAMED, "control")), 1000)
+    return f"PARTIAL: {named} {verb} not asked of {subjects} ({printable(reasons)})"
 
 
 @dataclass(slots=True)

@@ -1,9 +1,12 @@
-"""Waivers: accepted findings, until a day or permanently."""
+"""Waivers: accepted findings and unknowns, until a day or permanently."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
+
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.verdict import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,10 @@ class Waiver:
     """The waiver's last day, UTC; None: permanent."""
     source: str
     """Where it is defined: file and line."""
+    cause: str | None = None
+    """The code of the only cause that it accepts; None: any."""
+    accepts_unknown: bool = False
+    """Whether it accepts unknown results, and only these."""
 
     def covers(self, control: str, target: str, subject: str) -> bool:
         """Whether it covers that control for that target and subject."""
@@ -28,6 +35,12 @@ class Waiver:
             and fnmatchcase(target, self.target)
             and (self.subject is None or fnmatchcase(subject, self.subject))
         )
+
+    def accepts(self, outcome: Outcome, cause: Cause | None) -> bool:
+        """Whether it accepts such a result: a finding with its cause, or an unknown."""
+        if self.accepts_unknown:
+            return outcome is Outcome.UNKNOWN
+        return outcome is Outcome.FAIL and (self.cause is None or (cause is not None and cause.code == self.cause))
 
     def holds_on(self, day: date) -> bool:
         """Whether it is in force on that day, UTC."""
@@ -47,6 +60,8 @@ class WaiverState(StrEnum):
     USED = "used"
     EXPIRED = "expired"
     """The waiver has expired, and the finding that it matches counts."""
+    OTHER_CAUSE = "other-cause"
+    """The findings that it matches count: they have another cause than the waiver names."""
     MATCHES_NOTHING = "stale-matches-nothing"
     CONTROL_PASSES = "stale-control-passes"
     UNJUDGED = "unjudged"
@@ -65,4 +80,4 @@ class WaiverUse:
     waiver: Waiver
     state: WaiverState
     findings: int = 0
-    """The number of findings that it matches, expired or not."""
+    """The number of results that it accepts, or would if it had not expired."""

@@ -2,8 +2,9 @@
 
 import re
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,11 +19,13 @@ from pydantic import (
 from pydantic import ValidationInfo as Info
 
 from nested_kvm.errors import UsageError
+from nested_kvm.model.cause import Cause
 from nested_kvm.results.waiver import Waiver
 from nested_kvm.util.text import printable
 from nested_kvm.util.yaml_file import read_yaml
 
 TEXT_LIMIT = 2000
+_CAUSES: Final = frozenset(cause.code for cause in Cause)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -67,6 +70,8 @@ class WaiverSection(_Section):
     approver: Text
     permanent: StrictBool = False
     expires: Annotated[date, BeforeValidator(_date)] | None = Field(None, validate_default=True)
+    cause: str | None = None
+    accepts: Literal["unknown"] | None = None
 
     @field_validator("expires", mode="after")
     @classmethod
@@ -79,6 +84,24 @@ class WaiverSection(_Section):
         if expires is not None and permanent:
             raise ValueError("contradicts `permanent: true`: keep one of them")
         return expires
+
+    @field_validator("cause", mode="after")
+    @classmethod
+    def _is_known(cls, cause: str | None) -> str | None:
+        if cause is not None and cause not in _CAUSES:
+            close = get_close_matches(cause, _CAUSES, n=1)
+            hint = f": did you mean {close[0]}?" if close else ": docs/controls.md lists the causes of each control"
+            raise ValueError(f"{printable(cause, 60)!r} is not a known cause{hint}")
+        return cause
+
+    @field_validator("accepts", mode="after")
+    @classmethod
+    def _ends(cls, accepts: str | None, info: Info) -> str | None:
+        if accepts is not None and info.data.get("permanent"):
+            raise ValueError("needs an end: an unknown is accepted until a date, so write `expires`")
+        if accepts is not None and info.data.get("cause") is not None:
+            raise ValueError("contradicts `cause`: an unknown has no cause")
+        return accepts
 
 
 class WaiverFile(_Section):
@@ -110,4 +133,6 @@ def _waiver(section: WaiverSection, source: str) -> Waiver:
         section.approver,
         section.expires,
         source,
+        section.cause,
+        section.accepts == "unknown",
     )

@@ -19,19 +19,20 @@ class Waivers:
         self._today = today
 
     def answer_for(self, result: Result) -> Result:
-        """Attach the waiver to a finding that one covers; only a finding can be waived.
+        """Attach the waiver to a finding, or an unknown, that one accepts; nothing else can be waived.
 
-        Where every waiver that covers it has expired, the finding counts, and its message says so.
+        Where every waiver that accepts it has expired, or those that cover it name another cause, the finding counts,
+        and its message says so.
         """
-        if result.outcome is not Outcome.FAIL:
+        if result.outcome not in {Outcome.FAIL, Outcome.UNKNOWN}:
             return result
         covering = [each for each in self._waivers if each.covers(result.control, result.target, result.subject)]
-        holding = next((each for each in covering if each.holds_on(self._today)), None)
-        if holding is not None or not covering:
+        accepting = [each for each in covering if each.accepts(result.outcome, result.cause)]
+        holding = next((each for each in accepting if each.holds_on(self._today)), None)
+        if holding is not None:
             return replace(result, waiver=holding)
-        over = max(covering, key=lambda each: each.expires or date.max)
-        ended = f"its waiver expired on {over.expires} ({over.source}, approved by {over.approver})"
-        return replace(result, message=f"{result.message}; {ended}")
+        note = _why_not(result, covering, accepting)
+        return replace(result, message=f"{result.message}; {note}") if note else result
 
     def uses(self, results: Sequence[Result], scope: RunScope) -> list[WaiverUse]:
         """Return the status of each waiver."""
@@ -41,15 +42,29 @@ class Waivers:
         return [self._use(waiver, list(_covered(waiver, by_control)), scope) for waiver in self._waivers]
 
     def _use(self, waiver: Waiver, covered: Sequence[Result], scope: RunScope) -> WaiverUse:
-        findings = sum(each.outcome is Outcome.FAIL for each in covered)
-        return WaiverUse(waiver, self._state(waiver, covered, findings, scope), findings)
+        accepted = sum(waiver.accepts(each.outcome, each.cause) for each in covered)
+        return WaiverUse(waiver, self._state(waiver, covered, accepted, scope), accepted)
 
-    def _state(self, waiver: Waiver, covered: Sequence[Result], findings: int, scope: RunScope) -> WaiverState:
-        if findings:
+    def _state(self, waiver: Waiver, covered: Sequence[Result], accepted: int, scope: RunScope) -> WaiverState:
+        if accepted:
             return WaiverState.USED if waiver.holds_on(self._today) else WaiverState.EXPIRED
-        if not all(each.outcome.is_evaluated for each in covered) or scope.may_leave_out(waiver.control, waiver.target):
+        if waiver.cause is not None and any(each.outcome is Outcome.FAIL for each in covered):
+            return WaiverState.OTHER_CAUSE
+        is_open = not all(each.outcome.is_evaluated for each in covered)
+        if is_open or scope.may_leave_out(waiver.control, waiver.target):
             return WaiverState.UNJUDGED
         return WaiverState.CONTROL_PASSES if covered else WaiverState.MATCHES_NOTHING
+
+
+def _why_not(result: Result, covering: Sequence[Waiver], accepting: Sequence[Waiver]) -> str:
+    """Return why the waivers that are about this result do not accept it; empty: there are none."""
+    if accepting:
+        expired = max(accepting, key=lambda each: each.expires or date.max)
+        return f"its waiver expired on {expired.expires} ({expired.source}, approved by {expired.approver})"
+    named = [each for each in covering if each.cause is not None]
+    if named and result.outcome is Outcome.FAIL:
+        return f"its waiver accepts another cause, {named[0].cause} ({named[0].source})"
+    return ""
 
 
 def _covered(waiver: Waiver, by_control: Mapping[str, Sequence[Result]]) -> Iterator[Result]:

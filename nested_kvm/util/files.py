@@ -68,19 +68,20 @@ def file_stem(name: str) -> str:
     return stem if len(stem) <= _STEM_LIMIT else f"{stem[:_STEM_LIMIT]}~{sha256(name.encode()).hexdigest()[:16]}"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, through a temporary file beside it.
+def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
+    """Write `text` as UTF-8 to `path`, through a temporary file beside it; `private`: only its owner may read it.
 
     Lone surrogates, which a target can smuggle into a name, are written as `?`.
     """
-    write_pieces_atomically(path, [text])
+    write_pieces_atomically(path, [text], private=private)
 
 
-def write_pieces_atomically(path: Path, pieces: Iterable[str]) -> None:
+def write_pieces_atomically(path: Path, pieces: Iterable[str], *, private: bool = False) -> None:
     """Write an iterable of text chunks to `path` atomically, as UTF-8."""
     beside = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with beside.open("xb", buffering=_BUFFER) as file:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if private else 0o666)
+        with os.fdopen(descriptor, "wb", buffering=_BUFFER) as file:
             for piece in pieces:
                 file.write(piece.encode("utf-8", "replace"))
             file.flush()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 LINE_SHOWN: Final = 300
+_CI_COMMAND: Final = re.compile(r"#(?=#(?:vso)?\[)|^\s*:(?=:)", re.MULTILINE | re.IGNORECASE)
 _DECIMAL: Final = re.compile(r"[0-9]{1,19}")
 
 
@@ -20,6 +21,11 @@ def printable(text: object, limit: int = LINE_SHOWN) -> str:
 def visible(command: str) -> str:
     """Make a command safe to show: each character that is not printable becomes `?`, and nothing else changes."""
     return command if command.isprintable() else "".join(each if each.isprintable() else "?" for each in command)
+
+
+def without_ci_commands(text: str) -> str:
+    """Break up what a CI system reads as a command in a log: `##[`, `##vso[`, and `::` at the start of a line."""
+    return _CI_COMMAND.sub(lambda match: f"{match[0]} ", text)
 
 
 def decimal(word: str) -> int | None:

@@ -1,7 +1,9 @@
 """Reads YAML files that people write, and names file, line and key of every problem."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,12 @@ from nested_kvm.util.schema_error import dotted, problems
 SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes: an inventory of ten thousand hosts takes about one MiB."""
 
+COMMENT_LIMIT = 8 * 1024
+"""Bytes of a line with a comment: ruamel.yaml's time grows with the square of its length."""
+_LONG_LINE = re.compile(rb"[^\n]{%d,}" % (COMMENT_LIMIT + 1))
+_LONG_COMMENT = re.compile(rb"[ \t]*(?:#|[^\s{\[#][^\n]*?[ \t]#)")
+"""A comment, in a line that is not JSON: there ` #` is a part of a text."""
+
 _COMMENTS = (NotImplementedError, AssertionError, AttributeError, IndexError, TypeError)
 """What ruamel.yaml raises beside its own errors, for a comment in a place that it does not support."""
 
@@ -27,6 +35,14 @@ class _Constructor(RoundTripConstructor):
 
 
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)
+
+
+KnownKeys = Callable[[Sequence[int | str]], Iterable[str]]
+_UNKNOWN_KEY = "extra_forbidden"
+
+
+def _no_keys(_place: Sequence[int | str]) -> Iterable[str]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +67,17 @@ class YamlFile:
                 break
         return line
 
-    def explain(self, error: ValidationError, empty: str) -> str:
-        """Return a line for each place where the file breaks its schema; `empty` is what an empty collection means."""
+    def explain(self, error: ValidationError, empty: str, known_keys: KnownKeys = _no_keys) -> str:
+        """Return a line for each place where the file breaks its schema.
+
+        Args:
+            error: what pydantic found.
+            empty: what an empty collection means.
+            known_keys: the keys that may stand at the place of an unknown one, to suggest the nearest.
+        """
         return "\n".join(
             f"{self.path}:{self.line(place)}: {dotted(place) or 'the file'}: {_reason(kind, message, empty)}"
+            f"{_suggestion(place, known_keys) if kind == _UNKNOWN_KEY else ''}"
             for place, kind, message in problems(error)
         )
 
@@ -69,6 +92,10 @@ def read_yaml(path: Path, refusal: type[UsageError]) -> YamlFile:
         data = read_bounded(path, SIZE_LIMIT)
     except FileUnusable as error:
         raise refusal(f"{path}: {error}") from None
+    for found in _LONG_LINE.finditer(data):
+        if _LONG_COMMENT.match(found[0]):
+            line = data[: found.start()].count(b"\n") + 1
+            raise refusal(f"{path}:{line}: has a comment in a line of more than {COMMENT_LIMIT // 1024} KiB")
     yaml = YAML(typ="rt")
     yaml.Constructor = _Constructor
     try:
@@ -89,9 +116,15 @@ def read_yaml(path: Path, refusal: type[UsageError]) -> YamlFile:
         raise refusal(f"{path}: is not YAML, or has a comment where none may stand") from None
 
 
+def _suggestion(place: Sequence[int | str], known_keys: KnownKeys) -> str:
+    """Return the known key that looks most like an unknown one."""
+    near = get_close_matches(str(place[-1]), list(known_keys(place[:-1])), n=1)
+    return f" (did you mean `{near[0]}`?)" if near else ""
+
+
 def _reason(kind: str, message: str, empty: str) -> str:
     known = {
-        "extra_forbidden": "unknown key",
+        _UNKNOWN_KEY: "unknown key",
         "missing": "is missing",
         "too_short": f"is empty: {empty}",
         "dict_type": "must be a mapping (`name: value` lines)",

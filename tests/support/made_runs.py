@@ -34,8 +34,8 @@ ERROR: Final = replace(PASS, control="L0-KVM-02", outcome=Outcome.ERROR, message
 WAIVER: Final = Waiver("L0-*", "kvm-*", None, "fixed in the next window", "Grace", date(2026, 4, 30), "waivers.yaml:3")
 PAST: Final = PastFinding("L0-PER-01", "kvm-b", "kvm-b", Severity.CRITICAL, "a title", "nested=y is invalid")
 TARGETS: Final = (
-    TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None),
-    TargetResult("ci-1", TargetLevel.L1, "kvm-a", "ssh://ci-1", observed=True, error=None),
+    TargetResult(name="kvm-a", level=TargetLevel.L0, host=None, address="ssh://kvm-a", observed=True, error=None),
+    TargetResult(name="ci-1", level=TargetLevel.L1, host="kvm-a", address="ssh://ci-1", observed=True, error=None),
 )
 
 

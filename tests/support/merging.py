@@ -19,7 +19,9 @@ from tests.support.made_runs import FAIL, PASS, run_of
 
 def host(name: str) -> TargetResult:
     """Return a host that was observed."""
-    return TargetResult(name, TargetLevel.L0, None, f"ssh://{name}", observed=True, error=None, policy=Policy())
+    return TargetResult(
+        name=name, level=TargetLevel.L0, host=None, address=f"ssh://{name}", observed=True, error=None, policy=Policy()
+    )
 
 
 def on(target: str, result: Result, **more: Any) -> Result:

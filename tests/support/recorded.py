@@ -41,6 +41,8 @@ HOST: Mapping[str, str] = {
     "dmesg": "kvm: Nested Virtualization enabled",
 }
 """A host on AMD that complies; what it does not say is the base's."""
+SAVES_GUESTS: Mapping[str, str] = {"/etc/libvirt/qemu.conf": 'auto_shutdown_try_save = "persistent"'}
+"""What gives a host one finding of severity high, L0-OPS-01, and nothing else."""
 ABSENT = ("/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d")
 
 
@@ -67,4 +69,4 @@ def record(
     target = Target(name, TargetLevel.L0, address, policy or Policy(), libvirt="qemu:///system")
     types = {"x86_64": ("qemu", "kvm")}
     answer = LibvirtAnswer("qemu:///system", "libvirt", refusal=refusal, domain_types=types, version=9_000_000)
-    return write_bundle(folder, Bundle(target, datetime(2026, 1, 1, tzinfo=UTC), VERSION, found, libvirt=answer))
+    return write_bundle(folder, Bundle(target, datetime.now(UTC), VERSION, found, libvirt=answer))

@@ -23,6 +23,8 @@ NEVER = {"vcpu.current": "1", "vcpu.0.guest_mode.cur": "no", "vcpu.0.nested_run.
 INSIDE = {"vcpu.current": "1", "vcpu.0.guest_mode.cur": "yes", "vcpu.0.nested_run.sum": "8264"}
 
 AMD = "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC\nflags\t\t: fpu svm\n"
+OBSERVED = datetime.now(UTC).replace(microsecond=0)
+"""Once for all: the same machine is equal to itself."""
 
 
 def record(*looks: Mapping[str, str], name: str = "l1-svm", uuid: str = UUID, is_running: bool = True) -> DomainRecord:
@@ -58,7 +60,7 @@ def machine(
     whole = [Reading(source, Status.OK, text) for source, text in texts(**more).items()]
     answer = None if domains is None else LibvirtAnswer("qemu:///system", "libvirt", domains=domains)
     by_source = {reading.source: reading for reading in (*whole, *readings)}
-    return Bundle(target, datetime(2026, 1, 1, tzinfo=UTC), "0", by_source, libvirt=answer)
+    return Bundle(target, OBSERVED, "0", by_source, libvirt=answer)
 
 
 def without(bundle: Bundle, source: str) -> Bundle:

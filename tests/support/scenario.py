@@ -2,7 +2,7 @@
 
 `base` names a file of `base/`; `readings` replaces readings of it by source, a text or `{status: …}`; `modprobe.d`
 replaces all of its modprobe.d; `kmod gives` is what kmod then hands to the CPU's KVM module. `cut` names the reading in
-which the answer ended, `unreachable` why there is none. `domains` are libvirt's; one with `inside` is inspected from
+which the answer ended, `unreachable` why nothing was read. `domains` are libvirt's; one with `inside` is inspected from
 inside as well. `expect` lists the outcomes that the scenario is about; all others follow from the base. `says` holds
 data that a control's message must contain (a file and line, a name, a value), never its wording; `diagnosis` is the
 state of a guest's chain.
@@ -85,7 +85,7 @@ class DomainCase(_Part):
     expect: list[str] = Field(min_length=3, max_length=len(DOMAIN_CONTROLS))
     """The outcomes of DOM-CPU-01, -02, -03 and -05; the last is a pass where it is left out."""
     saved: str | None = None
-    """The outcome of DOM-CPU-04; left out it is a pass, or why DOM-CPU-01 or -02 do not judge either."""
+    """The outcome of DOM-CPU-04; left out it is a pass, or why DOM-CPU-02 is not evaluated either."""
     says: dict[str, str] = Field(default_factory=dict)
     uuid: str | None = None
     inside: Inside | None = None
@@ -93,7 +93,8 @@ class DomainCase(_Part):
 
     def expected(self) -> dict[str, str]:
         outcomes = [*self.expect, "pass"][: len(DOMAIN_CONTROLS)]
-        unjudged = [word for word in self.expect[:2] if word in {"notapplicable", "error", "informational"}]
+        word = self.expect[1].partition(" ")[0]
+        unjudged = [word] if word in {"notapplicable", "error", "informational"} else []
         own = dict(zip(DOMAIN_CONTROLS, outcomes, strict=True))
         own["DOM-CPU-04"] = self.saved or next(iter(unjudged), "pass")
         return own | (self.inside.expected(forbidden=self.is_forbidden) if self.inside else {})

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import paramiko
+from typing_extensions import override
 
+from nested_kvm.connection.ssh import config_match
 from nested_kvm.connection.ssh.config_options import SshOptions
 from nested_kvm.errors import UsageError
 
@@ -32,6 +34,31 @@ class _Config(paramiko.SSHConfig):
         for keyword, tokens in paramiko.SSHConfig.TOKENS_BY_CONFIG_KEY.items()
         if keyword not in {"proxycommand", "proxyjump"}
     }
+
+    @override
+    def __init__(self) -> None:
+        super().__init__()
+        self._exec_results: dict[str, bool] = {}
+
+    def _does_match(
+        self, match_list: list[dict[str, Any]], target_hostname: str, canonical: Any, final: Any, options: Any
+    ) -> bool:
+        """Decide on a block; `exec` comes last, as paramiko would run it with our standard input and no time limit."""
+        commands = [each for each in match_list if each["type"] == "exec"]
+        others = [each for each in match_list if each["type"] != "exec"]
+        if others and not super()._does_match(others, target_hostname, canonical, final, options):  # type: ignore[misc]  # the stubs leave it out
+            return False
+        for each in commands:
+            command = self._tokenize(options, target_hostname, "match-exec", each["param"])  # type: ignore[attr-defined]  # as above
+            if self._should_fail(self._succeeds(command), each):  # type: ignore[attr-defined]  # as above
+                return False
+        return bool(match_list)
+
+    def _succeeds(self, command: str) -> bool:
+        """Run each command once in a run: it is asked for several times for each target."""
+        if command not in self._exec_results:
+            self._exec_results[command] = config_match.succeeds(command)
+        return self._exec_results[command]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class SshOptions:
     user_known_hosts: tuple[Path, ...]
     global_known_hosts: tuple[Path, ...]
     accept_unknown_host_key: bool
+    wants_new_keys_recorded: bool
+    """`StrictHostKeyChecking accept-new`, which is refused: without a record, no change of a key would be noticed."""
     connect_timeout: float | None
     host_key_alias: str | None
     proxy_jump: str | None
@@ -54,6 +56,7 @@ class SshOptions:
             user_known_hosts=_paths(text.get("userknownhostsfile", _USER_KNOWN_HOSTS), text),
             global_known_hosts=_paths(text.get("globalknownhostsfile", _GLOBAL_KNOWN_HOSTS), text),
             accept_unknown_host_key=_accepts_unknown(text.get("stricthostkeychecking", "ask")),
+            wants_new_keys_recorded=text.get("stricthostkeychecking", "").lower() == "accept-new",
             connect_timeout=_seconds(text.get("connecttimeout")),
             host_key_alias=text.get("hostkeyalias"),
             proxy_jump=_proxy(values, "proxyjump"),
@@ -83,10 +86,13 @@ def _identity_files(value: str | Sequence[str] | None) -> tuple[Path, ...]:
 
 
 def _accepts_unknown(value: str) -> bool:
-    """Return whether an unknown host key is accepted. `ask` would prompt, so it means `yes` here."""
+    """Return whether an unknown host key is accepted.
+
+    `ask` would prompt, and `accept-new` would write to known_hosts: here both mean `yes`.
+    """
     if value.lower() not in {"yes", "ask", "no", "off", "accept-new"}:
         raise ValueError(f"StrictHostKeyChecking {value!r} is not one of yes, ask, accept-new, no, off")
-    return value.lower() in {"no", "off", "accept-new"}
+    return value.lower() in {"no", "off"}
 
 
 def _paths(value: str, values: Mapping[str, str]) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 import shlex
 import threading
+import time
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -18,12 +19,13 @@ from nested_kvm.connection.plain_backend import PlainBackend
 from nested_kvm.connection.shell_command import ONE_COMMAND, shell, standard_input, sudo_command, without_sudo_mark
 from nested_kvm.connection.ssh.channel import ChannelProgram, ChannelStream
 from nested_kvm.connection.ssh.paramiko_channel import TRANSPORT_ERRORS, Transport
-from nested_kvm.connection.ssh.transport import ConnectionDropped, reason
+from nested_kvm.connection.ssh.transport import ConnectionDropped, is_channel_refusal, reason
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
 
-_CONNECT_FAILED = 2  # SSH_OPEN_CONNECT_FAILED, RFC 4254, section 5.1
 _SESSIONS = 8
 """Executions at once; sshd's MaxSessions is 10, and libvirt's tunnel is one."""
+_PAUSES = (0.05, 1.0)
+"""Seconds before a session is opened again: at first, and at most."""
 _GRACE = 0.5  # seconds that a call may take to notice its deadline by itself
 
 
@@ -42,6 +44,7 @@ class SshConnection(PlainBackend, Connection):
         self._transport = transport
         self._settings = settings
         self._given_up = ""
+        self._has_opened_session = False
         self._sessions = threading.BoundedSemaphore(_SESSIONS)
         self.when_closed: Callable[[], None] = _nothing
         """Closes what serves this connection alone."""
@@ -95,8 +98,8 @@ class SshConnection(PlainBackend, Connection):
                 "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=deadline.remaining
             )
         except TRANSPORT_ERRORS as error:
-            refused = isinstance(error, paramiko.ChannelException) and error.code == _CONNECT_FAILED
-            kind = ConnectionDropped if refused else ConnectionFailed
+            is_transient = self._transport.is_active() and is_channel_refusal(error)
+            kind = ConnectionDropped if is_transient else ConnectionFailed
             raise kind(f"{where}: {self.name} does not forward the connection ({reason(error)})") from None
 
     def close(self) -> None:
@@ -132,12 +135,32 @@ class SshConnection(PlainBackend, Connection):
         if self._given_up:
             raise output.connection_error(self._given_up)
         try:
-            channel = self._transport.open_session(timeout=deadline.remaining)
+            channel = self._open_session(deadline)
             channel.settimeout(self._settings.probe_timeout)
             channel.exec_command(command)
         except TRANSPORT_ERRORS as error:
             raise self._not_started(error, output, deadline) from None
         return channel
+
+    def _open_session(self, deadline: Deadline) -> paramiko.Channel:
+        """Open a session, and wait while sshd refuses one more than its MaxSessions.
+
+        sshd counts a session until it has seen its end: a busy one still counts some that are closed here. One that
+        never let a session begin refuses for another reason.
+        """
+        pause, longest = _PAUSES
+        while True:
+            try:
+                channel = self._transport.open_session(timeout=deadline.remaining)
+            except paramiko.SSHException as error:
+                may_accept_later = self._has_opened_session and self._transport.is_active() and not self._given_up
+                if not may_accept_later or not is_channel_refusal(error) or deadline.remaining <= pause:
+                    raise
+            else:
+                self._has_opened_session = True
+                return channel
+            time.sleep(pause)
+            pause = min(2 * pause, longest)
 
     def _not_started(self, error: Exception, output: BoundedOutput, deadline: Deadline) -> Exception:
         if deadline.expired:

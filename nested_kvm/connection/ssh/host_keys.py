@@ -32,6 +32,7 @@ class Trust:
     inventory_name: str | None
     known: KnownHosts
     accept_unknown: bool
+    wants_new_keys_recorded: bool
     file: Path
     """The file to add a verified key to."""
 
@@ -48,6 +49,7 @@ class Trust:
             inventory_name,
             KnownHosts.load(files),
             options.accept_unknown_host_key,
+            options.wants_new_keys_recorded,
             file,
         )
 
@@ -120,8 +122,11 @@ class Trust:
         )
 
     def _unknown(self, key: paramiko.PKey, where: str, problem: str) -> str:
+        accept_new = (
+            "accept-new is treated as yes, as no keys are recorded here. " if self.wants_new_keys_recorded else ""
+        )
         return (
-            f"{where}: its host key {_describe(key)} is unknown. {problem}"
+            f"{where}: its host key {_describe(key)} is unknown. {problem}{accept_new}"
             f"Once the fingerprint is verified, accept it with: "
             f"{_accept(self.names[0], key, shlex.quote(str(self.file)))}"
         )

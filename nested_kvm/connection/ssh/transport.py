@@ -19,6 +19,9 @@ from nested_kvm.util.text import plural, printable
 
 _SHORTEST_TRY = 0.001
 _MARGIN = 5.0
+_OPEN_CONNECT_FAILED, _OPEN_RESOURCE_SHORTAGE = 2, 4  # RFC 4254, section 5.1
+_UNNAMED_REFUSAL = "Unable to open channel."
+"""What paramiko raises for the second of two refusals at once: it keeps one reason for all threads."""
 _BANNER = "Error reading SSH protocol banner"
 """paramiko puts it before every reason, without a space."""
 
@@ -36,6 +39,13 @@ def reason(error: Exception | None) -> str:
     if isinstance(error, paramiko.ChannelException):
         return printable(error.text)
     return printable(error or "") or "no reason given"
+
+
+def is_channel_refusal(error: Exception) -> bool:
+    """Return whether a server refused a channel for a reason that may pass: it has as many as it allows, say."""
+    if isinstance(error, paramiko.ChannelException):
+        return error.code in {_OPEN_CONNECT_FAILED, _OPEN_RESOURCE_SHORTAGE}
+    return isinstance(error, paramiko.SSHException) and str(error) == _UNNAMED_REFUSAL
 
 
 def dial(host: str, port: int, deadline: Deadline, where: str) -> socket.socket:

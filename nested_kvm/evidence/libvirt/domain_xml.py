@@ -1,7 +1,5 @@
 """Domain XML, reduced to what is evaluated, so that no password or token in it is ever kept."""
 
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import Final
 from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
 
@@ -9,6 +7,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence.libvirt.qemu_arguments import deciding_arguments
 
 QEMU: Final = "{http://libvirt.org/schemas/domain/qemu/1.0}"
 _KEPT: Final = ("name", "uuid", "vcpu", "os/type", "cpu", "devices/emulator")
@@ -37,7 +36,9 @@ def parse_domain_xml(text: str, root_tag: str = "domain") -> Element:
 
 
 def reduce_domain_xml(text: str) -> str:
-    """Keep of a domain's XML its type, name, uuid, CPU, machine, emulator, and a `-cpu` passed to QEMU.
+    """Keep of a domain's XML its type, name, uuid, CPU, machine, emulator, and what may decide the CPU beside them.
+
+    That is the type of its memory encryption, and those arguments passed to QEMU that may change the CPU.
 
     Raises:
         NotObserved: the text is not domain XML.
@@ -66,7 +67,9 @@ def _reduced(root: Element) -> str:
         for found in root.findall(path):
             parent = kept if "/" not in path else SubElement(kept, path.partition("/")[0])
             parent.append(found)
-    arguments = list(_cpu_arguments(root))
+    for encryption in root.findall("launchSecurity"):
+        SubElement(kept, "launchSecurity", {"type": encryption.get("type", "")})
+    arguments = list(deciding_arguments(passed_arguments(root), under_kvm=root.get("type") == "kvm"))
     if arguments:
         commandline = SubElement(kept, f"{QEMU}commandline")
         for value in arguments:
@@ -77,8 +80,6 @@ def _reduced(root: Element) -> str:
         raise NotObserved("the domain's XML is nested too deeply") from None
 
 
-def _cpu_arguments(root: Element) -> Iterator[str]:
-    values = [argument.get("value", "") for argument in root.findall(f"{QEMU}commandline/{QEMU}arg")]
-    for option, value in pairwise(values):
-        if option in {"-cpu", "--cpu"}:
-            yield from ("-cpu", value)
+def passed_arguments(domain: Element) -> list[str]:
+    """The arguments that `<qemu:commandline>` passes to QEMU."""
+    return [argument.get("value", "") for argument in domain.findall(f"{QEMU}commandline/{QEMU}arg")]

@@ -76,16 +76,18 @@ def _record(readings: Mapping[str, Reading], virsh: str, uuid: str) -> DomainRec
             return None
 
     info = _dominfo(readings.get(f"{virsh} dominfo {uuid}"))
+    if not info:
+        problems.append(f"virsh dominfo {uuid} did not answer")
     inactive, live = xml("dumpxml --inactive"), xml("dumpxml")
-    saved, saved_problem = _saved_states(
-        readings, virsh, uuid, has_managed_save=_yes(info.get("Managed save")) or False
-    )
+    listed = _text(readings, f"{virsh} list --all --uuid --with-managed-save").split()
+    has_managed_save = True if uuid in listed else _yes(info.get("Managed save"))
+    saved, saved_problem = _saved_states(readings, virsh, uuid, has_managed_save=bool(has_managed_save))
     return DomainRecord(
         name=_name(inactive or live) or info.get("Name") or uuid,
         uuid=uuid,
         state=info.get("State", "unknown"),
         is_persistent=_yes(info.get("Persistent")),
-        has_managed_save=_yes(info.get("Managed save")),
+        has_managed_save=has_managed_save,
         inactive_xml=inactive,
         live_xml=live if live is not None and parse_domain_xml(live).get("id") else None,
         problem="; ".join(dict.fromkeys(problems)) or None,

@@ -12,6 +12,7 @@
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin
 export LC_ALL=C PATH
+unset MODPROBE_OPTIONS
 newline='
 '
 
@@ -163,10 +164,10 @@ names() {
 
 name() { say "${1##*/}"; }
 
-# Nothing reads a name with a newline in it.
+# A file with a newline in its name is listed with a ? instead, not read.
 for_each() {
     for entry in "$2"/* "$2"/.[!.]*; do
-        case $entry in *"$newline"*) continue ;; esac
+        case $entry in *"$newline"*) [ "$1" = file ] || name "${entry%%"$newline"*}?${entry##*"$newline"}"; continue ;; esac
         if [ -e "$entry" ] || [ -L "$entry" ]; then "$1" "$entry"; fi
     done
 }
@@ -207,7 +208,7 @@ has_timeout() { timeout=$(command -v timeout) && [ ! -L "$timeout" ]; }
 # everything that its command started. Where it is not available, or a command hangs, each command has its own limit.
 together() {
     if has_timeout && {
-        answer=$(timeout --preserve-status -s KILL "$seconds" sh -c "$framed" sh "$nonce" "$@") && [ -n "$answer" ]
+        answer=$(nonce=$nonce timeout --preserve-status -s KILL "$seconds" sh -c "$framed" sh "$@") && [ -n "$answer" ]
     } 2>/dev/null; then
         say "$answer"
         return
@@ -215,10 +216,11 @@ together() {
     if ! has_timeout || [ -z "$(limited echo works 2>/dev/null)" ]; then limited() { watched "$@"; }; fi
     # shellcheck disable=SC2086  # words
     for words do run $words; done
+    answer=
 }
 
 # shellcheck disable=SC2016  # for the shell that it is given to
-framed='nonce=$1; shift; set -f; for words do printf "@%s begin %s\n" "$nonce" "$words"; if command -v "${words%% *}" >/dev/null 2>&1; then $words </dev/null 2>&1; state="exit $?"; else state=missing; fi; printf "\n@%s end %s\n" "$nonce" "$state"; done'
+framed='n=$nonce; unset nonce; set -f; for words do printf "@%s begin %s\n" "$n" "$words"; if command -v "${words%% *}" >/dev/null 2>&1; then $words </dev/null 2>&1; state="exit $?"; else state=missing; fi; printf "\n@%s end %s\n" "$n" "$state"; done'
 
 # Only the last 400 lines that match, of a command with a large answer.
 matching() {

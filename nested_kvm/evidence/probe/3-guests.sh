@@ -2,7 +2,7 @@
 vmms() {
     begin '/proc/[0-9]*/cmdline'
     # shellcheck disable=SC2013  # words
-    for path in $(grep -lsE '(^|/)(qemu-system-|qemu-kvm|kvm|cloud-hypervisor|firecracker|crosvm)' /proc/[0-9]*/cmdline); do
+    for path in $(grep -lsE '(^|/)(qemu-system-|(qemu-|l)?kvm|cloud-hyp|firecr|crosvm|strato)' /proc/[0-9]*/cmdline); do
         vmm "$path"
     done
     if [ -r /proc/1/cmdline ]; then end ok; else end unreadable; fi
@@ -28,8 +28,8 @@ vmm() {
 judged() {
     program=${1##*/}
     case $program in
-        *[!A-Za-z0-9_.-]*) return ;;
-        qemu-system-* | qemu-kvm | kvm | cloud-hypervisor | firecracker | crosvm) ;;
+        *[!A-Za-z0-9_.+-]*) return ;;
+        qemu-system-* | qemu-kvm | kvm | kvm-spice | lkvm | cloud-hypervisor* | firecracker* | crosvm | stratovirt*) ;;
         *) return ;;
     esac
     say "$pid program=$program"
@@ -47,6 +47,11 @@ judged() {
                 [ $# -gt 0 ] || return
                 say "$pid $option=$1"
                 shift ;;
+            global)
+                case ${1%%[.,]*} in cpu | *-cpu | driver=cpu) say "$pid global=$1" ;; esac ;;
+            # Proxmox starts each guest with a file of its own package; any other path stays here.
+            readconfig)
+                case $1 in /usr/share/qemu-server/*) say "$pid readconfig=$1" ;; *) say "$pid readconfig=" ;; esac ;;
         esac
     done
 }

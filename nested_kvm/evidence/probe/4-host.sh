@@ -1,8 +1,8 @@
 qemu_conf=/etc/libvirt/qemu.conf
 memory=/var/cache/libvirt/qemu/capabilities
-grub='^[[:blank:]]*(export[[:blank:]]+)?GRUB_CMDLINE_LINUX(_DEFAULT)?[+]?='
-sought="$grub|^kernelopts=|ON_SHUTDOWN=|^[[:blank:]]*(auto_shutdown_|(user|group)[[:blank:]]*=)"
-well_known='/etc/default/grub /boot/grub2/grubenv /etc/default/libvirt-guests /etc/sysconfig/libvirt-guests'
+grub='^[^#]*GRUB_CMDLINE|^[[:blank:]]*(\.|source|if|case|for|while|\[|eval)[[:blank:]]'
+sought="^(kernelopts|tuned_params)=|ON_SHUTDOWN=|^[[:blank:]]*(auto_shutdown_|(user|group)[[:blank:]]*=)"
+well_known='/boot/grub2/grubenv /etc/default/libvirt-guests /etc/sysconfig/libvirt-guests'
 well_known="$well_known /usr/lib/libvirt/libvirt-guests.sh /usr/libexec/libvirt-guests.sh $qemu_conf"
 
 monitors() {
@@ -80,9 +80,17 @@ qemu_conf() {
 
 # The next boot's command line, in the boot loaders' files; grub's may also contain a password.
 boot() {
+    settings "$grub" /etc/default/grub
     names /etc/default/grub.d
     present "$grub" /etc/default/grub.d/*.cfg
+    present '^[[:blank:]]*(linux|set (kernelopts|tuned_params)=)' /boot/grub*/grub.cfg
     file /etc/kernel/cmdline
     names /boot/loader/entries
-    present '^options[[:blank:]]' /boot/loader/entries/*.conf
+    present '^options[[:blank:]]' /boot/loader/entries/*.conf /boot/efi/loader/entries/*.conf /efi/loader/entries/*.conf
+    begin 'ESP kernel images'
+    state=ok
+    for entry in /efi /boot/efi /boot/efi/EFI/Linux/*.efi /efi/EFI/Linux/*.efi /boot/EFI/Linux/*.efi; do
+        if [ -f "$entry" ]; then say "$entry"; elif [ -d "$entry" ] && [ ! -x "$entry" ]; then state=unreadable; fi
+    done
+    end "$state"
 }

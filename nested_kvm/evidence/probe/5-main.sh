@@ -9,6 +9,18 @@ commands() {
     together "$@"
 }
 
+# The parameters of every module that kmod would load, by its answer in $answer; empty where `together` fell back.
+parameters() {
+    begin 'modinfo of every module'
+    set --
+    set -f
+    for words in $answer; do
+        case $words in /*.ko | /*.ko.*) set -- "$@" "$words" ;; esac
+    done
+    set +f
+    if [ $# -eq 0 ]; then end absent; else answer modinfo "$@"; fi
+}
+
 main() {
     nonce=${1:-$(cat /proc/sys/kernel/random/uuid 2>/dev/null || echo "$$-$(date +%s)")}
     seconds=${2:-10}
@@ -16,6 +28,7 @@ main() {
     frames=0
     said="@$nonce nested-kvm-probe 1$newline"
     commands "${5:-}"
+    parameters
     measure
     # shellcheck disable=SC2086  # words
     file $kernel

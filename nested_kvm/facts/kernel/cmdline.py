@@ -4,6 +4,9 @@ Sources: the kernel's Documentation/admin-guide/kernel-parameters.rst, `parse_ar
 in kernel/module/main.c.
 """
 
+from collections.abc import Iterable
+from typing import Final
+
 from nested_kvm.facts.kernel.parameter import ParameterReading, ParameterType, read_parameter, words
 from nested_kvm.facts.kernel.release import KernelRelease
 
@@ -16,6 +19,25 @@ def builtin_parameter(
     An invalid value does not prevent a built-in module from starting: `ParameterReading.last_valid` counts.
     """
     return read_parameter(cmdline, f"{module}.{name}", kind, release)
+
+
+_INITIALIZERS: Final = {
+    "kvm_amd": frozenset({"svm_init"}),
+    "kvm_intel": frozenset({"vmx_init", "vt_init"}),
+    "kvm_hv": frozenset({"kvmppc_book3s_init_hv"}),
+    "kvm": frozenset({"kvm_x86_init", "kvm_s390_init", "kvm_arm_init"}),
+}
+"""The functions that a module's start calls, over the kernel's versions."""
+
+
+def skipped_initcalls(cmdline: str, modules: Iterable[str]) -> tuple[str, ...]:
+    """Name the init functions of the modules that `initcall_blacklist=` skips, of loadable and built-in modules alike.
+
+    Source: `initcall_blacklist` and `do_one_initcall` in the kernel's init/main.c.
+    """
+    wanted = frozenset[str]().union(*(_INITIALIZERS.get(each, frozenset()) for each in modules))
+    lists = [word.value or "" for word in words(cmdline) if word.name.replace("-", "_") == "initcall_blacklist"]
+    return tuple(name for each in lists for name in each.split(",") if name in wanted)
 
 
 def refused_modules(cmdline: str) -> frozenset[str]:

@@ -11,6 +11,8 @@ from nested_kvm.evidence.reading import Status
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import decimal
 
+_LIVE: Final = "live"
+"""The state of a loaded module; `coming` and `going` are the others (kernel/module/sysfs.c)."""
 OTHER_HYPERVISORS: Final = frozenset({"vboxdrv", "vmmon"})
 
 
@@ -25,11 +27,13 @@ class KvmModule:
 
     name: str
     is_loaded: bool
-    """Loaded, or built into the kernel."""
+    """Loaded, or built into the kernel; not while the kernel still initializes or already removes it."""
     is_built_in: bool
     parameters: Mapping[str, str] = field(default_factory=dict)
     unreadable: frozenset[str] = frozenset()
     use_count: int | None = None
+    state: str = _LIVE
+    """As the kernel prints it: `live`, `coming` or `going`."""
     others: tuple[str, ...] = ()
     """The other KVM modules and hypervisors that are loaded."""
 
@@ -60,10 +64,10 @@ class KvmModule:
         text = self.nested_text.strip()
         if text in {"Y", "y", "N", "n"}:
             return text in {"Y", "y"}
-        try:
-            return int(text) != 0
-        except ValueError:
-            raise NotObserved(f"{self.directory}/parameters/nested reads {text[:40]!r}") from None
+        number = decimal(text.removeprefix("-"))
+        if number is None:
+            raise NotObserved(f"{self.directory}/parameters/nested reads {text[:40]!r}")
+        return number != 0
 
     def offers_nested(self) -> bool:
         """Whether the module runs with nested on.
@@ -81,6 +85,8 @@ class KvmModule:
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """The module's state in sysfs."""
+        if self.state != _LIVE:
+            return (Evidence(f"{self.directory}/initstate", self.state),)
         if not self.is_loaded:
             return (Evidence(self.directory, "does not exist: the module is neither loaded nor built in"),)
         if "nested" not in self.parameters:
@@ -104,10 +110,11 @@ def kvm_module_of(bundle: Bundle, name: str) -> KvmModule:
     parameters, unreadable = _values(bundle, f"{sources.MODULES}/{name}/parameters")
     return KvmModule(
         name,
-        is_loaded=True,
+        is_loaded=values.get("initstate", _LIVE) == _LIVE,
         is_built_in="initstate" not in {*values, *denied},
         parameters=parameters,
         unreadable=unreadable,
+        state=values.get("initstate", _LIVE),
         use_count=decimal(values.get("refcnt", "")),
         others=others,
     )

@@ -1,6 +1,7 @@
 """The kernel log: what the kernel logged about KVM since it booted."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,28 +10,90 @@ from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
 from nested_kvm.model.verdict import Evidence
 
+_LONGEST: Final = 1024
+"""Characters: the kernel itself cuts a line there (LOG_LINE_MAX in kernel/printk/printk.c)."""
+_STAMP: Final = re.compile(
+    r"[ \t]{0,4}(?:[a-z]{2,8} {0,4}:[a-z]{2,8} {0,4}: ?)?(?:<\d{1,3}>)?(?:\[[^\]]{0,40}\] {0,4})?"
+    r"(?:\[ {0,6}[TC]\d{1,10}\] )?"
+)
+"""What dmesg prints in front of a message: facility and level, the time, the caller."""
+_SUBSYSTEM: Final = re.compile(
+    r"(?:x86/cpu|x86/virt|virt/kvm|svm|vmx|(kvm(?:[-_]\w{1,20})?)(?: \[\d{1,10}\])?): ?", re.IGNORECASE
+)
+"""The prefixes of the kernel's own messages about virtualization; there may be two of them."""
 # "SVM disabled" alone is the IOMMU's shared virtual memory (drivers/iommu/intel/svm.c).
 _FIRMWARE: Final = re.compile(
-    r"disabled by bios|svm disabled \(by bios\)|virtualization.*disabled.*(bios|firmware)",
+    r"(?:vmx \((?:out|in)side txt\) |vmx |svm |support for '\w{1,20}' )?disabled by bios|svm disabled \(by bios\)"
+    r"|vmx not enabled \(by bios\)|virtualization [^:\[]{0,40}disabled [^:\[]{0,40}(?:bios|firmware)",
     re.IGNORECASE,
 )
 _REFUSED: Final = re.compile(
-    r"invalid for parameter|no hardware support|kvm_(intel|amd): .*(not supported|failed|error)|"
-    r"kvm: (cpu doesn't|failed|disabled by bios|support for '\w+' disabled)|"
-    r"kvm-s390: (sie is not available|a kvm host that supports nesting cannot)|"
-    r"parent hypervisor does not support nesting|"
-    r"kvm \[\d+\]: (hyp mode not available|nv support requires gicv3|kvm disabled from command line)",
+    r"[^:\[]{0,400} invalid for parameter|no hardware support|cpu doesn't|failed|disabled by bios"
+    r"|support for '\w{1,20}' disabled|sie is not available|a kvm host that supports nesting cannot"
+    r"|parent hypervisor does not support nesting|hyp mode not available|nv support requires gicv3"
+    r"|kvm disabled from command line",
     re.IGNORECASE,
 )
-_NAMELESS: Final = re.compile(r"no hardware support\s*$", re.IGNORECASE)
+_REFUSED_BY_VENDOR: Final = re.compile(r".{0,400}?(?:not supported|failed|error)", re.IGNORECASE)
+"""Only of a message whose prefix is the vendor's module."""
+_NAMELESS: Final = re.compile(r"no hardware support\s{0,10}\Z", re.IGNORECASE)
 _VENDOR_MODULES: Final = frozenset({"kvm_intel", "kvm_amd"})
-_WORD: Final = re.compile(r"\w+")
-_OWNED: Final = re.compile(r"vboxdrv|vmmon|vmx.*already.*(in use|enabled)|(vmx|svm) is being used", re.IGNORECASE)
+_WORD: Final = re.compile(r"\w{1,1024}")
+_OWNED: Final = re.compile(
+    r"(?:vboxdrv|vmmon|/dev/vmmon(?:\[\d{1,10}\])?): |vmx already (?:in use|enabled)|(?:vmx|svm) is being used",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A line of the log: its text behind the stamp, and behind the kernel's own prefixes, which may name a module."""
+
+    text: str
+    body: str
+    module: str | None
+
+    @classmethod
+    def of(cls, line: str) -> "_Message":
+        text = line[_end(_STAMP, line) :]
+        body, module = text, None
+        for _ in range(2):
+            found = _SUBSYSTEM.match(body)
+            if found is not None:
+                body, module = body[found.end() :], found[1] or module
+        return cls(text, body, module)
+
+    @property
+    def is_prefixed(self) -> bool:
+        return self.body != self.text
+
+
+def _end(pattern: re.Pattern[str], text: str) -> int:
+    found = pattern.match(text)
+    return 0 if found is None else found.end()
+
+
+def _is_firmware(message: _Message) -> bool:
+    return _FIRMWARE.match(message.body) is not None
+
+
+def _is_refusal(message: _Message) -> bool:
+    if not message.is_prefixed:
+        return False
+    pattern = _REFUSED_BY_VENDOR if message.module in _VENDOR_MODULES else _REFUSED
+    return pattern.match(message.body) is not None or _REFUSED.match(message.body) is not None
+
+
+def _is_owned(message: _Message) -> bool:
+    return _OWNED.match(message.body) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class KernelLog:
     """The log lines about KVM. A log that may not be read has none, and `is_readable` is False.
+
+    Only a message that begins with the kernel's own words counts: a process can have its name, and that of its
+    program's file, logged.
 
     Source: `dmesg`, its lines that name KVM, svm, vmx or another hypervisor.
     """
@@ -41,7 +104,7 @@ class KernelLog:
     @property
     def firmware_disabled(self) -> tuple[Evidence, ...]:
         """Lines which report that the firmware disables virtualization."""
-        return self._matching(_FIRMWARE)
+        return self._matching(_is_firmware)
 
     def refusals_of(self, module: str, *, flag_is_shown: bool) -> tuple[Evidence, ...]:
         """Lines in which the kernel refuses to load that KVM module.
@@ -50,16 +113,21 @@ class KernelLog:
         none: where every CPU shows the flag, it is about the module for another CPU.
         """
         others = _VENDOR_MODULES - {module}
-        refusals = (item for item in self._matching(_REFUSED) if not others & set(_WORD.findall(item.text)))
+        refusals = (item for item in self._matching(_is_refusal) if not others & set(_WORD.findall(item.text)))
         return tuple(item for item in refusals if not (flag_is_shown and _NAMELESS.search(item.text)))
 
     @property
     def owned_by_other(self) -> tuple[Evidence, ...]:
         """Lines which report that another hypervisor uses the CPU."""
-        return self._matching(_OWNED)
+        return self._matching(_is_owned)
 
-    def _matching(self, pattern: re.Pattern[str]) -> tuple[Evidence, ...]:
-        return tuple(Evidence(sources.KERNEL_LOG, line.strip()) for line in self.lines if pattern.search(line))
+    @property
+    def messages(self) -> tuple[tuple[str, str], ...]:
+        """Each line, with its text behind the time stamp: a message that begins so is the kernel's own."""
+        return tuple((line, _Message.of(line).text) for line in self.lines)
+
+    def _matching(self, says: Callable[[_Message], bool]) -> tuple[Evidence, ...]:
+        return tuple(Evidence(sources.KERNEL_LOG, line.strip()) for line in self.lines if says(_Message.of(line)))
 
 
 def kernel_log_of(bundle: Bundle) -> KernelLog:
@@ -71,5 +139,5 @@ def kernel_log_of(bundle: Bundle) -> KernelLog:
         ObservationError: the target was not observed, or the answer ended before.
     """
     reading = bundle.reading(sources.KERNEL_LOG)
-    lines = tuple(reading.text.splitlines()) if reading.status is Status.OK else ()
+    lines = tuple(line[:_LONGEST] for line in reading.text.splitlines()) if reading.status is Status.OK else ()
     return KernelLog(lines, reading.status is Status.OK)

@@ -15,7 +15,7 @@ from nested_kvm.facts.kernel.release import KernelRelease
 _WORD = re.compile(rb'(?:[^ \t\n\v\f\r\xa0"]+|"[^"]*(?:"|\Z))+')
 _INTEGER = re.compile(rb"([+-]?)(?:0[xX]0*([0-9a-fA-F]+)|0+([0-7]*)|([1-9][0-9]*))\n?")
 _REPLACED = "\N{REPLACEMENT CHARACTER}".encode()
-_INT_DIGITS = 12  # Octal needs eleven for 2**31; whatever has more is out of range.
+_DIGITS = 22  # Octal needs as many for 2**64; whatever has more is out of every range.
 _INT_RANGE = range(-(2**31), 2**31)
 _ON_OFF_SINCE = (4, 6)
 _TRUE_FALSE_SINCE = (5, 19)
@@ -205,21 +205,21 @@ def _if_taken(setting: Setting, taken: bool | None) -> Setting:  # noqa: FBT001 
     return setting if taken else Setting.INVALID
 
 
-def _int_setting(value: str | None) -> Setting:
-    found = None if value is None else _INTEGER.fullmatch(value.encode(errors="replace"))
+def integer(value: str) -> int | None:
+    """The number that `kstrtoint` and its kin read; None: it is not a number, or out of the range of all of them."""
+    found = _INTEGER.fullmatch(value.encode(errors="replace"))
     if found is None:
-        return Setting.INVALID
+        return None
     sign, *digits = found.groups()
-    for base, text in zip((16, 8, 10), digits, strict=True):
-        if text is not None:
-            return _magnitude_setting(sign, text, base)
-    return Setting.INVALID
+    base, text = next((base, text) for base, text in zip((16, 8, 10), digits, strict=True) if text is not None)
+    if len(text) > _DIGITS:
+        return None
+    number = int(text or b"0", base)
+    return -number if sign == b"-" else number
 
 
-def _magnitude_setting(sign: bytes, digits: bytes, base: int) -> Setting:
-    if len(digits) > _INT_DIGITS:
-        return Setting.INVALID
-    number = int(digits or b"0", base)
-    if (-number if sign == b"-" else number) not in _INT_RANGE:
+def _int_setting(value: str | None) -> Setting:
+    number = None if value is None else integer(value)
+    if number is None or number not in _INT_RANGE:
         return Setting.INVALID
     return Setting.ON if number else Setting.OFF

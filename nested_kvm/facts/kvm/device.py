@@ -46,6 +46,11 @@ class KvmDevice:
         return self.mode.startswith("c") and self.numbers == MAJOR_MINOR
 
     @property
+    def is_open_to_no_one(self) -> bool:
+        """Whether neither the mode nor an access control list lets any account but root read and write it."""
+        return not self.has_acl and all(self.mode[start : start + 2] != "rw" for start in (1, 4, 7))
+
+    @property
     def is_open_to_others(self) -> bool:
         """Whether accounts outside the device's group may read or write it."""
         return self.mode[7:9] != "--"

@@ -42,16 +42,18 @@ class NestedActivity:
     runs: Answer
     reason: str
     evidence: tuple[Evidence, ...] = ()
+    has_entered: bool = False
+    """Whether a counter shows that an L2 was entered at some time: another source's 0 is then no proof."""
 
 
 def activity_in_domain(bundle: Bundle, record: DomainRecord) -> NestedActivity:
     """Whether an L2 runs in a domain, from its L0: libvirt's statistics, and the kernel's own where root reads them."""
     by_libvirt = activity_of(f"virsh domstats --vcpu {record.name}", record.vcpu_statistics)
     by_kernel = _unless_unobserved(lambda: _by_kernel_of_domain(bundle, record))
-    for answer in (Answer.YES, Answer.NO):
-        for activity in (by_libvirt, by_kernel):
-            if activity.runs is answer:
-                return activity
+    both = (by_libvirt, by_kernel)
+    decisive = [each for answer in (Answer.YES, Answer.NO) for each in both if each.runs is answer]
+    if decisive and (decisive[0].runs is Answer.YES or not any(each.has_entered for each in both)):
+        return decisive[0]
     reason = f"{by_libvirt.reason}; {by_kernel.reason}"
     return NestedActivity(Answer.UNKNOWN, reason, (*by_libvirt.evidence, *by_kernel.evidence))
 
@@ -62,7 +64,19 @@ def activity_in_process(bundle: Bundle, process: VmmProcess) -> NestedActivity:
 
 
 def activity_in_guest(bundle: Bundle, module: KvmModule) -> NestedActivity:
-    """Whether an L2 runs, from inside the guest: a process that holds a VM proves it, an unused module rules it out."""
+    """Whether an L2 runs, from inside the guest: a process that holds a VM proves it, an unused module rules it out.
+
+    Neither shows the VMs of another hypervisor, whose modules are then loaded.
+    """
+    by_kvm = _by_kvm(bundle, module)
+    others = module.other_hypervisors
+    if others and by_kvm.runs is Answer.NO:
+        reason = f"{', '.join(others)} is loaded, and may run a VM that KVM does not show; {by_kvm.reason}"
+        return NestedActivity(Answer.UNKNOWN, reason, (Evidence("/sys/module", ", ".join(others)), *by_kvm.evidence))
+    return by_kvm
+
+
+def _by_kvm(bundle: Bundle, module: KvmModule) -> NestedActivity:
     if not module.is_loaded or module.use_count == 0:
         state = "is not in use" if module.is_loaded else "is not loaded"
         return NestedActivity(Answer.NO, f"{module.name} {state}", module.evidence)
@@ -77,20 +91,25 @@ def activity_of(source: str, readings: Sequence[Counters]) -> NestedActivity:
         return NestedActivity(Answer.YES, "nested_run grows", evidence)
     if any("guest_mode" in key and value in {"yes", "1"} for each in readings for key, value in each.items()):
         return NestedActivity(Answer.YES, "a vCPU is inside an L2", evidence)
-    latest = sums[-1] if sums else {}
+    latest, highest = sums[-1] if sums else {}, max((sum(counts.values()) for counts in sums), default=0)
     if not latest or len(latest) < _vcpus(readings[-1]):
-        return NestedActivity(
-            Answer.UNKNOWN, f"{source} shows no nested_run{' for some vCPUs' * bool(latest)}", evidence
-        )
-    if any(latest.values()):
-        unchanged = f"nested_run stays at {sum(latest.values())}, as it does while an L2 is idle ({source})"
-        return NestedActivity(Answer.UNKNOWN, unchanged, evidence)
+        missing = f"{source} shows no nested_run{' for some vCPUs' * bool(latest)}"
+        return NestedActivity(Answer.UNKNOWN, missing, evidence, has_entered=highest > 0)
+    if sum(latest.values()) < highest:
+        fell = f"nested_run fell from {highest} to {sum(latest.values())}: its counters started again ({source})"
+        return NestedActivity(Answer.UNKNOWN, fell, evidence, has_entered=True)
+    if highest:
+        unchanged = f"nested_run stays at {highest}, as it does while an L2 is idle ({source})"
+        return NestedActivity(Answer.UNKNOWN, unchanged, evidence, has_entered=True)
     return NestedActivity(Answer.NO, "nested_run is 0: no L2 was entered since the guest was started", evidence)
 
 
 def _vcpus(reading: Counters) -> float:
-    """How many vCPUs must have a counter; more than there can be, where the number is not known."""
-    count = decimal(reading.get("vcpu.current", "1"))
+    """How many vCPUs must have a counter; more than there can be, where the number is not known.
+
+    The kernel has one counter for the whole VM.
+    """
+    count = decimal(reading.get("vcpu.current", "")) if any(key.startswith("vcpu.") for key in reading) else 1
     return inf if count is None else count
 
 

@@ -25,8 +25,10 @@ _FIRST_POWER: Final = 9
 """`kvmhv_enable_nested` asks for ISA 3.00 and the radix MMU."""
 _OFFERED_SINCE: Final = (6, 16)
 """The first Linux that lets a guest of arm64 have EL2 (KVM_CAP_ARM_EL2)."""
-_STARTED: Final = re.compile(r"VHE(\+NV\w*)? mode initialized successfully")
-_NOT_STARTED: Final = re.compile(r"HYP mode not available|NV support requires GICv3|disabled from command line")
+_STARTED: Final = re.compile(r"kvm \[\d{1,10}\]: VHE(\+NV\w*)? mode initialized successfully")
+_NOT_STARTED: Final = re.compile(
+    r"kvm \[\d{1,10}\]: (?:HYP mode not available|NV support requires GICv3|KVM disabled from command line)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +104,12 @@ def _on_arm64(bundle: Bundle) -> Nesting:
 
 
 def _as_the_kernel_said(bundle: Bundle) -> tuple[Answer, str, tuple[Evidence, ...]]:
-    for line in kernel_log_of(bundle).lines:
+    for line, message in kernel_log_of(bundle).messages:
         quoted = (Evidence(sources.KERNEL_LOG, line.strip()),)
-        started = _STARTED.search(line)
+        started = _STARTED.match(message)
         if started is not None:
             return *_as_started(bundle, with_nv=started[1] is not None), quoted
-        if _NOT_STARTED.search(line):
+        if _NOT_STARTED.match(message):
             return Answer.NO, "KVM did not start", quoted
     return Answer.UNKNOWN, "the kernel's log does not show how KVM started", ()
 

@@ -1,31 +1,69 @@
 """QEMU's `-cpu`, converted to a CPU definition: `EPYC,+svm,npt=on` is the model EPYC with `require svm`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from nested_kvm.facts.libvirt.cpu_definition import FLAGS, UNDECIDED, CpuDefinition
+from nested_kvm.evidence.libvirt.qemu_arguments import cpu_of_global
+from nested_kvm.facts.libvirt.cpu_definition import FLAGS, UNDECIDED, CpuDefinition, kept_svm
 
 _MODES: Final = {"host": "host-passthrough", "max": "maximum"}
 _ON: Final = frozenset({"on", "yes", "true", "y"})
+_HARMLESS_CONFIG: Final = re.compile(r"/usr/share/qemu-server/pve[\w.-]*\.cfg")
+"""Proxmox's own files, which add devices to the machine."""
+_ENCRYPTION: Final = re.compile(r"(^|,)(confidential-guest-support|memory-encryption)=")
+_PROPERTY: Final = re.compile(
+    r"[\w+-]+\.(?P<name>[\w-]+)=(?P<setting>[^,]*)|driver=[\w+-]+,property=(?P<property>[\w-]+),value=(?P<value>[^,]*)"
+)
 _OFF: Final = frozenset({"off", "no", "false", "n"})
-_KEEPS_SVM: Final = re.compile(r"(type=)?pc(-i440fx|-q35)?-([01]\.\d+|2\.[01])(,.*)?")
-"""Machines of QEMU 2.1 and before: with them KVM does not turn a model's svm off (hw/i386/pc_piix.c, until QEMU 9)."""
 
 
-def qemu_cpu_definition(argument: str | None, machine: str | None = None) -> CpuDefinition:
-    """The definition for `-cpu ARGUMENT`; None: there is no `-cpu`, and QEMU uses the machine's default model."""
+def qemu_cpu_definition(
+    argument: str | None, machine: str | None = None, properties: Sequence[str] = (), config: str | None = None
+) -> CpuDefinition:
+    """The definition for `-cpu ARGUMENT`; None: there is no `-cpu`, and QEMU uses the machine's default model.
+
+    Args:
+        argument: what follows `-cpu`.
+        machine: what follows `-machine`.
+        properties: what follows each `-global` of a CPU type.
+        config: what follows `-readconfig`; empty where that was not kept.
+    """
     model, *words = (argument or "").split(",")
     mode = "none" if argument is None else _MODES.get(model, "custom")
-    policies = {flag: _policy(flag, words) for flag in FLAGS}
-    if mode in {"none", "custom"} and machine is not None and _KEEPS_SVM.fullmatch(machine):
-        policies["svm"] = policies["svm"] or UNDECIDED
+    policies = {flag: _policy_of_both(flag, words, model, properties) for flag in FLAGS}
+    given = [f"-global {each}" for each in properties]
+    given += [] if config is None or _HARMLESS_CONFIG.fullmatch(config) else ["-readconfig"]
+    encryption = _ENCRYPTION.search(machine or "")
     return CpuDefinition(
         mode=mode,
         model=model if mode == "custom" else None,
-        features={flag: policy for flag, policy in policies.items() if policy is not None},
-        written="no -cpu" if argument is None else f"-cpu {argument}",
+        features=kept_svm(mode, machine) | {flag: policy for flag, policy in policies.items() if policy is not None},
+        written=" ".join(["no -cpu" if argument is None else f"-cpu {argument}", *given]),
+        reads_config="-readconfig" in given,
+        memory_encryption="confidential-guest-support" if encryption else None,
     )
+
+
+def _policy_of_both(flag: str, words: Sequence[str], model: str, properties: Sequence[str]) -> str | None:
+    """The flag's policy by `-cpu` and by `-global`; where both name it, or another CPU type's does, it is undecided."""
+    by_cpu = _policy(flag, words)
+    set_by = [(cpu_of_global(each), value) for each in properties if (value := _set_to(flag, each)) is not None]
+    if not set_by:
+        return by_cpu
+    own = {"cpu", f"{model}-x86_64-cpu", f"{model}-i386-cpu", f"{model}-s390x-cpu"}
+    values = {value for cpu, value in set_by}
+    is_certain = by_cpu is None and len(values) == 1 and all(cpu in own for cpu, _ in set_by)
+    return values.pop() if is_certain else UNDECIDED
+
+
+def _set_to(flag: str, value: str) -> str | None:
+    """The policy that the value of a `-global` gives the flag: `cpu.svm=on`, or `driver=cpu,property=svm,value=on`."""
+    found = _PROPERTY.fullmatch(value)
+    if found is None:
+        return UNDECIDED if flag in value else None
+    name, setting = found["name"] or found["property"], found["setting"] or found["value"]
+    return _value(flag, f"{flag}={setting}") if name == flag else None
 
 
 def _policy(flag: str, words: Iterable[str]) -> str | None:

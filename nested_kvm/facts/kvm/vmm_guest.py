@@ -1,9 +1,11 @@
 """The guests of a machine's VMM processes: whether each runs under KVM, and whether its VMM gives it the flag."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nested_kvm.errors import NotObserved
 from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.kvm.process_check import runs_under_kvm
 from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
 from nested_kvm.facts.kvm.vm_holders import VmHolders
 from nested_kvm.facts.kvm.vmm_process import VmmProcess, VmmProcesses
@@ -33,12 +35,12 @@ def domain_of_process(process: VmmProcess, holders: VmHolders | None) -> Domain:
     """
     if not process.is_qemu:
         raise NotObserved(f"{process.label} is run by {process.program}, whose arguments do not show the CPU")
-    under_kvm = _runs_under_kvm(process, holders)
+    under_kvm = runs_under_kvm(process, holders)
     if under_kvm is None:
         raise NotObserved(
             f"whether {process.label} runs under KVM is not known: only root can see which process holds a VM"
         )
-    cpu = qemu_cpu_definition(process.cpu, process.machine)
+    cpu = qemu_cpu_definition(process.cpu, process.machine, process.properties, process.config)
     return Domain(
         name=process.label,
         uuid=process.uuid or "",
@@ -51,10 +53,17 @@ def domain_of_process(process: VmmProcess, holders: VmHolders | None) -> Domain:
     )
 
 
-def vmm_guests_of(processes: VmmProcesses, holders: VmHolders | None, vendor: Vendor) -> VmmGuests:
-    """The guests that get the flag under KVM."""
+def vmm_guests_of(
+    processes: VmmProcesses, holders: VmHolders | None, vendor: Vendor, domains: Sequence[Domain] = ()
+) -> VmmGuests:
+    """The guests that get the flag under KVM.
+
+    `domains` are libvirt's running ones: a process that withholds what its domain exposes leaves it undecided.
+    """
     given = [(process, *_given(process, holders, vendor)) for process in processes.processes]
     undecided = [reason for _, answer, reason in given if answer is Answer.UNKNOWN]
+    undecided += [f"{domain.name}: {reason}" for domain in domains if (reason := _unconfirmed(domain, vendor))]
+    undecided += _unknown_holders(processes, holders)
     if not processes.are_all:
         undecided.append("processes of other accounts may be hidden")
     givers = [process for process, answer, _ in given if answer is Answer.YES]
@@ -73,16 +82,17 @@ def _given(process: VmmProcess, holders: VmHolders | None, vendor: Vendor) -> tu
     return promise.gives_flag, f"{process.label}: {promise.reason}"
 
 
-def _runs_under_kvm(process: VmmProcess, holders: VmHolders | None) -> bool | None:
-    """Decide from the holders of VMs, which is certain; else from -accel, if QEMU is given a single accelerator.
+def _unconfirmed(domain: Domain, vendor: Vendor) -> str | None:
+    """Why a domain may have the flag although no process was found to give it."""
+    check, live = domain.process_check, domain.live_cpu
+    if check.doubt is not None:
+        return check.doubt
+    is_promised = live is not None and live.promise(vendor).gives_flag is Answer.YES
+    return check.contradiction if is_promised else None
 
-    Of several accelerators QEMU takes the first that works.
-    """
-    if holders is not None and process.pid in holders.pids:
-        return True
-    if holders is not None and holders.are_all:
-        return False
-    chosen = set(process.accelerators)
-    if chosen == {"kvm"} or (chosen and process.accelerators[0] == "tcg"):
-        return chosen == {"kvm"}
-    return None
+
+def _unknown_holders(processes: VmmProcesses, holders: VmHolders | None) -> list[str]:
+    """The processes that hold a VM and are not a known VMM: what their guests get is not known."""
+    known = {process.pid for process in processes.processes}
+    unknown = [] if holders is None else [str(pid) for pid in holders.pids if pid not in known]
+    return [f"process {pid} runs a VM, and its program is not a known VMM" for pid in unknown]

@@ -15,10 +15,18 @@ from nested_kvm.errors import NotObserved
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.model.verdict import Evidence
+from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
+from nested_kvm.model.verdict import Evidence, Undecided
+from nested_kvm.util.uuid import is_uuid
 
 SOURCE: Final = sources.VMM_PROCESSES
-_LINE: Final = re.compile(r"([0-9]{1,10}) (program|name|uuid|cpu|accel|machine|M|enable-kvm)=(.*)")
+PROCESS_KEY: Final = "pid:"
+"""How the key of a process begins, where a domain is known by its process only."""
+_LINE: Final = re.compile(r"([0-9]{1,10}) (program|name|uuid|cpu|accel|machine|M|enable-kvm|global|readconfig)=(.*)")
+
+
+class Ambiguous(Undecided, NotObserved):
+    """Several processes claim to be the same guest: which of them is, the evidence does not decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +40,20 @@ class VmmProcess:
     cpu: str | None = None
     accelerators: tuple[str, ...] = ()
     machine: str | None = None
+    properties: tuple[str, ...] = ()
+    """The values of each `-global` of a CPU type."""
+    config: str | None = None
+    """The file of `-readconfig`; empty where its path was not kept, None where there is none."""
 
     @property
     def is_qemu(self) -> bool:
         """Whether the program is QEMU, whose `-cpu` defines the guest's CPU."""
-        return self.program == "kvm" or self.program.startswith("qemu")
+        return self.program in {"kvm", "kvm-spice"} or self.program.startswith("qemu")
 
     @property
     def key(self) -> str:
         """The identifier that no other process has."""
-        return f"pid:{self.pid}"
+        return f"{PROCESS_KEY}{self.pid}"
 
     @property
     def source(self) -> str:
@@ -55,8 +67,8 @@ class VmmProcess:
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """The `-cpu` that the process was given."""
-        given = "no -cpu" if self.cpu is None else f"-cpu {self.cpu}"
+        """The `-cpu` that the process was given, and the other arguments that may change its CPU."""
+        given = qemu_cpu_definition(self.cpu, self.machine, self.properties, self.config).text
         return (Evidence(self.source, f"{self.program} ({self.label}): {given}"),)
 
 
@@ -74,24 +86,39 @@ class VmmProcesses:
         return found or (Evidence(SOURCE, "no VMM process"),)
 
     def of_domain(self, uuid: str, name: str) -> VmmProcess | None:
-        """The process that runs a libvirt domain: by its uuid, or by its name where it has no uuid."""
+        """The process that runs a libvirt domain: by its uuid, or by its name where it has no uuid.
+
+        Raises:
+            Ambiguous: several processes claim to be that domain.
+        """
         by_uuid = [process for process in self.processes if process.uuid == uuid]
         by_name = [process for process in self.processes if process.uuid is None and process.name == name]
-        return next(iter(by_uuid or by_name), None)
+        return _only(by_uuid or by_name, name)
 
     def named(self, name: str) -> VmmProcess:
         """The process of that key, guest's name or uuid.
 
         Raises:
             NotObserved: there is no such process.
+            Ambiguous: several processes claim to be that guest.
         """
         by_key = [process for process in self.processes if process.key == name]
-        found = by_key or [process for process in self.processes if name in {process.name, process.uuid}]
-        if not found:
+        by_uuid = [process for process in self.processes if process.uuid == name]
+        by_name = [] if is_uuid(name) else [process for process in self.processes if process.name == name]
+        found = _only(by_key or by_uuid or by_name, name)
+        if found is None:
             raise NotObserved(
                 f"no process of {name} was found: without libvirt a guest is evaluated only while it runs"
             )
-        return found[0]
+        return found
+
+
+def _only(found: list[VmmProcess], name: str) -> VmmProcess | None:
+    if len(found) > 1:
+        pids = ", ".join(str(process.pid) for process in found)
+        evidence = [item for process in found for item in process.evidence]
+        raise Ambiguous(f"which process runs {name} is not known: processes {pids} claim to", *evidence)
+    return found[0] if found else None
 
 
 def vmm_processes_of(bundle: Bundle) -> VmmProcesses:
@@ -125,8 +152,15 @@ def _process(pid: int, given: list[tuple[str, str]]) -> VmmProcess:
         uuid=last.get("uuid", "").lower() or None,
         cpu=last.get("cpu"),
         accelerators=tuple(_accelerators(given)),
+        properties=tuple(value for key, value in given if key == "global"),
+        config=_config([value for key, value in given if key == "readconfig"]),
         machine=next((value for key, value in reversed(given) if key in {"machine", "M"}), None),
     )
+
+
+def _config(files: list[str]) -> str | None:
+    """The file of `-readconfig`; of several the path is not kept, as each may change the CPU."""
+    return None if not files else files[0] if len(files) == 1 else ""
 
 
 def _name(value: str) -> str | None:

@@ -6,16 +6,19 @@
     </cpu>
 
 The rules are QEMU's and libvirt's. Under KVM QEMU turns svm off for every named model (`kvm_default_props`
-in target/i386/kvm/kvm-cpu.c), and no built-in Intel model has vmx; libvirt's host-model is such a name.
+in target/i386/kvm/kvm-cpu.c), and no built-in Intel model has vmx; libvirt's host-model is such a name. A model of the
+other vendor is a name like any other: under KVM the guest sees the host's vendor.
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from nested_kvm.evidence.libvirt.domain_xml import QEMU
+from nested_kvm.evidence.libvirt.domain_xml import passed_arguments
+from nested_kvm.evidence.libvirt.qemu_arguments import deciding_arguments
 from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.cause import Cause
@@ -27,12 +30,9 @@ UNDECIDED: Final = "undecided"
 """The policy of a feature that QEMU's arguments name in a way that QEMU versions read differently."""
 _VERSION: Final = re.compile(r"-v[0-9]+$")
 """The version that libvirt 11 appends to the model of a domain that it starts or saves."""
-_AMD_MODELS: Final = ("EPYC", "Opteron", "athlon", "phenom", "Dhyana")
-_INTEL_MODELS: Final = (
-    "Broadwell", "Cascadelake", "ClearwaterForest", "Conroe", "Cooperlake", "Denverton", "GraniteRapids",
-    "Haswell", "Icelake", "IvyBridge", "KnightsMill", "Nehalem", "Penryn", "SandyBridge", "SapphireRapids",
-    "SierraForest", "Skylake", "Snowridge", "Westmere", "core2duo", "coreduo", "n270",
-)  # fmt: skip
+_POLICIES: Final = frozenset({"force", "require", "optional", "disable", "forbid"})
+_KEEPS_SVM: Final = re.compile(r"(type=)?pc(-i440fx|-q35)?-([01]\.\d+|2\.[01])(,.*)?")
+"""Machines of QEMU 2.1 and before: with them KVM does not turn a model's svm off (hw/i386/pc_piix.c, until QEMU 9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,13 @@ class CpuDefinition:
     check: str | None = None
     features: Mapping[str, str] = field(default_factory=dict)
     passed_through: str | None = None
-    """The `-cpu` that `<qemu:commandline>` passes to QEMU, past libvirt."""
+    """The arguments with which `<qemu:commandline>` may change the CPU, past libvirt."""
+    memory_encryption: str | None = None
+    """The type of `<launchSecurity>`, such as `sev`; KVM in such a guest refuses to run."""
+    reads_config: bool = False
+    """Whether QEMU reads a configuration file that may change the CPU, and was not read here."""
+    invalid: str | None = None
+    """Why libvirt refuses the definition, where that is certain."""
     written: str | None = None
     """The definition as it was written, where that was not XML."""
 
@@ -64,6 +70,11 @@ class CpuDefinition:
     def copies_host(self) -> bool:
         """Whether the guest gets every flag that KVM can give."""
         return self.mode in {"host-passthrough", "maximum"}
+
+    @property
+    def may_be_overridden(self) -> bool:
+        """Whether QEMU gets arguments beside the definition that may change the CPU."""
+        return self.passed_through is not None or self.reads_config
 
     def looks_expanded_from_host_model(self, vendor: Vendor) -> bool:
         """Whether libvirt may have expanded a host-model to it: on x86 only an expansion names the host's vendor."""
@@ -75,8 +86,9 @@ class CpuDefinition:
         if self.written is not None:
             return self.written
         parts = [self.mode, *([self.model] if self.model else [])]
-        parts += [f"{policy} {name}" for name, policy in self.features.items() if name in FLAGS]
-        parts += [f"qemu:commandline -cpu {self.passed_through}"] if self.passed_through else []
+        parts += [f"{policy} {name}" for name, policy in self.features.items() if name in FLAGS and policy != UNDECIDED]
+        parts += [f"launchSecurity {self.memory_encryption}"] if self.memory_encryption else []
+        parts += [f"qemu:commandline {self.passed_through}"] if self.passed_through else []
         return ", ".join(parts)
 
     def may_name_the_model(self, model: str) -> bool:
@@ -97,17 +109,21 @@ class CpuDefinition:
     def promise(self, vendor: Vendor) -> Promise:
         """Whether a guest with this definition gets `vendor`'s flag on a host that offers it."""
         if self.passed_through is not None:
-            return Promise(Answer.UNKNOWN, f"<qemu:commandline> passes -cpu {self.passed_through} to QEMU")
+            return Promise(Answer.UNKNOWN, f"<qemu:commandline> passes {self.passed_through} to QEMU")
+        if self.reads_config:
+            return Promise(Answer.UNKNOWN, "QEMU reads a file with -readconfig, which may change the CPU")
+        if self.invalid is not None:
+            return Promise(Answer.UNKNOWN, f"libvirt refuses the definition: {self.invalid}")
         return self._by_feature(vendor) or self._by_mode(vendor)
 
     def _by_feature(self, vendor: Vendor) -> Promise | None:
         policy = self.features.get(vendor.flag)
         if policy == UNDECIDED:
-            return Promise(Answer.UNKNOWN, f"whether {self.text} turns {vendor.flag} on depends on QEMU's version")
+            return Promise(Answer.UNKNOWN, f"whether {self.text} has {vendor.flag} depends on QEMU's version")
         if policy in _OFF:
             return Promise(Answer.NO, f"the definition has {policy} {vendor.flag}", Cause.FEATURE_DISABLED)
-        if policy in _ON:
-            return self._asked_for(vendor, policy)
+        if policy in _ON or (policy == "optional" and self.mode == "custom"):
+            return Promise(Answer.YES, f"the definition has {policy} {vendor.flag}")
         if policy is not None and not self.copies_host:
             return Promise(Answer.UNKNOWN, f"{policy} {vendor.flag} may be silently dropped")
         foreign = [each.flag for each in vendor.others if self.features.get(each.flag) in _ON]
@@ -116,11 +132,6 @@ class CpuDefinition:
                 Answer.NO, f"the definition asks for {foreign[0]}, the other vendor's flag", Cause.WRONG_VENDOR_FEATURE
             )
         return None
-
-    def _asked_for(self, vendor: Vendor, policy: str) -> Promise:
-        if self.mode == "custom" and _vendor_of_model(self.model) in vendor.others:
-            return Promise(Answer.UNKNOWN, f"{self.model} is the other vendor's model, with {policy} {vendor.flag}")
-        return Promise(Answer.YES, f"the definition has {policy} {vendor.flag}")
 
     def _by_mode(self, vendor: Vendor) -> Promise:
         if self.copies_host:
@@ -131,27 +142,52 @@ class CpuDefinition:
             return Promise(Answer.UNKNOWN, f"the mode {self.mode[:40]!r} is not known")
         if vendor is Vendor.IBM_Z:
             return Promise(Answer.UNKNOWN, f"whether {self.text} has sie is not known")
-        if _vendor_of_model(self.model) in vendor.others:
-            return Promise(Answer.NO, f"{self.model} is the other vendor's model", Cause.WRONG_VENDOR_FEATURE)
         named = f"the model {self.model}" if self.model else "the hypervisor's default model"
         return Promise(Answer.NO, f"{named} has no {vendor.flag} under KVM", Cause.NAMED_MODEL_LACKS_FLAG)
 
 
 def cpu_definition_of(domain: Element) -> CpuDefinition:
     """The CPU definition in a `<domain>` element."""
-    arguments = [argument.get("value", "") for argument in domain.findall(f"{QEMU}commandline/{QEMU}arg")]
-    passed_through = arguments[1] if len(arguments) > 1 else None
-    cpu = domain.find("cpu")
+    arguments = list(deciding_arguments(passed_arguments(domain), under_kvm=domain.get("type") == "kvm"))
+    passed_through = " ".join(arguments) or None
+    security, cpu, os_type = domain.find("launchSecurity"), domain.find("cpu"), domain.find("os/type")
+    encryption = None if security is None else security.get("type") or "of no known type"
+    machine = None if os_type is None else os_type.get("machine")
     if cpu is None:
-        return CpuDefinition("none", passed_through=passed_through)
+        svm = kept_svm("none", machine)
+        return CpuDefinition("none", features=svm, passed_through=passed_through, memory_encryption=encryption)
+    mode = cpu.get("mode", "custom")
+    features = {feature.get("name", ""): feature.get("policy", "require") for feature in cpu.findall("feature")}
     return CpuDefinition(
-        mode=cpu.get("mode", "custom"),
+        mode=mode,
         model=_text(cpu, "model"),
         vendor=_text(cpu, "vendor"),
         check=cpu.get("check"),
-        features={feature.get("name", ""): feature.get("policy", "require") for feature in cpu.findall("feature")},
+        features=kept_svm(mode, machine) | features,
         passed_through=passed_through,
+        memory_encryption=encryption,
+        invalid="; ".join(_refusals(cpu)) or None,
     )
+
+
+def kept_svm(mode: str, machine: str | None) -> dict[str, str]:
+    """The policy of svm that comes with an old machine type, which keeps what its models have; empty with any other."""
+    is_kept = mode in {"none", "custom"} and machine is not None and _KEEPS_SVM.fullmatch(machine) is not None
+    return {Vendor.AMD.flag: UNDECIDED} if is_kept else {}
+
+
+def _refusals(cpu: Element) -> Iterator[str]:
+    """What `virCPUDefParseXML` of src/conf/cpu_conf.c does not accept."""
+    features = cpu.findall("feature")
+    if features and cpu.get("mode", "custom") == "custom" and _text(cpu, "model") is None:
+        yield "features without a model"
+    names = Counter(feature.get("name", "") for feature in features)
+    yield from (
+        f"the feature {name or 'without a name'} is listed {count} times" for name, count in names.items() if count > 1
+    )
+    yield from ("a feature without a name" for name in names if not name)
+    policies = dict.fromkeys(feature.get("policy", "require") for feature in features)
+    yield from (f"{policy[:40]!r} is not a valid policy" for policy in policies if policy not in _POLICIES)
 
 
 def _text(cpu: Element, tag: str) -> str | None:
@@ -163,11 +199,3 @@ def _host_model(vendor: Vendor) -> Promise:
         return Promise(Answer.NO, "host-model omits svm on AMD", Cause.HOST_MODEL_DROPS_SVM)
     where = "copies sie on s390x" if vendor is Vendor.IBM_Z else "requires vmx on Intel"
     return Promise(Answer.YES, f"host-model {where}")
-
-
-def _vendor_of_model(model: str | None) -> Vendor | None:
-    if model is None:
-        return None
-    if model.startswith(_AMD_MODELS):
-        return Vendor.AMD
-    return Vendor.INTEL if model.startswith(_INTEL_MODELS) else None

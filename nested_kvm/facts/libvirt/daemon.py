@@ -8,6 +8,7 @@ from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle, DomainRecord
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import plural
+from nested_kvm.util.uuid import is_uuid
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Libvirt:
         )
 
     def record(self, name: str) -> DomainRecord:
-        """The domain of that name or uuid.
+        """The domain of that name or uuid; a name in the form of a uuid is only ever taken for a uuid.
 
         Raises:
             NotObserved: libvirt does not answer, or has no such domain.
@@ -56,7 +57,7 @@ class Libvirt:
         if self.refusal is not None:
             raise NotObserved(f"libvirt at {self.uri} does not answer: {self.refusal}")
         for record in self.records:
-            if name in {record.name, record.uuid}:
+            if name == record.uuid or (name == record.name and not is_uuid(name)):
                 return record
         raise NotObserved(f"libvirt at {self.uri} has no domain {name}")
 

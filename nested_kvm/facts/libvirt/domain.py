@@ -7,6 +7,7 @@ What libvirt prints of a domain, reduced to what counts here:
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.bundle import DomainRecord
@@ -14,8 +15,28 @@ from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml
 from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.facts.libvirt.cpu_definition import CpuDefinition, Promise, cpu_definition_of
 from nested_kvm.model.answer import Answer
+from nested_kvm.model.architecture import Architecture, architecture_of
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.verdict import Evidence
+
+_MACHINES: Final = {
+    "x86": ("pc", "q35", "isapc", "microvm"),
+    "s390x": ("s390-ccw",),
+    "ppc64": ("pseries", "powernv", "g3beige", "mac99"),
+    "arm64": ("virt", "sbsa-ref", "raspi", "vexpress"),
+}
+"""How the names of QEMU's machine types start, by architecture."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessCheck:
+    """How the QEMU process of a running domain compares with its live XML; both are None where they agree."""
+
+    contradiction: str | None = None
+    """What the process does otherwise than the XML says."""
+    doubt: str | None = None
+    """Why it is not known whether they agree."""
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +59,13 @@ class Domain:
     """Where to find the domain's QEMU process, on a host without libvirt; None: it is libvirt's domain."""
     file: str | None = None
     """The file with the definition, for a domain that is not defined yet."""
+    live_type: str | None = None
+    """The domain type in the live XML."""
+    architecture: str | None = None
+    """The guest's architecture in the XML; None: the host's."""
+    os_type: str | None = None
+    machine: str | None = None
+    process_check: ProcessCheck = ProcessCheck()
 
     @property
     def runs_under_kvm(self) -> bool:
@@ -67,7 +95,22 @@ class Domain:
             return (defined,)
         if self.live_cpu is None:
             return (defined, Evidence("virsh domstate", self.state))
-        return (defined, Evidence(self.live_source, f"cpu: {self.live_cpu.text}"))
+        return (defined, Evidence(self.live_source, f"cpu: {self.live_cpu.text}"), *self.process_check.evidence)
+
+    def refused_on(self, host: Architecture | None) -> str | None:
+        """Why libvirt on a host of that architecture would not start the domain under KVM; None: nothing is known."""
+        if host is None:
+            return None
+        if self.architecture is not None and architecture_of(self.architecture) is not host:
+            return f"its architecture is {self.architecture[:40]}, and the host's is {host.name}"
+        if self.os_type not in {None, "hvm"}:
+            return f"its os type is {(self.os_type or '')[:40]}, and KVM runs hvm only"
+        foreign = [
+            each for prefixes in (_MACHINES[name] for name in _MACHINES if name != host.name) for each in prefixes
+        ]
+        if self.machine == "none" or (self.machine or "").startswith(tuple(foreign)):
+            return f"its machine type {(self.machine or '')[:40]} is not one of {host.name}"
+        return None
 
     def promise(self, vendor: Vendor) -> Promise:
         """Whether the persistent definition gives `vendor`'s flag.
@@ -78,7 +121,7 @@ class Domain:
         """
         by_rule = self.cpu.promise(vendor)
         live = self.live_cpu
-        is_open = by_rule.gives_flag is Answer.UNKNOWN and self.cpu.passed_through is None
+        is_open = by_rule.gives_flag is Answer.UNKNOWN and not self.cpu.may_be_overridden
         from_host_model = self.cpu.mode == "host-model" and vendor.flag not in self.cpu.features
         if live is None or not (is_open or from_host_model) or self.changed_since_start(vendor) is not None:
             return by_rule
@@ -94,6 +137,16 @@ class Domain:
         live = self.live_cpu
         if live is None or self.is_transient:
             return None
+        return self._surroundings_changed(live) or self._cpu_changed(live, vendor, host_offers_flag)
+
+    def _surroundings_changed(self, live: CpuDefinition) -> str | None:
+        if self.live_type not in {None, self.type}:
+            return _differ(f"of a domain of type {self.live_type}", f"type {self.type}")
+        if live.memory_encryption != self.cpu.memory_encryption:
+            return _differ(_encryption(live), _encryption(self.cpu))
+        return None
+
+    def _cpu_changed(self, live: CpuDefinition, vendor: Vendor, host_offers_flag: Callable[[], bool]) -> str | None:
         if self.cpu.copies_host or live.copies_host:
             if self.cpu.mode != live.mode:
                 return _differ(live.text, self.cpu.text)
@@ -106,11 +159,15 @@ class Domain:
 
     def _flag_changed(self, live: CpuDefinition, vendor: Vendor, host_offers_flag: Callable[[], bool]) -> str | None:
         asked, given = self.cpu.promise(vendor).gives_flag, live.promise(vendor).gives_flag
-        is_free = self.cpu.mode == "host-model" and vendor.flag not in self.cpu.features
+        is_free = self.cpu.mode == "host-model" and vendor.flag not in self.cpu.features and asked is Answer.NO
         withheld = asked is Answer.YES and given is Answer.NO and not host_offers_flag()
         if is_free or withheld or Answer.UNKNOWN in {asked, given} or asked is given:
             return None
         return _differ(live.text, self.cpu.text)
+
+
+def _encryption(cpu: CpuDefinition) -> str:
+    return f"with memory encryption {cpu.memory_encryption}" if cpu.memory_encryption else "without memory encryption"
 
 
 def _differ(running: str, defined: str) -> str:
@@ -138,7 +195,8 @@ def domain_of(record: DomainRecord) -> Domain:
     if record.inactive_xml is None or record.problem is not None:
         raise NotObserved(f"domain {record.name}: {record.problem or 'libvirt gave no definition'}")
     inactive = parse_domain_xml(record.inactive_xml)
-    live = None if record.live_xml is None else cpu_definition_of(parse_domain_xml(record.live_xml))
+    live = None if record.live_xml is None else parse_domain_xml(record.live_xml)
+    os_type = inactive.find("os/type")
     return Domain(
         name=record.name,
         uuid=record.uuid,
@@ -146,5 +204,9 @@ def domain_of(record: DomainRecord) -> Domain:
         state=record.state,
         is_transient=record.is_persistent is False,
         cpu=cpu_definition_of(inactive),
-        live_cpu=live,
+        live_cpu=None if live is None else cpu_definition_of(live),
+        live_type=None if live is None else live.get("type"),
+        architecture=None if os_type is None else os_type.get("arch"),
+        os_type=None if os_type is None else (os_type.text or "").strip(),
+        machine=None if os_type is None else os_type.get("machine"),
     )

@@ -66,8 +66,12 @@ class SavedStates:
         """The saved states that certainly lack the flag."""
         return tuple(state for state in self.states if state.promise(vendor).gives_flag is Answer.NO)
 
+    def having(self, vendor: Vendor) -> tuple[SavedCpu, ...]:
+        """The saved states that certainly have the flag."""
+        return tuple(state for state in self.states if state.promise(vendor).gives_flag is Answer.YES)
+
     def undecided(self, vendor: Vendor) -> tuple[str, ...]:
-        """Why other saved states may lack the flag, one sentence each."""
+        """Why it is not known of other saved states whether they have the flag, one sentence each."""
         promises = ((state.source, state.promise(vendor)) for state in self.states)
         open_ones = (f"{source}: {each.reason}" for source, each in promises if each.gives_flag is Answer.UNKNOWN)
         return (*open_ones, *self.unread)

@@ -1,98 +1,160 @@
-"""The kernel command line of the next boot, by the configuration of the usual boot loaders.
+"""What the kernel command line of the next boot does to KVM: read by kmod's parser, and by the kernel's own."""
 
-Sources: grub's util/grub-mkconfig.in, the Boot Loader Specification, kernel-install(8).
-"""
-
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.kernel.cmdline import builtin_parameter
-from nested_kvm.facts.kernel.parameter import ParameterType, Setting
+from nested_kvm.facts.kernel.cmdline import builtin_parameter, refused_modules, skipped_initcalls
+from nested_kvm.facts.kernel.parameter import ParameterType, Setting, read_parameter, words
 from nested_kvm.facts.kernel.release import KernelRelease
+from nested_kvm.facts.modprobe.boot_lines import BootLine, BootLines, boot_lines_of
+from nested_kvm.facts.modprobe.config_cmdline import parse_cmdline
+from nested_kvm.facts.modprobe.config_line import Directive, ModprobeLine
+from nested_kvm.facts.modprobe.module_info import ModuleInfo, module_info_of
+from nested_kvm.facts.modprobe.module_options import option_faults
+from nested_kvm.facts.modprobe.show_depends import ShowDepends
 from nested_kvm.model.verdict import Evidence
-from nested_kvm.util.shell_word import shell_word
 
-_PLACES: Final = (sources.GRUB, sources.GRUB_D, sources.KERNEL_INSTALL, sources.BOOT_ENTRIES, sources.GRUBENV)
-_INSIDE: Final = (f"{sources.GRUB_D}/", f"{sources.BOOT_ENTRIES}/")
-_KEY: Final = re.compile(r"^[ \t]*(?:options[ \t]+|(?:export[ \t]+)?(?:GRUB_CMDLINE_\w+|kernelopts)\+?=)")
+_PARAMETER: Final = "nested"
 _TYPES: Final = {
     "kvm_amd": ParameterType.INT,
     "kvm_intel": ParameterType.BOOL,
     "kvm": ParameterType.INT,
     "kvm_hv": ParameterType.BOOL,
 }
+ARM_MODE: Final = "kvm-arm.mode"
 
 
 @dataclass(frozen=True, slots=True)
 class NextCmdline:
-    """Each word that sets nested, its effect and its place; `unknown` is why there may be more.
+    """The words of the next boot's command line that decide nested, and those that keep KVM from loading.
 
-    Source: `/etc/default/grub` and `grub.d`, `/etc/kernel/cmdline`, `/boot/loader/entries` and `/boot/grub2/grubenv`.
+    `unknown` is why there may be others. On arm64 a command line without the word means off, elsewhere nothing.
+
+    Source: `/etc/default/grub` and `grub.d`, the `linux` lines of `grub.cfg`, `/etc/kernel/cmdline`,
+    `/boot/loader/entries`, `/boot/grub2/grubenv`, and the boot entries and images on the EFI system partition.
     """
 
     words: tuple[tuple[Setting, Evidence], ...]
     unknown: str
     evidence: tuple[Evidence, ...]
+    blocking: tuple[Evidence, ...] = ()
+    lost: tuple[tuple[Setting, Evidence], ...] = ()
+    """The words of the current command line that set nested, and that no command line of the next boot has."""
 
     def against(self, *, nested: bool) -> tuple[Evidence, ...]:
         """The words that set nested otherwise, or prevent the module from loading."""
         right = Setting.ON if nested else Setting.OFF
-        return tuple(where for setting, where in self.words if setting not in {right, Setting.UNDECIDED})
+        wrong = tuple(where for setting, where in self.words if setting not in {right, Setting.UNDECIDED})
+        return tuple(dict.fromkeys((*wrong, *(self.blocking if nested else ()))))
+
+    def lost_for(self, *, nested: bool) -> tuple[Evidence, ...]:
+        """The words of the current command line that set nested as required, and that the next boot lacks."""
+        right = Setting.ON if nested else Setting.OFF
+        return tuple(where for setting, where in self.lost if setting is right)
 
 
-def next_cmdline_of(bundle: Bundle, module: str) -> NextCmdline:
-    """The words about the module in the boot loaders' configuration files.
+def next_cmdline_of(bundle: Bundle, module: str, *, is_arm64: bool = False) -> NextCmdline:
+    """The effect of the boot loaders' configuration on the module.
 
     Raises:
         ObservationError: the files were not inspected.
     """
-    places = [bundle.reading(path) for path in _PLACES]
-    inside = [each for source, each in bundle.readings.items() if source.startswith(_INSIDE)]
-    files = [each for each in (*places, *inside) if each.source not in {sources.GRUB_D, sources.BOOT_ENTRIES}]
+    boot = boot_lines_of(bundle)
+    if is_arm64:
+        return _on_arm64(boot)
     release = KernelRelease.parse(bundle.text(sources.KERNEL_RELEASE).strip())
-    words = tuple(word for each in files if each.is_ok for word in _words(each, module, release))
-    silent = tuple(Evidence(each.source, f"names no {module}.nested") for each in files if each.is_ok)
-    return NextCmdline(words, _unknown([*places, *inside], words), tuple(where for _, where in words) or silent)
+    answer = bundle.readings.get(sources.show_depends(module))
+    is_built_in = answer is not None and answer.is_ok and ShowDepends.parse(module, answer.text).is_built_in
+    effects = _Effects(module, module_info_of(bundle, module), release, is_built_in=is_built_in)
+    found = tuple(dict.fromkeys(word for line in boot.lines for word in effects.words(line)))
+    blocking = tuple(dict.fromkeys(word for line in boot.lines for word in effects.blocking(line)))
+    silent = tuple(Evidence(source, f"names no {module}.{_PARAMETER}") for source in boot.read)
+    undecided = next((where for setting, where in found if setting is Setting.UNDECIDED), None)
+    depends = f"the effect of {undecided.text} depends on the kernel" if undecided else ""
+    decided = {setting for setting, _ in found}
+    today = effects.words(BootLine(((sources.CMDLINE, bundle.text(sources.CMDLINE)),)))
+    lost = tuple((setting, where) for setting, where in today if setting not in decided)
+    evidence = (*(where for _, where in found), *blocking) or silent
+    return NextCmdline(found, boot.unknown or depends, evidence, blocking, lost)
 
 
-def _words(file: Reading, module: str, release: KernelRelease) -> Iterator[tuple[Setting, Evidence]]:
-    for number, line in enumerate(file.text.splitlines(), start=1):
-        cmdline = _cmdline(file, line) or ""
-        found = builtin_parameter(cmdline, module, "nested", _TYPES.get(module), release)
-        for each in found.assignments:
-            yield each.setting, Evidence(_place(file, number), each.word.text)
+def blocking_words(cmdline: str, modules: frozenset[str], module: str, *, is_built_in: bool) -> Iterator[str]:
+    """Yield the words of a command line that keep the module, or one that it depends on, from starting at boot.
+
+    Sample: `modprobe.blacklist=kvm_amd module_blacklist=ccp initcall_blacklist=svm_init`
+    """
+    yield from (f"initcall_blacklist={name}" for name in skipped_initcalls(cmdline, modules))
+    if not is_built_in:
+        yield from (f"module_blacklist={name}" for name in sorted(refused_modules(cmdline) & modules))
+        for line in parse_cmdline(cmdline):
+            if line.directive is Directive.BLACKLIST and line.subject == module:
+                yield line.text
 
 
-def _cmdline(file: Reading, line: str) -> str | None:
-    """The value on a line; grub's files are read by a shell. None: the value continues on the next line."""
-    given = _KEY.sub("", line)
-    return shell_word(given) if file.source.startswith(sources.GRUB) else given.strip().strip("\"'")
+class _Effects:
+    """How the command line is read for one module."""
+
+    def __init__(self, module: str, info: ModuleInfo, release: KernelRelease, *, is_built_in: bool) -> None:
+        self._module, self._info, self._release, self._is_built_in = module, info, release, is_built_in
+
+    def words(self, line: BootLine) -> Iterator[tuple[Setting, Evidence]]:
+        """Yield the word that decides nested, and each option that a module refuses or may refuse."""
+        kind = _TYPES.get(self._module)
+        if self._is_built_in:
+            last = builtin_parameter(line.text, self._module, _PARAMETER, kind, self._release).last_valid
+            if last is not None:
+                yield last.setting, _quoted(line, last.word.text)
+            return
+        given = [each for each in parse_cmdline(line.text) if each.directive is Directive.OPTIONS]
+        own = [each for each in given if each.subject == self._module]
+        decisive = read_parameter(_options(own), _PARAMETER, kind, self._release).decisive
+        if decisive is not None:
+            yield decisive.setting, _quoted(line, _written(own, decisive.word.text))
+        for module in sorted(self._info.required_by(self._module)):
+            options = [each for each in given if each.subject == module]
+            types = self._info.parameters.get(module)
+            beside = _PARAMETER if module == self._module else ""
+            for fault in option_faults(module, _options(options), types, self._release, beside=beside):
+                setting = Setting.INVALID if fault.is_certain else Setting.UNDECIDED
+                yield setting, _quoted(line, _written(options, fault.word.text))
+
+    def blocking(self, line: BootLine) -> Iterator[Evidence]:
+        """Yield the words that keep the module from starting."""
+        modules = self._info.required_by(self._module)
+        for word in blocking_words(line.text, modules, self._module, is_built_in=self._is_built_in):
+            yield _quoted(line, word)
 
 
-def _goes_on(file: Reading) -> bool:
-    return any(_cmdline(file, line) is None for line in file.text.split("\n"))
+def _options(lines: list[ModprobeLine]) -> str:
+    return " ".join(each.argument for each in lines)
 
 
-def _place(file: Reading, number: int) -> str:
-    """The place of a line. Its number is known where the whole file was read, not only the lines that matched."""
-    return f"{file.source}:{number}" if file.source == sources.KERNEL_INSTALL else file.source
+def _written(lines: list[ModprobeLine], option: str) -> str:
+    """The word as it stands on the command line."""
+    return next((each.text for each in reversed(lines) if option in each.argument), option)
 
 
-def _unknown(readings: list[Reading], words: tuple[tuple[Setting, Evidence], ...]) -> str:
-    unseen = [each.source for each in readings if not each.is_ok and each.status is not Status.ABSENT]
-    if unseen:
-        return f"{', '.join(unseen)} could not be read"
-    if any(setting is Setting.UNDECIDED for setting, _ in words):
-        return "the effect of the value depends on the kernel"
-    read = [each for each in readings if each.is_ok]
-    longer = [each.source for each in read if _goes_on(each)]
-    if longer:
-        return f"a value in {', '.join(longer)} continues on a line that was not read"
-    if any("$kernelopts" in each.text for each in read) and sources.GRUBENV not in {each.source for each in read}:
-        return f"the boot entries take $kernelopts from a file other than {sources.GRUBENV}"
-    return "" if read else "no supported boot loader configuration found"
+def _quoted(line: BootLine, word: str) -> Evidence:
+    return Evidence(line.place_of(word), word)
+
+
+def _on_arm64(boot: BootLines) -> NextCmdline:
+    """Each command line decides: without the mode, KVM does not nest."""
+    found = tuple(dict.fromkeys(_arm_mode(line) for line in boot.lines))
+    if not boot.lines and not boot.unknown:
+        found = tuple((Setting.OFF, Evidence(source, f"no {ARM_MODE}")) for source in boot.read)
+    evidence = tuple(where for _, where in found)
+    if len({setting for setting, _ in found}) > 1:
+        return NextCmdline((), f"the boot loaders' files disagree on {ARM_MODE}", evidence)
+    return NextCmdline(found, boot.unknown, evidence)
+
+
+def _arm_mode(line: BootLine) -> tuple[Setting, Evidence]:
+    modes = [word for word in words(line.text) if word.name.replace("_", "-") == ARM_MODE]
+    if not modes:
+        return Setting.OFF, Evidence(line.parts[-1][0], f"no {ARM_MODE}")
+    is_nested = (modes[-1].value or "").partition(",")[0] == "nested"
+    return Setting.ON if is_nested else Setting.OFF, _quoted(line, modes[-1].text)

@@ -56,6 +56,12 @@ class NextLoad:
     value: str | None = None
     reason: str = ""
     is_built_in: bool = False
+    is_replaced: bool = False
+    """Whether an `install` command replaces the module itself, and not one that it depends on."""
+    blacklisting: tuple[Evidence, ...] = ()
+    """The modprobe.d lines that keep udev from loading the module at boot."""
+    doubt: str = ""
+    """Why the load may fail although nested is decided; empty: it does not fail."""
     origin: tuple[Evidence, ...] = ()
     overridden: tuple[Evidence, ...] = ()
     contradicted: tuple[Evidence, ...] = ()
@@ -80,8 +86,8 @@ class NextLoad:
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """The lines that determine the value, then those that they override."""
-        return (*self.origin, *self.overridden)
+        """The lines that determine the value, those that they override, and those that prevent the load at boot."""
+        return (*self.origin, *self.overridden, *self.blacklisting)
 
     @property
     def is_explicit(self) -> bool | None:
@@ -95,3 +101,8 @@ class NextLoad:
         """Whether the `install` command is one that loads nothing (`/bin/false`)."""
         command = (self.value or "").split()[:1]
         return self.outcome is LoadOutcome.COMMAND and bool(command) and command[0] in _NO_EFFECT
+
+    @property
+    def never_happens(self) -> bool:
+        """Whether the module itself is replaced by a command that loads nothing."""
+        return self.is_blocked and self.is_replaced

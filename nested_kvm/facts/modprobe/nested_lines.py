@@ -1,13 +1,16 @@
 """The lines of modprobe.d that name nested, and whether each has the effect that it seems to have."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nested_kvm.evidence import sources
-from nested_kvm.facts.kernel.cmdline import refused_modules
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.facts.modprobe.boot_cmdline import blocking_words
 from nested_kvm.facts.modprobe.config import ModprobeConfiguration
 from nested_kvm.facts.modprobe.config_line import Directive
 from nested_kvm.facts.modprobe.load_outcome import NextLoad
+from nested_kvm.facts.modprobe.module_info import module_info_of
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import plural
 
@@ -45,15 +48,13 @@ class NestedLines:
         return (*self.dead, *self.contradicted, *self.blocking)
 
 
-def nested_lines_of(
-    configuration: ModprobeConfiguration, next_load: NextLoad, module: str, cmdline: str
-) -> NestedLines:
+def nested_lines_of(configuration: ModprobeConfiguration, next_load: NextLoad, bundle: Bundle) -> NestedLines:
     """The lines about nested in the configuration of the KVM module that this CPU needs."""
     return NestedLines(
         unknown=_unknown(configuration, next_load),
-        dead=tuple(_dead(configuration, module, is_built_in=next_load.is_built_in)),
+        dead=tuple(_dead(configuration, next_load.module, is_built_in=next_load.is_built_in)),
         contradicted=next_load.contradicted,
-        blocking=() if next_load.is_built_in else tuple(_blocking(configuration, next_load, module, cmdline)),
+        blocking=tuple(_blocking(configuration, next_load, bundle)),
     )
 
 
@@ -77,9 +78,11 @@ def _dead(configuration: ModprobeConfiguration, module: str, *, is_built_in: boo
     return passed_over + [Evidence(line.source, f"{line.text.strip()} ({reasons[line.subject]})") for line in void]
 
 
-def _blocking(configuration: ModprobeConfiguration, next_load: NextLoad, module: str, cmdline: str) -> list[Evidence]:
-    lines = [line.evidence for line in configuration.blacklisting(module)]
-    if next_load.is_blocked:
-        lines += next_load.origin
-    refused = refused_modules(cmdline) & {module, "kvm"}
-    return lines + [Evidence(sources.CMDLINE, f"module_blacklist={name}") for name in sorted(refused)]
+def _blocking(configuration: ModprobeConfiguration, next_load: NextLoad, bundle: Bundle) -> Iterator[Evidence]:
+    module, is_built_in = next_load.module, next_load.is_built_in
+    if not is_built_in:
+        yield from (line.evidence for line in configuration.blacklisting(module) if line.number)
+        yield from next_load.origin if next_load.is_blocked else ()
+    required = module_info_of(bundle, module).required_by(module)
+    for word in blocking_words(bundle.text(sources.CMDLINE), required, module, is_built_in=is_built_in):
+        yield Evidence(sources.CMDLINE, word)

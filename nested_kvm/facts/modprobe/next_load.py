@@ -3,15 +3,13 @@
 kmod's own answer decides (`modprobe --show-depends`); the configuration only shows where a value comes from.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from nested_kvm.errors import NotObserved
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Evidence, Reading, Status
 from nested_kvm.facts.kernel.cmdline import builtin_parameter
-from nested_kvm.facts.kernel.kvm_module import KvmModule
 from nested_kvm.facts.kernel.parameter import (
     Assignment,
     ParameterType,
@@ -25,47 +23,41 @@ from nested_kvm.facts.modprobe.config_line import ModprobeLine
 from nested_kvm.facts.modprobe.default_value import default_nested
 from nested_kvm.facts.modprobe.hpage import with_hpage
 from nested_kvm.facts.modprobe.load_outcome import Authority, LoadOutcome, NextLoad
+from nested_kvm.facts.modprobe.module_info import ModuleInfo, module_info_of
+from nested_kvm.facts.modprobe.module_options import OptionFault, option_faults
 from nested_kvm.facts.modprobe.show_depends import ShowDepends
 
 PARAMETER = "nested"
+_MASK = "*"
+"""In place of what may be secret."""
 _OF_S390X = "kvm"
 """Only there this module has the parameter."""
 
 
-def next_load_of(bundle: Bundle, module: KvmModule, configuration: ModprobeConfiguration) -> NextLoad:
+def next_load_of(bundle: Bundle, module: str, configuration: ModprobeConfiguration) -> NextLoad:
     """What the next load of the module does: by kmod's answer, the parameters' types and the kernel's command line.
 
-    The running value stands in where only an unknown kernel default decides. What the evidence does not decide is
-    `LoadOutcome.UNKNOWN`, with the reason.
+    What the evidence does not decide is `LoadOutcome.UNKNOWN`, with the reason. The running value decides nothing: it
+    may have been given to `modprobe` as an argument.
 
     Raises:
         ObservationError: one of those sources is not in the evidence.
     """
-    oracle = bundle.reading(sources.show_depends(module.name))
+    oracle = bundle.reading(sources.show_depends(module))
     release = KernelRelease.parse(bundle.text(sources.KERNEL_RELEASE).strip())
-    cmdline, modinfo = bundle.text(sources.CMDLINE), bundle.reading(sources.module_parameters(module.name))
-    found = _next_load(oracle, modinfo, configuration, module, release, cmdline)
-    return with_hpage(found, oracle, release) if module.name == _OF_S390X else found
-
-
-def _next_load(  # noqa: PLR0917 - one reading each
-    oracle: Reading,
-    modinfo: Reading,
-    configuration: ModprobeConfiguration,
-    module: KvmModule,
-    release: KernelRelease,
-    cmdline: str,
-) -> NextLoad:
-    unknown = NextLoad(normalised(module.name), LoadOutcome.UNKNOWN)
+    cmdline, modinfo = bundle.text(sources.CMDLINE), bundle.reading(sources.module_parameters(module))
+    blacklisting = tuple(line.evidence for line in configuration.blacklisting(normalised(module)) if line.number)
+    unknown = NextLoad(normalised(module), LoadOutcome.UNKNOWN, blacklisting=blacklisting)
     if not oracle.is_ok:
         return replace(unknown, reason=_oracle_failure(oracle), origin=(oracle.as_evidence(),))
     types = parameter_types(modinfo.text) if modinfo.is_ok else {}
     if types and PARAMETER not in types:
         reason = f"{unknown.module} has no parameter {PARAMETER}"
         return replace(unknown, reason=reason, origin=(modinfo.as_evidence(),))
-    answer = ShowDepends.parse(module.name, oracle.text)
-    case = _Case(unknown, answer, _kind(types), release, oracle, configuration, _running(module))
-    return case.built_in(cmdline) if answer.is_built_in else case.loadable()
+    answer = ShowDepends.parse(module, oracle.text)
+    case = _Case(unknown, answer, _kind(types), release, oracle, configuration, module_info_of(bundle, unknown.module))
+    found = case.built_in(cmdline) if answer.is_built_in else case.loadable()
+    return with_hpage(found, oracle, release) if module == _OF_S390X else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +70,7 @@ class _Case:
     release: KernelRelease
     oracle: Reading
     configuration: ModprobeConfiguration
-    running: bool | None
+    info: ModuleInfo
 
     def built_in(self, cmdline: str) -> NextLoad:
         """Determine the outcome for a built-in module: modprobe.d is ignored, an invalid value is logged."""
@@ -102,7 +94,11 @@ class _Case:
             return replace(self.unknown, reason=f"kmod ignored what it may not read: {paths}")
         if self.answer.options is None:
             return self._absent()
-        return self._inserted(self.answer.options)
+        lacking = next(self._lacking(self.answer.module, self.answer.options), None)
+        if lacking is not None:
+            reason = f"{self.oracle.source} ignores {lacking.source}: {lacking.text.strip()}"
+            return replace(self.unknown, reason=reason, origin=(lacking.evidence,))
+        return self._with_faults(self._inserted(self.answer.options))
 
     def _inserted(self, options: str) -> NextLoad:
         trace = self._trace(options)
@@ -120,6 +116,43 @@ class _Case:
         base = replace(self.unknown, overridden=losers, contradicted=contradicted)
         return _settled(base, decisive, self.kind, authority, (line.evidence,))
 
+    def _lacking(self, module: str, options: str) -> Iterator[ModprobeLine]:
+        """Yield the lines that kmod obeys at boot and that its answer lacks: it was asked in another environment."""
+        lines = self.configuration.options_for(module).lines
+        return (line for line in lines if line.argument not in options and _MASK not in line.argument)
+
+    def _with_faults(self, found: NextLoad) -> NextLoad:
+        """Check every option of every module that is inserted: one that is refused fails the whole load."""
+        if found.fails:
+            return found
+        required = self.info.required_by(self.answer.module)
+        faults = list(self._faults())
+        refused = next((each for each in faults if each.is_certain and each.module in required), None)
+        if refused is not None:
+            authority, origin = self._origin_of(refused)
+            failed = replace(found, outcome=LoadOutcome.FAILS, authority=authority, value=refused.word.text)
+            return replace(failed, reason=refused.reason, origin=(origin,))
+        doubts = [each.reason for each in faults]
+        for each in self.answer.insertions:
+            doubts += [
+                f"{self.oracle.source} ignores {line.source}" for line in self._lacking(each.module, each.options)
+            ]
+        return replace(found, doubt=doubts[0]) if doubts else found
+
+    def _faults(self) -> Iterator[OptionFault]:
+        for each in self.answer.insertions:
+            is_own = each.module == self.answer.module
+            options = _known_bytes(each.options, self._trace(each.options)) if is_own else each.options
+            types = self.info.parameters.get(each.module)
+            yield from option_faults(each.module, options, types, self.release, beside=PARAMETER if is_own else "")
+
+    def _origin_of(self, fault: OptionFault) -> tuple[Authority, Evidence]:
+        lines = self.configuration.options_for(fault.module).lines
+        line = next((each for each in lines if fault.word.text in each.argument), None)
+        if line is None:
+            return Authority.UNTRACED, Evidence(self.oracle.source, fault.word.text)
+        return Authority.COMMAND_LINE if line.path == sources.CMDLINE else Authority.FILE, line.evidence
+
     def _trace(self, options: str) -> ModuleOptions | None:
         """Find the lines that make up the string; None where they do not match it."""
         trace = self.configuration.options_for(self.answer.module)
@@ -131,18 +164,18 @@ class _Case:
         base = replace(base, authority=Authority.DEFAULT, origin=(source,))
         if setting is not Setting.UNDECIDED:
             return replace(base, outcome=LoadOutcome(setting.value))
-        if self.running is not None:
-            return replace(base, outcome=LoadOutcome.ON if self.running else LoadOutcome.OFF)
         return replace(base, reason=f"the default of {self.answer.module} in this kernel is unknown")
 
     def _command(self) -> NextLoad:
         command = self.answer.commands[-1]
-        whose = "a module that it depends on" if self.answer.is_named else "the module"
+        is_other = self.answer.is_named
+        whose = "a module that it depends on" if is_other else "the module"
         line = self.configuration.install_for(self.answer.module)
         ours = line is not None and command.startswith(line.argument)
         return replace(
             self.unknown,
             outcome=LoadOutcome.COMMAND,
+            is_replaced=not is_other,
             value=command,
             reason=f"an install command replaces {whose}: {command}",
             origin=(line.evidence,) if line and ours else (Evidence(self.oracle.source, f"install {command}"),),
@@ -214,10 +247,3 @@ def _oracle_failure(oracle: Reading) -> str:
     if "not found" in oracle.text:
         return "kmod does not find the module"
     return f"{oracle.source} did not answer ({oracle.status.value})"
-
-
-def _running(module: KvmModule) -> bool | None:
-    try:
-        return module.nested if module.is_loaded else None
-    except NotObserved:
-        return None

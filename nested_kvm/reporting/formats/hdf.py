@@ -1,7 +1,8 @@
 """`hdf.json`: the run in the Heimdall Data Format, as InSpec's exec-json."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain, groupby
 from operator import attrgetter
@@ -55,18 +56,31 @@ def hdf_json(run: Run) -> Iterator[str]:
     return json_document(document)
 
 
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """When the evidence of each result was read; where that is not known, when the run started."""
+
+    started: str
+    observed: Mapping[str, str]
+
+    def of(self, result: Result) -> str:
+        """Return the time of a result."""
+        return self.observed.get(result.target, self.started)
+
+
 def _controls(run: Run) -> Iterator[dict[str, Any]]:
-    started = iso_time(run.started)
+    observed = {each.name: iso_time(each.observed_at) for each in run.targets if each.observed_at is not None}
+    times = _Times(iso_time(run.started), observed)
     fixes: dict[str, dict[str, None]] = {}
     for result in run.with_outcome(Outcome.FAIL):
         fixes.setdefault(result.control, {}).update(dict.fromkeys(map(visible, result.remediation)))
     for control, results in groupby(run.results.by_control(), key=attrgetter("control")):
-        yield _control(results, fixes.get(control, {}), started)
-    if not run.complete:
-        yield _incomplete(run.shortfall, started)
+        yield _control(results, fixes.get(control, {}), times)
+    if not run.is_whole:
+        yield _incomplete(run.shortfall, times.started)
 
 
-def _control(results: Iterator[Result], fixes: Iterable[str], started: str) -> dict[str, Any]:
+def _control(results: Iterator[Result], fixes: Iterable[str], times: _Times) -> dict[str, Any]:
     first = next(results)
     title = printable(first.title, 1000)
     return {
@@ -79,7 +93,7 @@ def _control(results: Iterator[Result], fixes: Iterable[str], started: str) -> d
         "refs": [],
         "source_location": {},
         "code": "",
-        "results": (_result(each, started) for each in chain([first], results)),
+        "results": (_result(each, times.of(each)) for each in chain([first], results)),
     }
 
 

@@ -10,6 +10,7 @@ from nested_kvm.reporting.formats.json_pieces import json_document
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import DriftSummary, PastFinding
 from nested_kvm.results.run import RESULTS_SCHEMA, Result, Run, TargetResult, hosts_and_their_guests
+from nested_kvm.results.selection import selection_of
 from nested_kvm.results.waiver import Waiver, WaiverUse
 from nested_kvm.util.times import iso_time
 
@@ -28,7 +29,8 @@ def results_json(run: Run) -> Iterator[str]:
             "version": run.version,
             "inventory": run.inventory,
             "exit_status": run.exit_status,
-            "complete": run.complete,
+            "complete": run.is_whole,
+            "asked": _asked(run),
             "shard": None if run.shard is None else asdict(run.shard),
             "counts": {
                 "findings": len(run.findings()),
@@ -44,16 +46,22 @@ def results_json(run: Run) -> Iterator[str]:
     return json_document(document)
 
 
+def _asked(run: Run) -> dict[str, Any]:
+    return {"owed": run.owed, "not_asked": [asdict(each) for each in run.not_asked], **asdict(selection_of(run))}
+
+
 def _target(target: TargetResult) -> dict[str, Any]:
-    known: dict[str, Any] = {
+    policy = {} if target.policy is None else {"policy": _policy(target.policy)}
+    return {
         "name": target.name,
         "level": target.level.value,
         "host": target.host,
         "address": target.address,
         "observed": target.observed,
         "error": target.error,
+        **policy,
+        "observed_at": None if target.observed_at is None else iso_time(target.observed_at),
     }
-    return known if target.policy is None else {**known, "policy": _policy(target.policy)}
 
 
 def _policy(policy: Policy) -> dict[str, str]:
@@ -74,11 +82,16 @@ def _result(result: Result) -> dict[str, Any]:
         "remediation": list(result.remediation),
         "waiver": None if result.waiver is None else _waiver(result.waiver),
         "drift": result.drift,
+        "decides": result.decides,
+        **({} if result.check is None else {"check": result.check}),
     }
 
 
 def _waiver(waiver: Waiver) -> dict[str, Any]:
-    return {**asdict(waiver), "expires": None if waiver.expires is None else waiver.expires.isoformat()}
+    known = asdict(waiver)
+    del known["accepts_unknown"]
+    accepts = "unknown" if waiver.accepts_unknown else None
+    return {**known, "expires": None if waiver.expires is None else waiver.expires.isoformat(), "accepts": accepts}
 
 
 def _use(use: WaiverUse) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from nested_kvm.reporting.lines import properties, waived_because
 from nested_kvm.reporting.result_text import log_of
 from nested_kvm.results.run import Result, Run
 from nested_kvm.util.text import printable
+from nested_kvm.util.times import iso_time
 
 _ILLEGAL: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, not even as a reference: section 2.2."""
@@ -21,10 +22,11 @@ def junit_xml(run: Run) -> Iterator[str]:
     """Return the text, piece by piece: a fail is a failure, an error an error; the waived and unknown are skipped."""
     yield '<?xml version="1.0" encoding="utf-8"?>\n'
     yield f'<testsuites name="nested-kvm-compliance">\n<testsuite name="nested-kvm-compliance"{_counts(run)}>\n'
-    if not run.complete:
+    if not run.is_whole:
         yield f'<testcase classname="run" name="complete">\n{_element("error", run.shortfall)}</testcase>\n'
+    observed = {each.name: iso_time(each.observed_at) for each in run.targets if each.observed_at is not None}
     for result in run.results.sorted_by_target():
-        yield _case(result)
+        yield _case(result, observed.get(result.target))
     yield "</testsuite>\n</testsuites>\n"
 
 
@@ -32,9 +34,9 @@ def _counts(run: Run) -> str:
     waived = len(run.waived())
     return _attributes(
         {
-            "tests": str(len(run.results) + (not run.complete)),
+            "tests": str(len(run.results) + (not run.is_whole)),
             "failures": str(run.count(Outcome.FAIL) - waived),
-            "errors": str(run.count(Outcome.ERROR) + (not run.complete)),
+            "errors": str(run.count(Outcome.ERROR) + (not run.is_whole)),
             "skipped": str(sum(run.count(each) for each in _SKIPPED) + waived),
             "time": "0" if run.finished is None else f"{(run.finished - run.started).total_seconds():.3f}",
             "timestamp": run.started.astimezone(UTC).isoformat(timespec="seconds"),
@@ -42,10 +44,11 @@ def _counts(run: Run) -> str:
     )
 
 
-def _case(result: Result) -> str:
+def _case(result: Result, observed: str | None) -> str:
     subject = "" if result.subject == result.target else f" {printable(result.subject)}"
+    known = properties(result) | ({} if observed is None else {"observed": observed})
     names = {"classname": printable(result.target), "name": f"{result.control}{subject}"}
-    told = "".join(f"<property{_attributes({'name': k, 'value': v})}/>" for k, v in properties(result).items())
+    told = "".join(f"<property{_attributes({'name': k, 'value': v})}/>" for k, v in known.items())
     return f"<testcase{_attributes(names)}>\n<properties>{told}</properties>\n{_outcome(result)}</testcase>\n"
 
 

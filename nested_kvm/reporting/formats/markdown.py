@@ -6,7 +6,7 @@ from typing import Final
 
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.gate import counts_line
-from nested_kvm.reporting.lines import drift_line, ended_lines, place, waived_line, waivers_to_fix
+from nested_kvm.reporting.lines import drift_line, ended_lines, observed_line, place, waived_line, waivers_to_fix
 from nested_kvm.reporting.verdict_text import verdict_line
 from nested_kvm.results.run import Reason, Result, Run
 from nested_kvm.util.text import printable
@@ -34,13 +34,15 @@ def summary_markdown(run: Run, limit: int = LIMIT) -> str:
 
 def _lines(run: Run) -> Iterator[str]:
     yield from ("## Nested KVM compliance", "", f"**{_safe(verdict_line(run))}**", "", f"{_safe(counts_line(run))}.")
+    if observed_line(run):
+        yield from ("", f"{_safe(observed_line(run)).capitalize()}.")
     if run.drift is not None:
         yield from ("", _safe(drift_line(run.drift)) + ".")
     yield from _findings(run.findings())
     yield from _reasons("Could not be inspected", run.reasons(Outcome.ERROR))
     yield from _reasons("Undetermined", run.reasons(Outcome.UNKNOWN))
     yield from _list("Waivers to fix", waivers_to_fix(run.waivers))
-    yield from _list("Waived", map(waived_line, run.waived()))
+    yield from _list("Waived", map(waived_line, [*run.waived(), *run.accepted()]))
     if run.drift is not None:
         yield from _list("Since the baseline", ended_lines(run.drift))
 

@@ -45,7 +45,9 @@ def _of_run(run: Run, metrics: _Metrics) -> None:
     if run.exit_status is not None:
         meaning = "0 compliant, 1 a finding, 6 something could not be inspected; others: no verdict."
         metrics.put("run_exit_status", meaning, run.exit_status)
-    metrics.put("run_complete", "Whether the run evaluated everything; 0: it ended early.", run.complete)
+    metrics.put(
+        "run_complete", "Whether the run evaluated everything; 0: it ended early, or was narrowed.", run.is_whole
+    )
     metrics.put("run_info", "Version and inventory of the run.", 1, version=run.version, inventory=run.inventory)
     for outcome in Outcome:
         metrics.put("results", "Results by their outcome.", run.count(outcome), outcome=outcome.value)
@@ -61,6 +63,11 @@ def _of_targets(run: Run, metrics: _Metrics) -> None:
         if target.address is not None:
             meaning = "Whether the target could be inspected."
             metrics.put("target_observed", meaning, target.observed, target=target.name, level=target.level.value)
+        if target.observed_at is not None:
+            meaning = "When the target's evidence was read."
+            metrics.put(
+                "target_observed_timestamp_seconds", meaning, target.observed_at.timestamp(), target=target.name
+            )
     for each in run.diagnoses:
         for answer in Answer:
             meaning = "Whether the guest can run nested virtual machines."

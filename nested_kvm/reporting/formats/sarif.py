@@ -9,7 +9,7 @@ from urllib.parse import quote
 from nested_kvm.model.control import Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.formats.json_pieces import json_document
-from nested_kvm.reporting.lines import end_of
+from nested_kvm.reporting.lines import end_of, waived_because
 from nested_kvm.results.drift import Drift
 from nested_kvm.results.run import Result, Run
 from nested_kvm.results.waiver import Waiver
@@ -34,6 +34,7 @@ def sarif_json(run: Run) -> Iterator[str]:
     findings = run.with_outcome(Outcome.FAIL)
     rules = sorted({each.control: each for each in findings}.items())
     places = {control: number for number, (control, _) in enumerate(rules)}
+    observed = {each.name: iso_time(each.observed_at) for each in run.targets if each.observed_at is not None}
     driver = {
         "name": "nested-kvm-compliance",
         "version": run.version,
@@ -49,7 +50,7 @@ def sarif_json(run: Run) -> Iterator[str]:
                     "automationDetails": {"id": "nested-kvm-compliance/", "guid": run.id},
                     "invocations": [_invocation(run)],
                     "columnKind": "unicodeCodePoints",
-                    "results": (_result(each, places[each.control]) for each in findings),
+                    "results": (_result(each, places[each.control], observed.get(each.target)) for each in findings),
                 }
             ]
         ),
@@ -71,7 +72,7 @@ def _rule(result: Result) -> dict[str, Any]:
     }
 
 
-def _result(result: Result, rule: int) -> dict[str, Any]:
+def _result(result: Result, rule: int, observed: str | None) -> dict[str, Any]:
     key = f"{result.target}\0{result.subject}\0{result.control}"
     found: dict[str, Any] = {
         "ruleId": result.control,
@@ -84,6 +85,7 @@ def _result(result: Result, rule: int) -> dict[str, Any]:
             "target": printable(result.target),
             "subject": printable(result.subject),
             "cause": None if result.cause is None else result.cause.code,
+            "observedAt": observed,
         },
     }
     if result.drift in _BASELINE:
@@ -118,11 +120,11 @@ def _locations(result: Result) -> Iterator[dict[str, Any]]:
 
 
 def _invocation(run: Run) -> dict[str, Any]:
-    unjudged = [*run.with_outcome(Outcome.ERROR), *run.with_outcome(Outcome.UNKNOWN)]
+    undecided = [each for kind in (Outcome.ERROR, Outcome.UNKNOWN) for each in run.with_outcome(kind)]
     found: dict[str, Any] = {
-        "executionSuccessful": run.complete and run.exit_status in {0, 1} and not run.count(Outcome.ERROR),
+        "executionSuccessful": run.is_whole and run.exit_status in {0, 1} and not run.count(Outcome.ERROR),
         "startTimeUtc": iso_time(run.started),
-        "toolExecutionNotifications": [*_incomplete(run), *_notifications(unjudged)],
+        "toolExecutionNotifications": [*_incomplete(run), *_notifications(undecided)],
     }
     if run.finished is not None:
         found["endTimeUtc"] = iso_time(run.finished)
@@ -132,14 +134,25 @@ def _invocation(run: Run) -> dict[str, Any]:
 
 
 def _incomplete(run: Run) -> list[dict[str, Any]]:
-    return [] if run.complete else [{"level": "error", "message": {"text": run.shortfall}}]
+    return [] if run.is_whole else [{"level": "error", "message": {"text": run.shortfall}}]
 
 
-def _notifications(unjudged: Sequence[Result]) -> list[dict[str, Any]]:
+def _notification_level(result: Result) -> str:
+    if result.outcome is Outcome.ERROR:
+        return "error"
+    return "warning" if result.waiver is None else "note"
+
+
+def _undecided(result: Result) -> str:
+    accepted = "" if result.waiver is None else f" ({waived_because(result.waiver)})"
+    return f"{result.control} {printable(result.subject)}: {printable(result.message, 1000)}{accepted}"
+
+
+def _notifications(undecided: Sequence[Result]) -> list[dict[str, Any]]:
     return [
         {
-            "level": "error" if each.outcome is Outcome.ERROR else "warning",
-            "message": {"text": f"{each.control} {printable(each.subject)}: {printable(each.message, 1000)}"},
+            "level": _notification_level(each),
+            "message": {"text": _undecided(each)},
         }
-        for each in unjudged
+        for each in undecided
     ]

@@ -10,6 +10,7 @@ from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.control import Severity
 from nested_kvm.model.policy import Policy
 from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.lines import observed_line
 from nested_kvm.reporting.verdict_text import no_verdict
 from nested_kvm.results.run import Run
 from nested_kvm.results.run_verdict import Conclusion, RunVerdict, conclude
@@ -50,6 +51,8 @@ def verdict(run: Run, context: ReportContext) -> Verdict:
     if found.verdict is RunVerdict.NOT_DECIDED:
         blocks = "With --gate that blocks as a finding does. " if context.gate else ""
         return Verdict(text, f"Something could not be inspected or determined. {blocks}{shortfall}".strip(), "unsure")
+    if found.verdict is RunVerdict.PARTIAL:
+        return Verdict(text, shortfall, "unsure")
     reason = no_verdict(found)
     return Verdict(text, shortfall or f"{reason[0].upper()}{reason[1:]}.", "bad")
 
@@ -58,8 +61,9 @@ def _compliant(found: Conclusion, context: ReportContext) -> str:
     if found.known or found.other:
         counted_one = f"new since the baseline and {context.fail_on}" if context.only_new else str(context.fail_on)
         return f"There are findings, but none is {counted_one} or more severe."
-    if found.waived:
-        return "Every finding is covered by a waiver."
+    if found.waived or found.accepted:
+        what = " and ".join(["finding"] * bool(found.waived) + ["unknown"] * bool(found.accepted))
+        return f"Every {what} is covered by a waiver."
     rest = f"; {found.unknowns:,} could not be determined" if found.unknowns else ""
     return f"Every requirement that could be evaluated is met{rest}."
 
@@ -114,11 +118,10 @@ def policies_of(policies_of_targets: Iterable[Policy]) -> Mapping[Policy, int]:
 
 
 def when(run: Run) -> str:
-    """Return when the run started, in UTC, and how long it took."""
+    """Return when the run started, in UTC, how long it took, and when its evidence was read."""
     started = moment(run.started)
-    if run.finished is None:
-        return started
-    return f"{started}, {_duration(int((run.finished - run.started).total_seconds()))}"
+    duration = None if run.finished is None else _duration(int((run.finished - run.started).total_seconds()))
+    return ", ".join(filter(None, (started, duration, observed_line(run))))
 
 
 def moment(time: datetime) -> str:

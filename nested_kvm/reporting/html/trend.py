@@ -4,11 +4,12 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.reader import Tell, Unusable, rows_of
 from nested_kvm.results.run import Run
+from nested_kvm.results.selection import Selection, selection_of
 
 RUNS: Final = 12
 """Runs in the chart, including this one."""
@@ -42,14 +43,15 @@ class Trend:
 
 def trend(run: Run, folder: Path | None) -> Trend:
     """Return this run after the previous ones of `folder` with the same inventory."""
-    points = [Point(run.started, len(run.findings()), run.count(*_UNSEEN))]
+    points = [Point(run.started, len(run.findings()), run.undecided)]
+    own = selection_of(run)
     ignored: list[str] = []
     read: list[int] = []
     for file in _earlier(folder):
         if len(points) == RUNS or sum(read) >= _BYTES:
             break
         try:
-            found = _read(file, run, read.append)
+            found = _read(file, run, own, read.append)
         except (OSError, Unusable, ValueError, KeyError, TypeError, AttributeError):
             ignored.append(f"{file.parent.name}/{file.name}")
             continue
@@ -63,7 +65,7 @@ def _earlier(folder: Path | None) -> list[Path]:
     return [] if folder is None else sorted(folder.glob("[0-9]*/results.json"), reverse=True)
 
 
-def _read(file: Path, run: Run, tell: Tell) -> Point | None:
+def _read(file: Path, run: Run, own: Selection, tell: Tell) -> Point | None:
     """Read one earlier run; None where it is of another inventory, did not end, or is this one.
 
     Files of older versions have no counts: there every result is read.
@@ -77,12 +79,22 @@ def _read(file: Path, run: Run, tell: Tell) -> Point | None:
                 return None
             if _part(value.get("shard")) != (None if run.shard is None else (run.shard.number, run.shard.of)):
                 return None
+            if not _is_comparable(value.get("asked"), own):
+                return None
             started = datetime.fromisoformat(value["started"])
             if "counts" in value:
                 return Point(started, *(_number(value["counts"], name) for name in ("findings", "undecided")))
         elif row.section == "results" and value["waiver"] is None:
             counts[value["outcome"]] += 1
     return None if started is None else Point(started, counts[Outcome.FAIL], sum(counts[each] for each in _UNSEEN))
+
+
+def _is_comparable(asked: dict[str, Any] | None, own: Selection) -> bool:
+    """Whether an earlier run of the same inventory had the same targets, policies and kind of controls."""
+    if asked is None:  # a file of an older version
+        return own.is_whole
+    is_same = asked["targets"] == own.targets or bool(own.is_whole and asked["is_whole"])
+    return is_same and asked["decides"] == own.decides
 
 
 def _number(counts: dict[str, int], name: str) -> int:

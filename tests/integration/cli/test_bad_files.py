@@ -1,6 +1,7 @@
 """A waiver file, a baseline: one that cannot be used ends the run with 4 before anything is looked at."""
 
 import json
+import os
 from collections.abc import Mapping
 
 import pytest
@@ -16,6 +17,7 @@ WAIVERS = {
     "a list": ("- control: L0-LIB-01\n", ":1: the file: must be a mapping"),
     "no list": ("waivers: {control: L0-LIB-01}\n", ":1: waivers: must be a list"),
     "no YAML": ("waivers: [\n", ":2: "),
+    "a huge comment": ("waivers:\n  # " + "# " * 1_000_000, ":2: has a comment in a line of more than 8 KiB"),
     "no UTF-8": ("waivers:\n  - control: \udcff\n", ":2: is not UTF-8 text"),
     "an unknown key of the file": ("waiver: []\nwaivers: []\n", ":1: waiver: unknown key"),
     "an unknown key": (
@@ -107,6 +109,10 @@ OPTIONS = {
     "drift without a baseline": (["--fail-on-drift"], "--fail-on-drift needs a --baseline to compare with"),
     "a folder of waivers": (["--waivers={folder}"], "{folder}: Is a directory"),
     "a folder for a baseline": (["--baseline={folder}"], "--baseline: {folder}: Is a directory"),
+    "a FIFO of waivers": (["--waivers={folder}/fifo"], "{folder}/fifo: is not a regular file"),
+    "a FIFO for an inventory": (["--inventory={folder}/fifo"], "{folder}/fifo: is not a regular file"),
+    "a device for an inventory": (["--inventory=/dev/zero"], "/dev/zero: is not a regular file"),
+    "a FIFO for a domain": (["--domain-xml={folder}/fifo"], "--domain-xml: {folder}/fifo: is not a regular file"),
 }
 """A command line, and a part of the message."""
 
@@ -117,6 +123,7 @@ Refusals = Mapping[str, tuple[SuiteRun, str]]
 def refusals(tmp_path_factory: pytest.TempPathFactory) -> Refusals:
     """Every file of this module, used; and what its message must hold."""
     folder = tmp_path_factory.mktemp("files")
+    os.mkfifo(folder / "fifo")
     evidence = record(folder / "evidence", "kvm-a").parent
     cases = {
         name: ([word.format(folder=folder) for word in words], part.format(folder=folder))

@@ -31,6 +31,22 @@ HOST_MODEL = domain("<cpu mode='host-model'/>")
 NAMED = domain("<cpu mode='custom'><model>EPYC</model></cpu>")
 EMULATED = domain("<cpu mode='host-passthrough'/>", "qemu")
 OPEN = domain("<cpu mode='host-model'><feature policy='optional' name='svm'/></cpu>")
+ENCRYPTED = domain("<cpu mode='host-passthrough'/><launchSecurity type='sev'/>")
+WITHOUT_MODEL = domain("<cpu><feature policy='require' name='svm'/></cpu>")
+FOREIGN = PASSTHROUGH.replace("<type>", "<type arch='aarch64'>")
+PAST_LIBVIRT = (
+    "<domain type='kvm' xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><name>ci-new</name>"
+    "<cpu mode='host-passthrough'/><q:commandline><q:arg value='-global'/><q:arg value='cpu.svm=off'/>"
+    "</q:commandline></domain>"
+)
+ARM64 = {
+    "uname -m": "aarch64",
+    "/proc/cpuinfo": "processor : 0\nFeatures : fp asimd",
+    "/sys/module": "kvm",
+    "/proc/cmdline": "kvm-arm.mode=nested",
+    "/proc/sys/kernel/osrelease": "6.17.0",
+    "dmesg": "kvm [1]: VHE+NV2 mode initialized successfully",
+}
 
 CASES = {
     "passthrough": (PASSTHROUGH, "--hosts=amd", 0, {}),
@@ -38,6 +54,11 @@ CASES = {
     "host-model on Intel": (HOST_MODEL, "--hosts=intel", 0, {}),
     "a named model": (NAMED, "--hosts=amd", 1, {"DOM-CPU-02": "fail"}),
     "emulated": (EMULATED, "--hosts=amd", 1, {"DOM-CPU-01": "fail", "DOM-CPU-02": "notapplicable"}),
+    "encrypted": (ENCRYPTED, "--hosts=amd", 1, {"DOM-CPU-02": "fail"}),
+    "refused by libvirt": (WITHOUT_MODEL, "--hosts=amd", 1, {"DOM-CPU-02": "unknown"}),
+    "changed past libvirt": (PAST_LIBVIRT, "--hosts=amd", 1, {"DOM-CPU-02": "unknown"}),
+    "of another architecture": (FOREIGN, "--hosts=amd", 1, {"DOM-CPU-02": "unknown"}),
+    "on arm64": (PASSTHROUGH, "--hosts=arm", 1, {"DOM-CPU-02": "unknown"}),
     "may be dropped": (OPEN, "--hosts=amd", 1, {"DOM-CPU-02": "unknown", "DOM-CPU-05": "fail"}),
     "nested off on the host": (PASSTHROUGH, "--hosts=off", 1, {"L0-KVM-04": "fail", "DOM-CPU-02": "pass"}),
     "forbidden, and given": (PASSTHROUGH, "--hosts=amd --nested=forbidden", 1, {"DOM-CPU-02": "fail"}),
@@ -76,6 +97,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record(folder / "evidence", "amd")
     record(folder / "evidence", "intel", readings=INTEL)
     record(folder / "evidence", "off", readings=NESTED_OFF)
+    record(folder / "evidence", "arm", readings=ARM64)
     record(folder / "evidence", "forbids", policy=Policy(Nested.FORBIDDEN))
     return folder
 

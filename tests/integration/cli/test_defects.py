@@ -54,7 +54,7 @@ def test_xml_that_is_nested_too_deeply_costs_that_domain_only(run: SuiteRun) -> 
     assert run.target("guest")["observed"]
     assert run.outcomes("guest")["L1-CPU-01"] == "pass"
     (record,) = run.evidence("host")["libvirt"]["domains"]
-    assert record["problem"] == "the domain's XML is nested too deeply"
+    assert "the domain's XML is nested too deeply" in record["problem"]
     assert run.outcomes(record["name"])["DOM-CPU-02"] == "error"
     assert_valid(run)
 

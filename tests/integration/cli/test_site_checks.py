@@ -74,3 +74,62 @@ def test_a_check_that_breaks_shows_its_traceback(tmp_path: Path) -> None:
     assert said in run.messages("kvm-a")
     assert "    return 1 / x" in run.output
     assert "test_own.py:6: " in run.output
+
+
+RETURNING = {
+    "a plain check": "def test_own(target):\n    '''It holds.'''\n    return False\n",
+    "a check with host": "def test_own(target, host):\n    '''It holds.'''\n    return target\n",
+    "a coroutine": "async def test_own(target):\n    '''It holds.'''\n    assert False\n",
+}
+
+
+@pytest.mark.parametrize("name", ["a plain check", "a coroutine"])
+def test_a_check_that_returns_something_is_an_error(tmp_path: Path, name: str) -> None:
+    run = run_with(tmp_path, RETURNING[name])
+    assert run.outcomes("kvm-a")["SITE-test_own"] == "error"
+    assert run.status != 0
+
+
+def test_a_control_that_returns_something_is_an_error(tmp_path: Path) -> None:
+    lines = [
+        "from nested_kvm import Severity, control",
+        "@control('SITE-OWN-01', severity=Severity.LOW, architectures=None)",
+        "def test_own(target):",
+        "    '''It holds.\n\n    For a reason.\n    '''",
+        "    return False",
+    ]
+    run = run_with(tmp_path, "\n".join(lines))
+    assert run.outcomes("kvm-a")["SITE-OWN-01"] == "error"
+
+
+def test_a_test_case_is_refused(tmp_path: Path) -> None:
+    check = "import unittest\n\nclass TestOwn(unittest.TestCase):\n    def test_own(self):\n        self.fail('no')\n"
+    run = run_with(tmp_path, check)
+    assert run.status == 4
+    assert "checks/site/test_own.py::TestOwn::test_own has no subject: a check is a function" in run.text
+    assert "Traceback" not in run.text
+    assert not (run.reports / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "import pytest\npytest.importorskip('no_such_module')\n",
+        "import pytest\npytest.skip('not today', allow_module_level=True)\n",
+    ],
+    ids=["importorskip", "skip"],
+)
+@pytest.mark.parametrize("words", [[], ["--gate"]], ids=["plain", "gate"])
+def test_a_file_that_is_skipped_is_reported(tmp_path: Path, check: str, words: list[str]) -> None:
+    run = run_with(tmp_path, check, *words)
+    assert run.document["run"]["complete"] is False
+    assert "checks/site/test_own.py was skipped: " in run.output
+    assert not [line for line in run.output.splitlines() if line.startswith("COMPLIANT") or line.endswith("  PASS")]
+
+
+def test_a_check_that_is_skipped_does_not_pass_a_gate(tmp_path: Path) -> None:
+    check = "import pytest\n\ndef test_own(target):\n    '''It holds.'''\n    pytest.skip('not today')\n"
+    run = run_with(tmp_path, check, "--gate")
+    assert run.status != 0
+    assert not [line for line in run.output.splitlines() if line.endswith("  PASS")]
+    assert run.outcomes("kvm-a")["SITE-test_own"] == "notchecked"

@@ -50,7 +50,8 @@ def hosts() -> list[Bundle]:
         Bundle(target, declared.observed_at, "0"),
         host("forbids", FORBIDDEN),
         host("forbids-off", FORBIDDEN, ok("/sys/module/kvm_amd/parameters", "nested=0\n")),
-        host("quiet", FORBIDDEN, ok(CMDLINES, quiet)),
+        host("quiet", FORBIDDEN, ok(CMDLINES, quiet), ok(HOLDERS, "100\n")),
+        host("unknown-program", FORBIDDEN, ok(CMDLINES, quiet), ok(HOLDERS, "100\n101\n")),
         host("plain-user", FORBIDDEN, Reading(CMDLINES, Status.UNREADABLE, quiet)),
         host("firecracker", FORBIDDEN, ok(CMDLINES, "100 program=firecracker\n")),
         machine("older", policy=FORBIDDEN),
@@ -136,6 +137,7 @@ def test_an_l2_is_seen_by_the_kernels_own_counters_once_somebody_asks(run: Suite
         ("forbids", "fail guest-has-flag"),
         ("forbids-off", "pass"),
         ("quiet", "pass"),
+        ("unknown-program", "unknown"),
         ("plain-user", "unknown"),
         ("firecracker", "unknown"),
         ("older", "error"),
@@ -147,7 +149,7 @@ def test_no_process_may_show_the_flag_where_it_is_forbidden(run: SuiteRun, host:
 
 def test_the_finding_names_the_guests_and_each_process(run: SuiteRun) -> None:
     result = told(run, "forbids", "L0-SEC-02")["forbids"]
-    assert result["message"] == "the flag is given to it's; touch x, incus"
+    assert result["message"] == "the flag is exposed to the guest of it's; touch x, incus"
     assert [each["source"] for each in result["evidence"]] == ["/proc/101/cmdline", "/proc/103/cmdline"]
     assert result["remediation"][0].startswith("tr '\\0' ' ' </proc/101/cmdline  # kvm (it's; touch x): -cpu host")
 

@@ -1,5 +1,6 @@
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -156,6 +157,27 @@ def test_nothing_is_left_after_closing_twice(sshd: Sshd) -> None:
     assert connection._transport.sock.fileno() == -1
     with pytest.raises(ConnectionFailed, match="closed"):
         connection.execute("true")
+
+
+def test_an_sshd_that_allows_few_sessions_is_waited_for(start_sshd: SshdFactory) -> None:
+    sshd = start_sshd(settings=["MaxSessions 2"])
+    with closing(reach(sshd)) as connection, ThreadPoolExecutor(16) as pool:
+        connection.execute("true")
+        answers = list(pool.map(lambda number: connection.execute("sleep 0.1; echo $1", str(number)), range(16)))
+    assert [answer.stdout for answer in answers] == [f"{number}\n".encode() for number in range(16)]
+    assert sshd.logins == 1
+
+
+def test_a_session_that_sshd_never_lets_begin_is_an_error_in_time(start_sshd: SshdFactory) -> None:
+    sshd = start_sshd(settings=["MaxSessions 1"])
+    with closing(reach(sshd, probe_timeout=1.0)) as connection, ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(connection.open_stream, "cat").result()
+        start = time.monotonic()
+        with pytest.raises(ConnectionFailed, match="kvm-a: the target does not run a command"):
+            connection.execute("true")
+        assert time.monotonic() - start < 2.0
+        stream.close()
+        assert connection.execute("echo again").stdout == b"again\n"
 
 
 def test_no_session_can_be_opened(start_sshd: SshdFactory) -> None:

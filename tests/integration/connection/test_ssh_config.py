@@ -2,11 +2,13 @@
 
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from nested_kvm.connection import Settings, check_settings, connect
+from nested_kvm.connection.ssh import config_match
 from nested_kvm.connection.ssh.config import SshConfig
 from nested_kvm.errors import ConnectionFailed, UsageError
 from nested_kvm.inventory.address import Address
@@ -28,7 +30,7 @@ Match originalhost kvm-a
 Host *
     IdentityFile ~/.ssh/third
     UserKnownHostsFile ~/.ssh/a "~/.ssh/b c"
-    StrictHostKeyChecking accept-new
+    StrictHostKeyChecking no
 """
 
 
@@ -167,3 +169,47 @@ def test_the_configs_time_limit_holds_unless_the_run_has_one(
         address = Address.parse(f"ssh://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(ConnectionFailed, match=f"within {seconds} s"):
             connect(address, Settings(ssh_config=path, connect_timeout=of_the_run), name="kvm-a")
+
+
+def options_user(path: Path, command: str, before: str = "Match") -> str | None:
+    return SshConfig.load(written(path, f'{before} exec "{command}"\n  User matched\n')).lookup("kvm-a").user
+
+
+@pytest.mark.parametrize(
+    ("command", "before", "user"),
+    [
+        ("true", "Match", "matched"),
+        ("false", "Match", None),
+        ("test %n = kvm-a", "Match host kvm-*", "matched"),
+        ("touch {mark}", "Match host kvm-b", None),
+        ("read line", "Match", None),
+    ],
+    ids=["true", "false", "with a token", "of another host", "without input"],
+)
+def test_match_exec_decides_as_in_openssh(path: Path, command: str, before: str, user: str | None) -> None:
+    mark = path.with_name("mark")
+    assert options_user(path, command.format(mark=mark), before) == user
+    output = subprocess.run(
+        ["ssh", "-G", "-F", path, "kvm-a"], check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    ).stdout
+    assert ("user matched\n" in output) is (user is not None)
+    assert not mark.exists()
+
+
+def test_match_exec_may_be_negated(path: Path) -> None:
+    assert SshConfig.load(written(path, "Match !exec false\n  User matched\n")).lookup("kvm-a").user == "matched"
+    assert SshConfig.load(written(path, "Match !exec true\n  User matched \n")).lookup("kvm-a").user is None
+
+
+def test_a_match_exec_that_hangs_is_refused_by_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config_match, "SECONDS", 0.3)
+    start = time.monotonic()
+    with pytest.raises(UsageError, match=rf"^{path}: for host kvm-a: Match exec 'sleep 50' takes longer than 0\.3 s"):
+        options_user(path, "sleep 50")
+    assert time.monotonic() - start < 5
+
+
+def test_match_exec_runs_once_for_a_host(path: Path) -> None:
+    config = SshConfig.load(written(path, f'Match exec "echo >> {path}.count"\n  User matched\n'))
+    assert [config.lookup("kvm-a").user for _ in range(3)] == ["matched"] * 3
+    assert Path(f"{path}.count").read_text() == "\n"

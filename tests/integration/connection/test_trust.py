@@ -65,12 +65,19 @@ def test_a_changed_key_is_refused_with_the_command_that_replaces_it(
     assert is_trusted(written)
 
 
-@pytest.mark.parametrize("policy", ["no", "off", "accept-new", "No"])
+@pytest.mark.parametrize("policy", ["no", "off", "No"])
 def test_an_unknown_key_is_accepted_where_the_config_says_so_and_nothing_is_written(
     sshd: Sshd, is_trusted: Callable[..., bool], policy: str
 ) -> None:
     assert is_trusted("", f"StrictHostKeyChecking {policy}")
     assert (sshd.directory / "known_hosts").read_text() == ""
+
+
+def test_accept_new_refuses_an_unknown_key_as_no_key_is_recorded(sshd: Sshd, is_trusted: Callable[..., bool]) -> None:
+    because = r"is unknown\. accept-new is treated as yes, as no keys are recorded here\. Once .* accept it with: echo "
+    assert not is_trusted("", "StrictHostKeyChecking accept-new", because=because)
+    assert is_trusted(sshd.known_hosts(), "StrictHostKeyChecking accept-new")
+    assert (sshd.directory / "known_hosts").read_text() == sshd.known_hosts()
 
 
 @pytest.mark.parametrize("config", [[], CARELESS, ["StrictHostKeyChecking accept-new"]])

@@ -157,7 +157,9 @@ def test_a_host_that_forwards_nothing_is_named(start_sshd: SshdFactory, fleet: F
     locked = start_sshd(settings=["AllowTcpForwarding no"])
     with (
         closing(connect(locked.address(), locked.client(), name="kvm-9")) as host,
-        pytest.raises(ConnectionFailed, match=r"kvm-9 does not forward .*[Aa]dministratively prohibited"),
+        pytest.raises(
+            ConnectionFailed, match=r"kvm-9 does not forward the connection .*[Aa]dministratively prohibited"
+        ),
     ):
         connect(fleet.address, fleet.settings(), name="ci-0", via=host)
 

@@ -1,12 +1,14 @@
 """What is printed to mend a finding does mend it, where that can be tried with real programs."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
+from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kernel.parameter import ParameterType, Setting, read_parameter
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Subject
@@ -22,7 +24,16 @@ AMD = "processor : 0\nvendor_id : AuthenticAMD\nflags : svm\n"
 
 @pytest.mark.parametrize("nested", Nested)
 @pytest.mark.parametrize(
-    "options", ["nested=y", "nested", "nested='1'", "npt=1 nested=Y", "nested=1 nested=on avic=1", "nested=y # why"]
+    "options",
+    [
+        "nested=y",
+        "nested",
+        "nested='1'",
+        "npt=1 nested=Y",
+        "nested=1 nested=on avic=1",
+        "nested=y # why",
+        "nested_early_check=0 nested=y",
+    ],
 )
 def test_the_line_with_the_invalid_value_is_mended_and_no_other(tmp_path: Path, nested: Nested, options: str) -> None:
     file = tmp_path / "it's a.conf"
@@ -36,6 +47,35 @@ def test_the_line_with_the_invalid_value_is_mended_and_no_other(tmp_path: Path, 
     found = read_parameter(mended.removeprefix("options kvm_amd "), "nested", ParameterType.INT)
     assert found.setting is (Setting.ON if nested is Nested.REQUIRED else Setting.OFF)
     assert ("npt=1" in mended, "avic=1" in mended) == ("npt=1" in options, "avic=1" in options)
+    assert ("nested_early_check=0" in mended) is ("nested_early_check=0" in options)
+
+
+def test_an_invalid_value_on_a_continuation_line_is_fixed_there_and_nowhere_else(tmp_path: Path) -> None:
+    file = tmp_path / "kvm.conf"
+    text = "options kvm_amd npt=1 \\\n  nested=y \\\n  avic=1\noptions other nested=y\n"
+    file.write_text(text)
+    bundle = bundle_of(uname="x86_64", cpuinfo=AMD)
+    bundle = replace(bundle, readings={**bundle.readings, str(file): Reading(str(file), Status.OK, text)})
+    subject = Subject(Machine(bundle), "kvm-a", Policy())
+    finding = Finding(Cause.PERSISTED_VALUE_INVALID, "", Evidence(f"{file}:1", "options kvm_amd npt=1 nested=y avic=1"))
+    command, *_ = remediation(subject, finding)
+    subprocess.run(["/bin/sh", "-c", command], check=True)
+    assert file.read_text() == text.replace("  nested=y", "  nested=1")
+
+
+@pytest.mark.parametrize(
+    ("control", "scenario", "is_reloaded"),
+    [("L0-PER-02", "amd-reload-into-off", False), ("L0-KVM-04", "amd-off-and-invalid", True)],
+)
+def test_no_remedy_reloads_into_a_value_that_violates_the_policy(
+    fleet_run: FleetRun, control: str, scenario: str, *, is_reloaded: bool
+) -> None:
+    commands = fleet_run.results[scenario]["", control]["remediation"]
+    kept = next(number for number, line in enumerate(commands) if "> /etc/modprobe.d" in line)
+    reloads = [number for number, line in enumerate(commands) if line.startswith("modprobe -r ")]
+    assert bool(reloads) is is_reloaded
+    assert all(number > kept for number in reloads)
+    assert is_reloaded is any(line.startswith("# fix that value first") for line in commands)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +107,7 @@ def test_the_remedy_fits_the_machine(
         ("amd-recorded", "host-passthrough-svm-disabled", "require=svm"),
         ("amd-recorded", "qemu64", "host-passthrough,clearxml=yes"),
         ("amd-definitions", "forbidden-passthrough", "disable=svm"),
-        ("intel", "host-model-without-vmx", "require=vmx"),
+        ("intel", "host-model-vmx-disabled", "require=vmx"),
     ],
 )
 def test_a_domain_is_shut_down_changed_started_and_looked_at(

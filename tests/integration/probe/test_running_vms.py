@@ -24,6 +24,11 @@ exec "$@"
 STAYS = "hunter2"
 """Stands in every argument that must stay on the machine."""
 
+OTHERS = (
+    "cloud-hypervisor cloud-hypervisor-static crosvm firecracker firecracker-v1.7.0-x86_64 kvm-spice lkvm "
+    "qemu-system-ppc64 qemu-system-x86_64+x stratovirt"
+)
+
 Probe = Callable[..., dict[str, Reading]]
 
 
@@ -155,10 +160,31 @@ def test_names_beside_ascii_stay_as_they_are(machine: Machine, probe: Probe) -> 
     assert probe()[CMDLINES].text.strip().splitlines()[1] == "5 name=größe $(touch x) `y` \\n %s"
 
 
-@pytest.mark.parametrize("name", ["cloud-hypervisor", "firecracker", "crosvm", "qemu-system-ppc64"])
+@pytest.mark.parametrize("name", OTHERS.split())
 def test_other_vmms_are_named(machine: Machine, probe: Probe, name: str) -> None:
     machine.process(5, f"/opt/{name}".encode(), b"--api-sock", STAYS.encode())
     assert probe()[CMDLINES].text.strip() == f"5 program={name}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        ((b"-global", b"cpu.svm=on"), ["global=cpu.svm=on"]),
+        ((b"-global", b"EPYC-x86_64-cpu.svm=off", b"-cpu", b"EPYC"), ["global=EPYC-x86_64-cpu.svm=off", "cpu=EPYC"]),
+        ((b"--global", b"driver=cpu,property=svm,value=off"), ["global=driver=cpu,property=svm,value=off"]),
+        ((b"-global", b"ide-hd.serial=-cpu." + STAYS.encode()), []),
+        ((b"-readconfig", b"/home/" + STAYS.encode()), ["readconfig="]),
+        (
+            (b"-readconfig", b"/usr/share/qemu-server/pve-q35-4.0.cfg", b"-cpu", b"host"),
+            ["readconfig=/usr/share/qemu-server/pve-q35-4.0.cfg", "cpu=host"],
+        ),
+    ],
+)
+def test_what_changes_the_cpu_beside_its_option_is_printed(
+    machine: Machine, probe: Probe, arguments: tuple[bytes, ...], lines: list[str]
+) -> None:
+    machine.process(5, b"kvm", *arguments)
+    assert probe()[CMDLINES].text.strip().splitlines() == ["5 program=kvm", *(f"5 {line}" for line in lines)]
 
 
 def test_only_a_descriptor_of_a_vm_counts(machine: Machine, probe: Probe) -> None:

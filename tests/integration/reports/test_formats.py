@@ -65,8 +65,12 @@ def run() -> Run:
         exit_status=1,
         complete=True,
         targets=[
-            TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None),
-            TargetResult(HOSTILE, TargetLevel.L0, None, "ssh://kvm-b", observed=False, error=HOSTILE),
+            TargetResult(
+                name="kvm-a", level=TargetLevel.L0, host=None, address="ssh://kvm-a", observed=True, error=None
+            ),
+            TargetResult(
+                name=HOSTILE, level=TargetLevel.L0, host=None, address="ssh://kvm-b", observed=False, error=HOSTILE
+            ),
         ],
         results=ResultList(result(outcome, target) for outcome in Outcome for target in ("kvm-a", HOSTILE)),
         waivers=[WaiverUse(WAIVER, WaiverState.USED, 1)],

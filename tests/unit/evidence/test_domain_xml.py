@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nested_kvm.errors import NotObserved
 from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml, reduce_domain_xml
+from nested_kvm.evidence.libvirt.qemu_arguments import OTHER, deciding_arguments
 from nested_kvm.facts.libvirt.cpu_definition import cpu_definition_of
 from tests.support.scenario import RECORDED
 
@@ -32,10 +33,18 @@ FULL = f"""
     <disk type='network'><auth username='{SECRET}'/></disk>
     <graphics type='vnc' passwd='{SECRET}'/>
   </devices>
+  <launchSecurity type='sev'><dhCert>{SECRET}</dhCert><session>{SECRET}</session></launchSecurity>
   <seclabel><label>{SECRET}</label></seclabel>
   <qemu:commandline>
     <qemu:arg value='-cpu'/>
     <qemu:arg value='host,+svm'/>
+    <qemu:arg value='-global'/>
+    <qemu:arg value='max-x86_64-cpu.svm=off'/>
+    <qemu:arg value='-global'/>
+    <qemu:arg value='ide-hd.serial={SECRET}'/>
+    <qemu:arg value='-readconfig'/>
+    <qemu:arg value='/home/{SECRET}'/>
+    <qemu:arg value='-{SECRET}'/>
     <qemu:arg value='-object'/>
     <qemu:arg value='secret,id=s,data={SECRET}'/>
     <qemu:env name='TOKEN' value='{SECRET}'/>
@@ -54,8 +63,9 @@ def test_what_is_judged_is_kept() -> None:
     assert (definition.mode, definition.features, definition.passed_through) == (
         "host-passthrough",
         {"svm": "require"},
-        "host,+svm",
+        f"-cpu host,+svm -global max-x86_64-cpu.svm=off -readconfig {OTHER}",
     )
+    assert definition.memory_encryption == "sev"
 
 
 @pytest.mark.parametrize("path", sorted(RECORDED.glob("*.xml")), ids=lambda path: path.name)
@@ -105,3 +115,44 @@ def test_of_qemus_arguments_only_what_follows_cpu_is_kept(values: list[str]) -> 
     )
     shown = SECRET in reduce_domain_xml(text)
     assert shown is any(values[at : at + 2] in (["-cpu", SECRET], ["--cpu", SECRET]) for at in range(len(values)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        ("-cpu host", "-cpu host"),
+        ("--cpu EPYC --global cpu.svm=on", "-cpu EPYC -global cpu.svm=on"),
+        ("-global driver=cpu,property=svm,value=on", "-global driver=cpu,property=svm,value=on"),
+        ("-global PIIX4_PM.disable_s3=1", ""),
+        ("-global kvm-accel.x=1", OTHER),
+        ("-global", OTHER),
+        ("-accel kvm -enable-kvm", ""),
+        ("-accel kvm,kernel-irqchip=split", ""),
+        ("-accel tcg", "-accel"),
+        ("-machine accel=tcg", "-machine"),
+        ("-M q35", "-M"),
+        ("-readconfig x -icount 1", "-readconfig -icount"),
+        ("-device edu -set device.net0.mq=on", ""),
+        ("-device max-x86_64-cpu,id=x", OTHER),
+        ("-set machine.x=y", OTHER),
+        ("-object rng-random,id=x", ""),
+        ("-object sev-guest,id=sev0", "-object sev-guest"),
+        ("-object qom-type=tdx-guest,id=t", "-object tdx-guest"),
+        ("-cpu", "-cpu "),
+        ("-frobnicate", OTHER),
+        ('-device {"id":"x","driver":"max-x86_64-cpu"}', OTHER),
+        ('-device {"driver":"virtio-net-pci"}', ""),
+        ('-object {"id":"s","qom-type":"sev-guest"}', OTHER),
+        ("a b", ""),
+    ],
+)
+def test_an_argument_is_dropped_only_where_it_is_known_to_be_harmless(arguments: str, kept: str) -> None:
+    values = list(deciding_arguments(arguments.split()))
+    assert values == kept.split(" ") * bool(kept)
+    assert list(deciding_arguments(values)) == values
+
+
+@pytest.mark.parametrize("arguments", ["-enable-kvm", "-accel kvm", "--accel kvm,x=y"])
+def test_kvm_that_is_asked_for_past_an_emulated_domain_is_kept(arguments: str) -> None:
+    assert list(deciding_arguments(arguments.split(), under_kvm=False))
+    assert not list(deciding_arguments(arguments.split(), under_kvm=True))

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nested_kvm.evidence.masking import masked_cmdline
 from nested_kvm.evidence.observe import bundle_of_answer
 from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.probe.answer import ProbeAnswer, parse_answer
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.evidence.redaction import masked_cmdline, without_secrets
+from nested_kvm.evidence.redaction import RULES, Rule, without_secrets
 from nested_kvm.evidence.sources import GRUB
 from nested_kvm.facts.kernel.cmdline import refused_modules
 from nested_kvm.facts.kernel.parameter import ParameterType, read_parameter
@@ -43,8 +44,13 @@ READINGS = {
     "dmesg": f'[    0.0] Kernel command line: {CMDLINE}\n[    0.1] Unknown kernel command line parameters "x={SECRET}"',
     "/etc/modprobe.d/site.conf": (
         f"options wlan wpa_psk={SECRET}\ninstall x /sbin/x --password={SECRET} --api-key={SECRET}\n"
-        f"install y /sbin/y https://user:{SECRET}@example.net/"
+        f"install y /sbin/y https://user:{SECRET}@example.net/\n"
+        f"options wl key={SECRET} pass={SECRET} pwd={SECRET} wep_key1={SECRET}\n"
+        f'options wl passwd=\'a {SECRET}\' psk="a {SECRET}" passphrase="a\\" {SECRET}"\n'
+        f"install z /usr/bin/curl -u user:{SECRET} --user=u:{SECRET} -uu:{SECRET} https://example.net/\n"
+        f"install z /usr/bin/curl -H 'Authorization: Bearer {SECRET}' --pass {SECRET} -key {SECRET}"
     ),
+    "dmesg of a service": f"[    9.1] agent: started with --token {SECRET}, password {SECRET} and token: {SECRET}",
     "modprobe --show-depends kvm_amd": f"install /sbin/x --secret={SECRET}",
 }
 
@@ -60,6 +66,32 @@ def test_no_secret_is_kept(source: str) -> None:
     assert SECRET not in cleaned.text
     assert cleaned == replace(reading(source, cleaned.text), status=Status.OK)
     assert len(cleaned.text) == len(READINGS[source])
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_each_rule_does_what_its_example_shows(rule: Rule) -> None:
+    assert rule.applies_to(rule.sources[0], rule.example)
+    assert rule.redact(rule.example) == rule.redacted
+    assert rule.redact(rule.redacted) == rule.redacted
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "options kvm_amd token= nested=0",
+        "options kvm_amd key = nested=0 npt=1",
+        "options kvm_amd password nested=0",
+        "options kvm_amd token='x nested=0'",
+        "options kvm_intel pass: nested=0",
+        "softdep x pre: token kvm_amd",
+        "options kvm bypass=1 monkey=2",
+    ],
+)
+def test_a_word_of_kvm_after_a_secrets_name_stays(line: str) -> None:
+    kept = without_secrets({"/etc/modprobe.d/x.conf": reading("/etc/modprobe.d/x.conf", line)})
+    last = line.rsplit(maxsplit=1)[-1]
+    word = "nested=0" if "nested=0" in line else last
+    assert word in kept["/etc/modprobe.d/x.conf"].text
 
 
 def test_a_guests_name_is_no_secret() -> None:

@@ -31,6 +31,21 @@ def test_a_running_domain_is_told_from_one_that_is_off() -> None:
         assert (record.live_xml is not None) is is_live
 
 
+@pytest.mark.parametrize("dominfo", [None, Reading("", Status.FAILED, "error: cannot acquire state change lock", 1)])
+def test_a_domain_whose_state_is_not_shown_was_not_observed(dominfo: Reading | None) -> None:
+    save = XML.replace("host-passthrough", "host-model")
+    readings = answers(inactive=XML, live=XML)
+    readings |= {} if dominfo is None else {f"{VIRSH} dominfo {UUID}": dominfo}
+    for source, text in ((f"{LIST} --with-managed-save", UUID), (f"{VIRSH} managedsave-dumpxml {UUID}", save)):
+        readings[source] = Reading(source, Status.OK, text, 0)
+    answer = answer_of_virsh(readings, URI)
+    assert answer is not None
+    (record,) = answer.domains
+    assert "dominfo" in (record.problem or "")
+    assert record.has_managed_save
+    assert "host-model" in str((record.saved_states or ())[0].xml)
+
+
 def test_a_domain_whose_xml_is_refused_keeps_its_name() -> None:
     answer = answer_of_virsh(answers(dominfo=DOMINFO, inactive="<!DOCTYPE x><domain/>", live="?"), URI)
     assert answer is not None

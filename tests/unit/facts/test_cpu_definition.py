@@ -35,8 +35,8 @@ def feature(policy: str, name: str) -> str:
         ("<cpu><topology sockets='1'/></cpu>", Cause.NAMED_MODEL_LACKS_FLAG, Cause.NAMED_MODEL_LACKS_FLAG),
         ("<cpu><model>qemu64</model></cpu>", Cause.NAMED_MODEL_LACKS_FLAG, Cause.NAMED_MODEL_LACKS_FLAG),
         ("<cpu><model>kvm64</model></cpu>", Cause.NAMED_MODEL_LACKS_FLAG, Cause.NAMED_MODEL_LACKS_FLAG),
-        ("<cpu><model>EPYC-Rome</model></cpu>", Cause.NAMED_MODEL_LACKS_FLAG, Cause.WRONG_VENDOR_FEATURE),
-        ("<cpu><model>Skylake-Server</model></cpu>", Cause.WRONG_VENDOR_FEATURE, Cause.NAMED_MODEL_LACKS_FLAG),
+        ("<cpu><model>EPYC-Rome</model></cpu>", Cause.NAMED_MODEL_LACKS_FLAG, Cause.NAMED_MODEL_LACKS_FLAG),
+        ("<cpu><model>Skylake-Server</model></cpu>", Cause.NAMED_MODEL_LACKS_FLAG, Cause.NAMED_MODEL_LACKS_FLAG),
         ("<cpu mode='elsewhere'/>", UNKNOWN, UNKNOWN),
     ],
 )
@@ -60,8 +60,17 @@ def test_a_features_policy_is_require_unless_it_says_otherwise() -> None:
     assert promise("<cpu><model>qemu64</model><feature name='svm'/></cpu>", Vendor.AMD).gives_flag is YES
 
 
-def test_an_optional_feature_may_be_dropped() -> None:
-    assert promise(f"<cpu><model>EPYC</model>{feature('optional', 'svm')}</cpu>", Vendor.AMD).gives_flag is UNKNOWN
+@pytest.mark.parametrize("vendor", [Vendor.AMD, Vendor.INTEL])
+@pytest.mark.parametrize("model", ["EPYC", "Nehalem", "Haswell", "core2duo"])
+def test_a_model_of_the_other_vendor_is_a_name_like_any_other(vendor: Vendor, model: str) -> None:
+    assert promise(f"<cpu><model>{model}</model></cpu>", vendor).cause is Cause.NAMED_MODEL_LACKS_FLAG
+    for policy in ("require", "force", "optional"):
+        assert promise(f"<cpu><model>{model}</model>{feature(policy, vendor.flag)}</cpu>", vendor).gives_flag is YES
+
+
+def test_an_optional_feature_is_given_by_a_named_model_and_perhaps_by_host_model() -> None:
+    assert promise(f"<cpu><model>EPYC</model>{feature('optional', 'svm')}</cpu>", Vendor.AMD).gives_flag is YES
+    assert promise(f"<cpu mode='host-model'>{feature('optional', 'svm')}</cpu>", Vendor.AMD).gives_flag is UNKNOWN
     assert promise(f"<cpu mode='host-passthrough'>{feature('optional', 'svm')}</cpu>", Vendor.AMD).gives_flag is YES
 
 
@@ -75,6 +84,36 @@ def test_the_other_vendors_feature_is_a_cause_of_its_own() -> None:
     cpu = f"<cpu><model>qemu64</model>{feature('require', 'vmx')}</cpu>"
     assert promise(cpu, Vendor.AMD).cause is Cause.WRONG_VENDOR_FEATURE
     assert promise(f"<cpu mode='host-passthrough'>{feature('disable', 'vmx')}</cpu>", Vendor.AMD).gives_flag is YES
+
+
+@pytest.mark.parametrize(
+    ("cpu", "reason"),
+    [
+        (f"<cpu>{feature('disable', 'svm')}</cpu>", "features without a model"),
+        (
+            f"<cpu mode='host-passthrough'>{feature('require', 'x')}{feature('disable', 'x')}</cpu>",
+            "x is listed 2 times",
+        ),
+        (f"<cpu><model>EPYC</model>{feature('always', 'svm')}</cpu>", "'always' is not a valid policy"),
+        ("<cpu><model>EPYC</model><feature policy='require'/></cpu>", "without a name"),
+    ],
+)
+def test_what_libvirt_refuses_gives_nothing_and_withholds_nothing(cpu: str, reason: str) -> None:
+    said = promise(cpu, Vendor.AMD)
+    assert said.gives_flag is UNKNOWN
+    assert reason in said.reason
+
+
+@pytest.mark.parametrize(
+    ("machine", "answer"), [("pc-i440fx-2.0", UNKNOWN), ("pc-1.3", UNKNOWN), ("pc-i440fx-2.2", NO), ("pc-q35-7.2", NO)]
+)
+def test_an_old_machine_keeps_what_its_models_have_as_it_does_for_a_process(machine: str, answer: Answer) -> None:
+    os = f"<os><type machine='{machine}'>hvm</type></os>"
+    assert promise(f"{os}<cpu><model>Opteron_G2</model></cpu>", Vendor.AMD).gives_flag is answer
+    assert promise(os, Vendor.AMD).gives_flag is answer
+    assert promise(f"{os}<cpu><model>Opteron_G2</model>{feature('disable', 'svm')}</cpu>", Vendor.AMD).gives_flag is NO
+    assert promise(f"{os}<cpu mode='host-passthrough'/>", Vendor.AMD).gives_flag is YES
+    assert promise(f"{os}<cpu><model>Opteron_G2</model></cpu>", Vendor.INTEL).gives_flag is NO
 
 
 _words = st.sampled_from(["svm", "vmx", "require", "disable", "optional", "host-model", "custom", "EPYC", "x", ""])

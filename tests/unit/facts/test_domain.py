@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from nested_kvm.errors import ObservationError
@@ -6,6 +8,7 @@ from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.facts.libvirt.daemon import libvirt_of
 from nested_kvm.facts.libvirt.domain import Domain, domain_of
 from nested_kvm.model.answer import Answer
+from nested_kvm.model.architecture import X86
 from tests.support.bundles import bundle_of, ok
 
 PASSTHROUGH = "<cpu mode='host-passthrough'/>"
@@ -13,6 +16,7 @@ HOST_MODEL = "<cpu mode='host-model'/>"
 QEMU64 = "<cpu><model>qemu64</model></cpu>"
 EXPANDED = "<cpu><model>EPYC</model><vendor>AMD</vendor><feature policy='{}' name='svm'/></cpu>"
 OPTIONAL = "<cpu><model>EPYC</model><feature policy='optional' name='svm'/></cpu>"
+OPTIONAL_HOST_MODEL = "<cpu mode='host-model'><feature policy='optional' name='svm'/></cpu>"
 
 
 def domain(inactive: str, live: str | None = None, *, persistent: bool = True) -> Domain:
@@ -31,10 +35,13 @@ def domain(inactive: str, live: str | None = None, *, persistent: bool = True) -
         (HOST_MODEL, None, Answer.NO),
         (HOST_MODEL, EXPANDED.format("disable"), Answer.NO),
         (HOST_MODEL, EXPANDED.format("require"), Answer.UNKNOWN),
-        (OPTIONAL, None, Answer.UNKNOWN),
+        (OPTIONAL, None, Answer.YES),
+        (OPTIONAL_HOST_MODEL, None, Answer.UNKNOWN),
+        (OPTIONAL_HOST_MODEL, EXPANDED.format("disable"), Answer.NO),
+        (OPTIONAL_HOST_MODEL, EXPANDED.format("require"), Answer.YES),
         (OPTIONAL, "<cpu><model>EPYC</model><feature policy='require' name='svm'/></cpu>", Answer.YES),
-        (OPTIONAL, "<cpu><model>EPYC</model><feature policy='disable' name='svm'/></cpu>", Answer.NO),
-        (OPTIONAL, PASSTHROUGH, Answer.UNKNOWN),
+        (OPTIONAL, "<cpu><model>EPYC</model><feature policy='disable' name='svm'/></cpu>", Answer.YES),
+        (OPTIONAL_HOST_MODEL, PASSTHROUGH, Answer.UNKNOWN),
         (HOST_MODEL, PASSTHROUGH, Answer.NO),
         (PASSTHROUGH, QEMU64, Answer.YES),
         (QEMU64, PASSTHROUGH, Answer.NO),
@@ -77,6 +84,57 @@ def test_a_definition_changed_since_the_start_is_seen(inactive: str, live: str) 
     assert domain(inactive, live).changed_since_start(Vendor.AMD)
 
 
+INTEL_EXPANDED = "<cpu><model>Haswell</model><vendor>Intel</vendor>{}</cpu>"
+
+
+@pytest.mark.parametrize(
+    ("feature", "is_pending"),
+    [
+        ("", True),
+        ("<feature policy='require' name='vmx-ept'/>", True),
+        ("<feature policy='disable' name='vmx'/>", True),
+        ("<feature policy='require' name='vmx'/>", False),
+    ],
+)
+def test_an_expansion_without_vmx_is_of_a_host_that_did_not_offer_it(feature: str, *, is_pending: bool) -> None:
+    started = domain(HOST_MODEL, INTEL_EXPANDED.format(feature))
+    assert started.promise(Vendor.INTEL).gives_flag is Answer.YES
+    assert (started.changed_since_start(Vendor.INTEL, lambda: True) is not None) is is_pending
+    assert started.changed_since_start(Vendor.INTEL, lambda: False) is None
+
+
+def test_a_changed_type_or_encryption_takes_a_power_cycle() -> None:
+    plain = domain(PASSTHROUGH, PASSTHROUGH)
+    assert "type qemu" in (replace(plain, live_type="qemu").changed_since_start(Vendor.AMD) or "")
+    encrypted = domain(f"{PASSTHROUGH}<launchSecurity type='sev'/>", PASSTHROUGH)
+    assert "encryption sev" in (encrypted.changed_since_start(Vendor.AMD) or "")
+
+
+def of_os(os_type: str) -> Domain:
+    xml = f"<domain type='kvm'><name>ci-1</name><os>{os_type}</os>{PASSTHROUGH}</domain>"
+    return domain_of(DomainRecord("ci-1", "u-1", "shut off", inactive_xml=xml))
+
+
+@pytest.mark.parametrize(
+    ("os_type", "refused"),
+    [
+        ("<type arch='x86_64' machine='pc-q35-7.2'>hvm</type>", False),
+        ("<type arch='i686' machine='pc'>hvm</type>", False),
+        ("<type machine='rhel6.6.0'>hvm</type>", False),
+        ("<type>hvm</type>", False),
+        ("", False),
+        ("<type arch='aarch64'>hvm</type>", True),
+        ("<type arch='riscv64'>hvm</type>", True),
+        ("<type>xen</type>", True),
+        ("<type machine='none'>hvm</type>", True),
+        ("<type machine='virt-9.0'>hvm</type>", True),
+    ],
+)
+def test_what_cannot_start_on_the_host_is_refused(os_type: str, *, refused: bool) -> None:
+    assert (of_os(os_type).refused_on(X86) is not None) is refused
+    assert of_os(os_type).refused_on(None) is None
+
+
 def test_a_transient_domain_has_no_other_definition() -> None:
     assert domain(QEMU64, PASSTHROUGH, persistent=False).changed_since_start(Vendor.AMD) is None
 
@@ -109,3 +167,13 @@ def test_a_domain_is_found_by_name_or_uuid_and_counted_while_it_holds_the_module
     assert seen.running == ("a", "b", "e")
     with pytest.raises(ObservationError, match="has no domain z"):
         seen.record("z")
+
+
+def test_a_domain_named_as_anothers_uuid_does_not_take_its_place() -> None:
+    first, second = "9f5737ad-04b0-41f7-882c-99c327b51994", "9f5737ad-04b0-41f7-882c-99c327b51995"
+    records = (DomainRecord(second, first, "running"), DomainRecord("ci-1", second, "running"))
+    answer = LibvirtAnswer("qemu:///system", "libvirt", domains=records)
+    assert libvirt_of(bundle_of(libvirt=answer, uname="x86_64")).record(second).name == "ci-1"
+    impostor_only = LibvirtAnswer("qemu:///system", "libvirt", domains=records[:1])
+    with pytest.raises(ObservationError, match="has no domain"):
+        libvirt_of(bundle_of(libvirt=impostor_only, uname="x86_64")).record(second)

@@ -45,6 +45,10 @@ PROCESS = ok(CMDLINES, f"421 program=qemu-system-x86_64\n421 name=guest=l1-svm,d
         (({"vcpu.current": "1", "vcpu.0.guest_mode.cur": "no"},), Answer.UNKNOWN),
         (({"vcpu.current": "2", "vcpu.0.nested_run.sum": "0"},), Answer.UNKNOWN),
         (({"vcpu.0.nested_run.sum": "-1"},), Answer.UNKNOWN),
+        (({"vcpu.0.nested_run.sum": "0"},), Answer.UNKNOWN),
+        (({"421-14/nested_run": "0"},), Answer.NO),
+        ((IDLE, NEVER), Answer.UNKNOWN),
+        ((BUSY, {**IDLE, "vcpu.0.guest_mode.cur": "yes"}), Answer.YES),
     ],
 )
 def test_the_counters_decide_by_how_they_change(looks: tuple[dict[str, str], ...], runs: Answer) -> None:
@@ -88,6 +92,28 @@ def test_a_source_that_sees_an_l2_wins_over_one_that_does_not() -> None:
     assert by_both(record(IDLE, BUSY), PROCESS, ok(DEBUGFS, "421-14/nested_run=0")).runs is Answer.YES
     growing = (ok(DEBUGFS, "421-14/nested_run=1"), ok(f"{DEBUGFS}  # again", "421-14/nested_run=2"))
     assert by_both(record(NEVER), PROCESS, *growing).runs is Answer.YES
+
+
+@pytest.mark.parametrize(
+    ("by_libvirt", "by_kernel", "runs"),
+    [
+        ((NEVER,), "421-14/nested_run=77", Answer.UNKNOWN),
+        ((IDLE, IDLE), "421-14/nested_run=0", Answer.UNKNOWN),
+        ((NEVER,), "421-14/nested_run=0", Answer.NO),
+        ((NEVER,), "4210-14/nested_run=77", Answer.NO),
+    ],
+)
+def test_a_0_of_one_source_is_no_proof_against_the_others_count(
+    by_libvirt: tuple[dict[str, str], ...], by_kernel: str, runs: Answer
+) -> None:
+    assert by_both(record(*by_libvirt), PROCESS, ok(DEBUGFS, by_kernel)).runs is runs
+
+
+def test_two_processes_of_one_domain_leave_the_kernels_count_open() -> None:
+    twins = ok(CMDLINES, f"421 program=kvm\n421 uuid={UUID}\n422 program=kvm\n422 uuid={UUID}\n")
+    activity = by_both(record(), twins, ok(DEBUGFS, "421-14/nested_run=0\n422-14/nested_run=9"))
+    assert activity.runs is Answer.UNKNOWN
+    assert "processes 421, 422" in activity.reason
 
 
 def test_unknown_names_what_is_missing_of_both() -> None:
@@ -136,6 +162,16 @@ def test_evidence_of_an_older_suite_is_unknown_where_it_did_not_look() -> None:
 
 def test_a_guest_without_the_module_runs_none() -> None:
     assert Machine(machine("l1", ok("/sys/module", ""), level=TargetLevel.L1)).nested_activity(None).runs is Answer.NO
+
+
+@pytest.mark.parametrize("other", ["vboxdrv", "vmmon"])
+@pytest.mark.parametrize("modules", ["kvm\nkvm_amd", ""])
+def test_another_hypervisor_may_run_what_kvm_does_not_show(modules: str, other: str) -> None:
+    idle = (ok("/sys/module", f"{modules}\n{other}"), ok(HOLDERS, ""))
+    activity = inside(*idle, refcnt="refcnt=0\ninitstate=live")
+    assert activity.runs is Answer.UNKNOWN
+    assert other in activity.reason
+    assert inside(ok("/sys/module", f"kvm\nkvm_amd\n{other}"), ok(HOLDERS, "293\n")).runs is Answer.YES
 
 
 def test_libvirts_own_types_become_virshs_words() -> None:

@@ -14,7 +14,8 @@ from nested_kvm.model.cause import Cause
 from nested_kvm.model.control import Control, Level, Severity
 from nested_kvm.model.policy import Nested, Persistence, Policy, Undeclared
 from nested_kvm.model.verdict import Finding, Informed, NotApplicable, NotChecked, Outcome, Undecided, require
-from nested_kvm.results.run import ExitStatus, Result, Threshold, exit_status
+from nested_kvm.results.exit_status import exit_status
+from nested_kvm.results.run import ExitStatus, Result, Threshold
 from tests.support.bundles import bundle_of
 from tests.support.made_runs import run_of
 

@@ -12,6 +12,7 @@ from nested_kvm.facts.kernel.mitigations import FROM_GUESTS
 PROBE = probe_script()
 NOT_ASKED_HERE = {sources.AGAIN, sources.ACCOUNT_NUMBER}
 """The end of a name, and what earlier probes printed."""
+WHERE_THEY_EXIST = {*sources.GRUB_CFGS, *sources.ESP_ENTRIES}
 PARENTS = {sources.DMI: "sys_vendor", sources.VULNERABILITIES: FROM_GUESTS[0]}
 """Directories of which the probe prints some files, and one of those."""
 
@@ -41,7 +42,8 @@ def settings(pattern: str, path: Path) -> list[str]:
 def test_the_probe_prints_every_source_that_is_named() -> None:
     begun = {line.removeprefix("@N begin ") for line in answer(PROBE, "N", "5").splitlines()}
     named = {f"{each}/{PARENTS[each]}" if each in PARENTS else each for each in named_sources()}
-    assert named - NOT_ASKED_HERE - begun == set()
+    assert named - NOT_ASKED_HERE - WHERE_THEY_EXIST - begun == set()
+    assert all(each in PROBE.replace("grub*", each.split("/")[2]) for each in WHERE_THEY_EXIST)
     assert begun >= {f"{sources.VULNERABILITIES}/{name}" for name in FROM_GUESTS}
 
 

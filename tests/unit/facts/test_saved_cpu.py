@@ -41,6 +41,7 @@ def test_a_saved_cpu_lacks_the_flag_or_has_it_or_does_not_tell(
 ) -> None:
     saved = saved_states_of(record_of(SavedState("a", f"<domain type='kvm'>{cpu}</domain>")))
     assert (bool(saved.lacking(vendor)), bool(saved.undecided(vendor))) == (lacks, is_open)
+    assert bool(saved.having(vendor)) is not (lacks or is_open)
 
 
 @pytest.mark.parametrize(

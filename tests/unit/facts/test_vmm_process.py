@@ -1,5 +1,7 @@
 """VMM processes: what QEMU makes of `-cpu`, whether it runs under KVM, and which guest it is."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
 from nested_kvm.facts.kvm.vm_holders import VmHolders
 from nested_kvm.facts.kvm.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
 from nested_kvm.facts.kvm.vmm_process import VmmProcess, VmmProcesses, vmm_processes_of
+from nested_kvm.facts.libvirt.domain import Domain, ProcessCheck
 from nested_kvm.model.answer import Answer
 from tests.support.running_machines import CMDLINES, machine
 
@@ -161,14 +164,71 @@ def test_what_is_not_qemu_cannot_be_told(program: str) -> None:
 
 
 def test_hidden_processes_leave_it_open() -> None:
-    assert guests(are_all=False).undecided == ("processes of other accounts may be hidden",)
-    assert guests().undecided == ()
+    assert guests(holders=SOME, are_all=False).undecided == ("processes of other accounts may be hidden",)
+    assert guests(holders=NOBODY).undecided == ()
+
+
+def test_a_vm_of_an_unknown_program_leaves_it_open() -> None:
+    (reason,) = guests(QEMU).undecided
+    assert "process 8 runs a VM" in reason
+
+
+def test_a_process_that_withholds_what_its_domain_exposes_leaves_it_open() -> None:
+    live = qemu_cpu_definition("host")
+    check = ProcessCheck(contradiction="process 7 does not expose svm")
+    domain = Domain("ci-1", "u-1", "kvm", "running", is_transient=False, cpu=live, live_cpu=live, process_check=check)
+    confronted = vmm_guests_of(VmmProcesses((), are_all=True), NOBODY, AMD, (domain,))
+    assert confronted.undecided == ("ci-1: process 7 does not expose svm",)
+    withheld = replace(domain, live_cpu=qemu_cpu_definition("EPYC"))
+    assert vmm_guests_of(VmmProcesses((), are_all=True), NOBODY, AMD, (withheld,)).undecided == ()
 
 
 def test_a_key_names_one_process_whatever_the_guests_are_called() -> None:
     processes = VmmProcesses(
-        (VmmProcess(7, "kvm", "pid:8"), VmmProcess(8, "kvm", "x"), VmmProcess(9, "kvm", "x")), are_all=True
+        (VmmProcess(7, "kvm", "pid:8"), VmmProcess(8, "kvm", "x"), VmmProcess(9, "kvm", "z")), are_all=True
     )
     assert [processes.named(name).pid for name in ("pid:8", "pid:9", "x")] == [8, 9, 8]
     with pytest.raises(NotObserved, match="no process of y was found"):
         processes.named("y")
+
+
+@pytest.mark.parametrize(
+    ("cpu", "properties", "answer"),
+    [
+        ("Nehalem", ["Nehalem-x86_64-cpu.svm=on"], YES),
+        ("Nehalem", ["cpu.svm=on"], YES),
+        ("Nehalem", ["driver=cpu,property=svm,value=on"], YES),
+        ("max", ["cpu.svm=off"], NO),
+        ("host", ["max-x86_64-cpu.svm=off"], UNKNOWN),
+        ("host", ["cpu.svm=on", "cpu.svm=off"], UNKNOWN),
+        ("host,svm=on", ["cpu.svm=off"], UNKNOWN),
+        ("host", ["cpu.svm=perhaps"], UNKNOWN),
+        ("host", ["cpu.enforce=on"], YES),
+        ("EPYC", ["cpu.svm-lock=on"], NO),
+        ("host", ["cpu.svm=off,x=y"], UNKNOWN),
+    ],
+)
+def test_a_property_of_the_cpu_type_decides_as_its_option_does(cpu: str, properties: list[str], answer: Answer) -> None:
+    assert qemu_cpu_definition(cpu, properties=properties).promise(AMD).gives_flag is answer
+
+
+@pytest.mark.parametrize(
+    ("config", "answer"),
+    [
+        (None, YES),
+        ("", UNKNOWN),
+        ("/etc/x.cfg", UNKNOWN),
+        ("/usr/share/qemu-server/pve-q35-4.0.cfg", YES),
+        ("/usr/share/qemu-server/pve-../x.cfg", UNKNOWN),
+    ],
+)
+def test_a_configuration_file_may_change_the_cpu_unless_it_is_proxmoxs(config: str | None, answer: Answer) -> None:
+    assert qemu_cpu_definition("host", config=config).promise(AMD).gives_flag is answer
+
+
+def test_what_else_decides_is_read_of_the_process_and_shown() -> None:
+    process = of_text("7 program=kvm\n7 global=cpu.svm=on\n7 cpu=EPYC\n7 readconfig=\n7 global=cpu.x=y").processes[0]
+    assert (process.properties, process.config) == (("cpu.svm=on", "cpu.x=y"), "")
+    assert "-cpu EPYC -global cpu.svm=on -global cpu.x=y -readconfig" in process.evidence[0].text
+    assert guests(process).with_flag == ()
+    assert "-readconfig" in guests(process, holders=VmHolders((7,), are_all=True)).undecided[0]

@@ -1,5 +1,6 @@
 """Which runs make up one fleet, and when what they make up is complete."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,11 @@ import pytest
 
 from nested_kvm.errors import UsageError
 from nested_kvm.inventory.shard import FleetShard, fleet_digest
-from nested_kvm.results.run import ExitStatus, Run, Threshold, exit_status
+from nested_kvm.reporting.formats.json_results import results_json
+from nested_kvm.results.exit_status import exit_status
+from nested_kvm.results.run import ExitStatus, Run, Threshold
+from nested_kvm.results.run_verdict import RunVerdict, conclude
+from nested_kvm.results.scope import NotAsked
 from nested_kvm.version import VERSION
 from tests.support.made_runs import PASS, STARTED
 from tests.support.merging import host, leave, leave_all, merged, on, run_on, shards_on
@@ -155,3 +160,26 @@ def test_a_file_of_an_older_version_has_no_policy_and_no_shard(tmp_path: Path) -
     with merged([leave(tmp_path / "old", run)]) as made:
         assert made.targets[0].policy is None
         assert made.complete
+
+
+def test_a_narrowed_shard_leaves_the_fleet_narrowed(tmp_path: Path) -> None:
+    """It is not compliant, whatever the others are, and passes no gate."""
+    left_out = NotAsked("L0-KVM-04", "kvm-b", "kvm-b", "-k")
+    whole, narrowed = shards_on(("kvm-a",), ("kvm-b",))
+    whole.results, narrowed.results = compliant("kvm-a").results, compliant("kvm-b").results
+    whole.owed, narrowed.owed, narrowed.not_asked = 10, 12, [left_out]
+    folders = [leave(tmp_path / "1", whole, exit_status=0), leave(tmp_path / "2", narrowed, exit_status=0)]
+    with merged(folders) as run:
+        assert (run.owed, run.not_asked, run.gaps, run.is_whole) == (22, [left_out], [], False)
+        assert status(run) == 0
+        assert exit_status(run, 0, Threshold(gate=True)) == 1
+        run.exit_status = 0
+        assert conclude(run).verdict is RunVerdict.PARTIAL
+        assert json.loads("".join(results_json(run)))["run"]["complete"] is False
+
+
+def test_when_a_target_was_observed_is_kept(tmp_path: Path) -> None:
+    run = run_on("kvm-a")
+    run.targets = [replace(run.targets[0], observed_at=STARTED)]
+    with merged([leave(tmp_path / "1", run)]) as made:
+        assert [each.observed_at for each in made.targets] == [STARTED]

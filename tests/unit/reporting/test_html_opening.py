@@ -39,7 +39,7 @@ def text_of(run: Run, *policies: Policy, gate: bool = False) -> str:
     ("results", "status", "verdict"),
     [
         ([PASS], 0, "Compliant Every requirement that could be evaluated is met."),
-        ([PASS, UNKNOWN], 0, "Compliant Every requirement that could be evaluated is met; 1 could not be determined."),
+        ([PASS, UNKNOWN], 0, "Not decided Something could not be inspected or determined."),
         (
             [PASS, replace(FAIL, severity=Severity.LOW)],
             0,

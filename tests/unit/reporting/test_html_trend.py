@@ -1,16 +1,20 @@
 """The report's chart of earlier runs."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nested_kvm.inventory.shard import FleetShard
+from nested_kvm.model.policy import Nested, Policy
 from nested_kvm.reporting.formats.json_results import results_json
 from nested_kvm.reporting.html.opening import opening
 from nested_kvm.reporting.html.trend import RUNS, trend
-from nested_kvm.results.run import Run
+from nested_kvm.results.run import Result, ResultList, Run
+from nested_kvm.results.scope import NotAsked
 from tests.support.html_report import elements
 from tests.support.made_runs import ERROR, FAIL, PASS, STARTED, run_of, scope
 
@@ -108,3 +112,51 @@ def test_a_count_that_is_none_is_not_believed(counts: object, tmp_path: Path) ->
     file.write_text(json.dumps(document))
     found = trend(run_of(PASS), tmp_path)
     assert (len(found.points), found.ignored) == (1, ("2026-02-01T12-00-00Z/results.json",))
+
+
+def ad_hoc(*results: Result, **more: Any) -> Run:
+    run = run_of(*results, **more)
+    run.inventory = "--hosts"
+    return run
+
+
+def test_runs_of_other_hosts_are_no_trend(tmp_path: Path) -> None:
+    """Each of `--hosts=kvm-a` and `--hosts=kvm-b` is another fleet."""
+    other = replace_id(ad_hoc(FAIL, FAIL))
+    other.targets = [replace(other.targets[0], name="kvm-b")]
+    keep(tmp_path, other, "2026-02-01T12-00-00Z")
+    same = replace_id(ad_hoc(FAIL))
+    same.id = "the same hosts"
+    keep(tmp_path, same, "2026-02-02T12-00-00Z")
+    assert [point.findings for point in trend(ad_hoc(PASS), tmp_path).points] == [1, 0]
+
+
+def test_runs_with_another_policy_are_no_trend(tmp_path: Path) -> None:
+    other = replace_id(ad_hoc(FAIL))
+    other.targets = [replace(each, policy=Policy(Nested.FORBIDDEN)) for each in other.targets]
+    keep(tmp_path, other, "2026-02-01T12-00-00Z")
+    assert len(trend(ad_hoc(PASS), tmp_path).points) == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"left_out": 3, "targets": []},
+        {"not_asked": [NotAsked("L0-KVM-04", "kvm-a", "kvm-a", "-k")]},
+        {"results": ResultList([replace(FAIL, decides=True)])},
+    ],
+    ids=["some targets", "some controls", "other controls"],
+)
+def test_a_narrowed_run_is_no_trend_with_a_whole_one(tmp_path: Path, more: dict[str, Any]) -> None:
+    narrowed = replace_id(run_of(FAIL))
+    for name, value in more.items():
+        setattr(narrowed, name, value)
+    keep(tmp_path, narrowed, "2026-02-01T12-00-00Z")
+    assert len(trend(run_of(PASS, left_out=0), tmp_path).points) == 1
+
+
+def test_a_fleet_that_grew_is_still_that_inventory(tmp_path: Path) -> None:
+    smaller = replace_id(run_of(FAIL, left_out=0))
+    smaller.targets = smaller.targets[:1]
+    keep(tmp_path, smaller, "2026-02-01T12-00-00Z")
+    assert len(trend(run_of(PASS, left_out=0), tmp_path).points) == 2

@@ -1,12 +1,14 @@
 """Results that share target, subject and control: a site's own tests may, and each is counted."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.model.cause import Cause
 from nested_kvm.model.control import Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.formats.json_results import results_json
@@ -26,7 +28,9 @@ def result(outcome: Outcome, control: str = "SITE-test_a") -> Result:
 
 
 def run_of(*outcomes: Outcome) -> Run:
-    target = TargetResult("kvm-a", TargetLevel.L0, None, "ssh://kvm-a", observed=True, error=None)
+    target = TargetResult(
+        name="kvm-a", level=TargetLevel.L0, host=None, address="ssh://kvm-a", observed=True, error=None
+    )
     results = [result(each) for each in outcomes]
     return Run("1", STARTED, "0", "--hosts", STARTED, 1, complete=True, targets=[target], results=ResultList(results))
 
@@ -118,3 +122,42 @@ def test_another_order_of_a_file_changes_nothing(tmp_path: Path) -> None:
     document["results"].reverse()
     path.write_text(json.dumps({**document, "added": 1}))
     assert load_baseline(path, FLEET).drift_of("1", result(FAIL)) is Drift.PERSISTING
+
+
+def drifts(folder: Path, then: list[Result], now: list[Result]) -> tuple[list[Drift | None], tuple[int, ...]]:
+    """Compare runs of these results; the drift of each, and how many are new, persist, are fixed and are gone."""
+    folder.joinpath("results.json").write_text("".join(results_json(replace_results(run_of(), then))))
+    ledger = Ledger(
+        RunScope(FLEET, FLEET, is_whole=True), Waivers([], date.min), load_baseline(folder / "results.json", FLEET)
+    )
+    recorded = [ledger.record(each.check or str(number), each) for number, each in enumerate(now)]
+    run = run_of()
+    ledger.close(run)
+    assert run.drift is not None
+    ended = (len(run.drift.fixed), len(run.drift.gone))
+    return [each.drift for each in recorded], (run.drift.new, run.drift.persisting, *ended)
+
+
+def replace_results(run: Run, results: list[Result]) -> Run:
+    run.results = ResultList(results)
+    return run
+
+
+def test_another_cause_is_a_new_finding(tmp_path: Path) -> None:
+    """nested=0 was known; that the host will lose /dev/kvm is not."""
+    off = replace(result(FAIL, "L0-PER-01"), cause=Cause.PERSISTED_OFF)
+    invalid = replace(off, cause=Cause.PERSISTED_VALUE_INVALID)
+    assert drifts(tmp_path, [off], [invalid]) == ([Drift.NEW], (1, 0, 0, 1))
+    assert drifts(tmp_path, [off], [off]) == ([Drift.PERSISTING], (0, 1, 0, 0))
+
+
+def of_check(outcome: Outcome, file: str) -> Result:
+    return replace(result(outcome), check=f"checks/site/{file}::test_a[kvm-a]")
+
+
+def test_two_site_checks_of_one_name_are_two(tmp_path: Path) -> None:
+    """One is fixed, and the other one broke."""
+    then = [of_check(FAIL, "test_x.py"), of_check(PASS, "test_y.py")]
+    now = [of_check(PASS, "test_x.py"), of_check(FAIL, "test_y.py")]
+    assert drifts(tmp_path, then, now) == ([Drift.FIXED, Drift.NEW], (1, 0, 1, 0))
+    assert drifts(tmp_path, then, then) == ([Drift.PERSISTING, None], (0, 1, 0, 0))

@@ -1,14 +1,32 @@
 """The last day of a waiver, and what it covers."""
 
+import json
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 
+from nested_kvm.errors import UsageError
+from nested_kvm.model.cause import Cause
 from nested_kvm.model.control import Severity
 from nested_kvm.model.verdict import Outcome
-from nested_kvm.results.run import Result
-from nested_kvm.results.waiver import Waiver
+from nested_kvm.reporting.formats.hdf import hdf_json
+from nested_kvm.reporting.formats.json_results import results_json
+from nested_kvm.reporting.formats.junit import junit_xml
+from nested_kvm.reporting.formats.markdown import summary_markdown
+from nested_kvm.reporting.formats.sarif import sarif_json
+from nested_kvm.reporting.gate import counts_line
+from nested_kvm.reporting.verdict_text import verdict_line
+from nested_kvm.results.run import Result, Threshold
+from nested_kvm.results.run_verdict import RunVerdict, conclude
+from nested_kvm.results.schema_file import ResultsFile
+from nested_kvm.results.scope import RunScope
+from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
+from nested_kvm.results.waiver_file import load_waivers
 from nested_kvm.results.waivers import Waivers
+from tests.support.made_runs import FAIL as FOUND
+from tests.support.made_runs import PASS, run_of
 
 LAST = date(2026, 3, 31)
 
@@ -61,3 +79,84 @@ def test_one_that_holds_comes_before_one_that_is_over() -> None:
     result = Waivers([waiver(expires=date.min), waiver()], LAST).answer_for(finding())
     assert result.waiver == waiver()
     assert result.message == "a message"
+
+
+def of_cause(cause: Cause | None) -> Result:
+    return replace(finding(), cause=cause)
+
+
+def test_a_waiver_of_one_cause_does_not_cover_another() -> None:
+    """nested=0 was accepted; that the module will not load at all was not."""
+    given = replace(waiver(), cause=Cause.PERSISTED_OFF.code)
+    waivers = Waivers([given], LAST)
+    assert waivers.answer_for(of_cause(Cause.PERSISTED_OFF)).waiver == given
+    other = waivers.answer_for(of_cause(Cause.PERSISTED_VALUE_INVALID))
+    assert other.is_open_finding
+    assert other.message == "a message; its waiver accepts another cause, persisted-off (waivers.yaml:2)"
+    scope = RunScope(is_whole=True)
+    assert waivers.uses([other], scope) == [WaiverUse(given, WaiverState.OTHER_CAUSE, 0)]
+    assert waivers.uses([other, of_cause(Cause.PERSISTED_OFF)], scope) == [WaiverUse(given, WaiverState.USED, 1)]
+
+
+def test_an_unknown_is_accepted_only_by_a_waiver_that_says_so() -> None:
+    unknown = finding(outcome=Outcome.UNKNOWN)
+    gate = Threshold(gate=True)
+    given = replace(waiver(), accepts_unknown=True)
+    accepted = Waivers([waiver(), given], LAST).answer_for(unknown)
+    assert (accepted.waiver, gate.blocks(accepted)) == (given, False)
+    refused = Waivers([waiver()], LAST).answer_for(unknown)
+    assert (refused.waiver, gate.blocks(refused)) == (None, True)
+    late = Waivers([given], date.max).answer_for(unknown)
+    assert (late.waiver, gate.blocks(late)) == (None, True)
+    assert late.message == "a message; its waiver expired on 2026-03-31 (waivers.yaml:2, approved by ops)"
+
+
+def test_a_waiver_of_an_unknown_hides_no_finding() -> None:
+    given = replace(waiver(), accepts_unknown=True)
+    assert Waivers([given], LAST).answer_for(finding()).is_open_finding
+
+
+def test_an_accepted_unknown_is_marked_as_such_in_the_reports() -> None:
+    given = replace(waiver(), accepts_unknown=True)
+    accepted = replace(FOUND, outcome=Outcome.UNKNOWN, cause=None, remediation=(), waiver=given)
+    run = run_of(PASS, accepted, status=0)
+    mark = "unknown accepted until 2026-03-31 by ops: known"
+    assert conclude(run).verdict is RunVerdict.COMPLIANT
+    assert verdict_line(run) == "COMPLIANT (1 unknown accepted)"
+    assert "(1 unknown accepted)" in counts_line(run)
+    for report in ("".join(junit_xml(run)), "".join(hdf_json(run)), "".join(sarif_json(run)), summary_markdown(run)):
+        assert mark in report
+    document = json.loads("".join(results_json(run)))
+    assert document["run"]["counts"] == {"findings": 0, "undecided": 0}
+    assert [each["waiver"] and each["waiver"]["accepts"] for each in document["results"]] == [None, "unknown"]
+    assert {row.result() for row in ResultsFile.model_validate(document).results} == {PASS, accepted}
+
+
+def load(folder: Path, **keys: object) -> list[Waiver]:
+    entry = {"control": "L0-*", "target": "kvm-a", "reason": "known", "approver": "ops", **keys}
+    path = folder / "waivers.yaml"
+    path.write_text(json.dumps({"waivers": [entry]}, indent=1))
+    return load_waivers(path)
+
+
+def test_cause_and_unknown_are_read_from_the_file(tmp_path: Path) -> None:
+    (of_one,) = load(tmp_path, cause="persisted-off", permanent=True)
+    assert (of_one.cause, of_one.accepts_unknown) == ("persisted-off", False)
+    (unknown,) = load(tmp_path, accepts="unknown", expires="2026-03-31")
+    assert (unknown.cause, unknown.accepts_unknown) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("keys", "line", "reason"),
+    [
+        ({"permanent": True, "cause": "persisted-of"}, 9, "'persisted-of' is not a known cause: did you mean"),
+        ({"permanent": True, "accepts": "unknown"}, 9, "needs an end"),
+        ({"expires": "2026-03-31", "accepts": "error"}, 9, "accepts"),
+        ({"expires": "2026-03-31", "cause": "persisted-off", "accepts": "unknown"}, 10, "an unknown has no cause"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, keys: dict[str, object], line: int, reason: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        load(tmp_path, **keys)
+    assert f"waivers.yaml:{line}: " in str(raised.value)
+    assert reason in str(raised.value)

@@ -1,0 +1,74 @@
+"""Whether a control applies to a subject, and whether the subject could be inspected for it."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline
+from nested_kvm.facts.modprobe.load_outcome import NextLoad
+from nested_kvm.facts.modprobe.nested_lines import NestedLines
+from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.architecture import Architecture, architecture_of
+from nested_kvm.model.control import Control
+from nested_kvm.model.verdict import NotApplicable, NotChecked, Undecided
+from nested_kvm.util.text import printable
+
+_NEXT_BOOT: Final = frozenset({NextLoad, NextCmdline, NestedLines})
+"""Facts about the next boot: a container's files do not show them for the kernel that it runs on."""
+_CONTAINERS: Final = frozenset({"docker", "podman", "kubectl", "openshift", "lxc", "chroot"})
+"""Schemes of addresses behind which there is no machine with its own kernel."""
+
+
+def check_applies(control: Control, subject: Subject) -> None:
+    """Return if the control applies to this subject, and the subject can be inspected.
+
+    What could not be enumerated comes first: no polarity and no architecture makes it compliant.
+
+    Raises:
+        NotApplicable: the control does not apply, for its polarity or the machine's architecture.
+        NotChecked: the subject is not reachable by design: it has no address.
+        Undecided: the target's own configuration forbids inspecting it, or the control cannot decide there.
+        ObservationError: the target was not observed.
+    """
+    if subject.unlisted is not None:
+        raise NotObserved(subject.unlisted)
+    if control.only not in {None, subject.policy.nested}:
+        raise NotApplicable(f"applies only where nested is {control.only}; here it is {subject.policy.nested}")
+    _check_observed(control, subject)
+    _check_machine(control, subject)
+    if subject.unidentified is not None:
+        raise Undecided(subject.unidentified)
+
+
+def _check_observed(control: Control, subject: Subject) -> None:
+    machine = subject.machine
+    if machine.target.address is None:
+        if control.decides and machine.target.host is not None and subject.host is None:
+            raise NotObserved(f"its host {machine.target.host} was not inspected in this run, and it has no address")
+        raise NotChecked(f"{machine.target.name} is checked from its L0 only: it has no address, or was not selected")
+    failure = machine.bundle.failure
+    if failure is not None:
+        raise Undecided(failure.message) if failure.is_unknown else ObservationError(failure.message)
+
+
+def _check_machine(control: Control, subject: Subject) -> None:
+    machine = subject.machine
+    here = architecture_of(machine.architecture)
+    if control.architectures is not None and here not in control.architectures:
+        message = _inapplicable(control.architectures, here, machine.architecture)
+        # A deciding control that cannot be asked decides nothing; elsewhere another control decides in its place.
+        if control.decides and (here is None or machine.is_for_candidate):
+            raise Undecided(message)
+        raise NotApplicable(message)
+    if _is_container(subject) and not _NEXT_BOOT.isdisjoint(control.facts):
+        raise Undecided("the target is a container: its files do not configure the next boot of its kernel")
+
+
+def _is_container(subject: Subject) -> bool:
+    address = subject.machine.target.address
+    return address is not None and address.scheme in _CONTAINERS
+
+
+def _inapplicable(known: Iterable[Architecture], here: Architecture | None, machine: str) -> str:
+    way = "where nesting is not known" if here is None else f"where {here.way}"
+    return f"applies to {', '.join(each.name for each in known)}; this machine is {printable(machine)}, {way}"

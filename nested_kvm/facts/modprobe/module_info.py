@@ -1,0 +1,72 @@
+"""The parameters and dependencies of the modules that a load inserts, by `modinfo`.
+
+Source: `modinfo_do` in kmod's tools/modinfo.c.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from nested_kvm.evidence import sources
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.facts.kernel.parameter import parameter_types
+from nested_kvm.facts.modprobe.show_depends import module_name
+
+_NEEDED_BY_KVM: Final = frozenset({"kvm", "irqbypass"})
+"""What every KVM module on x86 depends on where it is not built in."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleInfo:
+    """The types of each module's parameters, and the modules that each depends on.
+
+    Source: `modinfo` of the modules that `modprobe --show-depends` names.
+    """
+
+    parameters: Mapping[str, Mapping[str, str]]
+    depends: Mapping[str, frozenset[str]]
+
+    def required_by(self, module: str) -> frozenset[str]:
+        """The module, and all modules without which it does not load; a `softdep` is not one."""
+        found, pending = {module, *_NEEDED_BY_KVM}, [module, *_NEEDED_BY_KVM]
+        while pending:
+            new = self.depends.get(pending.pop(), frozenset()) - found
+            found |= new
+            pending += new
+        return frozenset(found)
+
+
+def module_info_of(bundle: Bundle, module: str) -> ModuleInfo:
+    """The modules' parameters. Of evidence that earlier probes collected only the KVM module's own are known."""
+    every = bundle.readings.get(sources.EVERY_MODULE)
+    parameters, depends = _sections(every.text) if every is not None and every.is_ok else ({}, {})
+    own = bundle.readings.get(sources.module_parameters(module))
+    if own is not None and own.is_ok and own.text.strip():
+        parameters = {**parameters, module: parameter_types(own.text)}
+    return ModuleInfo(parameters, depends)
+
+
+def _sections(text: str) -> tuple[dict[str, dict[str, str]], dict[str, frozenset[str]]]:
+    """Split the output at each module's `filename:`.
+
+    Sample::
+
+        filename:       /lib/modules/6.1.0/kernel/arch/x86/kvm/kvm-amd.ko
+        depends:        kvm,ccp
+        parm:           nested:Nested Virtualization (int)
+    """
+    lines: dict[str, list[str]] = {}
+    depends: dict[str, frozenset[str]] = defaultdict(frozenset)
+    module = ""
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        value = value.strip()
+        if key == "filename":
+            module = module_name(value)
+            lines.setdefault(module, [])
+        elif key == "depends" and module:
+            depends[module] = frozenset(each.replace("-", "_") for each in value.split(",") if each)
+        elif key == "parm" and module:
+            lines[module].append(value)
+    return {each: parameter_types("\n".join(parms)) for each, parms in lines.items()}, dict(depends)

@@ -1,0 +1,67 @@
+"""A limit around evaluating each target: what a hostile target answers costs that target, not the audit."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import inf
+from types import FrameType
+from typing import Final
+
+from nested_kvm.errors import LimitExceeded
+
+SECONDS: Final = 20.0
+"""CPU time for all controls of one target; one takes milliseconds."""
+_AGAIN: Final = 1.0
+"""Seconds after which the limit is enforced again, where a check caught the first error."""
+
+
+class EvaluationBudget:
+    """The CPU time that is left for each target."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+        self._spent: dict[str, float] = {}
+
+    @contextmanager
+    def of(self, target: str) -> Iterator[None]:
+        """Around everything that is computed from the evidence of a target.
+
+        Raises:
+            LimitExceeded: it took too long, or there is no time left for the target.
+        """
+        left = self._seconds - self._spent.get(target, 0.0)
+        if left <= 0:
+            raise self._exceeded(target)
+        started = time.process_time()
+        try:
+            with _limited(left, lambda: self._exceeded(target)):
+                yield
+        finally:
+            self._spent[target] = self._spent.get(target, 0.0) + time.process_time() - started
+        if self._spent[target] >= self._seconds:
+            raise self._exceeded(target)  # A check that caught the error has not decided anything.
+
+    def _exceeded(self, target: str) -> LimitExceeded:
+        self._spent[target] = inf
+        return LimitExceeded(f"{target}: evaluating its evidence took more than {self._seconds:g} s of CPU time")
+
+
+@contextmanager
+def _limited(seconds: float, error: Callable[[], LimitExceeded]) -> Iterator[None]:
+    """Raise the error when the process has used that much CPU time; only the main thread can be interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise error()
+
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, seconds, _AGAIN)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

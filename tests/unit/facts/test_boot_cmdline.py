@@ -1,0 +1,172 @@
+"""What the next boot's command line does to KVM, wherever a boot loader has it."""
+
+import pytest
+
+from nested_kvm.evidence import sources
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline, next_cmdline_of
+from tests.support.bundles import bundle_of, ok
+
+PLACES = (sources.GRUB, sources.GRUB_D, sources.GRUBENV, sources.BOOT_ENTRIES, sources.KERNEL_INSTALL)
+ENTRY = f"{sources.BOOT_ENTRIES}/5.14.conf"
+INFO = """\
+filename: /lib/kvm-amd.ko
+depends: kvm,ccp
+parm: nested: (int)
+filename: /lib/ccp.ko
+parm: nqueues: (uint)
+"""
+
+
+def boot(
+    *readings: Reading, cmdline: str = "quiet", depends: str = "insmod /lib/kvm-amd.ko ", is_arm64: bool = False
+) -> NextCmdline:
+    bundle = bundle_of(
+        *(Reading(path, Status.ABSENT) for path in PLACES),
+        ok(sources.CMDLINE, cmdline),
+        ok(sources.KERNEL_RELEASE, "6.1.0"),
+        ok(sources.show_depends("kvm_amd"), depends),
+        ok(sources.EVERY_MODULE, INFO),
+        *readings,
+    )
+    return next_cmdline_of(bundle, "kvm" if is_arm64 else "kvm_amd", is_arm64=is_arm64)
+
+
+def grub(cmdline: str) -> Reading:
+    return ok(sources.GRUB, f"GRUB_CMDLINE_LINUX='{cmdline}'")
+
+
+def against(found: NextCmdline, *, nested: bool = True) -> list[tuple[str, str]]:
+    return [(each.source, each.text) for each in found.against(nested=nested)]
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "word"),
+    [
+        ("kvm_amd.nested=0", "kvm_amd.nested=0"),
+        ("kvm-amd.nested=y", "kvm-amd.nested=y"),
+        ("kvm_amd.nested=1 kvm_amd.nested=0", "kvm_amd.nested=0"),
+        ("ccp.nqueues=-1", "ccp.nqueues=-1"),
+        ("modprobe.blacklist=pcspkr,kvm_amd", "modprobe.blacklist=pcspkr,kvm_amd"),
+        ("module_blacklist=x,kvm_amd", "module_blacklist=kvm_amd"),
+        ("module_blacklist=ccp", "module_blacklist=ccp"),
+        ("initcall_blacklist=svm_init", "initcall_blacklist=svm_init"),
+        ("initcall_blacklist=x,kvm_x86_init", "initcall_blacklist=kvm_x86_init"),
+    ],
+)
+def test_every_word_that_is_against_nesting_is_found(cmdline: str, word: str) -> None:
+    assert against(boot(grub(cmdline))) == [(sources.GRUB, word)]
+
+
+@pytest.mark.parametrize(
+    "cmdline",
+    [
+        "kvm_amd.nested=0 kvm_amd.nested=1",
+        "modprobe.blacklist=kvm-amd",
+        "module_blacklist=kvm_amd module_blacklist=x",
+        "initcall_blacklist=vmx_init",
+        "kvm_intel.nested=0",
+    ],
+)
+def test_a_word_that_does_nothing_is_not_against_it(cmdline: str) -> None:
+    found = boot(grub(cmdline))
+    assert (against(found), found.unknown) == ([], "")
+
+
+def test_what_blocks_is_not_against_a_policy_that_forbids() -> None:
+    found = boot(grub("modprobe.blacklist=kvm_amd"))
+    assert (against(found, nested=False), [each.text for each in found.blocking]) == (
+        [],
+        ["modprobe.blacklist=kvm_amd"],
+    )
+
+
+def test_a_built_in_module_obeys_the_kernels_own_parser() -> None:
+    words = "module_blacklist=kvm_amd modprobe.blacklist=kvm_amd kvm_amd.nested=x -- kvm_amd.nested=0"
+    assert against(boot(grub(words), depends="builtin kvm_amd")) == []
+    skipped = boot(grub("initcall_blacklist=svm_init"), depends="builtin kvm_amd")
+    assert against(skipped) == [(sources.GRUB, "initcall_blacklist=svm_init")]
+
+
+CONFIGURED = ok(sources.GRUB_CFGS[1], "blscfg")
+
+
+@pytest.mark.parametrize(
+    ("readings", "source"),
+    [
+        ([ok(sources.KERNEL_INSTALL, "quiet\nkvm_amd.nested=0")], f"{sources.KERNEL_INSTALL}:2"),
+        ([ok(ENTRY, "options quiet\noptions kvm_amd.nested=0")], ENTRY),
+        ([ok(f"{sources.ESP_ENTRIES[1]}/a.conf", "options kvm_amd.nested=0")], f"{sources.ESP_ENTRIES[1]}/a.conf"),
+        ([ok(ENTRY, "options $kernelopts"), ok(sources.GRUBENV, "kernelopts=kvm_amd.nested=0")], ENTRY),
+        ([ok(ENTRY, "options $tuned_params"), ok(sources.GRUBENV, "tuned_params=kvm_amd.nested=0")], ENTRY),
+        (
+            [ok(ENTRY, "options ${tuned_params}"), ok(sources.GRUB_CFGS[1], 'set tuned_params="kvm_amd.nested=0"')],
+            ENTRY,
+        ),
+        ([ok(sources.GRUB_CFGS[0], "\tlinux /vmlinuz ro kvm_amd.nested=0")], sources.GRUB_CFGS[0]),
+        (
+            [ok(sources.GRUB, ". x"), ok(sources.GRUB_CFGS[0], "linux /vmlinuz kvm_amd.nested=0 $vt_handoff")],
+            sources.GRUB_CFGS[0],
+        ),
+    ],
+)
+def test_every_place_of_a_command_line_is_read(readings: list[Reading], source: str) -> None:
+    found = boot(*readings)
+    assert (source, "kvm_amd.nested=0") in against(found)
+    assert found.unknown == ""
+
+
+@pytest.mark.parametrize(
+    ("readings", "reason"),
+    [
+        ([ok(ENTRY, "options ro $tuned_params")], "$tuned_params"),
+        ([CONFIGURED, ok(ENTRY, "options ro $mine")], "$mine"),
+        ([CONFIGURED, ok(ENTRY, "options $kernelopts")], "$kernelopts"),
+        ([ok(sources.GRUB, 'GRUB_CMDLINE_LINUX="$EXTRA"')], "$EXTRA"),
+        ([grub("quiet"), ok(sources.ESP_IMAGES, "/efi/EFI/Linux/a.efi")], "/efi/EFI/Linux/a.efi"),
+        ([grub("quiet"), Reading(sources.ESP_IMAGES, Status.UNREADABLE)], "EFI system partition"),
+        ([Reading(sources.GRUB, Status.UNREADABLE)], "could not be read"),
+        ([], "no supported boot loader"),
+    ],
+)
+def test_what_was_not_read_is_not_known(readings: list[Reading], reason: str) -> None:
+    assert reason in boot(*readings).unknown
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        [CONFIGURED, ok(ENTRY, "options ro $tuned_params")],
+        [ok(sources.GRUB, ". x"), ok(sources.GRUB_CFGS[0], "linux /vmlinuz ro\nlinux /vmlinuz ro single x=$y")],
+        [grub("quiet"), ok(sources.ESP_IMAGES, "")],
+    ],
+)
+def test_what_is_not_set_anywhere_is_not_set(readings: list[Reading]) -> None:
+    found = boot(*readings)
+    assert (against(found), found.unknown) == ([], "")
+
+
+def test_a_word_of_the_current_command_line_that_the_next_boot_lacks_is_named() -> None:
+    found = boot(grub("quiet"), cmdline="kvm_amd.nested=1")
+    assert [each.text for each in found.lost_for(nested=True)] == ["kvm_amd.nested=1"]
+    assert found.lost_for(nested=False) == ()
+    assert boot(grub("kvm_amd.nested=1"), cmdline="kvm_amd.nested=1").lost_for(nested=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "required", "forbidden"),
+    [
+        ("quiet", ["no kvm-arm.mode"], []),
+        ("kvm-arm.mode=nested", [], ["kvm-arm.mode=nested"]),
+        ("kvm-arm.mode=nested kvm_arm.mode=nvhe", ["kvm_arm.mode=nvhe"], []),
+    ],
+)
+def test_on_arm64_the_command_line_alone_decides(cmdline: str, required: list[str], forbidden: list[str]) -> None:
+    found = boot(grub(cmdline), is_arm64=True)
+    assert [text for _, text in against(found)] == required
+    assert [text for _, text in against(found, nested=False)] == forbidden
+
+
+def test_on_arm64_files_that_disagree_decide_nothing() -> None:
+    found = boot(grub("quiet"), ok(sources.KERNEL_INSTALL, "kvm-arm.mode=nested"), is_arm64=True)
+    assert (against(found), "disagree" in found.unknown) == ([], True)

@@ -1,0 +1,47 @@
+"""A target whose evidence takes too long to evaluate costs that target, not the audit."""
+
+import re
+import time
+
+import pytest
+
+from nested_kvm.errors import LimitExceeded, ObservationError
+from nested_kvm.plugin.budget import EvaluationBudget
+
+SLOW = re.compile(r"(a|aa)+$")
+
+
+def burn() -> None:
+    SLOW.match("a" * 60 + "b")
+
+
+def test_an_evaluation_is_ended_inside_a_regular_expression() -> None:
+    budget = EvaluationBudget(0.2)
+    started = time.process_time()
+    with pytest.raises(LimitExceeded, match=r"kvm-a: .* more than 0\.2 s of CPU time"), budget.of("kvm-a"):
+        burn()
+    assert time.process_time() - started < 5
+
+
+def test_the_same_target_gets_no_more_time_and_another_does() -> None:
+    budget = EvaluationBudget(0.2)
+    with pytest.raises(LimitExceeded), budget.of("kvm-a"):
+        burn()
+    evaluated = []
+    with pytest.raises(LimitExceeded), budget.of("kvm-a"):
+        evaluated.append("kvm-a")
+    with budget.of("kvm-b"):
+        evaluated.append("kvm-b")
+    assert evaluated == ["kvm-b"]
+
+
+def test_a_check_that_catches_the_error_does_not_pass() -> None:
+    def look_twice() -> None:
+        for _ in range(2):
+            try:
+                burn()
+            except ObservationError:
+                continue
+
+    with pytest.raises(LimitExceeded), EvaluationBudget(0.2).of("kvm-a"):
+        look_twice()
