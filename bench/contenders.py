@@ -38,7 +38,7 @@ _ENVIRONMENT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Contenders:
-    """All of them, over the same hosts."""
+    """All contenders, over the same hosts."""
 
     sites: Sites
     forks: int

@@ -35,7 +35,7 @@ _PHASES: Final = {
     "… of that: judging, and making results": "nested_kvm/plugin/control_item.py:_reports",
     "writing the reports": "nested_kvm/plugin/hooks.py:pytest_sessionfinish",
 }
-"""Each phase's function; what it calls is part of it."""
+"""The function of each phase; the phase includes everything that it calls."""
 
 Key = tuple[str, int, str]
 Statistics = Mapping[Key, tuple[int, int, float, float, Any]]

@@ -14,9 +14,9 @@ from nested_kvm.model.verdict import NotApplicable, NotChecked, Undecided
 from nested_kvm.util.text import printable
 
 _NEXT_BOOT: Final = frozenset({NextLoad, NextCmdline, NestedLines})
-"""Facts about the next boot: a container's files do not tell them of the kernel that it runs on."""
+"""Facts about the next boot: a container's files do not show them for the kernel that it runs on."""
 _CONTAINERS: Final = frozenset({"docker", "podman", "kubectl", "openshift", "lxc", "chroot"})
-"""Schemes of addresses behind which there is no machine with a kernel of its own."""
+"""Schemes of addresses behind which there is no machine with its own kernel."""
 
 
 def check_applies(control: Control, subject: Subject) -> None:

@@ -23,7 +23,7 @@ The first word of an id is what a control is about: `L0` a hypervisor, `DOM` a d
 `PAIR` a guest together with its host, or hosts compared with one another. What could not be inspected is an `error`,
 and what the evidence does not decide is `unknown`: neither is ever a pass. Each finding names one of the control's
 causes, and comes with the commands to fix it: here for `{HOST}`, a host on AMD with libvirt, and its guest `{GUEST}`.
-The commands are never run.
+The audit never runs the commands.
 """
 
 

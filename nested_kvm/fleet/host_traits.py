@@ -31,7 +31,7 @@ class HostTraits:
 
 
 def host_traits_of(machine: Machine) -> HostTraits:
-    """The traits that can be seen. A parameter that its kernel does not have is none."""
+    """The traits that can be seen. A parameter that its kernel does not have is not a trait."""
     if machine.bundle.failure is not None:
         return HostTraits({}, {"": machine.bundle.failure.message})
     seen: dict[str, str] = {}

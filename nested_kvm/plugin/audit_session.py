@@ -120,7 +120,7 @@ class AuditSession(ReportingSession):
         """Keep an item's result, and return it with its waiver and its drift."""
         result = self._given[item] = self.ledger.record(item, judged)
         if result.outcome is Outcome.NOTCHECKED and self.options.threshold.gate and result.control.startswith("SITE-"):
-            del self._given[item]  # Whoever skips a check in a gate did not ask it.
+            del self._given[item]  # A check that is skipped in a gate was not evaluated.
         return result
 
     def _observe_all(self) -> None:

@@ -35,7 +35,7 @@ next_load_is() {
 [ -e /proc/self/fd ] || refuse 'without /proc it is unknown whether guests run'
 # shellcheck disable=SC2010  # only ls shows the targets of all processes' links in one call
 guests=$(ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:kvm-vm$' || :)
-[ "$guests" -eq 0 ] || refuse "$guests virtual machines run here: shut them down first (virsh list --name)"
+[ "$guests" -eq 0 ] || refuse "guests are running here ($guests): shut them down first (virsh list --name)"
 """
 
 

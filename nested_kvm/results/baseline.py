@@ -159,7 +159,7 @@ def _end(finding: PastFinding, present: Sequence[Result], unsettled: frozenset[s
 
 
 def _over(past: Past, present: Sequence[Result]) -> Iterator[PastFinding]:
-    """The findings that this run does not have: each of its own ends one of the same cause and check."""
+    """The findings that this run does not have: each of the run's findings matches one of the same cause and check."""
     failing = [each for each in present if each.outcome is Outcome.FAIL]
     for finding in past.findings:
         match = next(

@@ -177,7 +177,7 @@ class WaiverPart(Part):
     reason: Line
     approver: Line
     expires: DateField | None
-    """Its last day, UTC; null: it is permanent."""
+    """The waiver's last day, UTC; null: permanent."""
     source: Sentence
     """Where it is defined: file and line."""
     cause: CauseCode | None = None

@@ -20,7 +20,7 @@ class Waiver:
     reason: str
     approver: str
     expires: date | None
-    """Its last day, UTC; None: it is permanent."""
+    """The waiver's last day, UTC; None: permanent."""
     source: str
     """Where it is defined: file and line."""
     cause: str | None = None
@@ -59,9 +59,9 @@ class WaiverState(StrEnum):
 
     USED = "used"
     EXPIRED = "expired"
-    """It matches a finding, which counts: the waiver has expired."""
+    """The waiver has expired, and the finding that it matches counts."""
     OTHER_CAUSE = "other-cause"
-    """It matches findings, which count: they have another cause than the waiver names."""
+    """The findings that it matches count: they have another cause than the waiver names."""
     MATCHES_NOTHING = "stale-matches-nothing"
     CONTROL_PASSES = "stale-control-passes"
     UNJUDGED = "unjudged"

@@ -18,7 +18,7 @@ from tests.support.made_runs import FAIL, PASS, run_of
 
 
 def host(name: str) -> TargetResult:
-    """Return a host that was looked at."""
+    """Return a host that was observed."""
     return TargetResult(
         name=name, level=TargetLevel.L0, host=None, address=f"ssh://{name}", observed=True, error=None, policy=Policy()
     )

@@ -57,7 +57,7 @@ def dial(host: str, port: int, deadline: Deadline, where: str) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
-        raise ConnectionFailed(f"{where}: its name cannot be resolved ({error})") from None
+        raise ConnectionFailed(f"{where}: the host name does not resolve ({error})") from None
     problems: dict[str, None] = {}
     kind: type[ConnectionFailed] = ConnectionDropped
     for index, (*_, address) in enumerate(found):

@@ -1,7 +1,7 @@
 """Whether a module accepts the options that it is given: each value against the type of its parameter.
 
 Sources: `parse_one` and the `param_set_…` functions in the kernel's kernel/params.c, `kstrto…` in lib/kstrtox.c; for
-parameters with values of their own arch/x86/kvm/mmu/mmu.c, vmx/vmx.c and svm/avic.c.
+parameters with special values arch/x86/kvm/mmu/mmu.c, vmx/vmx.c and svm/avic.c.
 """
 
 from collections.abc import Iterator, Mapping

@@ -74,6 +74,6 @@ def test_nothing_is_changed_while_a_guest_runs(emptied_lab: Session, tmp_path: P
     refused = mend(lab, tmp_path / "before")
     assert (refused.status, refused.err.strip()) == (
         1,
-        "refused: 1 virtual machines run here: shut them down first (virsh list --name)",
+        "refused: guests are running here (1): shut them down first (virsh list --name)",
     )
     assert lab.host.shell.run(f"cat {LINE}; ls {OWN_FILE} 2>/dev/null || true").strip() == "options kvm_amd nested=0"

@@ -32,7 +32,7 @@ ERRORS = {
     "refused": "unreachable (Connection refused): is it up, and is the port right?",
     "stranger": "is unknown. Once the fingerprint is verified, accept it with: echo ",
     "impostor": "is not the one in",
-    "nowhere": "nowhere.invalid port 22): its name cannot be resolved",
+    "nowhere": "nowhere.invalid port 22): the host name does not resolve",
 }
 
 ASKED_OF_REQUIRED = dict.fromkeys(("L1-HYP-01", "L1-KVM-01", "L1-KVM-02", "L1-NST-01"), "notapplicable")

@@ -133,7 +133,7 @@ def test_a_full_backlog_ends_in_time(empty: Path) -> None:
 
 
 def test_a_name_that_nobody_knows_is_an_error(empty: Path) -> None:
-    with pytest.raises(ConnectionFailed, match=r"kvm-a .*: its name cannot be resolved"):
+    with pytest.raises(ConnectionFailed, match=r"kvm-a .*: the host name does not resolve"):
         connect(Address.parse("ssh://no-such-host.invalid"), settings(empty), name="kvm-a")
 
 
