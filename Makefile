@@ -20,7 +20,7 @@ test: .venv/ready-for-tests .venv/engines/ready test-deps ## Run all tests of th
 	@tools/test.sh $(ARGS)
 
 test-fast: .venv/ready-for-tests ## Run the quick unit tests: no service, no network, under a minute
-	.venv/bin/pytest tests/unit -n auto --dist loadgroup -q -m 'not slow and not alone' $(ARGS)
+	.venv/bin/pytest tests/unit -n auto -q -m 'not slow and not alone' $(ARGS)
 
 test-engines: .venv/ready-for-tests .venv/engines/ready test-deps ## Run only the tests with a real Salt and a real Ansible
 	.venv/bin/pytest tests/integration/engines $(ARGS)

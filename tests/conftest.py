@@ -2,17 +2,16 @@
 
 import os
 import signal
-from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from tests.support.needs import missing
+from tests.support.spreading import ByFile
 
 settings.register_profile("suite", deadline=None)  # a busy machine is not a defect
 settings.load_profile("suite")
-SHARED = {"integration/controls": "controls"}
-"""Folders whose files share a session fixture that is expensive to make."""
 
 pytest_plugins = ("pytester", "tests.support.sshd")
 
@@ -23,14 +22,10 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file, or of a folder with a shared fixture, in one process of pytest-xdist."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None and item.path.is_relative_to(here):
-            folder, file = (str(path.relative_to(here)) for path in (item.path.parent, item.path))
-            item.add_marker(pytest.mark.xdist_group(SHARED.get(folder, file)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Keep the tests of a file in one process, whatever `--dist` says."""
+    return ByFile(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

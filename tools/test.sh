@@ -8,7 +8,7 @@ run() {
     .venv/bin/pytest tests --ignore=tests/e2e/lab "$@"
 }
 
-run -n auto --dist loadgroup -m 'not alone' "$@"
+run -n auto -m 'not alone' "$@"
 together=$?
 run -m alone "$@"
 alone=$?

@@ -31,8 +31,6 @@ from tests.support.evaluation import evaluate, readings_of
 
 EXAMPLES = int(os.environ.get("ADVERSARY_EXAMPLES", "300"))
 PASSING = ("amd-passes", "intel-passes", "amd-pair-holds", "amd-guest-passes", "intel-guest-passes")
-PARTS = 4
-"""So many processes share the exhaustive test."""
 
 
 class Excused(NamedTuple):
@@ -119,13 +117,7 @@ def test_no_silence_and_no_lie_makes_a_pass(attack: tuple[str, tuple[Mutation, .
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xdist_group(f"adversary-{number % PARTS}"))
-        for number, name in enumerate(sorted(cases()))
-    ],
-)
+@pytest.mark.parametrize("name", sorted(cases()))
 def test_no_single_change_makes_a_pass(name: str) -> None:
     found = [each for change in cases()[name] for each in false_passes(name, change)]
     assert [each for each in found if not is_excused(each, each.mutation)] == []
