@@ -5,7 +5,7 @@ from pathlib import Path
 from signal import SIGKILL
 
 from lab import needs
-from lab.place import ADDRESS, Place, Suite
+from lab.config import ADDRESS, LabConfig, Suite
 from lab.software import Software, command_line
 
 DISC = "boot.iso"
@@ -46,9 +46,9 @@ LABEL lab
 """
 
 
-def software(place: Place) -> Software:
+def software(config: LabConfig) -> Software:
     """The host's Bochs."""
-    configuration = str(place.run / "bochsrc")
+    configuration = str(config.run / "bochsrc")
     return Software(
         # The wrapper script would be the one that is waited for, and signalled.
         [needs.program("bochs-bin"), "-q", "-f", configuration, "-rc", "commands"],
@@ -60,13 +60,13 @@ def software(place: Place) -> Software:
     )
 
 
-def _prepare(place: Place) -> None:
-    run, image = place.run, place.image
+def _prepare(config: LabConfig) -> None:
+    run, image = config.run, config.image
     for name in ("root.raw", "base.raw"):
         # Bochs locks a disk by its name; both are the one image, and what is written goes into journals.
         (run / name).symlink_to(image / "base.raw")
     (run / "bochsrc").write_text(CONFIGURATION.format(image=image))
-    (run / "slirp.conf").write_text(NETWORK.format(address=ADDRESS, port=place.port))
+    (run / "slirp.conf").write_text(NETWORK.format(address=ADDRESS, port=config.port))
     # The distribution's Bochs is built with its debugger, which waits to be told to go on.
     (run / "commands").write_text("c\n")
 

@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 
-from lab import needs, scenario, truth
+from lab import guest_facts, needs, scenario
+from lab.config import from_environment
 from lab.errors import LabError
 from lab.guests import GUESTS
-from lab.place import from_environment
 from lab.session import Session
 
 
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _deps(session: Session, words: argparse.Namespace) -> int:
     del words
-    needs.install(session.place.suite.vendor)
+    needs.install(session.config.suite.vendor)
     return 0
 
 
@@ -74,24 +74,26 @@ def _up(session: Session, words: argparse.Namespace) -> int:
 def _down(session: Session, words: argparse.Namespace) -> int:
     del words
     session.down()
-    print(f"the {session.place.suite.name} lab is down")
+    print(f"the {session.config.suite.name} lab is down")
     return 0
 
 
 def _status(session: Session, words: argparse.Namespace) -> int:
     del words
     if not session.is_up():
-        print(f"the {session.place.suite.name} lab is down")
+        print(f"the {session.config.suite.name} lab is down")
         return 3
     running = session.host.running()
-    place = session.place
-    print(f"{place.suite.name}: emulator {session.emulator.status()}, pid {session.emulator.pid()}, port {place.port}")
+    config = session.config
+    print(
+        f"{config.suite.name}: emulator {session.emulator.status()}, pid {session.emulator.pid()}, port {config.port}"
+    )
     print(f"nested on the host: {'on' if session.host.nested() else 'off'}")
     for guest in GUESTS:
         print(f"  {guest.name:18} {guest.address:15} {'running' if guest.name in running else 'shut off'}")
     entered = sorted(scenario.active(session))
     print(f"scenarios entered: {', '.join(entered) or 'none'}")
-    print(f"log in: ssh -F {place.ssh_config} lab-l0")
+    print(f"log in: ssh -F {config.ssh_config} lab-l0")
     return 0
 
 
@@ -109,7 +111,7 @@ def _stop(session: Session, words: argparse.Namespace) -> int:
 
 def _truth(session: Session, words: argparse.Namespace) -> int:
     session.require_up()
-    print(truth.inside(session.host.guest(words.guest)))
+    print(guest_facts.read(session.host.guest(words.guest)))
     return 0
 
 

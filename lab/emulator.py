@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TextIO
 
 from lab import bochs, qemu
+from lab.config import LabConfig
 from lab.errors import HostLostError
-from lab.place import Place
 from lab.software import Software
 
 BOOT_LIMIT = 240
@@ -26,12 +26,12 @@ SOFTWARE = {"amd": qemu.software, "intel": bochs.software}
 class Emulator:
     """What runs the host of one lab."""
 
-    place: Place
+    config: LabConfig
 
     def pid(self) -> int | None:
         """The process, if it lives and is ours: a pid alone may long belong to another program."""
         try:
-            pid = int((self.place.run / PID_FILE).read_text())
+            pid = int((self.config.run / PID_FILE).read_text())
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return None
@@ -39,14 +39,14 @@ class Emulator:
 
     def start(self) -> None:
         """Begin with fresh disks over the read-only image, in a session that Ctrl-C does not reach."""
-        shutil.rmtree(self.place.run, ignore_errors=True)
-        self.place.run.mkdir(parents=True)
+        shutil.rmtree(self.config.run, ignore_errors=True)
+        self.config.run.mkdir(parents=True)
         software = self._software()
-        software.prepare(self.place)
+        software.prepare(self.config)
         # An orphan from the start: it outlives this process, and whoever adopts it buries it.
         subprocess.run(
             ["sh", "-c", f'setsid "$@" </dev/null >{LOG} 2>&1 & echo $! >{PID_FILE}', "sh", *software.command],
-            cwd=self.place.run,
+            cwd=self.config.run,
             env={**os.environ, **software.environment},
             check=True,
         )
@@ -58,7 +58,7 @@ class Emulator:
             if pid is not None:
                 os.kill(pid, number)
                 self._await_end(pid)
-        shutil.rmtree(self.place.run, ignore_errors=True)
+        shutil.rmtree(self.config.run, ignore_errors=True)
 
     def require_alive(self) -> None:
         """Say that the host is lost, rather than let a wait run out on a dead process."""
@@ -67,9 +67,9 @@ class Emulator:
 
     def status(self) -> str:
         """QEMU's own word for the machine: running, paused, internal-error and the like; Bochs has none."""
-        if not (self.place.run / qemu.MONITOR).exists():
+        if not (self.config.run / qemu.MONITOR).exists():
             return "running"
-        with socket.socket(socket.AF_UNIX) as monitor, _Directory(self.place.run) as directory:
+        with socket.socket(socket.AF_UNIX) as monitor, _Directory(self.config.run) as directory:
             monitor.settimeout(END_LIMIT)
             # The address of a socket is short, and a checkout's path may be long.
             monitor.connect(f"{directory}/{qemu.MONITOR}")
@@ -79,7 +79,7 @@ class Emulator:
                 return str(self._execute(lines, "query-status")["status"])
 
     def _software(self) -> Software:
-        return SOFTWARE[self.place.suite.vendor](self.place)
+        return SOFTWARE[self.config.suite.vendor](self.config)
 
     @staticmethod
     def _execute(lines: TextIO, command: str) -> dict[str, object]:
@@ -97,7 +97,7 @@ class Emulator:
 
     def _last_words(self) -> str:
         for name in ("console.log", LOG):
-            path = self.place.run / name
+            path = self.config.run / name
             text = path.read_text(errors="replace") if path.exists() else ""
             panics = [line for line in text.splitlines() if "panic" in line or "qemu-system" in line]
             if panics:

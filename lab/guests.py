@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from lab.place import Suite
+from lab.config import Suite
 
 NAMESPACE = uuid.UUID("6a1f77c4-5b0d-4c52-9d11-7761b0a10000")
 MEMORY_MIB = 448

@@ -3,9 +3,9 @@
 import shlex
 from dataclasses import dataclass
 
+from lab.config import HOST, LabConfig
 from lab.errors import GuestHungError, RemoteError
 from lab.guests import GUESTS, Guest
-from lab.place import HOST, Place
 from lab.shell import Answer, Shell
 
 GUEST_LIMIT = 90
@@ -21,26 +21,26 @@ AWAIT = (
 class Host:
     """L0, spoken to over ssh."""
 
-    place: Place
+    config: LabConfig
 
     @property
     def shell(self) -> Shell:
         """A login on the host itself."""
-        return Shell(self.place, HOST)
+        return Shell(self.config, HOST)
 
     def guest(self, name: str) -> Shell:
         """A login on a guest, by way of the host."""
-        return Shell(self.place, name)
+        return Shell(self.config, name)
 
     def define_all(self) -> None:
         """Give libvirt every guest, each with a disk of its own over the shared image."""
         script = [
             "set -e",
             "cd /var/lib/libvirt/images",
-            f"qemu-img create -q -f qcow2 -F raw -b {self.place.suite.disk}b empty",
+            f"qemu-img create -q -f qcow2 -F raw -b {self.config.suite.disk}b empty",
         ]
         for guest in GUESTS:
-            script += [f"cp empty {guest.name}.qcow2", _define(guest.xml(self.place.suite))]
+            script += [f"cp empty {guest.name}.qcow2", _define(guest.xml(self.config.suite))]
         self.shell.run("\n".join(script), limit=180)
 
     def running(self) -> list[str]:
@@ -64,10 +64,10 @@ class Host:
     def _started(self, guest: Guest, *, as_defined: bool) -> Answer:
         """Its own definition is put in place first, and the one that stays last, unless it keeps what it has."""
         script = [
-            *([] if as_defined else [_define(guest.starting_xml(self.place.suite))]),
+            *([] if as_defined else [_define(guest.starting_xml(self.config.suite))]),
             f"virsh -q start {guest.name} >/dev/null",
-            AWAIT.format(limit=GUEST_LIMIT * self.place.suite.slowness, address=guest.address),
-            *([] if as_defined else [_define(guest.xml(self.place.suite))]),
+            AWAIT.format(limit=GUEST_LIMIT * self.config.suite.slowness, address=guest.address),
+            *([] if as_defined else [_define(guest.xml(self.config.suite))]),
         ]
         answer = self.shell.ask("\n".join(["set -e", *script]), limit=GUEST_LIMIT + 60)
         if answer.status not in (0, 124):
@@ -84,12 +84,12 @@ class Host:
 
     def set_nested(self, *, on: bool) -> None:
         """Reload the KVM module with nested as wanted; no guest may run."""
-        module = self.place.suite.module
+        module = self.config.suite.module
         self.shell.run(f"modprobe -r {module} && modprobe {module} nested={int(on)}")
 
     def nested(self) -> bool:
         """What the running module says."""
-        parameter = f"/sys/module/{self.place.suite.module}/parameters/nested"
+        parameter = f"/sys/module/{self.config.suite.module}/parameters/nested"
         return self.shell.run(f"cat {parameter}").strip() in {"1", "Y"}
 
 

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 from lab import bochs, initramfs, keys, needs
+from lab.config import HOST, SOURCE, LabConfig, Suite
 from lab.errors import BuildError
 from lab.guests import GUESTS
-from lab.place import HOST, SOURCE, Place, Suite
 from lab.progress import say
 
 PACKAGES = (
@@ -69,33 +69,33 @@ DISK_GIB = 4
 ROOM_GIB = 2.5
 
 
-def ready(place: Place) -> bool:
+def ready(config: LabConfig) -> bool:
     """Whether the image there is the one that the sources describe now."""
-    stamp = place.image / "stamp"
-    return stamp.exists() and stamp.read_text() == _stamp(place.suite)
+    stamp = config.image / "stamp"
+    return stamp.exists() and stamp.read_text() == _stamp(config.suite)
 
 
-def build(place: Place) -> None:
+def build(config: LabConfig) -> None:
     """Build under a temporary name and rename at the end, so that half an image is never taken for one."""
     needs.require_root()
-    place.directory.mkdir(parents=True, exist_ok=True)
-    needs.require_room(place.directory, ROOM_GIB)
-    work = place.directory / "image.tmp"
+    config.directory.mkdir(parents=True, exist_ok=True)
+    needs.require_room(config.directory, ROOM_GIB)
+    work = config.directory / "image.tmp"
     if work.exists():
         say("a half-built image was found: it is built again")
-    for stale in (work, place.image):
+    for stale in (work, config.image):
         shutil.rmtree(stale, ignore_errors=True)
     work.mkdir()
-    _fill(place.suite, work)
-    work.rename(place.image)
-    _give_to_caller(place)
+    _fill(config.suite, work)
+    work.rename(config.image)
+    _give_to_caller(config)
 
 
-def _give_to_caller(place: Place) -> None:
+def _give_to_caller(config: LabConfig) -> None:
     """Under sudo the lab belongs to who asked for it: only the build takes root."""
     if "SUDO_UID" in os.environ:
         owner = f"{os.environ['SUDO_UID']}:{os.environ['SUDO_GID']}"
-        subprocess.run(["chown", "-R", owner, str(place.directory.parent)], check=True)
+        subprocess.run(["chown", "-R", owner, str(config.directory.parent)], check=True)
 
 
 def _fill(suite: Suite, work: Path) -> None:

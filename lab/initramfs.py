@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab.place import SOURCE
+from lab.config import SOURCE
 
 MODULES = {
     "amd": ("virtio_pci", "virtio_blk", "ext4"),

@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from lab.config import ADDRESS
 from lab.errors import NeedsError
-from lab.place import ADDRESS
 
 PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",

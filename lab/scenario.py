@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.config import SOURCE
 from lab.errors import LabError
-from lab.place import SOURCE
 from lab.progress import say
 from lab.session import Session
 from lab.shell import Shell
@@ -55,9 +55,9 @@ def play(session: Session, name: str, *, undo: bool = False) -> None:
     if undo is not (name in entered):
         raise LabError(f"scenario {name} is {'not' if undo else 'already'} entered")
     ran = session.host.running()
-    script = scenario.script(session.place.suite.module, undo=undo)
+    script = scenario.script(session.config.suite.module, undo=undo)
     say(f"{'undoing' if undo else 'entering'} {name}")
-    Shell(session.place, scenario.machine).run("sh -s", limit=LIMIT, stdin=script)
+    Shell(session.config, scenario.machine).run("sh -s", limit=LIMIT, stdin=script)
     _note(session, entered - {name} if undo else entered | {name})
     if scenario.restarts_guests:
         session.restore(ran)
@@ -74,4 +74,4 @@ def _note(session: Session, entered: set[str]) -> None:
 
 
 def _list(session: Session) -> Path:
-    return session.place.run / "scenarios"
+    return session.config.run / "scenarios"

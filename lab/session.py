@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lab import image, keys, needs
+from lab.config import LabConfig
 from lab.emulator import BOOT_LIMIT, Emulator
 from lab.errors import GuestHungError, HostLostError, LabError, NotRunningError, RemoteError
 from lab.guests import named
 from lab.host import Host
-from lab.place import Place
 from lab.progress import say
 
 TRIES = 3
@@ -22,17 +22,17 @@ TRIES = 3
 class Session:
     """One lab, whether it is up or not."""
 
-    place: Place
+    config: LabConfig
 
     @property
     def emulator(self) -> Emulator:
         """The process that the host lives in."""
-        return Emulator(self.place)
+        return Emulator(self.config)
 
     @property
     def host(self) -> Host:
         """The host, spoken to; only of use while the lab is up."""
-        return Host(self.place)
+        return Host(self.config)
 
     def is_up(self) -> bool:
         """Whether the host's process lives."""
@@ -41,16 +41,16 @@ class Session:
     def require_up(self) -> None:
         """For the verbs that make no sense otherwise."""
         if not self.is_up():
-            raise NotRunningError(f"the {self.place.suite.name} lab is down; start it with make lab-up")
+            raise NotRunningError(f"the {self.config.suite.name} lab is down; start it with make lab-up")
 
     def up(self) -> None:
         """Build what is missing, start the host and the guests of the default set."""
-        needs.require_programs(self.place.suite.vendor)
+        needs.require_programs(self.config.suite.vendor)
         with self._alone():
             if self.is_up():
-                say(f"the {self.place.suite.name} lab is up already")
+                say(f"the {self.config.suite.name} lab is up already")
                 return
-            needs.require_port(self.place.port)
+            needs.require_port(self.config.port)
             self._build()
             try:
                 self._start_persistently()
@@ -65,12 +65,12 @@ class Session:
             self.emulator.stop()
 
     def _build(self) -> None:
-        if not image.ready(self.place):
-            say(f"building the {self.place.suite.name} image: usually 30 to 90 s, the mirror decides")
+        if not image.ready(self.config):
+            say(f"building the {self.config.suite.name} image: usually 30 to 90 s, the mirror decides")
             begun = time.monotonic()
-            image.build(self.place)
+            image.build(self.config)
             say(f"  built in {time.monotonic() - begun:.0f} s")
-        keys.write_client_files(self.place)
+        keys.write_client_files(self.config)
 
     def _start_persistently(self) -> None:
         """Emulated SVM panics or hangs about once in ten starts; the next start knows nothing of it."""
@@ -92,16 +92,16 @@ class Session:
         self._await_host()
         self.host.define_all()
         say(f"  the host is up after {time.monotonic() - begun:.0f} s")
-        for name in self.place.suite.first_guests:
+        for name in self.config.suite.first_guests:
             self.start_guest(name)
 
     @property
     def _usually(self) -> str:
-        slowness = self.place.suite.slowness
+        slowness = self.config.suite.slowness
         return f"{10 * slowness} to {30 * slowness} s"
 
     def _await_host(self) -> None:
-        limit = BOOT_LIMIT * self.place.suite.slowness
+        limit = BOOT_LIMIT * self.config.suite.slowness
         deadline = time.monotonic() + limit
         while not self.host.shell.answers():
             self.emulator.require_alive()
@@ -120,7 +120,7 @@ class Session:
         """Back to what `lab up` leaves: nested on, and the first guests up."""
         self.host.stop_all()
         self.host.set_nested(on=True)
-        self.restore(list(self.place.suite.first_guests))
+        self.restore(list(self.config.suite.first_guests))
 
     def stop_guest(self, name: str) -> None:
         """Stop one guest."""
@@ -143,12 +143,12 @@ class Session:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Two `lab up` at once would share a disk."""
-        self.place.directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.place.directory / "lock", os.O_CREAT | os.O_RDWR, 0o644)
+        self.config.directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.config.directory / "lock", os.O_CREAT | os.O_RDWR, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError as error:
-            raise LabError(f"another lab command is at work in {self.place.directory}") from error
+            raise LabError(f"another lab command is at work in {self.config.directory}") from error
         finally:
             os.close(descriptor)

@@ -3,8 +3,8 @@
 import subprocess
 from dataclasses import dataclass
 
+from lab.config import LabConfig
 from lab.errors import RemoteError, SilentError
-from lab.place import Place
 
 CONNECT_LIMIT = 20
 SSH_FAILED = 255
@@ -23,16 +23,16 @@ class Answer:
 class Shell:
     """One machine by its name in the lab's ssh_config: `lab-l0` or a guest."""
 
-    place: Place
+    config: LabConfig
     machine: str
 
     def ask(self, script: str, limit: float = 60, stdin: bytes = b"") -> Answer:
         """Run a script and hand back whatever came of it; status 255 is ssh's own failure."""
-        command = ["ssh", "-F", str(self.place.ssh_config), "-o", "BatchMode=yes"]
-        command += ["-o", f"ConnectTimeout={CONNECT_LIMIT * self.place.suite.slowness}", self.machine, script]
+        command = ["ssh", "-F", str(self.config.ssh_config), "-o", "BatchMode=yes"]
+        command += ["-o", f"ConnectTimeout={CONNECT_LIMIT * self.config.suite.slowness}", self.machine, script]
         try:
             done = subprocess.run(
-                command, input=stdin, capture_output=True, timeout=limit * self.place.suite.slowness, check=False
+                command, input=stdin, capture_output=True, timeout=limit * self.config.suite.slowness, check=False
             )
         except subprocess.TimeoutExpired as error:
             raise SilentError(f"{self.machine} did not answer within {limit:.0f} s") from error

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from signal import SIGKILL, SIGTERM, Signals
 
-from lab.place import Place, Suite
+from lab.config import LabConfig, Suite
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Software:
     command: Sequence[str]
     mark: str
     """A word of the command that no other process has."""
-    prepare: Callable[[Place], None]
+    prepare: Callable[[LabConfig], None]
     """Put what it needs into the lab's run directory."""
     environment: dict[str, str] = field(default_factory=dict)
     end_signals: tuple[Signals, ...] = (SIGTERM, SIGKILL)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.config import HOST
 from lab.errors import GuestHungError
 from lab.guests import GUESTS
-from lab.place import HOST
 from lab.session import TRIES, Session
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,9 +100,9 @@ def _rebooted(lab: Session, guest: str, begun: float) -> bool:
 def _run_once(lab: Session, directory: Path, inventory: Path, arguments: Sequence[str]) -> Report:
     command = [sys.executable, "-m", "pytest", f"--inventory={inventory}", f"--report-dir={directory}"]
     # Emulation on a busy machine is slower than any host worth giving up on.
-    patience = 60 * min(lab.place.suite.slowness, 4)
+    patience = 60 * min(lab.config.suite.slowness, 4)
     command += [f"--connect-timeout={patience}", f"--probe-timeout={2 * patience}"]
-    command += [f"--ssh-config={lab.place.ssh_config}", *arguments]
+    command += [f"--ssh-config={lab.config.ssh_config}", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False

@@ -8,8 +8,8 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from lab import scenario
+from lab.config import from_environment
 from lab.errors import GuestHungError, HostLostError, SilentError
-from lab.place import from_environment
 from lab.progress import say
 from lab.session import TRIES, Session
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.place import ADDRESS, SOURCE, Place
+from lab.config import ADDRESS, SOURCE, LabConfig
 from lab.session import Session
 
 LIMIT = 60
@@ -36,9 +36,9 @@ def copy(tmp_path: Path) -> Path:
 @pytest.fixture
 def built_copy(copy: Path, lab: Session) -> Path:
     """The same with the image that is there already."""
-    directory = copy / ".lab" / lab.place.suite.name
+    directory = copy / ".lab" / lab.config.suite.name
     directory.mkdir(parents=True)
-    (directory / "image").symlink_to(lab.place.image)
+    (directory / "image").symlink_to(lab.config.image)
     return copy
 
 
@@ -95,9 +95,9 @@ def test_an_unknown_suite_is_answered_with_the_known_ones(copy: Path, free_port:
 
 
 def test_half_an_image_is_never_taken_for_one(copy: Path, free_port: int, lab: Session) -> None:
-    directory = copy / ".lab" / lab.place.suite.name
+    directory = copy / ".lab" / lab.config.suite.name
     (directory / "image.tmp/root").mkdir(parents=True)
-    sources = f"deb http://{ADDRESS}:{free_port}/ {lab.place.suite.release} main"
+    sources = f"deb http://{ADDRESS}:{free_port}/ {lab.config.suite.release} main"
     line = last_line(copy, port=free_port, LAB_SOURCES=sources)
     assert line.startswith("lab: mmdebstrap failed: ")
     assert not (directory / "image").exists()
@@ -106,14 +106,14 @@ def test_half_an_image_is_never_taken_for_one(copy: Path, free_port: int, lab: S
 
 def test_a_verb_that_needs_a_lab_says_how_to_start_it(copy: Path, free_port: int, lab: Session) -> None:
     line = last_line(copy, port=free_port, words="start passthrough")
-    assert line == f"lab: the {lab.place.suite.name} lab is down; start it with make lab-up"
+    assert line == f"lab: the {lab.config.suite.name} lab is down; start it with make lab-up"
 
 
 @pytest.fixture
 def starting(built_copy: Path, free_port: int, lab: Session) -> Iterator[tuple[subprocess.Popen[bytes], Session]]:
     """A `lab up` that has just started its emulator."""
-    suite = replace(lab.place.suite, port=free_port)
-    session = Session(Place(suite, built_copy / ".lab" / suite.name))
+    suite = replace(lab.config.suite, port=free_port)
+    session = Session(LabConfig(suite, built_copy / ".lab" / suite.name))
     environment = {**os.environ, "LAB_PORT": str(free_port)}
     process = subprocess.Popen(command("up"), cwd=built_copy, env=environment, stderr=subprocess.PIPE)
     deadline = time.monotonic() + LIMIT
@@ -130,8 +130,8 @@ def nothing_is_left(session: Session, pid: int) -> bool:
     state = Path(f"/proc/{pid}/stat")
     gone = not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
     with socket.socket() as probe:
-        refused = probe.connect_ex((ADDRESS, session.place.port)) != 0
-    return gone and refused and not session.place.run.exists()
+        refused = probe.connect_ex((ADDRESS, session.config.port)) != 0
+    return gone and refused and not session.config.run.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import truth
-from lab.place import HOST
+from lab import guest_facts
+from lab.config import HOST
 from lab.session import Session
 from lab.shell import Answer
 from tests.e2e.lab import audit
@@ -51,7 +51,7 @@ def test_what_a_script_mends_passes_afterwards(emptied_lab: Session, tmp_path: P
     assert after.outcome("DOM-CPU-02", "named-model") == "pass"
     for name in ("host-model", "named-model"):
         lab.start_guest(name, as_defined=True)
-        assert truth.inside(lab.host.guest(name)).flag
+        assert guest_facts.read(lab.host.guest(name)).flag
 
 
 def test_an_invalid_value_is_mended_before_it_can_fail_a_load(emptied_lab: Session, tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import scenario, truth
+from lab import guest_facts, scenario
+from lab.config import HOST
 from lab.errors import LabError
 from lab.guests import named
-from lab.place import HOST
 from lab.session import Session
 from tests.e2e.lab import audit
 
@@ -99,7 +99,7 @@ def test_the_lab_at_rest_is_compliant_but_for_what_it_shows(auditor: Auditor) ->
 def test_nested_off_by_reload(auditor: Auditor) -> None:
     with auditor.entered("nested-off-by-reload"):
         assert not auditor.lab.host.nested()
-        assert not truth.inside(auditor.lab.host.guest("passthrough")).flag
+        assert not guest_facts.read(auditor.lab.host.guest("passthrough")).flag
         required, forbidden = auditor.report(), auditor.report(nested="forbidden")
     expect(required, HOST, L0_KVM_04="fail", L0_PER_01="pass", L0_PER_02="fail")
     expect(forbidden, HOST, L0_KVM_04="pass", L0_PER_01="fail", L0_PER_02="fail")
@@ -108,7 +108,7 @@ def test_nested_off_by_reload(auditor: Auditor) -> None:
     assert required.result("L0-KVM-04", HOST)["cause"] == "nested-off"
     expect_diagnoses(required, forbidden, passthrough=NOT_SWITCHED_ON, changed=NOT_SWITCHED_ON)
     assert auditor.lab.host.nested()
-    assert truth.inside(auditor.lab.host.guest("passthrough")).flag
+    assert guest_facts.read(auditor.lab.host.guest("passthrough")).flag
 
 
 def test_nested_y_persisted(auditor: Auditor) -> None:
@@ -171,7 +171,9 @@ def test_managed_save_with_old_cpu(auditor: Auditor) -> None:
         expect(required, "changed", DOM_CPU_02="pass", DOM_CPU_04="fail")
         expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=("unknown", None, None))
     assert auditor.ask("virsh -q domstate changed") == "running"
-    assert not truth.inside(auditor.lab.host.guest("changed")).flag, "a restored guest has the CPU it was saved with"
+    assert not guest_facts.read(auditor.lab.host.guest("changed")).flag, (
+        "a restored guest has the CPU it was saved with"
+    )
 
 
 def on_shutdown(auditor: Auditor) -> str:
@@ -205,11 +207,11 @@ def test_l2_running(auditor: Auditor) -> None:
     assert guest.run(held).strip() == "0"
     with auditor.entered("l2-running"):
         assert guest.run(held).strip() == "1"
-        before = truth.nested_runs(host, "passthrough")
+        before = guest_facts.nested_runs(host, "passthrough")
         required = auditor.report_before_maintenance(nested="required")
         forbidden = auditor.report_before_maintenance(nested="forbidden")
-        assert truth.nested_runs(host, "passthrough") > before
-        assert truth.nested_runs(host, "changed") == 0
+        assert guest_facts.nested_runs(host, "passthrough") > before
+        assert guest_facts.nested_runs(host, "changed") == 0
     for report in (required, forbidden):
         expect(report, "passthrough", DOM_OPS_01="fail", L1_OPS_01="fail")
         expect(report, "changed", DOM_OPS_01="pass", L1_OPS_01="pass")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import truth
+from lab import guest_facts
+from lab.config import HOST, from_environment
 from lab.guests import GUESTS, Guest
-from lab.place import HOST, from_environment
 from lab.session import Session
 from tests.e2e.lab import audit
 
@@ -31,7 +31,7 @@ class World:
     """The lab with nested on or off: what is true in it, and what the suite said while a batch of guests was up."""
 
     nested: bool
-    inside: dict[str, truth.Inside] = field(default_factory=dict)
+    inside: dict[str, guest_facts.GuestFacts] = field(default_factory=dict)
     l2_answers: dict[str, bool] = field(default_factory=dict)
     reports: dict[tuple[str, str], audit.Report] = field(default_factory=dict)
     """By policy, and by the name of a guest that was up or of the host."""
@@ -59,8 +59,8 @@ def look_and_audit(world: World, lab: Session, names: list[str], directory: Path
     """Bring some guests up, look inside, let the suite judge, and stop them."""
     for name in names:
         lab.start_guest(name)
-        world.inside[name] = truth.inside(lab.host.guest(name))
-        world.l2_answers[name] = truth.l2_answers(lab.host.guest(name))
+        world.inside[name] = guest_facts.read(lab.host.guest(name))
+        world.l2_answers[name] = guest_facts.l2_answers(lab.host.guest(name))
     for policy in POLICIES:
         report = audit.run(lab, directory / policy, names, nested=policy)
         world.reports.update({(policy, name): report for name in (*names, HOST)})

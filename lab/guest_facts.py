@@ -14,7 +14,7 @@ test -c /dev/kvm && echo kvm || echo none
 
 
 @dataclass(frozen=True)
-class Inside:
+class GuestFacts:
     """What a guest sees of itself."""
 
     cpus: int
@@ -27,10 +27,10 @@ class Inside:
         return self.cpus > 0 and self.cpus == self.cpus_with_flag
 
 
-def inside(guest: Shell) -> Inside:
+def read(guest: Shell) -> GuestFacts:
     """Read a guest's own cpuinfo and /dev/kvm."""
-    cpus, flagged, device = guest.run(LOOK.format(flag=guest.place.suite.flag), limit=60).split()
-    return Inside(int(cpus), int(flagged), device == "kvm")
+    cpus, flagged, device = guest.run(LOOK.format(flag=guest.config.suite.flag), limit=60).split()
+    return GuestFacts(int(cpus), int(flagged), device == "kvm")
 
 
 def l2_answers(guest: Shell) -> bool:

@@ -49,7 +49,7 @@ SUITES = {
 
 
 @dataclass(frozen=True)
-class Place:
+class LabConfig:
     """One suite's directory; two suites share nothing and may be up together."""
 
     suite: Suite
@@ -81,7 +81,7 @@ class Place:
         return self.directory / "known_hosts"
 
 
-def from_environment() -> Place:
+def from_environment() -> LabConfig:
     """The lab that LAB_SUITE and LAB_PORT choose, under `.lab/` at the top of the project."""
     name = os.environ.get("LAB_SUITE", "bookworm")
     if name not in SUITES:
@@ -89,4 +89,4 @@ def from_environment() -> Place:
     port = os.environ.get("LAB_PORT", str(SUITES[name].port))
     if not port.isdecimal():
         raise NeedsError(f"LAB_PORT={port} is not a port number")
-    return Place(replace(SUITES[name], port=int(port)), SOURCE.parent / ".lab" / name)
+    return LabConfig(replace(SUITES[name], port=int(port)), SOURCE.parent / ".lab" / name)
