@@ -16,6 +16,7 @@ from lab.errors import HostLostError
 from lab.software import Software
 
 BOOT_LIMIT = 240
+START_LIMIT = 10
 END_LIMIT = 10
 LOG = "emulator.log"
 PID_FILE = "emulator.pid"
@@ -50,6 +51,7 @@ class Emulator:
             env={**os.environ, **software.environment},
             check=True,
         )
+        self._await_command_line()
 
     def stop(self) -> None:
         """End it, softly and then not, and remove what it left; nothing is worth keeping."""
@@ -60,10 +62,16 @@ class Emulator:
                 self._await_end(pid)
         shutil.rmtree(self.config.run, ignore_errors=True)
 
-    def require_alive(self) -> None:
-        """Say that the host is lost, rather than let a wait run out on a dead process."""
-        if self.pid() is None:
+    def require_alive(self) -> int:
+        """The process; a wait for a dead one ends here and does not run out.
+
+        Raises:
+            HostLostError: it has ended.
+        """
+        pid = self.pid()
+        if pid is None:
             raise HostLostError(f"the emulated host has ended: {self._last_words()}")
+        return pid
 
     def status(self) -> str:
         """QEMU's own word for the machine: running, paused, internal-error and the like; Bochs has none."""
@@ -87,6 +95,13 @@ class Emulator:
         lines.flush()
         answer: dict[str, dict[str, object]] = json.loads(lines.readline())
         return answer["return"]
+
+    def _await_command_line(self) -> None:
+        """Until the process has become the emulator: before that `pid` does not recognize it."""
+        deadline = time.monotonic() + START_LIMIT
+        pid = int((self.config.run / PID_FILE).read_text())
+        while self.pid() is None and not _is_over(pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     @staticmethod
     def _await_end(pid: int) -> None:

@@ -4,16 +4,22 @@ import shlex
 from dataclasses import dataclass
 
 from lab.config import HOST, LabConfig
-from lab.errors import GuestHungError, RemoteError
+from lab.errors import GuestHungError, HostLostError, RemoteError
 from lab.guests import GUESTS, Guest
 from lab.shell import Answer, Shell
 
+READY_LIMIT = 180
 GUEST_LIMIT = 90
 TRIES = 4
 # sshd's greeting proves that the guest's init has come to its end; asking L0 costs one login, not one a try.
 AWAIT = (
     "timeout {limit} bash -c 'until read -rt 5 line </dev/tcp/{address}/22 && [[ $line == SSH-* ]]; "
     "do sleep 0.5; done' 2>/dev/null"
+)
+# libvirt refuses this machine type where it looked for KVM too early.
+AWAIT_KVM = (
+    "timeout {limit} sh -c 'until test -c /dev/kvm && virsh -q domcapabilities --virttype kvm --machine q35; "
+    "do sleep 0.5; done' >/dev/null 2>&1"
 )
 
 
@@ -31,6 +37,17 @@ class Host:
     def guest(self, name: str) -> Shell:
         """A login on a guest, by way of the host."""
         return Shell(self.config, name)
+
+    def await_kvm(self) -> None:
+        """Wait until there is a /dev/kvm and libvirt offers it: both come later than sshd on a busy machine.
+
+        Raises:
+            HostLostError: they did not come in time.
+        """
+        limit = READY_LIMIT * self.config.suite.slowness
+        answer = self.shell.ask(AWAIT_KVM.format(limit=limit), limit=READY_LIMIT + 60)
+        if answer.status:
+            raise HostLostError(f"the host had no /dev/kvm, or libvirt none, within {limit} s (status {answer.status})")
 
     def define_all(self) -> None:
         """Give libvirt every guest, each with a disk of its own over the shared image."""

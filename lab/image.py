@@ -224,6 +224,7 @@ def _stamp(suite: Suite) -> str:
         SOURCE / "image.py",
         SOURCE / "initramfs.py",
         SOURCE / "initrd-init",
+        SOURCE / "initrd-heartbeat",
         *sorted((SOURCE / "rootfs").rglob("*")),
     ]
     if suite.vendor == "intel":

@@ -27,7 +27,8 @@ def _entries(root: Path, kernel: str, vendor: str) -> Iterator[bytes]:
         yield _entry(directory, DIRECTORY)
     yield _entry("dev/console", DEVICE, device=CONSOLE)
     yield _entry("bin/busybox", FILE, (root / "bin/busybox").read_bytes())
-    yield _entry("init", FILE, (SOURCE / "initrd-init").read_bytes())
+    for name in ("init", "heartbeat"):
+        yield _entry(name, FILE, (SOURCE / f"initrd-{name}").read_bytes())
     for number, module in enumerate(_modules(root, kernel, vendor)):
         yield _entry(f"modules/{number:02}-{module.name.split('.')[0]}.ko", FILE, _unpacked(module))
 

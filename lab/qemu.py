@@ -4,6 +4,7 @@ import subprocess
 
 from lab import needs
 from lab.config import ADDRESS, HOST, LabConfig
+from lab.heartbeat import BEATS
 from lab.software import Software, command_line
 
 MEMORY_MIB = 4096
@@ -29,6 +30,7 @@ def _arguments(config: LabConfig) -> list[str]:
     return [
         *machine.split(),
         *f"-smp 2 -m {MEMORY_MIB} -display none -no-reboot -serial file:console.log".split(),
+        *("-serial", f"file:{BEATS}"),
         *("-qmp", f"unix:{MONITOR},server=on,wait=off"),
         *("-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd")),
         *("-append", command_line(config.suite)),

@@ -90,6 +90,7 @@ class Session:
         begun = time.monotonic()
         self.emulator.start()
         self._await_host()
+        self.host.await_kvm()
         self.host.define_all()
         say(f"  the host is up after {time.monotonic() - begun:.0f} s")
         for name in self.config.suite.first_guests:

@@ -3,6 +3,7 @@
 import subprocess
 from dataclasses import dataclass
 
+from lab import watched
 from lab.config import LabConfig
 from lab.errors import RemoteError, SilentError
 
@@ -31,9 +32,7 @@ class Shell:
         command = ["ssh", "-F", str(self.config.ssh_config), "-o", "BatchMode=yes"]
         command += ["-o", f"ConnectTimeout={CONNECT_LIMIT * self.config.suite.slowness}", self.machine, script]
         try:
-            done = subprocess.run(
-                command, input=stdin, capture_output=True, timeout=limit * self.config.suite.slowness, check=False
-            )
+            done = watched.run(self.config, command, limit=limit * self.config.suite.slowness, stdin=stdin)
         except subprocess.TimeoutExpired as error:
             raise SilentError(f"{self.machine} did not answer within {limit:.0f} s") from error
         return Answer(done.returncode, _text(done.stdout), _text(done.stderr))
