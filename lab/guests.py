@@ -62,8 +62,8 @@ class Guest:
 
     def _domain(self, suite: Suite, cpu: str) -> str:
         command = (
-            "root=/dev/vda console=ttyS0 net.ifnames=0 mitigations=off quiet panic=-1 init=/sbin/lab-init "
-            f"lab.name={self.name} lab.address={self.address}"
+            "root=/dev/vda console=ttyS0 net.ifnames=0 mitigations=off cryptomgr.notests quiet panic=-1 "
+            f"init=/sbin/lab-init lab.name={self.name} lab.address={self.address}"
         )
         return DOMAIN.format(
             name=escape(self.name),

@@ -15,6 +15,7 @@ LIMIT = 20.0
 FIRST_BEAT_FACTOR = 3
 """Firmware, kernel and initramfs come before the first beat, and the second CPU after the first."""
 NANOSECONDS = 1e9
+POOL_THREAD = "worker"
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,14 @@ class Sample:
     ran: float
     """CPU time that the thread of this emulated CPU has used."""
     waited: float
-    """Time that all threads of the emulator were ready to run and this machine gave them no CPU."""
+    """Time that the emulator's lasting threads together were ready to run and this machine gave them no CPU."""
 
 
 def is_hung(last_beat: Sample, now: Sample) -> bool:
     """Whether a CPU has been silent for too long.
 
     Two signs, either is enough: its thread used that much CPU time without a beat, as in a guest that loops; or that
-    much time passed in which no thread of the emulator waited for a CPU, as in one that waits for an event for ever.
+    much time passed in which no thread of the emulator was kept from a CPU, as in one that waits for an event for ever.
 
     Args:
         last_beat: the first sample with the number of beats that `now` has.
@@ -73,7 +74,8 @@ def observe(run: Path, pid: int, proc: Path = Path("/proc")) -> dict[int, Sample
             used, delayed = (int(word) / NANOSECONDS for word in (task / "schedstat").read_text().split()[:2])
         except (FileNotFoundError, ProcessLookupError):
             continue
-        waited += delayed
+        # The threads of QEMU's pool come and go, and take what they waited with them.
+        waited += 0.0 if name == POOL_THREAD else delayed
         # QEMU names the threads of its CPUs "CPU 0/TCG".
         if name.startswith("CPU "):
             ran[int(name.split()[1].partition("/")[0])] = used

@@ -22,4 +22,4 @@ class Software:
 
 def command_line(suite: Suite) -> str:
     """The host's kernel command line; a panic ends the emulator at once."""
-    return f"root={suite.disk}a console=ttyS0 net.ifnames=0 mitigations=off quiet panic=-1 lab=host"
+    return f"root={suite.disk}a console=ttyS0 net.ifnames=0 mitigations=off cryptomgr.notests quiet panic=-1 lab=host"
