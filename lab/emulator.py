@@ -1,21 +1,21 @@
 """The process that the host lives in: known by its pid file, started and ended as a whole."""
 
-import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from lab import bochs, qemu
 from lab.config import LabConfig
 from lab.errors import HostLostError
+from lab.monitor import Monitor
+from lab.snapshot import Snapshot
 from lab.software import Software
 
 BOOT_LIMIT = 240
+RESTORE_LIMIT = 120
 START_LIMIT = 10
 END_LIMIT = 10
 LOG = "emulator.log"
@@ -38,15 +38,22 @@ class Emulator:
             return None
         return pid if self._software().mark.encode() in words and not _is_over(pid) else None
 
-    def start(self) -> None:
-        """Begin with fresh disks over the read-only image, in a session that Ctrl-C does not reach."""
+    def start(self, snapshot: Snapshot | None = None) -> None:
+        """Start from a snapshot, or boot from a fresh disk over the read-only image.
+
+        The process has a session of its own, which Ctrl-C does not reach.
+        """
         shutil.rmtree(self.config.run, ignore_errors=True)
         self.config.run.mkdir(parents=True)
         software = self._software()
         software.prepare(self.config)
+        command = list(software.command)
+        if snapshot is not None:
+            snapshot.put_disk()
+            command += snapshot.arguments
         # An orphan from the start: it outlives this process, and whoever adopts it buries it.
         subprocess.run(
-            ["sh", "-c", f'setsid "$@" </dev/null >{LOG} 2>&1 & echo $! >{PID_FILE}', "sh", *software.command],
+            ["sh", "-c", f'setsid "$@" </dev/null >{LOG} 2>&1 & echo $! >{PID_FILE}', "sh", *command],
             cwd=self.config.run,
             env={**os.environ, **software.environment},
             check=True,
@@ -75,26 +82,29 @@ class Emulator:
 
     def status(self) -> str:
         """QEMU's own word for the machine: running, paused, internal-error and the like; Bochs has none."""
-        if not (self.config.run / qemu.MONITOR).exists():
+        if self.config.suite.vendor != "amd":
             return "running"
-        with socket.socket(socket.AF_UNIX) as monitor, _Directory(self.config.run) as directory:
-            monitor.settimeout(END_LIMIT)
-            # The address of a socket is short, and a checkout's path may be long.
-            monitor.connect(f"{directory}/{qemu.MONITOR}")
-            with monitor.makefile("rw") as lines:
-                lines.readline()
-                self._execute(lines, "qmp_capabilities")
-                return str(self._execute(lines, "query-status")["status"])
+        with Monitor(self.config.run / qemu.MONITOR) as monitor:
+            return str(monitor.execute("query-status")["status"])
+
+    def await_running(self) -> None:
+        """Wait until the memory of a snapshot is back and the CPUs go on."""
+        deadline = time.monotonic() + RESTORE_LIMIT
+        while not self._is_running():
+            self.require_alive()
+            if time.monotonic() > deadline:
+                raise HostLostError(f"the snapshot was not restored within {RESTORE_LIMIT} s")
+            time.sleep(0.2)
+
+    def _is_running(self) -> bool:
+        try:
+            return self.status() == "running"
+        except OSError:
+            # The monitor does not listen yet, or does not answer while memory is loaded.
+            return False
 
     def _software(self) -> Software:
         return SOFTWARE[self.config.suite.vendor](self.config)
-
-    @staticmethod
-    def _execute(lines: TextIO, command: str) -> dict[str, object]:
-        lines.write(json.dumps({"execute": command}) + "\n")
-        lines.flush()
-        answer: dict[str, dict[str, object]] = json.loads(lines.readline())
-        return answer["return"]
 
     def _await_command_line(self) -> None:
         """Until the process has become the emulator: before that `pid` does not recognize it."""
@@ -126,16 +136,3 @@ def _is_over(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):
         return True
-
-
-class _Directory:
-    """An open directory under a name short enough for a socket's address."""
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-
-    def __enter__(self) -> str:
-        return f"/proc/self/fd/{self._descriptor}"
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)

@@ -1,6 +1,7 @@
 """The emulated host from within: its libvirt, its guests, and its KVM module."""
 
 import shlex
+import time
 from dataclasses import dataclass
 
 from lab.config import HOST, LabConfig
@@ -48,6 +49,10 @@ class Host:
         answer = self.shell.ask(AWAIT_KVM.format(limit=limit), limit=READY_LIMIT + 60)
         if answer.status:
             raise HostLostError(f"the host had no /dev/kvm, or libvirt none, within {limit} s (status {answer.status})")
+
+    def set_clock(self) -> None:
+        """Set the time of day: a restored host's is that of its snapshot."""
+        self.shell.run(f"date -u -s @{time.time():.0f} >/dev/null")
 
     def define_all(self) -> None:
         """Give libvirt every guest, each with a disk of its own over the shared image."""

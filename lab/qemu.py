@@ -9,6 +9,7 @@ from lab.software import Software, command_line
 
 MEMORY_MIB = 4096
 MONITOR = "monitor.sock"
+DISK = "host.qcow2"
 
 
 def software(config: LabConfig) -> Software:
@@ -20,7 +21,7 @@ def software(config: LabConfig) -> Software:
 def _prepare(config: LabConfig) -> None:
     """A fresh disk over the read-only image."""
     command = [needs.program("qemu-img"), "create", "-q", "-f", "qcow2", "-F", "raw"]
-    command += ["-b", str(config.image / "base.raw"), str(config.run / "host.qcow2")]
+    command += ["-b", str(config.image / "base.raw"), str(config.run / DISK)]
     subprocess.run(command, check=True)
 
 
@@ -34,7 +35,7 @@ def _arguments(config: LabConfig) -> list[str]:
         *("-qmp", f"unix:{MONITOR},server=on,wait=off"),
         *("-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd")),
         *("-append", command_line(config.suite)),
-        *("-drive", "file=host.qcow2,if=none,id=root,format=qcow2,cache=unsafe"),
+        *("-drive", f"file={DISK},if=none,id=root,format=qcow2,cache=unsafe"),
         *("-device", "virtio-blk-pci,drive=root,addr=4"),
         *("-drive", f"file={image / 'base.raw'},if=none,id=base,format=raw,readonly=on"),
         *("-device", "virtio-blk-pci,drive=base,addr=5"),

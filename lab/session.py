@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from lab.errors import GuestHungError, HostLostError, LabError, NotRunningError,
 from lab.guests import named
 from lab.host import Host
 from lab.progress import say
+from lab.snapshot import Snapshot
 
 TRIES = 3
 
@@ -30,6 +31,11 @@ class Session:
         return Emulator(self.config)
 
     @property
+    def snapshot(self) -> Snapshot:
+        """The host as it was before its first guest started."""
+        return Snapshot(self.config)
+
+    @property
     def host(self) -> Host:
         """The host, spoken to; only of use while the lab is up."""
         return Host(self.config)
@@ -43,8 +49,8 @@ class Session:
         if not self.is_up():
             raise NotRunningError(f"the {self.config.suite.name} lab is down; start it with make lab-up")
 
-    def up(self) -> None:
-        """Build what is missing, start the host and the guests of the default set."""
+    def up(self, guests: Sequence[str] | None = None) -> None:
+        """Build what is missing, start the host and some guests: the default set unless they are named."""
         needs.require_programs(self.config.suite.vendor)
         with self._alone():
             if self.is_up():
@@ -53,7 +59,7 @@ class Session:
             needs.require_port(self.config.port)
             self._build()
             try:
-                self._start_persistently()
+                self._start_persistently(self.config.suite.first_guests if guests is None else guests)
             except BaseException:
                 # Ctrl-C included: half a lab is worse than none, since nobody would end it.
                 self.emulator.stop()
@@ -72,29 +78,51 @@ class Session:
             say(f"  built in {time.monotonic() - begun:.0f} s")
         keys.write_client_files(self.config)
 
-    def _start_persistently(self) -> None:
+    def _start_persistently(self, guests: Sequence[str]) -> None:
         """Emulated SVM panics or hangs about once in ten starts; the next start knows nothing of it."""
         for left in reversed(range(TRIES)):
             try:
-                self._start()
+                self._start(guests)
             except (HostLostError, GuestHungError, RemoteError) as error:
                 self.emulator.stop()
+                self.snapshot.forget()
                 if not left:
                     raise
                 say(f"  {error}; thrown away and started again")
             else:
                 return
 
-    def _start(self) -> None:
-        say(f"starting the host: usually {self._usually}")
+    def _start(self, guests: Sequence[str]) -> None:
         begun = time.monotonic()
+        if self._has_snapshots and self.snapshot.is_usable():
+            self._restore_host()
+        else:
+            self._boot_host()
+        say(f"  the host is up after {time.monotonic() - begun:.0f} s")
+        for name in guests:
+            self.start_guest(name)
+
+    def _restore_host(self) -> None:
+        say("restoring the host from its snapshot: usually 5 to 15 s")
+        self.emulator.start(self.snapshot)
+        self.emulator.await_running()
+        self._await_host()
+        self.host.set_clock()
+        self.host.await_kvm()
+
+    def _boot_host(self) -> None:
+        say(f"starting the host: usually {self._usually}")
         self.emulator.start()
         self._await_host()
         self.host.await_kvm()
         self.host.define_all()
-        say(f"  the host is up after {time.monotonic() - begun:.0f} s")
-        for name in self.config.suite.first_guests:
-            self.start_guest(name)
+        if self._has_snapshots:
+            self.snapshot.save()
+
+    @property
+    def _has_snapshots(self) -> bool:
+        """Bochs saves none while its disks are volatile."""
+        return self.config.suite.vendor == "amd"
 
     @property
     def _usually(self) -> str:
