@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Collection, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab import watched
 from lab.config import HOST
 from lab.errors import GuestHungError
 from lab.guests import GUESTS
@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[3]
 LIMIT = 1200
 AGENT_LOST = "Guest agent disappeared while executing command"
 """libvirt's words."""
-JUDGED = {0, 1, 6}
-"""The exit statuses of a run that came to an end."""
+COMPLETED = {0, 1, 6}
+"""The exit statuses of a run that was completed."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,9 @@ def _run_once(lab: Session, directory: Path, inventory: Path, arguments: Sequenc
     command += [f"--connect-timeout={patience}", f"--probe-timeout={2 * patience}"]
     command += [f"--ssh-config={lab.config.ssh_config}", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
-    )
-    assert done.returncode in JUDGED, f"the suite ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    done = watched.run(lab.config, command, limit=LIMIT, cwd=ROOT, environment=environment)
+    printed = (done.stdout + done.stderr).decode(errors="replace")
+    assert done.returncode in COMPLETED, f"the audit ended with exit status {done.returncode}:\n{printed}"
     return Report(json.loads((directory / "latest/results.json").read_text()))
 
 

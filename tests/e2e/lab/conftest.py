@@ -1,5 +1,6 @@
 """The end-to-end tests: a lab that is up, and up again after them where it was before."""
 
+import re
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -15,6 +16,15 @@ from lab.session import TRIES, Session
 
 HERE = Path(__file__).resolve().parent
 EMULATION_FAILED = pytest.StashKey[bool]()
+STAGES = (
+    "test_bad_situations",
+    "test_truth_table/nested-on",
+    "test_scenarios",
+    "test_agent",
+    "test_remediation",
+    "test_truth_table/nested-off",
+)
+"""A guest takes half a minute to start, and each reload of the module stops them all."""
 EMULATIONS_OWN = (HostLostError, GuestHungError, SilentError)
 """No finding of the suite's ever raises one of these."""
 
@@ -28,6 +38,17 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
     """Leave these tests to those who ask for them by path: they take minutes and 5 GB of memory."""
     asked = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
     return None if any(path.is_relative_to(HERE) for path in asked) else True
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests so that each stage finds the guests and the module as the one before it leaves them."""
+    items.sort(key=_stage)
+
+
+def _stage(item: pytest.Item) -> int:
+    names = [item.path.stem, *re.findall("nested-on|nested-off", item.name)]
+    return STAGES.index("/".join(names)) if item.path.is_relative_to(HERE) else -1
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -71,7 +92,7 @@ def pytest_runtest_makereport(
 def lab() -> Iterator[Session]:
     session = Session(from_environment())
     was_up = session.is_up()
-    session.up()
+    session.up(guests=())
     for name in scenario.active(session):
         scenario.play(session, name, undo=True)
     yield session

@@ -18,8 +18,8 @@ CUT = "setsid sh -c 'sleep 1; ip link set eth0 down' >/dev/null 2>&1 </dev/null 
 def guest_with_agent(lab: Session) -> Iterator[Session]:
     lab.restore([GUEST])
     yield lab
+    # It has no network any more.
     lab.stop_guest(GUEST)
-    lab.restore([GUEST])
 
 
 def test_a_guest_off_the_network_is_judged_through_its_agent(guest_with_agent: Session, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from lab.session import Session
 from tests.e2e.lab import audit
 
 RUNNING = ("passthrough", "changed")
+WITHOUT_SVM = "host-model"
 CAN_NEST = ("yes", None, None)
 NOT_SWITCHED_ON = ("no", "l0-nested", "nested-off")
 WAITS_FOR_POWER_CYCLE = ("no", "domain-running", "power-cycle-pending")
@@ -59,18 +60,26 @@ class Auditor:
 
 
 @pytest.fixture(scope="module")
-def quiet_lab(lab: Session) -> Session:
-    """Nested on, and only the guests that the scenarios speak of: each costs memory and time."""
-    lab.host.stop_all()
-    lab.host.set_nested(on=True)
-    for name in RUNNING:
-        lab.start_guest(name)
+def nested_lab(lab: Session) -> Session:
+    """Nested on; guests that no scenario is about are stopped, since each costs memory and time."""
+    for name in lab.host.running():
+        if name not in (*RUNNING, WITHOUT_SVM):
+            lab.stop_guest(name)
+    if not lab.host.nested():
+        lab.set_nested(on=True)
     return lab
 
 
 @pytest.fixture
-def auditor(quiet_lab: Session, tmp_path: Path) -> Auditor:
-    return Auditor(quiet_lab, tmp_path)
+def auditor(nested_lab: Session, tmp_path: Path) -> Auditor:
+    nested_lab.restore(list(RUNNING))
+    return Auditor(nested_lab, tmp_path)
+
+
+@pytest.fixture
+def auditor_without_guests(nested_lab: Session, tmp_path: Path) -> Auditor:
+    nested_lab.host.stop_all()
+    return Auditor(nested_lab, tmp_path)
 
 
 def expect(report: audit.Report, subject: str, **expected: str) -> None:
@@ -87,6 +96,26 @@ def expect_diagnoses(*reports: audit.Report, **expected: tuple[str, str | None, 
         assert {name: report.diagnosis(name) for name in expected} == expected
 
 
+def test_an_l2_started_by_the_audit_answers_and_leaves_nothing(auditor: Auditor) -> None:
+    auditor.lab.restore([WITHOUT_SVM])
+    guest = auditor.lab.host.guest("passthrough")
+    files = "find /run /tmp /var/tmp /dev/shm /root -xdev 2>/dev/null | sort"
+    before = guest.run(files)
+    try:
+        report = auditor.report_with_l2()
+    finally:
+        auditor.lab.host.stop(named(WITHOUT_SVM))
+    expect(report, "passthrough", L1_NST_01="pass")
+    expect(report, WITHOUT_SVM, L1_NST_01="fail", L1_CPU_01="fail")
+    assert "there is no /dev/kvm" in report.result("L1-NST-01", WITHOUT_SVM)["message"]
+    diagnoses = {each["target"]: each for each in report.data["diagnoses"]}
+    assert diagnoses["passthrough"]["can_nest"] == "yes"
+    assert diagnoses["passthrough"]["links"][-1] == {"link": "l2-boot", "state": "holds", "text": ""}
+    assert diagnoses[WITHOUT_SVM]["broken_link"] == "domain-definition"
+    assert guest.run(files) == before
+    assert guest.run("pgrep -c 'qemu-system|python3' || true").strip() == "0"
+
+
 def test_the_lab_at_rest_is_compliant_but_for_what_it_shows(auditor: Auditor) -> None:
     report = auditor.report(persistence="explicit")
     expect(report, HOST, L0_KVM_04="pass", L0_PER_01="pass", L0_PER_02="pass", L0_PER_03="pass")
@@ -94,21 +123,6 @@ def test_the_lab_at_rest_is_compliant_but_for_what_it_shows(auditor: Auditor) ->
     expect(report, "changed", L1_CPU_01="fail", L1_KVM_01="fail", DOM_CPU_02="pass", DOM_CPU_03="fail")
     assert report.result("DOM-CPU-03", "changed")["cause"] == "power-cycle-pending"
     expect_diagnoses(report, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
-
-
-def test_nested_off_by_reload(auditor: Auditor) -> None:
-    with auditor.entered("nested-off-by-reload"):
-        assert not auditor.lab.host.nested()
-        assert not guest_facts.read(auditor.lab.host.guest("passthrough")).flag
-        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
-    expect(required, HOST, L0_KVM_04="fail", L0_PER_01="pass", L0_PER_02="fail")
-    expect(forbidden, HOST, L0_KVM_04="pass", L0_PER_01="fail", L0_PER_02="fail")
-    expect(required, "passthrough", L1_CPU_01="fail", L1_KVM_01="fail", DOM_CPU_02="pass")
-    expect(forbidden, "passthrough", L1_CPU_01="pass", DOM_CPU_02="fail")
-    assert required.result("L0-KVM-04", HOST)["cause"] == "nested-off"
-    expect_diagnoses(required, forbidden, passthrough=NOT_SWITCHED_ON, changed=NOT_SWITCHED_ON)
-    assert auditor.lab.host.nested()
-    assert guest_facts.read(auditor.lab.host.guest("passthrough")).flag
 
 
 def test_nested_y_persisted(auditor: Auditor) -> None:
@@ -120,20 +134,6 @@ def test_nested_y_persisted(auditor: Auditor) -> None:
     expect(forbidden, HOST, L0_KVM_04="fail", L0_PER_01="fail")
     assert required.result("L0-PER-01", HOST)["cause"] == "persisted-value-invalid"
     expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
-
-
-def test_a_reload_under_nested_y_leaves_no_kvm_at_all(auditor: Auditor) -> None:
-    auditor.lab.host.stop_all()
-    with auditor.entered("nested-y-persisted"):
-        answer = auditor.lab.host.shell.ask("modprobe -r kvm_amd; modprobe kvm_amd")
-        assert "Invalid argument" in answer.err
-        assert auditor.ask("test -e /dev/kvm || echo none") == "none"
-        report = auditor.report()
-    auditor.ask("modprobe kvm_amd")
-    auditor.lab.restore(list(RUNNING))
-    expect(report, HOST, L0_KVM_01="fail", L0_KVM_03="fail", L0_PER_01="fail")
-    lost = ("no", "l0-module", "module-load-failed")
-    expect_diagnoses(report, passthrough=lost, changed=lost)
 
 
 def test_masked_file(auditor: Auditor) -> None:
@@ -219,26 +219,36 @@ def test_l2_running(auditor: Auditor) -> None:
     assert guest.run(f"sleep 1; {held}").strip() == "0"
 
 
-def test_an_l2_that_the_suite_starts_answers_and_leaves_nothing(auditor: Auditor) -> None:
-    auditor.lab.start_guest("host-model")
-    guest = auditor.lab.host.guest("passthrough")
-    files = "find /run /tmp /var/tmp /dev/shm /root -xdev 2>/dev/null | sort"
-    before = guest.run(files)
-    try:
-        report = auditor.report_with_l2()
-    finally:
-        auditor.lab.host.stop(named("host-model"))
-    expect(report, "passthrough", L1_NST_01="pass")
-    expect(report, "host-model", L1_NST_01="fail", L1_CPU_01="fail")
-    assert "there is no /dev/kvm" in report.result("L1-NST-01", "host-model")["message"]
-    diagnoses = {each["target"]: each for each in report.data["diagnoses"]}
-    assert diagnoses["passthrough"]["can_nest"] == "yes"
-    assert diagnoses["passthrough"]["links"][-1] == {"link": "l2-boot", "state": "holds", "text": ""}
-    assert diagnoses["host-model"]["broken_link"] == "domain-definition"
-    assert guest.run(files) == before
-    assert guest.run("pgrep -c 'qemu-system|python3' || true").strip() == "0"
-
-
 def test_a_scenario_is_not_entered_twice(auditor: Auditor) -> None:
     with auditor.entered("masked-file"), pytest.raises(LabError, match="already entered"):
         scenario.play(auditor.lab, "masked-file")
+
+
+def test_a_reload_under_nested_y_leaves_no_kvm_at_all(auditor_without_guests: Auditor) -> None:
+    auditor = auditor_without_guests
+    with auditor.entered("nested-y-persisted"):
+        answer = auditor.lab.host.shell.ask("modprobe -r kvm_amd; modprobe kvm_amd")
+        assert "Invalid argument" in answer.err
+        assert auditor.ask("test -e /dev/kvm || echo none") == "none"
+        report = auditor.report()
+    auditor.ask("modprobe kvm_amd")
+    expect(report, HOST, L0_KVM_01="fail", L0_KVM_03="fail", L0_PER_01="fail")
+    lost = ("no", "l0-module", "module-load-failed")
+    expect_diagnoses(report, passthrough=lost, changed=lost)
+
+
+def test_nested_off_by_reload(auditor_without_guests: Auditor) -> None:
+    auditor = auditor_without_guests
+    with auditor.entered("nested-off-by-reload"):
+        auditor.lab.restore(list(RUNNING))
+        assert not auditor.lab.host.nested()
+        assert not guest_facts.read(auditor.lab.host.guest("passthrough")).flag
+        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
+    expect(required, HOST, L0_KVM_04="fail", L0_PER_01="pass", L0_PER_02="fail")
+    expect(forbidden, HOST, L0_KVM_04="pass", L0_PER_01="fail", L0_PER_02="fail")
+    expect(required, "passthrough", L1_CPU_01="fail", L1_KVM_01="fail", DOM_CPU_02="pass")
+    expect(forbidden, "passthrough", L1_CPU_01="pass", DOM_CPU_02="fail")
+    assert required.result("L0-KVM-04", HOST)["cause"] == "nested-off"
+    expect_diagnoses(required, forbidden, passthrough=NOT_SWITCHED_ON, changed=NOT_SWITCHED_ON)
+    assert auditor.lab.host.nested()
+    assert guest_facts.read(auditor.lab.host.guest("passthrough")).flag
