@@ -47,14 +47,14 @@ LABEL lab
 
 
 def software(config: LabConfig) -> Software:
-    """The host's Bochs."""
+    """Return the Bochs of one lab."""
     configuration = str(config.run / "bochsrc")
     return Software(
-        # The wrapper script would be the one that is waited for, and signalled.
+        # Not the wrapper script, which would be waited for and signalled instead.
         [needs.program("bochs-bin"), "-q", "-f", configuration, "-rc", "commands"],
         configuration,
         _prepare,
-        # It draws on a terminal that it does not have; and it heeds no gentler signal once its guest runs.
+        # It draws on a terminal that it does not have, and ignores SIGTERM once its guest runs.
         {"TERM": "vt100"},
         (SIGKILL,),
     )
@@ -63,16 +63,16 @@ def software(config: LabConfig) -> Software:
 def _prepare(config: LabConfig) -> None:
     run, image = config.run, config.image
     for name in ("root.raw", "base.raw"):
-        # Bochs locks a disk by its name; both are the one image, and what is written goes into journals.
+        # Bochs locks a disk by its name; both links lead to one image, and writes go to journals.
         (run / name).symlink_to(image / "base.raw")
     (run / "bochsrc").write_text(CONFIGURATION.format(image=image))
     (run / "slirp.conf").write_text(NETWORK.format(address=ADDRESS, port=config.port))
-    # The distribution's Bochs is built with its debugger, which waits to be told to go on.
+    # Debian's Bochs is built with its debugger, which waits for a command to continue.
     (run / "commands").write_text("c\n")
 
 
 def make_disc(work: Path, suite: Suite) -> None:
-    """A boot disc of kernel and initramfs: Bochs has a BIOS and no direct kernel boot."""
+    """Make a boot disc with kernel and initramfs: Bochs cannot boot a kernel directly."""
     disc = work / "disc"
     disc.mkdir()
     files = [work / "vmlinuz", work / "initrd", Path("/usr/lib/ISOLINUX/isolinux.bin")]

@@ -1,4 +1,4 @@
-"""The process that the host lives in: known by its pid file, started and ended as a whole."""
+"""The emulator's process, in which the host runs: found by its pid file, started and ended as a whole."""
 
 import os
 import shutil
@@ -25,12 +25,12 @@ SOFTWARE = {"amd": qemu.software, "intel": bochs.software}
 
 @dataclass(frozen=True)
 class Emulator:
-    """What runs the host of one lab."""
+    """The emulator of one lab, running or not."""
 
     config: LabConfig
 
     def pid(self) -> int | None:
-        """The process, if it lives and is ours: a pid alone may long belong to another program."""
+        """Return the process id if the emulator runs: a recorded pid may belong to another program by now."""
         try:
             pid = int((self.config.run / PID_FILE).read_text())
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -51,7 +51,7 @@ class Emulator:
         if snapshot is not None:
             snapshot.put_disk()
             command += snapshot.arguments
-        # An orphan from the start: it outlives this process, and whoever adopts it buries it.
+        # Orphaned on purpose: it outlives this process, and init reaps it.
         subprocess.run(
             ["sh", "-c", f'setsid "$@" </dev/null >{LOG} 2>&1 & echo $! >{PID_FILE}', "sh", *command],
             cwd=self.config.run,
@@ -61,7 +61,7 @@ class Emulator:
         self._await_command_line()
 
     def stop(self) -> None:
-        """End it, softly and then not, and remove what it left; nothing is worth keeping."""
+        """End the process, by force if it does not heed a request, and remove the run directory."""
         for number in self._software().end_signals:
             pid = self.pid()
             if pid is not None:
@@ -70,10 +70,10 @@ class Emulator:
         shutil.rmtree(self.config.run, ignore_errors=True)
 
     def require_alive(self) -> int:
-        """The process; a wait for a dead one ends here and does not run out.
+        """Return the process id.
 
         Raises:
-            HostLostError: it has ended.
+            HostLostError: the emulator has ended.
         """
         pid = self.pid()
         if pid is None:
@@ -81,24 +81,31 @@ class Emulator:
         return pid
 
     def status(self) -> str:
-        """QEMU's own word for the machine: running, paused, internal-error and the like; Bochs has none."""
+        """Return QEMU's run state, such as running, paused or internal-error; Bochs reports none."""
         if self.config.suite.vendor != "amd":
             return "running"
         with Monitor(self.config.run / qemu.MONITOR) as monitor:
             return str(monitor.execute("query-status")["status"])
 
-    def await_running(self) -> None:
-        """Wait until the memory of a snapshot is back and the CPUs go on."""
+    def resume(self) -> None:
+        """Wait until the memory of a snapshot is loaded, and let the CPUs run.
+
+        Raises:
+            HostLostError: the emulator ended, or was not done in time.
+        """
         deadline = time.monotonic() + RESTORE_LIMIT
-        while not self._is_running():
+        while not self._is_loaded():
             self.require_alive()
             if time.monotonic() > deadline:
                 raise HostLostError(f"the snapshot was not restored within {RESTORE_LIMIT} s")
             time.sleep(0.2)
+        with Monitor(self.config.run / qemu.MONITOR) as monitor:
+            monitor.execute("cont")
 
-    def _is_running(self) -> bool:
+    def _is_loaded(self) -> bool:
+        """Whether the machine is paused, as it was saved."""
         try:
-            return self.status() == "running"
+            return self.status() == "paused"
         except OSError:
             # The monitor does not listen yet, or does not answer while memory is loaded.
             return False
@@ -107,7 +114,7 @@ class Emulator:
         return SOFTWARE[self.config.suite.vendor](self.config)
 
     def _await_command_line(self) -> None:
-        """Until the process has become the emulator: before that `pid` does not recognize it."""
+        """Wait until the process runs the emulator: `pid` does not recognize it earlier."""
         deadline = time.monotonic() + START_LIMIT
         pid = int((self.config.run / PID_FILE).read_text())
         while self.pid() is None and not _is_over(pid) and time.monotonic() < deadline:
@@ -115,7 +122,7 @@ class Emulator:
 
     @staticmethod
     def _await_end(pid: int) -> None:
-        """Until its memory is given back: by then it has long lost its command line, by which `pid` knows it."""
+        """Wait until the memory is freed: `pid` stops recognizing the process before that."""
         deadline = time.monotonic() + END_LIMIT
         while not _is_over(pid) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -131,7 +138,7 @@ class Emulator:
 
 
 def _is_over(pid: int) -> bool:
-    """Whether a process has ended, buried or not."""
+    """Whether a process has ended, reaped or not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):

@@ -20,7 +20,7 @@ POOL_THREAD = "worker"
 
 @dataclass(frozen=True)
 class Sample:
-    """One CPU of the host at one moment, seen from outside; times are in seconds."""
+    """One CPU of the host at one moment, sampled from outside; times are in seconds."""
 
     beats: int
     at: float

@@ -1,4 +1,4 @@
-"""Throwaway ssh keys, and the ssh_config and known_hosts that make strict host checking hold in the lab."""
+"""Throwaway ssh keys, and the ssh_config and known_hosts with which strict host key checking works in the lab."""
 
 import subprocess
 from collections.abc import Iterable
@@ -13,32 +13,32 @@ HOST_KEYS = "host-keys"
 
 
 def make(path: Path, comment: str) -> None:
-    """One ed25519 key pair without a passphrase."""
+    """Make one ed25519 key pair without a passphrase."""
     path.parent.mkdir(parents=True, exist_ok=True)
     command = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
 def make_all(image: Path) -> None:
-    """The client's key and a host key for each machine: the host and every guest."""
+    """Make the client's key and a host key for the host and for every guest."""
     make(image / CLIENT, "lab")
     for name in machines():
         make(image / HOST_KEYS / name, name)
 
 
 def machines() -> list[str]:
-    """Everything with a host key of its own."""
+    """The machines with their own host keys."""
     return [HOST, *(guest.name for guest in GUESTS)]
 
 
 def write_client_files(config: LabConfig) -> None:
-    """Put ssh_config and known_hosts beside the image, for this port and this directory."""
+    """Write ssh_config and known_hosts beside the image, for this port and directory."""
     config.known_hosts.write_text("\n".join(_known(config)) + "\n")
     config.ssh_config.write_text("\n".join(_configuration(config)))
 
 
 def _known(config: LabConfig) -> Iterable[str]:
-    """A guest stands under its name and under its address, as an inventory or a person may ask."""
+    """List each guest by its name and by its address: inventories use either."""
     yield f"{HOST},[{ADDRESS}]:{config.port} {_public(config, HOST)}"
     for guest in GUESTS:
         yield f"{guest.name},{guest.address} {_public(config, guest.name)}"

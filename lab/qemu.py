@@ -13,13 +13,13 @@ DISK = "host.qcow2"
 
 
 def software(config: LabConfig) -> Software:
-    """The host's QEMU."""
+    """Return the QEMU of one lab."""
     mark = f"{HOST}-{config.suite.name},debug-threads=on"
     return Software([needs.program("qemu-system-x86_64"), "-name", mark, *_arguments(config)], mark, _prepare)
 
 
 def _prepare(config: LabConfig) -> None:
-    """A fresh disk over the read-only image."""
+    """Create a fresh disk over the read-only image."""
     command = [needs.program("qemu-img"), "create", "-q", "-f", "qcow2", "-F", "raw"]
     command += ["-b", str(config.image / "base.raw"), str(config.run / DISK)]
     subprocess.run(command, check=True)

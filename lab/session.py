@@ -1,4 +1,4 @@
-"""A lab's life: up, down, and what it takes to survive an emulation that now and then panics."""
+"""Start and stop a lab, with retries for an emulation that sometimes panics or hangs."""
 
 import fcntl
 import os
@@ -21,13 +21,13 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Session:
-    """One lab, whether it is up or not."""
+    """One lab, up or down."""
 
     config: LabConfig
 
     @property
     def emulator(self) -> Emulator:
-        """The process that the host lives in."""
+        """The emulator's process."""
         return Emulator(self.config)
 
     @property
@@ -37,15 +37,15 @@ class Session:
 
     @property
     def host(self) -> Host:
-        """The host, spoken to; only of use while the lab is up."""
+        """The emulated host; usable only while the lab is up."""
         return Host(self.config)
 
     def is_up(self) -> bool:
-        """Whether the host's process lives."""
+        """Whether the emulator's process is running."""
         return self.emulator.pid() is not None
 
     def require_up(self) -> None:
-        """For the verbs that make no sense otherwise."""
+        """Raise an error unless the lab is up."""
         if not self.is_up():
             raise NotRunningError(f"the {self.config.suite.name} lab is down; start it with make lab-up")
 
@@ -61,25 +61,25 @@ class Session:
             try:
                 self._start_persistently(self.config.suite.first_guests if guests is None else guests)
             except BaseException:
-                # Ctrl-C included: half a lab is worse than none, since nobody would end it.
+                # Ctrl-C included: a partly started lab would keep running unnoticed.
                 self.emulator.stop()
                 raise
 
     def down(self) -> None:
-        """End it; the image stays."""
+        """Stop the lab; the image and the snapshot are kept."""
         with self._alone():
             self.emulator.stop()
 
     def _build(self) -> None:
         if not image.ready(self.config):
-            say(f"building the {self.config.suite.name} image: usually 30 to 90 s, the mirror decides")
+            say(f"building the {self.config.suite.name} image: usually 30 to 90 s, depending on the mirror")
             begun = time.monotonic()
             image.build(self.config)
             say(f"  built in {time.monotonic() - begun:.0f} s")
         keys.write_client_files(self.config)
 
     def _start_persistently(self, guests: Sequence[str]) -> None:
-        """Emulated SVM panics or hangs about once in ten starts; the next start knows nothing of it."""
+        """Start the host and its guests, again where emulated SVM panics or hangs, as it now and then does."""
         for left in reversed(range(TRIES)):
             try:
                 self._start(guests)
@@ -88,7 +88,7 @@ class Session:
                 self.snapshot.forget()
                 if not left:
                     raise
-                say(f"  {error}; thrown away and started again")
+                say(f"  {error}; starting again from a boot")
             else:
                 return
 
@@ -105,7 +105,7 @@ class Session:
     def _restore_host(self) -> None:
         say("restoring the host from its snapshot: usually 5 to 15 s")
         self.emulator.start(self.snapshot)
-        self.emulator.await_running()
+        self.emulator.resume()
         self._await_host()
         self.host.set_clock()
         self.host.await_kvm()
@@ -121,7 +121,7 @@ class Session:
 
     @property
     def _has_snapshots(self) -> bool:
-        """Bochs saves none while its disks are volatile."""
+        """Whether the emulator can save the host: not Bochs with its volatile disks."""
         return self.config.suite.vendor == "amd"
 
     @property
@@ -139,14 +139,14 @@ class Session:
             time.sleep(0.5)
 
     def start_guest(self, name: str, *, as_defined: bool = False) -> None:
-        """Start one guest, saying so; several at once is what emulation does not survive."""
+        """Start one guest; the emulation does not survive several starting at once."""
         say(f"starting guest {name}: usually {self._usually}")
         begun = time.monotonic()
         self.host.start(named(name), as_defined=as_defined)
         say(f"  {name} is up after {time.monotonic() - begun:.0f} s")
 
     def reset(self) -> None:
-        """Back to what `lab up` leaves: nested on, and the first guests up."""
+        """Return to the state after `lab up`: nested on, and the first guests up."""
         self.host.stop_all()
         self.host.set_nested(on=True)
         self.restore(list(self.config.suite.first_guests))
@@ -156,14 +156,14 @@ class Session:
         self.host.stop(named(name))
 
     def restore(self, names: list[str]) -> None:
-        """Start those of the named guests that no longer run."""
+        """Start the named guests that are not running."""
         running = self.host.running()
         for name in names:
             if name not in running:
                 self.start_guest(name)
 
     def set_nested(self, *, on: bool) -> None:
-        """Reload the host's module with nested on or off, and start the guests stopped for it again."""
+        """Reload the host's module with nested on or off, and restart the guests that were running."""
         ran = self.host.running()
         self.host.stop_all()
         self.host.set_nested(on=on)
@@ -171,13 +171,13 @@ class Session:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Two `lab up` at once would share a disk."""
+        """Hold the lab's lock: two `lab up` at the same time would share a disk."""
         self.config.directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.config.directory / "lock", os.O_CREAT | os.O_RDWR, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError as error:
-            raise LabError(f"another lab command is at work in {self.config.directory}") from error
+            raise LabError(f"another lab command is running in {self.config.directory}") from error
         finally:
             os.close(descriptor)

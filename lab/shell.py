@@ -1,4 +1,4 @@
-"""Commands on a machine of the lab, each with a limit in seconds: nothing here waits for ever."""
+"""Commands on a machine of the lab, each with a time limit in seconds."""
 
 import subprocess
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ SSH_FAILED = 255
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command printed and how it ended."""
+    """A command's output and exit status."""
 
     status: int
     out: str
@@ -28,7 +28,7 @@ class Shell:
     machine: str
 
     def ask(self, script: str, limit: float = 60, stdin: bytes = b"") -> Answer:
-        """Run a script and hand back whatever came of it; status 255 is ssh's own failure."""
+        """Run a script and return its result; status 255 is a failure of ssh itself."""
         command = ["ssh", "-F", str(self.config.ssh_config), "-o", "BatchMode=yes"]
         command += ["-o", f"ConnectTimeout={CONNECT_LIMIT * self.config.suite.slowness}", self.machine, script]
         try:
@@ -38,17 +38,17 @@ class Shell:
         return Answer(done.returncode, _text(done.stdout), _text(done.stderr))
 
     def run(self, script: str, limit: float = 60, stdin: bytes = b"") -> str:
-        """Run a script that must succeed; its output."""
+        """Run a script that must succeed, and return its output."""
         answer = self.ask(script, limit, stdin)
         if answer.status == SSH_FAILED:
-            raise SilentError(f"{self.machine} is out of reach: {answer.err.strip() or 'ssh says nothing'}")
+            raise SilentError(f"{self.machine} is unreachable: {answer.err.strip() or 'no message from ssh'}")
         if answer.status:
             reason = (answer.err.strip() or answer.out.strip() or "no output").splitlines()[-1]
             raise RemoteError(f"on {self.machine}: {reason} (status {answer.status})")
         return answer.out
 
     def answers(self) -> bool:
-        """Whether a login works just now."""
+        """Whether a login works now."""
         try:
             return self.ask("true", limit=CONNECT_LIMIT).status == 0
         except RemoteError:
