@@ -31,9 +31,14 @@ class Session:
         return Emulator(self.config)
 
     @property
-    def snapshot(self) -> Snapshot:
+    def host_snapshot(self) -> Snapshot:
         """The host as it was before its first guest started."""
         return Snapshot(self.config)
+
+    @property
+    def full_snapshot(self) -> Snapshot:
+        """The host with the guests that `lab up` starts."""
+        return Snapshot(self.config, self.config.suite.first_guests)
 
     @property
     def host(self) -> Host:
@@ -85,7 +90,7 @@ class Session:
                 self._start(guests)
             except (HostLostError, GuestHungError, RemoteError) as error:
                 self.emulator.stop()
-                self.snapshot.forget()
+                self.forget_snapshots()
                 if not left:
                     raise
                 say(f"  {error}; starting again from a boot")
@@ -93,31 +98,49 @@ class Session:
                 return
 
     def _start(self, guests: Sequence[str]) -> None:
-        begun = time.monotonic()
-        if self._has_snapshots and self.snapshot.is_usable():
-            self._restore_host()
+        is_full = tuple(guests) == self.full_snapshot.guests
+        if is_full and self._is_usable(self.full_snapshot):
+            self._restore(self.full_snapshot)
+            return
+        if self._is_usable(self.host_snapshot):
+            self._restore(self.host_snapshot)
         else:
             self._boot_host()
-        say(f"  the host is up after {time.monotonic() - begun:.0f} s")
         for name in guests:
             self.start_guest(name)
+        if is_full and self._has_snapshots:
+            self.full_snapshot.save()
 
-    def _restore_host(self) -> None:
-        say("restoring the host from its snapshot: usually 5 to 15 s")
-        self.emulator.start(self.snapshot)
+    def _restore(self, snapshot: Snapshot) -> None:
+        say(f"restoring a snapshot of {', '.join(['the host', *snapshot.guests])}: usually 5 to 15 s")
+        begun = time.monotonic()
+        self.emulator.start(snapshot)
         self.emulator.resume()
         self._await_host()
         self.host.set_clock()
         self.host.await_kvm()
+        for name in snapshot.guests:
+            self.host.guest(name).run("true")
+        say(f"  restored after {time.monotonic() - begun:.0f} s")
+
+    def _is_usable(self, snapshot: Snapshot) -> bool:
+        return self._has_snapshots and snapshot.is_usable()
+
+    def forget_snapshots(self) -> None:
+        """Remove the snapshots, so that the next start boots: what failed may be in them."""
+        self.host_snapshot.forget()
+        self.full_snapshot.forget()
 
     def _boot_host(self) -> None:
         say(f"starting the host: usually {self._usually}")
+        begun = time.monotonic()
         self.emulator.start()
         self._await_host()
         self.host.await_kvm()
         self.host.define_all()
+        say(f"  the host is up after {time.monotonic() - begun:.0f} s")
         if self._has_snapshots:
-            self.snapshot.save()
+            self.host_snapshot.save()
 
     @property
     def _has_snapshots(self) -> bool:
@@ -147,6 +170,10 @@ class Session:
 
     def reset(self) -> None:
         """Return to the state after `lab up`: nested on, and the first guests up."""
+        if self._is_usable(self.full_snapshot):
+            self.emulator.stop()
+            self._start_persistently(self.full_snapshot.guests)
+            return
         self.host.stop_all()
         self.host.set_nested(on=True)
         self.restore(list(self.config.suite.first_guests))

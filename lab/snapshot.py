@@ -1,7 +1,4 @@
-"""A snapshot of the host as it is before the first guest starts: restored in seconds where a boot takes a minute.
-
-No guest runs in it: the state of a CPU in the middle of a guest of its own is nothing to trust an emulator with.
-"""
+"""Snapshots of the running host, with and without guests: restored in seconds where a start takes minutes."""
 
 import hashlib
 import shlex
@@ -26,14 +23,15 @@ BYTES_PER_SECOND = 10**11
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The snapshot of one lab, whether there is one or not."""
+    """The snapshot of one lab with certain guests running, whether it has been saved or not."""
 
     config: LabConfig
+    guests: tuple[str, ...] = ()
 
     @property
     def directory(self) -> Path:
         """Where it is kept; `lab down` leaves it alone, as it does the image."""
-        return self.config.directory / "snapshot"
+        return self.config.directory / ("snapshot-guests" if self.guests else "snapshot-host")
 
     def is_usable(self) -> bool:
         """Whether it was made with this image, this emulator and these guests."""
@@ -43,7 +41,7 @@ class Snapshot:
     def save(self) -> None:
         """Save the running host; one that cannot be saved goes on without a snapshot."""
         begun = time.monotonic()
-        work = self.config.directory / "snapshot.tmp"
+        work = self.directory.with_suffix(".tmp")
         for stale in (work, self.directory):
             shutil.rmtree(stale, ignore_errors=True)
         work.mkdir()
@@ -85,7 +83,7 @@ class Snapshot:
     def _stamp(self) -> str:
         command = qemu.software(self.config).command
         version = subprocess.run([command[0], "--version"], check=True, capture_output=True, text=True).stdout
-        parts = [(self.config.image / "stamp").read_text(), version, *command]
+        parts = [(self.config.image / "stamp").read_text(), version, *command, *self.guests]
         parts += [guest.xml(self.config.suite) for guest in GUESTS]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -65,7 +65,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         if not item.stash[EMULATION_FAILED]:
             break
         say(f"\nthe host died or hung in {item.name}: all is set up anew")
-        Session(from_environment()).emulator.stop()
+        session = Session(from_environment())
+        session.emulator.stop()
+        session.forget_snapshots()
         item.session._setupstate.teardown_exact(None)
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
@@ -92,9 +94,11 @@ def pytest_runtest_makereport(
 def lab() -> Iterator[Session]:
     session = Session(from_environment())
     was_up = session.is_up()
-    session.up(guests=())
+    session.up()
     for name in scenario.active(session):
         scenario.play(session, name, undo=True)
+    if was_up:
+        session.reset()
     yield session
     if was_up and session.is_up():
         session.reset()

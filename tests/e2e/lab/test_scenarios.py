@@ -61,12 +61,7 @@ class Auditor:
 
 @pytest.fixture(scope="module")
 def nested_lab(lab: Session) -> Session:
-    """Nested on; guests that no scenario is about are stopped, since each costs memory and time."""
-    for name in lab.host.running():
-        if name not in (*RUNNING, WITHOUT_SVM):
-            lab.stop_guest(name)
-    if not lab.host.nested():
-        lab.set_nested(on=True)
+    lab.reset()
     return lab
 
 

@@ -19,8 +19,7 @@ if SUITE.vendor == "intel":
 RUNNING = [guest for guest in GUESTS if guest.name not in SHUT_OFF]
 AT_ONCE = 4
 """How many guests are up together: an emulated host with seven of them is slow, and now and then hangs."""
-BATCHES = [RUNNING[AT_ONCE:], RUNNING[:AT_ONCE]] if len(RUNNING) > AT_ONCE else [RUNNING]
-"""The guests that other tests use come last, and stay up."""
+BATCHES = [RUNNING[first : first + AT_ONCE] for first in range(0, len(RUNNING), AT_ONCE)]
 POLICIES = ("required", "forbidden")
 every_guest = pytest.mark.parametrize("guest", RUNNING, ids=lambda guest: guest.name)
 every_definition = pytest.mark.parametrize("guest", GUESTS, ids=lambda guest: guest.name)
@@ -48,8 +47,9 @@ class World:
 
 @pytest.fixture(scope="module", params=[True, False], ids=["nested-on", "nested-off"])
 def world(request: pytest.FixtureRequest, lab: Session, tmp_path_factory: pytest.TempPathFactory) -> World:
-    lab.host.stop_all()
-    lab.host.set_nested(on=request.param)
+    if lab.host.nested() is not request.param:
+        lab.host.stop_all()
+        lab.host.set_nested(on=request.param)
     world = World(nested=lab.host.nested())
     for batch in BATCHES:
         look_and_audit(world, lab, [guest.name for guest in batch], tmp_path_factory.mktemp("reports"))
@@ -58,9 +58,10 @@ def world(request: pytest.FixtureRequest, lab: Session, tmp_path_factory: pytest
 
 def look_and_audit(world: World, lab: Session, names: list[str], directory: Path) -> None:
     """Bring some guests up and no others, read the facts inside, and audit them."""
-    lab.host.stop_all()
+    for name in set(lab.host.running()) - set(names):
+        lab.stop_guest(name)
+    lab.restore(names)
     for name in names:
-        lab.start_guest(name)
         world.inside[name] = guest_facts.read(lab.host.guest(name))
         world.l2_answers[name] = guest_facts.l2_answers(lab.host.guest(name))
     for policy in POLICIES:
