@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lab import image, keys, needs
+from lab import image, keys, needs, watched
 from lab.config import LabConfig
 from lab.emulator import BOOT_LIMIT, Emulator
 from lab.errors import GuestHungError, HostLostError, LabError, NotRunningError, RemoteError
@@ -156,7 +156,7 @@ class Session:
         limit = BOOT_LIMIT * self.config.suite.slowness
         deadline = time.monotonic() + limit
         while not self.host.shell.answers():
-            self.emulator.require_alive()
+            watched.check_host(self.config)
             if time.monotonic() > deadline:
                 raise HostLostError(f"the host did not answer within {limit} s")
             time.sleep(0.5)

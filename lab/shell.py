@@ -7,7 +7,8 @@ from lab import watched
 from lab.config import LabConfig
 from lab.errors import RemoteError, SilentError
 
-CONNECT_LIMIT = 20
+CONNECT_LIMIT = 60
+LOGIN_LIMIT = 20
 SSH_FAILED = 255
 
 
@@ -50,7 +51,7 @@ class Shell:
     def answers(self) -> bool:
         """Whether a login works now."""
         try:
-            return self.ask("true", limit=CONNECT_LIMIT).status == 0
+            return self.ask("true", limit=LOGIN_LIMIT).status == 0
         except RemoteError:
             return False
 

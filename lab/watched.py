@@ -2,8 +2,8 @@
 
 import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import heartbeat
@@ -14,24 +14,20 @@ from lab.errors import HostLostError
 INTERVAL = 1.0
 
 
-@dataclass
-class HostWatch:
-    """The host's process and heartbeat, checked now and then while something else is waited for."""
+WATCHES: defaultdict[int, heartbeat.Watch] = defaultdict(heartbeat.Watch)
+"""By the emulator's process id: a silence goes on from one command to the next."""
 
-    config: LabConfig
-    _beats: heartbeat.Watch = field(default_factory=heartbeat.Watch)
 
-    def check(self) -> None:
-        """Check once.
+def check_host(config: LabConfig) -> None:
+    """Check the host's process and heartbeat.
 
-        Raises:
-            HostLostError: the host's process has ended, or one of its CPUs hangs.
-        """
-        emulator = Emulator(self.config)
-        pid = emulator.require_alive()
-        hung = self._beats.hung_cpus(heartbeat.observe(self.config.run, pid))
-        if hung:
-            raise HostLostError(f"the emulated host hangs: no heartbeat from CPU {', '.join(map(str, hung))}")
+    Raises:
+        HostLostError: the process has ended, or a CPU of the host hangs.
+    """
+    pid = Emulator(config).require_alive()
+    hung = WATCHES[pid].hung_cpus(heartbeat.observe(config.run, pid))
+    if hung:
+        raise HostLostError(f"the emulated host hangs: no heartbeat from CPU {', '.join(map(str, hung))}")
 
 
 def run(
@@ -49,7 +45,6 @@ def run(
         HostLostError: the host died or hung before the command ended.
         TimeoutExpired: the command did not end within `limit` seconds.
     """
-    watch = HostWatch(config)
     deadline = time.monotonic() + limit
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=cwd, env=environment) as process:
@@ -58,7 +53,7 @@ def run(
                 try:
                     out, err = process.communicate(stdin, timeout=min(INTERVAL, max(0.0, deadline - time.monotonic())))
                 except subprocess.TimeoutExpired:
-                    watch.check()
+                    check_host(config)
                     if time.monotonic() >= deadline:
                         raise subprocess.TimeoutExpired(list(command), limit) from None
                 else:

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from lab import qemu
 from lab.config import ADDRESS, SOURCE, LabConfig
+from lab.errors import HostLostError
+from lab.monitor import Monitor
 from lab.session import Session
 
 LIMIT = 60
@@ -107,6 +110,19 @@ def test_half_an_image_is_never_taken_for_one(copy: Path, free_port: int, lab: S
 def test_a_verb_that_needs_a_lab_says_how_to_start_it(copy: Path, free_port: int, lab: Session) -> None:
     line = last_line(copy, port=free_port, words="start passthrough")
     assert line == f"lab: the {lab.config.suite.name} lab is down; start it with make lab-up"
+
+
+def test_a_host_that_hangs_is_noticed_long_before_its_command_times_out(lab: Session) -> None:
+    with Monitor(lab.config.run / qemu.MONITOR) as monitor:
+        monitor.execute("stop")
+        try:
+            begun = time.monotonic()
+            with pytest.raises(HostLostError, match="no heartbeat from CPU 0, 1"):
+                lab.host.shell.run("true", limit=10 * LIMIT)
+            assert time.monotonic() - begun < LIMIT
+        finally:
+            monitor.execute("cont")
+    assert lab.host.shell.run("echo alive", limit=10 * LIMIT) == "alive\n"
 
 
 @pytest.fixture
