@@ -1,4 +1,4 @@
-"""What may go wrong around a lab: each ends in one clear line, and leaves nothing running."""
+"""Failures around a lab: each ends in one clear line and leaves nothing running."""
 
 import os
 import shutil
@@ -31,14 +31,14 @@ def free_port() -> int:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A project with a lab of its own, and no image yet."""
+    """A copy of the project whose lab has no image yet."""
     shutil.copytree(SOURCE, tmp_path / "lab", ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
     return tmp_path
 
 
 @pytest.fixture
 def built_copy(copy: Path, lab: Session) -> Path:
-    """The same with the image that is there already."""
+    """A copy of the project with the image that is already built."""
     directory = copy / ".lab" / lab.config.suite.name
     directory.mkdir(parents=True)
     (directory / "image").symlink_to(lab.config.image)
@@ -50,7 +50,7 @@ def command(*words: str) -> list[str]:
 
 
 def last_line(project: Path, *prefix: str, port: int, words: str = "up", **environment: str) -> str:
-    """The one line in which a failing command ends."""
+    """Run a command that must fail, and return its last line."""
     done = subprocess.run(
         [*prefix, *command(*words.split())],
         cwd=project,
@@ -84,7 +84,7 @@ def test_building_without_root_says_so(copy: Path, free_port: int) -> None:
     assert line.startswith("lab: building the image needs root")
 
 
-def test_a_full_disk_is_said_in_figures(copy: Path, free_port: int) -> None:
+def test_a_full_disk_is_reported_in_gib(copy: Path, free_port: int) -> None:
     small = f'mount -t tmpfs -o size=20m tmpfs {copy}/.lab && exec "$@"'
     (copy / ".lab").mkdir()
     line = last_line(copy, "unshare", "--mount", "sh", "-ec", small, "sh", port=free_port)
@@ -92,12 +92,12 @@ def test_a_full_disk_is_said_in_figures(copy: Path, free_port: int) -> None:
     assert line.endswith("there are 0.0")
 
 
-def test_an_unknown_suite_is_answered_with_the_known_ones(copy: Path, free_port: int) -> None:
+def test_an_unknown_suite_is_rejected_with_the_known_ones(copy: Path, free_port: int) -> None:
     line = last_line(copy, port=free_port, LAB_SUITE="woody")
     assert line == "lab: LAB_SUITE=woody is not one of bookworm, trixie, intel"
 
 
-def test_half_an_image_is_never_taken_for_one(copy: Path, free_port: int, lab: Session) -> None:
+def test_a_partial_image_is_never_used(copy: Path, free_port: int, lab: Session) -> None:
     directory = copy / ".lab" / lab.config.suite.name
     (directory / "image.tmp/root").mkdir(parents=True)
     sources = f"deb http://{ADDRESS}:{free_port}/ {lab.config.suite.release} main"
@@ -107,7 +107,7 @@ def test_half_an_image_is_never_taken_for_one(copy: Path, free_port: int, lab: S
     assert str(copy) not in Path("/proc/self/mounts").read_text()
 
 
-def test_a_verb_that_needs_a_lab_says_how_to_start_it(copy: Path, free_port: int, lab: Session) -> None:
+def test_a_verb_that_needs_a_lab_names_the_command_that_starts_it(copy: Path, free_port: int, lab: Session) -> None:
     line = last_line(copy, port=free_port, words="start passthrough")
     assert line == f"lab: the {lab.config.suite.name} lab is down; start it with make lab-up"
 
@@ -127,7 +127,7 @@ def test_a_host_that_hangs_is_noticed_long_before_its_command_times_out(lab: Ses
 
 @pytest.fixture
 def starting(built_copy: Path, free_port: int, lab: Session) -> Iterator[tuple[subprocess.Popen[bytes], Session]]:
-    """A `lab up` that has just started its emulator."""
+    """A `lab up` that has just started its emulator, and its session."""
     suite = replace(lab.config.suite, port=free_port)
     session = Session(LabConfig(suite, built_copy / ".lab" / suite.name))
     environment = {**os.environ, "LAB_PORT": str(free_port)}

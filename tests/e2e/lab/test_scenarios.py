@@ -1,4 +1,4 @@
-"""Every scenario: first that the lab truly is in that state, then that the suite says so."""
+"""Every scenario: first the lab is shown to be in that state, then the audit must report it."""
 
 import re
 from collections.abc import Iterator
@@ -21,13 +21,13 @@ CAN_NEST = ("yes", None, None)
 NOT_SWITCHED_ON = ("no", "l0-nested", "nested-off")
 WAITS_FOR_POWER_CYCLE = ("no", "domain-running", "power-cycle-pending")
 TO_COME: frozenset[str] = frozenset()
-"""Controls that do not exist yet; a test fails as soon as one does, and its name is to be taken out here."""
+"""Controls that do not exist yet. A test fails as soon as one does: then remove its name here."""
 NEXT_LOAD = "modprobe --show-depends kvm_amd | tail -1 | grep -o 'nested=[^ ]*' | tail -1 || true"
 
 
 @dataclass(frozen=True)
 class Auditor:
-    """The lab, and a fresh directory for each report on it."""
+    """The lab, and a directory for its reports."""
 
     lab: Session
     directory: Path
@@ -78,15 +78,15 @@ def auditor_without_guests(nested_lab: Session, tmp_path: Path) -> Auditor:
 
 
 def expect(report: audit.Report, subject: str, **expected: str) -> None:
-    """Compare outcomes by control, written with `_` for `-`; a control to come must not be there yet."""
+    """Compare outcomes by control, written with `_` for `-`; controls in TO_COME must not exist yet."""
     wanted = {name.replace("_", "-"): word for name, word in expected.items()}
-    assert not TO_COME & report.controls, "these exist now: judge by them"
+    assert not TO_COME & report.controls, "these exist now: remove them from TO_COME"
     judged = {control: word for control, word in wanted.items() if control not in TO_COME}
     assert {control: report.outcome(control, subject) for control in judged} == judged
 
 
 def expect_diagnoses(*reports: audit.Report, **expected: tuple[str, str | None, str | None]) -> None:
-    """Compare whether guests can nest, the broken link and the cause: the policy plays no part in that."""
+    """Compare whether guests can nest, the broken link and the cause, which do not depend on the policy."""
     for report in reports:
         assert {name: report.diagnosis(name) for name in expected} == expected
 
@@ -154,7 +154,7 @@ def test_pending_reload_held_by_guest(auditor: Auditor) -> None:
     assert required.result("L0-PER-01", HOST)["cause"] == "persisted-off"
     pending = required.result("L0-PER-02", HOST)
     assert pending["cause"] == "reload-pending"
-    assert "passthrough" in str(pending), "the guest that holds the module is not named"
+    assert "passthrough" in str(pending), "the guest that uses the module is not named"
     expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
 
 
@@ -172,7 +172,7 @@ def test_managed_save_with_old_cpu(auditor: Auditor) -> None:
 
 
 def on_shutdown(auditor: Auditor) -> str:
-    """What libvirt-guests would do, by its own script: its default, then the file that overrides it."""
+    """The setting of libvirt-guests: its script's default, overridden by /etc/default."""
     script = "sed -n '/^ON_SHUTDOWN=/p' /usr/lib/libvirt/libvirt-guests.sh /etc/default/libvirt-guests"
     return auditor.ask(f'eval "$({script})"; echo "$ON_SHUTDOWN"')
 
