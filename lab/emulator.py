@@ -106,7 +106,7 @@ class Emulator:
         """Whether the machine is paused, as it was saved."""
         try:
             return self.status() == "paused"
-        except OSError:
+        except (OSError, HostLostError):
             # The monitor does not listen yet, or does not answer while memory is loaded.
             return False
 

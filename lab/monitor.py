@@ -21,13 +21,20 @@ class Monitor:
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self._socket.connect(f"/proc/self/fd/{directory}/{path.name}")
+        except OSError:
+            self._socket.close()
+            raise
         finally:
             os.close(directory)
         self._lines = self._socket.makefile("rw")
 
     def __enter__(self) -> Self:
-        self._lines.readline()
-        self.execute("qmp_capabilities")
+        try:
+            self._lines.readline()
+            self.execute("qmp_capabilities")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,8 +45,14 @@ class Monitor:
         """Run a command; its answer.
 
         Raises:
-            HostLostError: QEMU refused the command, or closed the connection.
+            HostLostError: QEMU refused the command, did not answer in time, or closed the connection.
         """
+        try:
+            return self._execute(command, arguments)
+        except OSError as error:
+            raise HostLostError(f"QEMU did not answer {command}: {error}") from error
+
+    def _execute(self, command: str, arguments: dict[str, object]) -> dict[str, Any]:
         self._lines.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
         self._lines.flush()
         for line in self._lines:
