@@ -40,6 +40,14 @@ def test_each_beat_begins_a_new_silence() -> None:
         assert not watch.hung_cpus({0: sample(second, beats=second // 15 + 1, ran=second)})
 
 
+def test_a_pause_between_two_checks_is_not_a_silence() -> None:
+    watch = Watch()
+    assert not watch.hung_cpus({0: sample(0, beats=1)})
+    assert not watch.hung_cpus({0: sample(500, beats=200, ran=400)})
+    assert not watch.hung_cpus({0: sample(510, beats=200, ran=410)})
+    assert watch.hung_cpus({0: sample(521, beats=200, ran=421)}) == [0]
+
+
 def test_one_cpu_may_hang_while_the_other_beats() -> None:
     watch = Watch()
     found = [
