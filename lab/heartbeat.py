@@ -14,6 +14,7 @@ LIMIT = 20.0
 """Seconds without a beat, of the emulator's own time: ten beats missed."""
 FIRST_BEAT_FACTOR = 3
 """Firmware, kernel and initramfs come before the first beat, and the second CPU after the first."""
+MAX_SLOWDOWN = 10.0
 NANOSECONDS = 1e9
 POOL_THREAD = "worker"
 
@@ -59,6 +60,13 @@ class Watch:
             if cpu not in self.last_beats or sample.beats != self.last_beats[cpu].beats:
                 self.last_beats[cpu] = sample
         return [cpu for cpu, sample in samples.items() if is_hung(self.last_beats[cpu], sample)]
+
+
+def slowdown(samples: Mapping[int, Sample]) -> float:
+    """Return how many times longer than on an idle machine the emulator has taken so far."""
+    ran = sum(sample.ran for sample in samples.values())
+    waited = max((sample.waited for sample in samples.values()), default=0.0)
+    return min(MAX_SLOWDOWN, 1 + waited / ran) if ran else 1.0
 
 
 def observe(run: Path, pid: int, proc: Path = Path("/proc")) -> dict[int, Sample]:

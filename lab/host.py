@@ -4,6 +4,7 @@ import shlex
 import time
 from dataclasses import dataclass
 
+from lab import watched
 from lab.config import HOST, LabConfig
 from lab.errors import GuestHungError, HostLostError, RemoteError
 from lab.guests import GUESTS, Guest
@@ -11,6 +12,7 @@ from lab.shell import Answer, Shell
 
 READY_LIMIT = 180
 GUEST_LIMIT = 90
+"""Seconds on an idle machine."""
 TRIES = 4
 # sshd's banner proves that the guest's init is done; polling on L0 takes one login, not one for each attempt.
 AWAIT = (
@@ -81,17 +83,18 @@ class Host:
             if self._started(guest, as_defined=as_defined).status == 0:
                 return
             self.stop(guest)
-        raise GuestHungError(f"guest {guest.name} did not answer in {TRIES} starts of {GUEST_LIMIT} s each")
+        raise GuestHungError(f"guest {guest.name} did not answer in {TRIES} starts")
 
     def _started(self, guest: Guest, *, as_defined: bool) -> Answer:
         """Start it once: define the starting XML, start, wait, and define the persistent XML."""
+        limit = round(GUEST_LIMIT * watched.slowdown(self.config))
         script = [
             *([] if as_defined else [_define(guest.starting_xml(self.config.suite))]),
             f"virsh -q start {guest.name} >/dev/null",
-            AWAIT.format(limit=GUEST_LIMIT * self.config.suite.slowness, address=guest.address),
+            AWAIT.format(limit=limit * self.config.suite.slowness, address=guest.address),
             *([] if as_defined else [_define(guest.xml(self.config.suite))]),
         ]
-        answer = self.shell.ask("\n".join(["set -e", *script]), limit=GUEST_LIMIT + 60)
+        answer = self.shell.ask("\n".join(["set -e", *script]), limit=limit + 60)
         if answer.status not in (0, 124):
             raise RemoteError(f"guest {guest.name} does not start: {answer.err.strip() or answer.out.strip()}")
         return answer

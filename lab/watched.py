@@ -30,6 +30,12 @@ def check_host(config: LabConfig) -> None:
         raise HostLostError(f"the emulated host hangs: no heartbeat from CPU {', '.join(map(str, hung))}")
 
 
+def slowdown(config: LabConfig) -> float:
+    """Return the factor by which other work on this machine slows the emulator down."""
+    pid = Emulator(config).pid()
+    return 1.0 if pid is None else heartbeat.slowdown(heartbeat.observe(config.run, pid))
+
+
 def run(
     config: LabConfig,
     command: Sequence[str],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.heartbeat import BEATS, LIMIT, Sample, Watch, is_hung, observe
+from lab.heartbeat import BEATS, LIMIT, MAX_SLOWDOWN, Sample, Watch, is_hung, observe, slowdown
 
 SECOND = 1_000_000_000
 
@@ -55,6 +55,20 @@ def test_one_cpu_may_hang_while_the_other_beats() -> None:
         for second in range(int(LIMIT) + 1)
     ]
     assert found == [[]] * int(LIMIT) + [[1]]
+
+
+@pytest.mark.parametrize(
+    ("samples", "factor"),
+    [
+        ({}, 1),
+        ({0: sample(5, ran=0, waited=3)}, 1),
+        ({0: sample(60, ran=20), 1: sample(60, ran=10)}, 1),
+        ({0: sample(60, ran=20, waited=90), 1: sample(60, ran=10, waited=90)}, 4),
+        ({0: sample(600, ran=1, waited=599)}, MAX_SLOWDOWN),
+    ],
+)
+def test_time_limits_grow_with_the_time_that_the_emulator_waits(samples: dict[int, Sample], factor: float) -> None:
+    assert slowdown(samples) == factor
 
 
 def thread(proc: Path, number: int, name: str, *, ran: float, waited: float) -> None:
