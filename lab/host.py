@@ -47,10 +47,11 @@ class Host:
         Raises:
             HostLostError: they were not ready in time.
         """
-        limit = READY_LIMIT * self.config.suite.slowness
-        answer = self.shell.ask(AWAIT_KVM.format(limit=limit), limit=READY_LIMIT + 60)
+        limit = round(READY_LIMIT * watched.slowdown(self.config))
+        script = AWAIT_KVM.format(limit=limit * self.config.suite.slowness)
+        answer = self.shell.ask(script, limit=limit + 60)
         if answer.status:
-            raise HostLostError(f"/dev/kvm and libvirt were not ready within {limit} s (status {answer.status})")
+            raise HostLostError(f"/dev/kvm and libvirt were not ready in time (status {answer.status})")
 
     def set_clock(self) -> None:
         """Set the time of day; a restored host starts with the snapshot's."""
