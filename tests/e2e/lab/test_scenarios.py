@@ -102,7 +102,7 @@ def test_an_l2_started_by_the_audit_answers_and_leaves_nothing(auditor: Auditor)
         auditor.lab.host.stop(named(WITHOUT_SVM))
     expect(report, "passthrough", L1_NST_01="pass")
     expect(report, WITHOUT_SVM, L1_NST_01="fail", L1_CPU_01="fail")
-    assert "there is no /dev/kvm" in report.result("L1-NST-01", WITHOUT_SVM)["message"]
+    assert "/dev/kvm" in report.result("L1-NST-01", WITHOUT_SVM)["message"]
     diagnoses = {each["target"]: each for each in report.data["diagnoses"]}
     assert diagnoses["passthrough"]["can_nest"] == "yes"
     assert diagnoses["passthrough"]["links"][-1] == {"link": "l2-boot", "state": "holds", "text": ""}
