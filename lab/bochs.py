@@ -5,7 +5,7 @@ from pathlib import Path
 from signal import SIGKILL
 
 from lab import needs
-from lab.place import ADDRESS, Place, Suite
+from lab.config import ADDRESS, LabConfig, Suite
 from lab.software import Software, command_line
 
 DISC = "boot.iso"
@@ -46,33 +46,33 @@ LABEL lab
 """
 
 
-def software(place: Place) -> Software:
-    """The host's Bochs."""
-    configuration = str(place.run / "bochsrc")
+def software(config: LabConfig) -> Software:
+    """Return the Bochs of one lab."""
+    configuration = str(config.run / "bochsrc")
     return Software(
-        # The wrapper script would be the one that is waited for, and signalled.
+        # Not the wrapper script, which would be waited for and signalled instead.
         [needs.program("bochs-bin"), "-q", "-f", configuration, "-rc", "commands"],
         configuration,
         _prepare,
-        # It draws on a terminal that it does not have; and it heeds no gentler signal once its guest runs.
+        # It draws on a terminal that it does not have, and ignores SIGTERM once its guest runs.
         {"TERM": "vt100"},
         (SIGKILL,),
     )
 
 
-def _prepare(place: Place) -> None:
-    run, image = place.run, place.image
+def _prepare(config: LabConfig) -> None:
+    run, image = config.run, config.image
     for name in ("root.raw", "base.raw"):
-        # Bochs locks a disk by its name; both are the one image, and what is written goes into journals.
+        # Bochs locks a disk by its name; both links lead to one image, and writes go to journals.
         (run / name).symlink_to(image / "base.raw")
     (run / "bochsrc").write_text(CONFIGURATION.format(image=image))
-    (run / "slirp.conf").write_text(NETWORK.format(address=ADDRESS, port=place.port))
-    # The distribution's Bochs is built with its debugger, which waits to be told to go on.
+    (run / "slirp.conf").write_text(NETWORK.format(address=ADDRESS, port=config.port))
+    # Debian's Bochs is built with its debugger, which waits for a command to continue.
     (run / "commands").write_text("c\n")
 
 
 def make_disc(work: Path, suite: Suite) -> None:
-    """A boot disc of kernel and initramfs: Bochs has a BIOS and no direct kernel boot."""
+    """Make a boot disc with kernel and initramfs: Bochs cannot boot a kernel directly."""
     disc = work / "disc"
     disc.mkdir()
     files = [work / "vmlinuz", work / "initrd", Path("/usr/lib/ISOLINUX/isolinux.bin")]

@@ -1,21 +1,22 @@
-"""The process that the host lives in: known by its pid file, started and ended as a whole."""
+"""The emulator's process, in which the host runs: found by its pid file, started and ended as a whole."""
 
-import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from lab import bochs, qemu
+from lab.config import LabConfig
 from lab.errors import HostLostError
-from lab.place import Place
+from lab.monitor import Monitor
+from lab.snapshot import Snapshot
 from lab.software import Software
 
 BOOT_LIMIT = 240
+RESTORE_LIMIT = 120
+START_LIMIT = 10
 END_LIMIT = 10
 LOG = "emulator.log"
 PID_FILE = "emulator.pid"
@@ -24,80 +25,111 @@ SOFTWARE = {"amd": qemu.software, "intel": bochs.software}
 
 @dataclass(frozen=True)
 class Emulator:
-    """What runs the host of one lab."""
+    """The emulator of one lab, running or not."""
 
-    place: Place
+    config: LabConfig
 
     def pid(self) -> int | None:
-        """The process, if it lives and is ours: a pid alone may long belong to another program."""
+        """Return the process id if the emulator runs: a recorded pid may belong to another program by now."""
         try:
-            pid = int((self.place.run / PID_FILE).read_text())
+            pid = int((self.config.run / PID_FILE).read_text())
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return None
         return pid if self._software().mark.encode() in words and not _is_over(pid) else None
 
-    def start(self) -> None:
-        """Begin with fresh disks over the read-only image, in a session that Ctrl-C does not reach."""
-        shutil.rmtree(self.place.run, ignore_errors=True)
-        self.place.run.mkdir(parents=True)
+    def start(self, snapshot: Snapshot | None = None) -> None:
+        """Start from a snapshot, or boot from a fresh disk over the read-only image.
+
+        The process has a session of its own, which Ctrl-C does not reach.
+        """
+        shutil.rmtree(self.config.run, ignore_errors=True)
+        self.config.run.mkdir(parents=True)
         software = self._software()
-        software.prepare(self.place)
-        # An orphan from the start: it outlives this process, and whoever adopts it buries it.
+        software.prepare(self.config)
+        command = list(software.command)
+        if snapshot is not None:
+            snapshot.put_disk()
+            command += snapshot.arguments
+        # Orphaned on purpose: it outlives this process, and init reaps it.
         subprocess.run(
-            ["sh", "-c", f'setsid "$@" </dev/null >{LOG} 2>&1 & echo $! >{PID_FILE}', "sh", *software.command],
-            cwd=self.place.run,
+            ["sh", "-c", f'setsid "$@" </dev/null >{LOG} 2>&1 & echo $! >{PID_FILE}', "sh", *command],
+            cwd=self.config.run,
             env={**os.environ, **software.environment},
             check=True,
         )
+        self._await_command_line()
 
     def stop(self) -> None:
-        """End it, softly and then not, and remove what it left; nothing is worth keeping."""
+        """End the process, by force if it does not heed a request, and remove the run directory."""
         for number in self._software().end_signals:
             pid = self.pid()
             if pid is not None:
                 os.kill(pid, number)
                 self._await_end(pid)
-        shutil.rmtree(self.place.run, ignore_errors=True)
+        shutil.rmtree(self.config.run, ignore_errors=True)
 
-    def require_alive(self) -> None:
-        """Say that the host is lost, rather than let a wait run out on a dead process."""
-        if self.pid() is None:
+    def require_alive(self) -> int:
+        """Return the process id.
+
+        Raises:
+            HostLostError: the emulator has ended.
+        """
+        pid = self.pid()
+        if pid is None:
             raise HostLostError(f"the emulated host has ended: {self._last_words()}")
+        return pid
 
     def status(self) -> str:
-        """QEMU's own word for the machine: running, paused, internal-error and the like; Bochs has none."""
-        if not (self.place.run / qemu.MONITOR).exists():
+        """Return QEMU's run state, such as running, paused or internal-error; Bochs reports none."""
+        if self.config.suite.vendor != "amd":
             return "running"
-        with socket.socket(socket.AF_UNIX) as monitor, _Directory(self.place.run) as directory:
-            monitor.settimeout(END_LIMIT)
-            # The address of a socket is short, and a checkout's path may be long.
-            monitor.connect(f"{directory}/{qemu.MONITOR}")
-            with monitor.makefile("rw") as lines:
-                lines.readline()
-                self._execute(lines, "qmp_capabilities")
-                return str(self._execute(lines, "query-status")["status"])
+        with Monitor(self.config.run / qemu.MONITOR) as monitor:
+            return str(monitor.execute("query-status")["status"])
+
+    def resume(self) -> None:
+        """Wait until the memory of a snapshot is loaded, and let the CPUs run.
+
+        Raises:
+            HostLostError: the emulator ended, or was not done in time.
+        """
+        deadline = time.monotonic() + RESTORE_LIMIT
+        while not self._is_loaded():
+            self.require_alive()
+            if time.monotonic() > deadline:
+                raise HostLostError(f"the snapshot was not restored within {RESTORE_LIMIT} s")
+            time.sleep(0.2)
+        with Monitor(self.config.run / qemu.MONITOR) as monitor:
+            monitor.execute("cont")
+
+    def _is_loaded(self) -> bool:
+        """Whether the machine is paused, as it was saved."""
+        try:
+            return self.status() == "paused"
+        except (OSError, HostLostError):
+            # The monitor does not listen yet, or does not answer while memory is loaded.
+            return False
 
     def _software(self) -> Software:
-        return SOFTWARE[self.place.suite.vendor](self.place)
+        return SOFTWARE[self.config.suite.vendor](self.config)
 
-    @staticmethod
-    def _execute(lines: TextIO, command: str) -> dict[str, object]:
-        lines.write(json.dumps({"execute": command}) + "\n")
-        lines.flush()
-        answer: dict[str, dict[str, object]] = json.loads(lines.readline())
-        return answer["return"]
+    def _await_command_line(self) -> None:
+        """Wait until the process runs the emulator: `pid` does not recognize it earlier."""
+        deadline = time.monotonic() + START_LIMIT
+        pid = int((self.config.run / PID_FILE).read_text())
+        while self.pid() is None and not _is_over(pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     @staticmethod
     def _await_end(pid: int) -> None:
-        """Until its memory is given back: by then it has long lost its command line, by which `pid` knows it."""
+        """Wait until the memory is freed: `pid` stops recognizing the process before that."""
         deadline = time.monotonic() + END_LIMIT
         while not _is_over(pid) and time.monotonic() < deadline:
             time.sleep(0.1)
 
     def _last_words(self) -> str:
         for name in ("console.log", LOG):
-            path = self.place.run / name
+            path = self.config.run / name
             text = path.read_text(errors="replace") if path.exists() else ""
             panics = [line for line in text.splitlines() if "panic" in line or "qemu-system" in line]
             if panics:
@@ -106,21 +138,8 @@ class Emulator:
 
 
 def _is_over(pid: int) -> bool:
-    """Whether a process has ended, buried or not."""
+    """Whether a process has ended, reaped or not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):
         return True
-
-
-class _Directory:
-    """An open directory under a name short enough for a socket's address."""
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-
-    def __enter__(self) -> str:
-        return f"/proc/self/fd/{self._descriptor}"
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)

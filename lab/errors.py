@@ -1,15 +1,15 @@
-"""What can go wrong with a lab, one class for each thing a person would do next.
+"""The lab's errors, one class for each way to react.
 
-Every message is one line that stands on its own: the command line prints it and nothing else.
+Each message is one complete line: the command line prints nothing else.
 """
 
 
 class LabError(Exception):
-    """Anything that ends a lab command; its text is the whole answer."""
+    """An error that ends a lab command."""
 
 
 class NeedsError(LabError):
-    """This machine lacks something: a package, a right, room or a port."""
+    """This machine lacks something: a package, a privilege, disk space or a port."""
 
 
 class BuildError(LabError):
@@ -21,16 +21,16 @@ class RemoteError(LabError):
 
 
 class SilentError(RemoteError):
-    """A machine of the lab no longer answers, though its process may live: emulation hangs now and then."""
+    """A machine of the lab does not answer any more, though its process may be alive."""
 
 
 class HostLostError(LabError):
-    """The emulated host died or stopped answering; a new one may do better."""
+    """The emulated host died or hangs; starting it again may help."""
 
 
 class GuestHungError(LabError):
-    """A guest did not answer in time; a power cycle may do better."""
+    """A guest did not answer in time; a power cycle may help."""
 
 
 class NotRunningError(LabError):
-    """The verb needs a lab that is up."""
+    """The lab is down and the verb needs it to be up."""

@@ -1,10 +1,10 @@
-"""The guests: one row for each way of defining a CPU, and what the guest truly gets."""
+"""The guests: one for each kind of CPU definition, with what each really gets."""
 
 import uuid
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from lab.place import Suite
+from lab.config import Suite
 
 NAMESPACE = uuid.UUID("6a1f77c4-5b0d-4c52-9d11-7761b0a10000")
 MEMORY_MIB = 448
@@ -15,31 +15,31 @@ NAMED = "<cpu mode='custom' match='exact'><model>kvm64</model></cpu>"
 
 @dataclass(frozen=True)
 class Guest:
-    """A libvirt domain of the lab, its address, and the truth expected inside it."""
+    """A libvirt domain of the lab, its address, and the facts expected inside it."""
 
     name: str
     number: int
     cpu: str
     giving: frozenset[str]
-    """The vendors on whose CPUs the definition gives the guest its flag, nested being on."""
+    """The CPU vendors on which the definition gives the guest the flag, with nested on."""
     started_with: str | None = None
-    """The definition it is started with, where `cpu` is put in place only afterwards."""
+    """The definition it is started with, if `cpu` is only defined afterwards."""
     withheld_by: str | None = None
-    """The cause for which the definition gives nothing, by its code in docs/controls.md."""
+    """The cause code, from docs/controls.md, of a definition that does not give the flag."""
     has_agent: bool = False
-    """Whether libvirt can ask a guest agent in it."""
+    """Whether it runs a guest agent."""
 
     @property
     def address(self) -> str:
-        """Its address on the host's own network."""
+        """The guest's address on the host's network."""
         return f"192.168.77.{self.number}"
 
     def expects_flag(self, suite: Suite, *, nested: bool) -> bool:
-        """With nested off no definition gives the flag, whatever its XML promises."""
+        """Whether the running guest has the flag; with nested off no definition gives it."""
         return nested and self.started_with is None and self.definition_gives_flag(suite)
 
     def broken_link(self, suite: Suite, *, nested: bool) -> tuple[str | None, str | None]:
-        """The first broken link of its chain and the cause, while it runs."""
+        """The first broken link of the guest's chain and the cause, while it runs."""
         if not nested:
             return "l0-nested", "nested-off"
         if not self.definition_gives_flag(suite):
@@ -49,21 +49,21 @@ class Guest:
         return None, None
 
     def definition_gives_flag(self, suite: Suite) -> bool:
-        """What the definition that stays will give at the next start, on a host with nested on."""
+        """Whether the persistent definition gives the flag at the next start, with nested on."""
         return suite.vendor in self.giving
 
     def starting_xml(self, suite: Suite) -> str:
-        """The definition to start it with."""
+        """The definition that the guest is started with."""
         return self._domain(suite, self.cpu if self.started_with is None else self.started_with)
 
     def xml(self, suite: Suite) -> str:
-        """The definition that stays."""
+        """The persistent definition."""
         return self._domain(suite, self.cpu)
 
     def _domain(self, suite: Suite, cpu: str) -> str:
         command = (
-            "root=/dev/vda console=ttyS0 net.ifnames=0 mitigations=off quiet panic=-1 init=/sbin/lab-init "
-            f"lab.name={self.name} lab.address={self.address}"
+            "root=/dev/vda console=ttyS0 net.ifnames=0 mitigations=off cryptomgr.notests quiet panic=-1 "
+            f"init=/sbin/lab-init lab.name={self.name} lab.address={self.address}"
         )
         return DOMAIN.format(
             name=escape(self.name),
@@ -134,5 +134,5 @@ GUESTS = (
 
 
 def named(name: str) -> Guest:
-    """The guest of that name; KeyError where there is none."""
+    """Return the guest with that name."""
     return {guest.name: guest for guest in GUESTS}[name]

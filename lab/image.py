@@ -1,4 +1,4 @@
-"""The one image that the host and every guest boot from: built once, kept, rebuilt when its inputs change."""
+"""The image that the host and every guest boot from: built once, and again when its inputs change."""
 
 import hashlib
 import os
@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 from lab import bochs, initramfs, keys, needs
+from lab.config import HOST, SOURCE, LabConfig, Suite
 from lab.errors import BuildError
 from lab.guests import GUESTS
-from lab.place import HOST, SOURCE, Place, Suite
 from lab.progress import say
 
 PACKAGES = (
@@ -37,9 +37,9 @@ LEFT_OUT = (
     "/usr/share/locale/*",
     "/usr/share/qemu/*.fd",
 )
-# What a lab that lives for minutes does not need; without it the host boots in half the time.
 # The cloud kernel is smaller and faster to boot, and lacks the drivers of the machine that Bochs emulates.
 KERNELS = {"amd": "linux-image-cloud-amd64", "intel": "linux-image-amd64"}
+# Not needed by a lab that runs for minutes; without these the host boots in half the time.
 MASKED = (
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
@@ -62,40 +62,40 @@ MASKED = (
     "dev-mqueue.mount",
     "sys-fs-fuse-connections.mount",
 )
-# mmdebstrap mounts /proc and more; in namespaces of its own nothing of it outlives it, however it ends.
+# mmdebstrap mounts /proc and more; in its own namespaces nothing outlives it, however it ends.
 ISOLATED = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 ENABLED = ("lab-network.service", "ssh.service")
 DISK_GIB = 4
 ROOM_GIB = 2.5
 
 
-def ready(place: Place) -> bool:
-    """Whether the image there is the one that the sources describe now."""
-    stamp = place.image / "stamp"
-    return stamp.exists() and stamp.read_text() == _stamp(place.suite)
+def ready(config: LabConfig) -> bool:
+    """Whether there is an image and it was built from the present inputs."""
+    stamp = config.image / "stamp"
+    return stamp.exists() and stamp.read_text() == _stamp(config.suite)
 
 
-def build(place: Place) -> None:
-    """Build under a temporary name and rename at the end, so that half an image is never taken for one."""
+def build(config: LabConfig) -> None:
+    """Build under a temporary name and rename at the end, so that a partial image is never used."""
     needs.require_root()
-    place.directory.mkdir(parents=True, exist_ok=True)
-    needs.require_room(place.directory, ROOM_GIB)
-    work = place.directory / "image.tmp"
+    config.directory.mkdir(parents=True, exist_ok=True)
+    needs.require_room(config.directory, ROOM_GIB)
+    work = config.directory / "image.tmp"
     if work.exists():
-        say("a half-built image was found: it is built again")
-    for stale in (work, place.image):
+        say("found a partly built image: building it again")
+    for stale in (work, config.image):
         shutil.rmtree(stale, ignore_errors=True)
     work.mkdir()
-    _fill(place.suite, work)
-    work.rename(place.image)
-    _give_to_caller(place)
+    _fill(config.suite, work)
+    work.rename(config.image)
+    _give_to_caller(config)
 
 
-def _give_to_caller(place: Place) -> None:
-    """Under sudo the lab belongs to who asked for it: only the build takes root."""
+def _give_to_caller(config: LabConfig) -> None:
+    """Under sudo, give the files to the calling user: only the build needs root."""
     if "SUDO_UID" in os.environ:
         owner = f"{os.environ['SUDO_UID']}:{os.environ['SUDO_GID']}"
-        subprocess.run(["chown", "-R", owner, str(place.directory.parent)], check=True)
+        subprocess.run(["chown", "-R", owner, str(config.directory.parent)], check=True)
 
 
 def _fill(suite: Suite, work: Path) -> None:
@@ -127,23 +127,23 @@ def _bootstrap(suite: Suite, root: Path, log: Path) -> None:
     command += ['--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"']
     packages = ",".join([*PACKAGES, KERNELS[suite.vendor]])
     command += [f"--include={packages}", suite.release, str(root), "-"]
-    # The lab makes its own initramfs: Debian's takes half a minute to make and seconds to boot.
+    # The lab builds its own initramfs: Debian's takes half a minute to build and seconds to boot.
     environment = {**os.environ, "INITRD": "No", "LC_ALL": "C"}
     with log.open("wb") as output:
         done = subprocess.run(
             command, input=sources(suite.release).encode(), stdout=output, stderr=output, env=environment, check=False
         )
     if done.returncode:
-        raise BuildError(f"mmdebstrap failed: {_last_line(log)} (all of it: {log})")
+        raise BuildError(f"mmdebstrap failed: {_last_line(log)} (full log: {log})")
 
 
 def _last_line(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("E:")]
-    return lines[-1] if lines else "it gave no reason"
+    return lines[-1] if lines else "no reason given"
 
 
 def sources(suite: str) -> str:
-    """The suite's lines for apt, from the mirrors this machine's own apt uses; LAB_SOURCES overrides them."""
+    """Return the release's apt sources on this machine's own mirrors; LAB_SOURCES overrides them."""
     if "LAB_SOURCES" in os.environ:
         return os.environ["LAB_SOURCES"]
     command = [
@@ -156,12 +156,12 @@ def sources(suite: str) -> str:
     listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     lines = {line for target in listing.splitlines() if (line := _source(target.split(), suite))}
     if not lines:
-        raise BuildError("apt has no Debian mirror configured; give one: LAB_SOURCES='deb URI SUITE main'")
+        raise BuildError("apt has no Debian mirror configured; set LAB_SOURCES='deb URI SUITE main'")
     return "\n".join(sorted(lines)) + "\n"
 
 
 def _source(target: list[str], suite: str) -> str | None:
-    """The same repository for the wanted suite: a release and its security updates, nothing else."""
+    """Translate one of apt's index targets to the wanted release: main and its security updates only."""
     uri, release, component, *origin = target
     name, _, kind = release.partition("-")
     if component != "main" or origin not in ([], ["Debian"]) or kind not in ("", "security"):
@@ -176,7 +176,7 @@ def _customize(suite: Suite, root: Path, work: Path) -> None:
     for name in ("resolv.conf", "hostname"):
         (root / "etc" / name).unlink(missing_ok=True)
     (root / "etc/hostname").write_text(f"{HOST}\n")
-    # libvirt notes its networks' addresses there, dnsmasq or not, and only dnsmasq's package makes it.
+    # libvirt writes its networks' leases there even without dnsmasq, and only dnsmasq's package creates it.
     (root / "var/lib/libvirt/dnsmasq").mkdir(exist_ok=True)
     (root / "etc/modprobe.d/kvm-nested.conf").write_text(f"options {suite.module} nested=1\n")
     for unit in MASKED:
@@ -199,7 +199,7 @@ def _install_keys(root: Path, work: Path) -> None:
 
 
 def _disk(root: Path, disk: Path) -> None:
-    """A file system made from a directory: no loop device, no mount."""
+    """Make a file system from a directory, without loop device or mount."""
     command = [
         needs.program("mke2fs"),
         "-q",
@@ -218,12 +218,13 @@ def _disk(root: Path, disk: Path) -> None:
 
 
 def _stamp(suite: Suite) -> str:
-    """A digest of everything that decides what the image holds."""
+    """Return a digest of everything that the image is built from."""
     digest = hashlib.sha256(f"{suite.release} {suite.vendor}".encode())
     files = [
         SOURCE / "image.py",
         SOURCE / "initramfs.py",
         SOURCE / "initrd-init",
+        SOURCE / "initrd-heartbeat",
         *sorted((SOURCE / "rootfs").rglob("*")),
     ]
     if suite.vendor == "intel":

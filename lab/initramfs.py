@@ -1,4 +1,4 @@
-"""A hand-made initramfs: busybox, the root disk's modules and a few lines of sh; seconds faster to boot."""
+"""The lab's own initramfs: busybox, the root disk's modules and a short script; it boots faster than Debian's."""
 
 import gzip
 import lzma
@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab.place import SOURCE
+from lab.config import SOURCE
 
 MODULES = {
     "amd": ("virtio_pci", "virtio_blk", "ext4"),
@@ -17,7 +17,7 @@ CONSOLE = (5, 1)
 
 
 def build(root: Path, kernel: str, vendor: str) -> bytes:
-    """The archive for the kernel of that version in the image at `root`."""
+    """Return the compressed archive for a kernel version of the image at `root`."""
     archive = b"".join(_entries(root, kernel, vendor)) + _entry("TRAILER!!!", 0)
     return gzip.compress(archive, compresslevel=1)
 
@@ -27,13 +27,14 @@ def _entries(root: Path, kernel: str, vendor: str) -> Iterator[bytes]:
         yield _entry(directory, DIRECTORY)
     yield _entry("dev/console", DEVICE, device=CONSOLE)
     yield _entry("bin/busybox", FILE, (root / "bin/busybox").read_bytes())
-    yield _entry("init", FILE, (SOURCE / "initrd-init").read_bytes())
+    for name in ("init", "heartbeat"):
+        yield _entry(name, FILE, (SOURCE / f"initrd-{name}").read_bytes())
     for number, module in enumerate(_modules(root, kernel, vendor)):
         yield _entry(f"modules/{number:02}-{module.name.split('.')[0]}.ko", FILE, _unpacked(module))
 
 
 def _modules(root: Path, kernel: str, vendor: str) -> list[Path]:
-    """Every module file in the order to load; the image's own kmod knows what needs what."""
+    """Return the module files in load order, as the image's own kmod resolves their dependencies."""
     found: dict[Path, None] = {}
     for name in MODULES[vendor]:
         command = ["chroot", str(root), "modprobe", "-S", kernel, "--show-depends", name]
@@ -45,13 +46,13 @@ def _modules(root: Path, kernel: str, vendor: str) -> list[Path]:
 
 
 def _unpacked(module: Path) -> bytes:
-    """No compressed module: busybox's insmod reads none, and Debian 13 ships no others."""
+    """Decompress a module: Debian 13 ships only compressed ones, and busybox's insmod cannot read them."""
     data = module.read_bytes()
     return lzma.decompress(data) if module.suffix == ".xz" else data
 
 
 def _entry(name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0)) -> bytes:
-    """One member of a cpio archive in the kernel's "newc" format."""
+    """Return one member of a cpio archive in the kernel's "newc" format."""
     fields = (0, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(name) + 1, 0)
     header = b"070701" + b"".join(b"%08x" % field for field in fields) + name.encode() + b"\0"
     return _padded(header) + _padded(data)

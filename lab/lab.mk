@@ -6,34 +6,34 @@ LAB := @python3 -m lab
 .PHONY: lab-deps lab-up lab-down lab-status lab-scenario lab-audit test-lab
 .PHONY: lab-up-intel lab-down-intel lab-audit-intel test-lab-intel
 
-lab-deps: ## Install the packages that the lab needs (root), or name them
+lab-deps: ## Install the packages that the lab needs (root), or list them
 	$(LAB) deps
 
-lab-up: lab-deps ## Start a host with KVM and its guests under emulation; the first time, build them (root)
+lab-up: lab-deps ## Start a host with KVM and its guests under emulation; the first time, build the image (root)
 	$(LAB) up
 
-lab-down: ## End the lab; its image is kept
+lab-down: ## Stop the lab; its image and snapshot are kept
 	$(LAB) down
 
-lab-status: ## Say what runs in the lab
+lab-status: ## Show what is running in the lab
 	$(LAB) status
 
-lab-scenario: ## Put the lab into a state: NAME=l2-running; UNDO=1 takes it back
+lab-scenario: ## Enter a scenario: NAME=l2-running; UNDO=1 undoes it
 	$(LAB) scenario $(NAME) $(if $(UNDO),--undo)
 
 lab-audit: .venv/ready ## Audit the lab
 	.venv/bin/pytest --inventory=lab/inventory.yaml --ssh-config=.lab/$(LAB_SUITE)/ssh_config $(ARGS)
 
-test-lab: .venv/ready-for-tests lab-deps ## Run the end-to-end tests: verdicts against the truth in the lab
+test-lab: .venv/ready-for-tests lab-deps ## Run the end-to-end tests: the audit's results against the facts in the lab
 	.venv/bin/pytest tests/e2e/lab $(ARGS)
 
 %-intel: export LAB_SUITE = intel
 
-lab-up-intel: ## Start the Intel lab, under Bochs: everything takes eight times as long
+lab-up-intel: ## Start the Intel lab, under Bochs: everything takes up to eight times as long
 	$(LAB) deps
 	$(LAB) up
 
-lab-down-intel: ## End the Intel lab
+lab-down-intel: ## Stop the Intel lab
 	$(LAB) down
 
 lab-audit-intel: .venv/ready ## Audit the Intel lab

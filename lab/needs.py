@@ -1,4 +1,4 @@
-"""What the machine must have before anything is begun, each lack said in one line with its remedy."""
+"""What this machine must have before the lab starts; each error names the fix in one line."""
 
 import os
 import shutil
@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from lab.config import ADDRESS
 from lab.errors import NeedsError
-from lab.place import ADDRESS
 
 PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -27,13 +27,13 @@ BOCHS_FILES = {
     "/usr/lib/ISOLINUX/isolinux.bin": "isolinux",
     "/usr/lib/syslinux/modules/bios/ldlinux.c32": "syslinux-common",
 }
-# An ordinary account's PATH leaves out where mke2fs and modprobe are.
+# An ordinary account's PATH lacks the directories of mke2fs and modprobe.
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 GIB = 1024**3
 
 
 def program(name: str) -> str:
-    """The full path of a program that `require_programs` has found."""
+    """Return the full path of a program."""
     found = shutil.which(name, path=SEARCH)
     if found is None:
         raise NeedsError(missing([(PACKAGES | BOCHS_PACKAGES)[name]]))
@@ -41,14 +41,14 @@ def program(name: str) -> str:
 
 
 def require_programs(vendor: str) -> None:
-    """Name every missing package at once, not one a run."""
+    """Check for every package at once, so that one error names all that are missing."""
     absent = absent_packages(vendor)
     if absent:
         raise NeedsError(missing(absent))
 
 
 def absent_packages(vendor: str) -> list[str]:
-    """The packages whose programs are not here."""
+    """The packages whose programs are not installed."""
     programs = PACKAGES | (BOCHS_PACKAGES if vendor == "intel" else {})
     absent = {package for name, package in programs.items() if shutil.which(name, path=SEARCH) is None}
     files = BOCHS_FILES if vendor == "intel" else {}
@@ -56,26 +56,26 @@ def absent_packages(vendor: str) -> list[str]:
 
 
 def missing(packages: Iterable[str]) -> str:
-    """The lack, and the one command that mends it."""
+    """Return the message for missing packages, with the command that installs them."""
     names = " ".join(packages)
     return f"missing packages: {names}; as root: apt-get install --no-install-recommends -y {names}"
 
 
 def require_root() -> None:
-    """Files of an image belong to root and others; making them so takes root."""
+    """Require root, which setting the owners of an image's files takes."""
     if os.geteuid() != 0:
         raise NeedsError("building the image needs root; run `sudo make lab-up` once: afterwards no root is needed")
 
 
 def require_room(directory: Path, gib: float) -> None:
-    """Say how much is needed and how much is there, before a build fills the disk."""
+    """Require free disk space, before a build fills the disk."""
     free = shutil.disk_usage(directory).free / GIB
     if free < gib:
         raise NeedsError(f"the lab needs {gib:.1f} GiB free in {directory}, there are {free:.1f}")
 
 
 def require_port(port: int) -> None:
-    """QEMU's own message about a taken port does not say what to do."""
+    """Require a free port: QEMU's own message does not say what to do."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -85,7 +85,7 @@ def require_port(port: int) -> None:
 
 
 def install(vendor: str) -> None:
-    """`lab deps`: install what is missing, or say how."""
+    """Install the missing packages, or report the command that does."""
     absent = absent_packages(vendor)
     if not absent:
         print("everything the lab needs is installed")

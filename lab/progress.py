@@ -1,8 +1,8 @@
-"""What the lab is doing, said while it does it."""
+"""Progress messages."""
 
 import sys
 
 
 def say(text: str) -> None:
-    """Progress goes to standard error, at once: standard output is for answers."""
+    """Print progress to standard error at once; standard output is for results."""
     print(text, file=sys.stderr, flush=True)

@@ -3,40 +3,43 @@
 import subprocess
 
 from lab import needs
-from lab.place import ADDRESS, HOST, Place
+from lab.config import ADDRESS, HOST, LabConfig
+from lab.heartbeat import BEATS
 from lab.software import Software, command_line
 
 MEMORY_MIB = 4096
 MONITOR = "monitor.sock"
+DISK = "host.qcow2"
 
 
-def software(place: Place) -> Software:
-    """The host's QEMU."""
-    mark = f"{HOST}-{place.suite.name},debug-threads=on"
-    return Software([needs.program("qemu-system-x86_64"), "-name", mark, *_arguments(place)], mark, _prepare)
+def software(config: LabConfig) -> Software:
+    """Return the QEMU of one lab."""
+    mark = f"{HOST}-{config.suite.name},debug-threads=on"
+    return Software([needs.program("qemu-system-x86_64"), "-name", mark, *_arguments(config)], mark, _prepare)
 
 
-def _prepare(place: Place) -> None:
-    """A fresh disk over the read-only image."""
+def _prepare(config: LabConfig) -> None:
+    """Create a fresh disk over the read-only image."""
     command = [needs.program("qemu-img"), "create", "-q", "-f", "qcow2", "-F", "raw"]
-    command += ["-b", str(place.image / "base.raw"), str(place.run / "host.qcow2")]
+    command += ["-b", str(config.image / "base.raw"), str(config.run / DISK)]
     subprocess.run(command, check=True)
 
 
-def _arguments(place: Place) -> list[str]:
+def _arguments(config: LabConfig) -> list[str]:
     machine = "-nodefaults -no-user-config -machine q35 -accel tcg,thread=multi,tb-size=1024 -cpu EPYC,+svm,+npt"
-    image = place.image
+    image = config.image
     return [
         *machine.split(),
         *f"-smp 2 -m {MEMORY_MIB} -display none -no-reboot -serial file:console.log".split(),
+        *("-serial", f"file:{BEATS}"),
         *("-qmp", f"unix:{MONITOR},server=on,wait=off"),
         *("-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd")),
-        *("-append", command_line(place.suite)),
-        *("-drive", "file=host.qcow2,if=none,id=root,format=qcow2,cache=unsafe"),
+        *("-append", command_line(config.suite)),
+        *("-drive", f"file={DISK},if=none,id=root,format=qcow2,cache=unsafe"),
         *("-device", "virtio-blk-pci,drive=root,addr=4"),
         *("-drive", f"file={image / 'base.raw'},if=none,id=base,format=raw,readonly=on"),
         *("-device", "virtio-blk-pci,drive=base,addr=5"),
-        *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:{ADDRESS}:{place.port}-:22"),
+        *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:{ADDRESS}:{config.port}-:22"),
         *("-device", "virtio-net-pci,netdev=net,addr=6,romfile="),
         *("-device", "virtio-rng-pci,addr=7"),
     ]

@@ -1,7 +1,7 @@
-# A guest is saved to disk with the CPU it was started with; its next start brings that CPU back, whatever its XML says.
+# A guest is saved to disk with the CPU it was started with; its next start restores that CPU, whatever its XML says.
 # on: lab-l0
 enter() {
-    test "$(virsh -q domstate changed)" = running || { echo 'guest changed does not run: start it first' >&2; exit 1; }
+    test "$(virsh -q domstate changed)" = running || { echo 'guest changed is not running: start it first' >&2; exit 1; }
     virsh -q managedsave changed
 }
 undo() { virsh -q start changed; }

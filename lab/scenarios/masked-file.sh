@@ -1,4 +1,4 @@
-# The line stands in /lib, and a link to /dev/null of the same name in /etc hides it: only the kernel's default is left.
+# The option is set in /lib, and a link of the same name in /etc to /dev/null masks it: the kernel's default applies.
 # on: lab-l0
 enter() {
     mv /etc/modprobe.d/kvm-nested.conf /lib/modprobe.d/kvm-nested.conf

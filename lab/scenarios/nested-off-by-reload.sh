@@ -1,4 +1,4 @@
-# kvm_amd was reloaded by hand with nested=0, while modprobe.d still says 1: off now, on after the next reboot.
+# kvm_amd was reloaded with nested=0 while modprobe.d still says 1: off now, on after the next reboot.
 # on: lab-l0
 # guests: restarted
 enter() { reload nested=0; }

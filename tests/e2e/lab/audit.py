@@ -1,8 +1,7 @@
-"""Run the suite on the lab as a user would, and read what it wrote."""
+"""Run the audit on the lab as a user would, and read its results.json."""
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Collection, Sequence
@@ -10,17 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab import watched
+from lab.config import HOST
 from lab.errors import GuestHungError
 from lab.guests import GUESTS
-from lab.place import HOST
 from lab.session import TRIES, Session
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT = 1200
 AGENT_LOST = "Guest agent disappeared while executing command"
 """libvirt's words."""
-JUDGED = {0, 1, 6}
-"""The exit statuses of a run that came to an end."""
+COMPLETED = {0, 1, 6}
+"""The exit statuses of a run that was completed."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Report:
 
     @property
     def controls(self) -> set[str]:
-        """Every control that this run judged by."""
+        """The controls with a result in this run."""
         return {result["control"] for result in self.data["results"]}
 
     @property
-    def unseen(self) -> list[dict[str, Any]]:
-        """What could not be looked at."""
+    def errors(self) -> list[dict[str, Any]]:
+        """The results with the outcome `error`."""
         return [result for result in self.data["results"] if result["outcome"] == "error"]
 
     def result(self, control: str, subject: str) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Report:
         return found[0]["can_nest"], found[0]["broken_link"], found[0]["cause"]
 
     def outcome(self, control: str, subject: str) -> str:
-        """The word of one result."""
+        """The outcome of one result."""
         return str(self.result(control, subject)["outcome"])
 
 
@@ -66,13 +66,12 @@ def run(
     arguments: Sequence[str] = (),
     by_agent: Collection[str] = (),
 ) -> Report:
-    """Audit the host, the guests that run over their own ssh or by their agents, and the others by their definitions.
+    """Audit the host, running guests over ssh or their agents, and the other guests by their definitions.
 
-    A guest that panics under emulation reboots, and whoever spoke to it waits for nothing: such an audit, and
-    no other, is done again.
+    A guest that panics under emulation reboots, and its connections end. Only then is an audit run again.
 
     Raises:
-        GuestHungError: a guest's agent went away in the middle, as it does in a panic, and at no other time.
+        GuestHungError: a guest's agent disappeared during the audit, as it does only in a panic.
     """
     directory.mkdir()
     inventory = directory / "inventory.json"
@@ -80,34 +79,33 @@ def run(
     begun = time.monotonic()
     report = _run_once(lab, directory, inventory, arguments)
     for _ in range(TRIES):
-        if not report.unseen or not any(_rebooted(lab, name, begun) for name in running):
+        if not report.errors or not any(_rebooted(lab, name, begun) for name in running):
             break
         begun = time.monotonic()
         report = _run_once(lab, directory, inventory, arguments)
-    lost = [each["message"] for each in report.unseen if each["target"] in by_agent and AGENT_LOST in each["message"]]
+    lost = [each["message"] for each in report.errors if each["target"] in by_agent and AGENT_LOST in each["message"]]
     if lost:
         raise GuestHungError(lost[0])
-    assert not report.unseen, f"everything in the lab can be looked at: {report.unseen}"
+    assert not report.errors, f"everything in the lab can be inspected: {report.errors}"
     return report
 
 
 def _rebooted(lab: Session, guest: str, begun: float) -> bool:
-    """Whether a guest has been up for less time than has passed since."""
+    """Whether a guest has rebooted since `begun`."""
     uptime = float(lab.host.guest(guest).run("cat /proc/uptime").split()[0])
     return uptime < time.monotonic() - begun
 
 
 def _run_once(lab: Session, directory: Path, inventory: Path, arguments: Sequence[str]) -> Report:
     command = [sys.executable, "-m", "pytest", f"--inventory={inventory}", f"--report-dir={directory}"]
-    # Emulation on a busy machine is slower than any host worth giving up on.
-    patience = 60 * min(lab.place.suite.slowness, 4)
+    # Emulation on a busy machine is slower than any real host.
+    patience = 60 * min(lab.config.suite.slowness, 4)
     command += [f"--connect-timeout={patience}", f"--probe-timeout={2 * patience}"]
-    command += [f"--ssh-config={lab.place.ssh_config}", *arguments]
+    command += [f"--ssh-config={lab.config.ssh_config}", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
-    )
-    assert done.returncode in JUDGED, f"the suite ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    done = watched.run(lab.config, command, limit=LIMIT, cwd=ROOT, environment=environment)
+    printed = (done.stdout + done.stderr).decode(errors="replace")
+    assert done.returncode in COMPLETED, f"the audit ended with exit status {done.returncode}:\n{printed}"
     return Report(json.loads((directory / "latest/results.json").read_text()))
 
 

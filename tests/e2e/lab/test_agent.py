@@ -1,4 +1,4 @@
-"""A guest without an account, and without a network, is judged through its agent as over its own ssh."""
+"""A guest without a network gets the same results through its agent as over ssh."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +18,11 @@ CUT = "setsid sh -c 'sleep 1; ip link set eth0 down' >/dev/null 2>&1 </dev/null 
 def guest_with_agent(lab: Session) -> Iterator[Session]:
     lab.restore([GUEST])
     yield lab
+    # Its network is down.
     lab.stop_guest(GUEST)
-    lab.restore([GUEST])
 
 
-def test_a_guest_off_the_network_is_judged_through_its_agent(guest_with_agent: Session, tmp_path: Path) -> None:
+def test_a_guest_without_network_is_audited_through_its_agent(guest_with_agent: Session, tmp_path: Path) -> None:
     lab = guest_with_agent
     over_ssh = audit.run(lab, tmp_path / "ssh", [GUEST], nested="required")
     shell = lab.host.guest(GUEST)

@@ -1,4 +1,4 @@
-"""What may go wrong around a lab: each ends in one clear line, and leaves nothing running."""
+"""Failures around a lab: each ends in one clear line and leaves nothing running."""
 
 import os
 import shutil
@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.place import ADDRESS, SOURCE, Place
+from lab import qemu
+from lab.config import ADDRESS, SOURCE, LabConfig
+from lab.errors import HostLostError
+from lab.monitor import Monitor
 from lab.session import Session
 
 LIMIT = 60
@@ -28,17 +31,17 @@ def free_port() -> int:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A project with a lab of its own, and no image yet."""
+    """A copy of the project whose lab has no image yet."""
     shutil.copytree(SOURCE, tmp_path / "lab", ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
     return tmp_path
 
 
 @pytest.fixture
 def built_copy(copy: Path, lab: Session) -> Path:
-    """The same with the image that is there already."""
-    directory = copy / ".lab" / lab.place.suite.name
+    """A copy of the project with the image that is already built."""
+    directory = copy / ".lab" / lab.config.suite.name
     directory.mkdir(parents=True)
-    (directory / "image").symlink_to(lab.place.image)
+    (directory / "image").symlink_to(lab.config.image)
     return copy
 
 
@@ -47,7 +50,7 @@ def command(*words: str) -> list[str]:
 
 
 def last_line(project: Path, *prefix: str, port: int, words: str = "up", **environment: str) -> str:
-    """The one line in which a failing command ends."""
+    """Run a command that must fail, and return its last line."""
     done = subprocess.run(
         [*prefix, *command(*words.split())],
         cwd=project,
@@ -81,7 +84,7 @@ def test_building_without_root_says_so(copy: Path, free_port: int) -> None:
     assert line.startswith("lab: building the image needs root")
 
 
-def test_a_full_disk_is_said_in_figures(copy: Path, free_port: int) -> None:
+def test_a_full_disk_is_reported_in_gib(copy: Path, free_port: int) -> None:
     small = f'mount -t tmpfs -o size=20m tmpfs {copy}/.lab && exec "$@"'
     (copy / ".lab").mkdir()
     line = last_line(copy, "unshare", "--mount", "sh", "-ec", small, "sh", port=free_port)
@@ -89,31 +92,44 @@ def test_a_full_disk_is_said_in_figures(copy: Path, free_port: int) -> None:
     assert line.endswith("there are 0.0")
 
 
-def test_an_unknown_suite_is_answered_with_the_known_ones(copy: Path, free_port: int) -> None:
+def test_an_unknown_suite_is_rejected_with_the_known_ones(copy: Path, free_port: int) -> None:
     line = last_line(copy, port=free_port, LAB_SUITE="woody")
     assert line == "lab: LAB_SUITE=woody is not one of bookworm, trixie, intel"
 
 
-def test_half_an_image_is_never_taken_for_one(copy: Path, free_port: int, lab: Session) -> None:
-    directory = copy / ".lab" / lab.place.suite.name
+def test_a_partial_image_is_never_used(copy: Path, free_port: int, lab: Session) -> None:
+    directory = copy / ".lab" / lab.config.suite.name
     (directory / "image.tmp/root").mkdir(parents=True)
-    sources = f"deb http://{ADDRESS}:{free_port}/ {lab.place.suite.release} main"
+    sources = f"deb http://{ADDRESS}:{free_port}/ {lab.config.suite.release} main"
     line = last_line(copy, port=free_port, LAB_SOURCES=sources)
     assert line.startswith("lab: mmdebstrap failed: ")
     assert not (directory / "image").exists()
     assert str(copy) not in Path("/proc/self/mounts").read_text()
 
 
-def test_a_verb_that_needs_a_lab_says_how_to_start_it(copy: Path, free_port: int, lab: Session) -> None:
+def test_a_verb_that_needs_a_lab_names_the_command_that_starts_it(copy: Path, free_port: int, lab: Session) -> None:
     line = last_line(copy, port=free_port, words="start passthrough")
-    assert line == f"lab: the {lab.place.suite.name} lab is down; start it with make lab-up"
+    assert line == f"lab: the {lab.config.suite.name} lab is down; start it with make lab-up"
+
+
+def test_a_host_that_hangs_is_noticed_long_before_its_command_times_out(lab: Session) -> None:
+    with Monitor(lab.config.run / qemu.MONITOR) as monitor:
+        monitor.execute("stop")
+        try:
+            begun = time.monotonic()
+            with pytest.raises(HostLostError, match="no heartbeat from CPU 0, 1"):
+                lab.host.shell.run("true", limit=10 * LIMIT)
+            assert time.monotonic() - begun < LIMIT
+        finally:
+            monitor.execute("cont")
+    assert lab.host.shell.run("echo alive", limit=10 * LIMIT) == "alive\n"
 
 
 @pytest.fixture
 def starting(built_copy: Path, free_port: int, lab: Session) -> Iterator[tuple[subprocess.Popen[bytes], Session]]:
-    """A `lab up` that has just started its emulator."""
-    suite = replace(lab.place.suite, port=free_port)
-    session = Session(Place(suite, built_copy / ".lab" / suite.name))
+    """A `lab up` that has just started its emulator, and its session."""
+    suite = replace(lab.config.suite, port=free_port)
+    session = Session(LabConfig(suite, built_copy / ".lab" / suite.name))
     environment = {**os.environ, "LAB_PORT": str(free_port)}
     process = subprocess.Popen(command("up"), cwd=built_copy, env=environment, stderr=subprocess.PIPE)
     deadline = time.monotonic() + LIMIT
@@ -130,8 +146,8 @@ def nothing_is_left(session: Session, pid: int) -> bool:
     state = Path(f"/proc/{pid}/stat")
     gone = not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
     with socket.socket() as probe:
-        refused = probe.connect_ex((ADDRESS, session.place.port)) != 0
-    return gone and refused and not session.place.run.exists()
+        refused = probe.connect_ex((ADDRESS, session.config.port)) != 0
+    return gone and refused and not session.config.run.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])

@@ -1,4 +1,4 @@
-"""Every scenario: first that the lab truly is in that state, then that the suite says so."""
+"""Every scenario: first the lab is shown to be in that state, then the audit must report it."""
 
 import re
 from collections.abc import Iterator
@@ -8,25 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from lab import scenario, truth
+from lab import guest_facts, scenario
+from lab.config import HOST
 from lab.errors import LabError
 from lab.guests import named
-from lab.place import HOST
 from lab.session import Session
 from tests.e2e.lab import audit
 
 RUNNING = ("passthrough", "changed")
+WITHOUT_SVM = "host-model"
 CAN_NEST = ("yes", None, None)
 NOT_SWITCHED_ON = ("no", "l0-nested", "nested-off")
 WAITS_FOR_POWER_CYCLE = ("no", "domain-running", "power-cycle-pending")
 TO_COME: frozenset[str] = frozenset()
-"""Controls that do not exist yet; a test fails as soon as one does, and its name is to be taken out here."""
+"""Controls that do not exist yet. A test fails as soon as one does: then remove its name here."""
 NEXT_LOAD = "modprobe --show-depends kvm_amd | tail -1 | grep -o 'nested=[^ ]*' | tail -1 || true"
 
 
 @dataclass(frozen=True)
 class Auditor:
-    """The lab, and a fresh directory for each report on it."""
+    """The lab, and a directory for its reports."""
 
     lab: Session
     directory: Path
@@ -59,32 +60,55 @@ class Auditor:
 
 
 @pytest.fixture(scope="module")
-def quiet_lab(lab: Session) -> Session:
-    """Nested on, and only the guests that the scenarios speak of: each costs memory and time."""
-    lab.host.stop_all()
-    lab.host.set_nested(on=True)
-    for name in RUNNING:
-        lab.start_guest(name)
+def nested_lab(lab: Session) -> Session:
+    lab.reset()
     return lab
 
 
 @pytest.fixture
-def auditor(quiet_lab: Session, tmp_path: Path) -> Auditor:
-    return Auditor(quiet_lab, tmp_path)
+def auditor(nested_lab: Session, tmp_path: Path) -> Auditor:
+    nested_lab.restore(list(RUNNING))
+    return Auditor(nested_lab, tmp_path)
+
+
+@pytest.fixture
+def auditor_without_guests(nested_lab: Session, tmp_path: Path) -> Auditor:
+    nested_lab.host.stop_all()
+    return Auditor(nested_lab, tmp_path)
 
 
 def expect(report: audit.Report, subject: str, **expected: str) -> None:
-    """Compare outcomes by control, written with `_` for `-`; a control to come must not be there yet."""
+    """Compare outcomes by control, written with `_` for `-`; controls in TO_COME must not exist yet."""
     wanted = {name.replace("_", "-"): word for name, word in expected.items()}
-    assert not TO_COME & report.controls, "these exist now: judge by them"
+    assert not TO_COME & report.controls, "these exist now: remove them from TO_COME"
     judged = {control: word for control, word in wanted.items() if control not in TO_COME}
     assert {control: report.outcome(control, subject) for control in judged} == judged
 
 
 def expect_diagnoses(*reports: audit.Report, **expected: tuple[str, str | None, str | None]) -> None:
-    """Compare whether guests can nest, the broken link and the cause: the policy plays no part in that."""
+    """Compare whether guests can nest, the broken link and the cause, which do not depend on the policy."""
     for report in reports:
         assert {name: report.diagnosis(name) for name in expected} == expected
+
+
+def test_an_l2_started_by_the_audit_answers_and_leaves_nothing(auditor: Auditor) -> None:
+    auditor.lab.restore([WITHOUT_SVM])
+    guest = auditor.lab.host.guest("passthrough")
+    files = "find /run /tmp /var/tmp /dev/shm /root -xdev 2>/dev/null | sort"
+    before = guest.run(files)
+    try:
+        report = auditor.report_with_l2()
+    finally:
+        auditor.lab.host.stop(named(WITHOUT_SVM))
+    expect(report, "passthrough", L1_NST_01="pass")
+    expect(report, WITHOUT_SVM, L1_NST_01="fail", L1_CPU_01="fail")
+    assert "/dev/kvm" in report.result("L1-NST-01", WITHOUT_SVM)["message"]
+    diagnoses = {each["target"]: each for each in report.data["diagnoses"]}
+    assert diagnoses["passthrough"]["can_nest"] == "yes"
+    assert diagnoses["passthrough"]["links"][-1] == {"link": "l2-boot", "state": "holds", "text": ""}
+    assert diagnoses[WITHOUT_SVM]["broken_link"] == "domain-definition"
+    assert guest.run(files) == before
+    assert guest.run("pgrep -c 'qemu-system|python3' || true").strip() == "0"
 
 
 def test_the_lab_at_rest_is_compliant_but_for_what_it_shows(auditor: Auditor) -> None:
@@ -96,21 +120,6 @@ def test_the_lab_at_rest_is_compliant_but_for_what_it_shows(auditor: Auditor) ->
     expect_diagnoses(report, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
 
 
-def test_nested_off_by_reload(auditor: Auditor) -> None:
-    with auditor.entered("nested-off-by-reload"):
-        assert not auditor.lab.host.nested()
-        assert not truth.inside(auditor.lab.host.guest("passthrough")).flag
-        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
-    expect(required, HOST, L0_KVM_04="fail", L0_PER_01="pass", L0_PER_02="fail")
-    expect(forbidden, HOST, L0_KVM_04="pass", L0_PER_01="fail", L0_PER_02="fail")
-    expect(required, "passthrough", L1_CPU_01="fail", L1_KVM_01="fail", DOM_CPU_02="pass")
-    expect(forbidden, "passthrough", L1_CPU_01="pass", DOM_CPU_02="fail")
-    assert required.result("L0-KVM-04", HOST)["cause"] == "nested-off"
-    expect_diagnoses(required, forbidden, passthrough=NOT_SWITCHED_ON, changed=NOT_SWITCHED_ON)
-    assert auditor.lab.host.nested()
-    assert truth.inside(auditor.lab.host.guest("passthrough")).flag
-
-
 def test_nested_y_persisted(auditor: Auditor) -> None:
     with auditor.entered("nested-y-persisted"):
         assert auditor.ask(NEXT_LOAD) == "nested=y"
@@ -120,20 +129,6 @@ def test_nested_y_persisted(auditor: Auditor) -> None:
     expect(forbidden, HOST, L0_KVM_04="fail", L0_PER_01="fail")
     assert required.result("L0-PER-01", HOST)["cause"] == "persisted-value-invalid"
     expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
-
-
-def test_a_reload_under_nested_y_leaves_no_kvm_at_all(auditor: Auditor) -> None:
-    auditor.lab.host.stop_all()
-    with auditor.entered("nested-y-persisted"):
-        answer = auditor.lab.host.shell.ask("modprobe -r kvm_amd; modprobe kvm_amd")
-        assert "Invalid argument" in answer.err
-        assert auditor.ask("test -e /dev/kvm || echo none") == "none"
-        report = auditor.report()
-    auditor.ask("modprobe kvm_amd")
-    auditor.lab.restore(list(RUNNING))
-    expect(report, HOST, L0_KVM_01="fail", L0_KVM_03="fail", L0_PER_01="fail")
-    lost = ("no", "l0-module", "module-load-failed")
-    expect_diagnoses(report, passthrough=lost, changed=lost)
 
 
 def test_masked_file(auditor: Auditor) -> None:
@@ -159,7 +154,7 @@ def test_pending_reload_held_by_guest(auditor: Auditor) -> None:
     assert required.result("L0-PER-01", HOST)["cause"] == "persisted-off"
     pending = required.result("L0-PER-02", HOST)
     assert pending["cause"] == "reload-pending"
-    assert "passthrough" in str(pending), "the guest that holds the module is not named"
+    assert "passthrough" in str(pending), "the guest that uses the module is not named"
     expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
 
 
@@ -171,11 +166,13 @@ def test_managed_save_with_old_cpu(auditor: Auditor) -> None:
         expect(required, "changed", DOM_CPU_02="pass", DOM_CPU_04="fail")
         expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=("unknown", None, None))
     assert auditor.ask("virsh -q domstate changed") == "running"
-    assert not truth.inside(auditor.lab.host.guest("changed")).flag, "a restored guest has the CPU it was saved with"
+    assert not guest_facts.read(auditor.lab.host.guest("changed")).flag, (
+        "a restored guest has the CPU it was saved with"
+    )
 
 
 def on_shutdown(auditor: Auditor) -> str:
-    """What libvirt-guests would do, by its own script: its default, then the file that overrides it."""
+    """The setting of libvirt-guests: its script's default, overridden by /etc/default."""
     script = "sed -n '/^ON_SHUTDOWN=/p' /usr/lib/libvirt/libvirt-guests.sh /etc/default/libvirt-guests"
     return auditor.ask(f'eval "$({script})"; echo "$ON_SHUTDOWN"')
 
@@ -205,11 +202,11 @@ def test_l2_running(auditor: Auditor) -> None:
     assert guest.run(held).strip() == "0"
     with auditor.entered("l2-running"):
         assert guest.run(held).strip() == "1"
-        before = truth.nested_runs(host, "passthrough")
+        before = guest_facts.nested_runs(host, "passthrough")
         required = auditor.report_before_maintenance(nested="required")
         forbidden = auditor.report_before_maintenance(nested="forbidden")
-        assert truth.nested_runs(host, "passthrough") > before
-        assert truth.nested_runs(host, "changed") == 0
+        assert guest_facts.nested_runs(host, "passthrough") > before
+        assert guest_facts.nested_runs(host, "changed") == 0
     for report in (required, forbidden):
         expect(report, "passthrough", DOM_OPS_01="fail", L1_OPS_01="fail")
         expect(report, "changed", DOM_OPS_01="pass", L1_OPS_01="pass")
@@ -217,26 +214,36 @@ def test_l2_running(auditor: Auditor) -> None:
     assert guest.run(f"sleep 1; {held}").strip() == "0"
 
 
-def test_an_l2_that_the_suite_starts_answers_and_leaves_nothing(auditor: Auditor) -> None:
-    auditor.lab.start_guest("host-model")
-    guest = auditor.lab.host.guest("passthrough")
-    files = "find /run /tmp /var/tmp /dev/shm /root -xdev 2>/dev/null | sort"
-    before = guest.run(files)
-    try:
-        report = auditor.report_with_l2()
-    finally:
-        auditor.lab.host.stop(named("host-model"))
-    expect(report, "passthrough", L1_NST_01="pass")
-    expect(report, "host-model", L1_NST_01="fail", L1_CPU_01="fail")
-    assert "there is no /dev/kvm" in report.result("L1-NST-01", "host-model")["message"]
-    diagnoses = {each["target"]: each for each in report.data["diagnoses"]}
-    assert diagnoses["passthrough"]["can_nest"] == "yes"
-    assert diagnoses["passthrough"]["links"][-1] == {"link": "l2-boot", "state": "holds", "text": ""}
-    assert diagnoses["host-model"]["broken_link"] == "domain-definition"
-    assert guest.run(files) == before
-    assert guest.run("pgrep -c 'qemu-system|python3' || true").strip() == "0"
-
-
 def test_a_scenario_is_not_entered_twice(auditor: Auditor) -> None:
     with auditor.entered("masked-file"), pytest.raises(LabError, match="already entered"):
         scenario.play(auditor.lab, "masked-file")
+
+
+def test_a_reload_under_nested_y_leaves_no_kvm_at_all(auditor_without_guests: Auditor) -> None:
+    auditor = auditor_without_guests
+    with auditor.entered("nested-y-persisted"):
+        answer = auditor.lab.host.shell.ask("modprobe -r kvm_amd; modprobe kvm_amd")
+        assert "Invalid argument" in answer.err
+        assert auditor.ask("test -e /dev/kvm || echo none") == "none"
+        report = auditor.report()
+    auditor.ask("modprobe kvm_amd")
+    expect(report, HOST, L0_KVM_01="fail", L0_KVM_03="fail", L0_PER_01="fail")
+    lost = ("no", "l0-module", "module-load-failed")
+    expect_diagnoses(report, passthrough=lost, changed=lost)
+
+
+def test_nested_off_by_reload(auditor_without_guests: Auditor) -> None:
+    auditor = auditor_without_guests
+    with auditor.entered("nested-off-by-reload"):
+        auditor.lab.restore(list(RUNNING))
+        assert not auditor.lab.host.nested()
+        assert not guest_facts.read(auditor.lab.host.guest("passthrough")).flag
+        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
+    expect(required, HOST, L0_KVM_04="fail", L0_PER_01="pass", L0_PER_02="fail")
+    expect(forbidden, HOST, L0_KVM_04="pass", L0_PER_01="fail", L0_PER_02="fail")
+    expect(required, "passthrough", L1_CPU_01="fail", L1_KVM_01="fail", DOM_CPU_02="pass")
+    expect(forbidden, "passthrough", L1_CPU_01="pass", DOM_CPU_02="fail")
+    assert required.result("L0-KVM-04", HOST)["cause"] == "nested-off"
+    expect_diagnoses(required, forbidden, passthrough=NOT_SWITCHED_ON, changed=NOT_SWITCHED_ON)
+    assert auditor.lab.host.nested()
+    assert guest_facts.read(auditor.lab.host.guest("passthrough")).flag

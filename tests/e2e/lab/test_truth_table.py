@@ -1,24 +1,24 @@
-"""Every way of defining a CPU, nested on and off: the suite's verdict beside the truth inside the guest."""
+"""Every CPU definition with nested on and off: the audit's results compared with the facts inside the guest."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from lab import truth
+from lab import guest_facts
+from lab.config import HOST, from_environment
 from lab.guests import GUESTS, Guest
-from lab.place import HOST, from_environment
 from lab.session import Session
 from tests.e2e.lab import audit
 
 SUITE = from_environment().suite
 SHUT_OFF = {"shut-off"}
 if SUITE.vendor == "intel":
-    # A start takes two minutes under Bochs: the rows in which Intel differs from AMD, or could.
+    # A start takes two minutes under Bochs: only the rows in which Intel differs from AMD, or could.
     SHUT_OFF |= {"changed", "host-model-require", "no-cpu"}
 RUNNING = [guest for guest in GUESTS if guest.name not in SHUT_OFF]
 AT_ONCE = 4
-"""How many guests are up together: an emulated host with seven of them is slow, and now and then hangs."""
+"""How many guests run together: an emulated host with seven is slow and sometimes hangs."""
 BATCHES = [RUNNING[first : first + AT_ONCE] for first in range(0, len(RUNNING), AT_ONCE)]
 POLICIES = ("required", "forbidden")
 every_guest = pytest.mark.parametrize("guest", RUNNING, ids=lambda guest: guest.name)
@@ -28,47 +28,49 @@ every_policy = pytest.mark.parametrize("policy", POLICIES)
 
 @dataclass(frozen=True)
 class World:
-    """The lab with nested on or off: what is true in it, and what the suite said while a batch of guests was up."""
+    """The lab with nested on or off: the facts inside its guests, and the audit's reports."""
 
     nested: bool
-    inside: dict[str, truth.Inside] = field(default_factory=dict)
+    inside: dict[str, guest_facts.GuestFacts] = field(default_factory=dict)
     l2_answers: dict[str, bool] = field(default_factory=dict)
     reports: dict[tuple[str, str], audit.Report] = field(default_factory=dict)
-    """By policy, and by the name of a guest that was up or of the host."""
+    """The reports by policy and by the name of a running guest or of the host."""
 
     def outcome(self, control: str, subject: str, policy: str = "required") -> str:
-        """What a control said of a guest while it ran; of the host and of a guest that never runs, the last word."""
+        """The outcome of a control; for the host and a guest that never runs, in the last report."""
         return self.report(subject, policy).outcome(control, subject)
 
     def report(self, subject: str, policy: str = "required") -> audit.Report:
-        """The run in which a subject was judged."""
+        """The report of the audit during which a guest was running."""
         return self.reports.get((policy, subject), self.reports[policy, HOST])
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["nested-on", "nested-off"])
 def world(request: pytest.FixtureRequest, lab: Session, tmp_path_factory: pytest.TempPathFactory) -> World:
-    lab.host.stop_all()
-    lab.host.set_nested(on=request.param)
+    if lab.host.nested() is not request.param:
+        lab.host.stop_all()
+        lab.host.set_nested(on=request.param)
     world = World(nested=lab.host.nested())
     for batch in BATCHES:
-        look_and_audit(world, lab, [guest.name for guest in batch], tmp_path_factory.mktemp("reports"))
+        read_and_audit(world, lab, [guest.name for guest in batch], tmp_path_factory.mktemp("reports"))
     return world
 
 
-def look_and_audit(world: World, lab: Session, names: list[str], directory: Path) -> None:
-    """Bring some guests up, look inside, let the suite judge, and stop them."""
+def read_and_audit(world: World, lab: Session, names: list[str], directory: Path) -> None:
+    """Bring some guests up and no others, read the facts inside, and audit them."""
+    for name in set(lab.host.running()) - set(names):
+        lab.stop_guest(name)
+    lab.restore(names)
     for name in names:
-        lab.start_guest(name)
-        world.inside[name] = truth.inside(lab.host.guest(name))
-        world.l2_answers[name] = truth.l2_answers(lab.host.guest(name))
+        world.inside[name] = guest_facts.read(lab.host.guest(name))
+        world.l2_answers[name] = guest_facts.l2_answers(lab.host.guest(name))
     for policy in POLICIES:
         report = audit.run(lab, directory / policy, names, nested=policy)
         world.reports.update({(policy, name): report for name in (*names, HOST)})
-    lab.host.stop_all()
 
 
-def verdict(*, has: bool, policy: str) -> str:
-    """What a control must say of something that the policy wants or does not want."""
+def expected_outcome(*, has: bool, policy: str) -> str:
+    """The outcome that a policy asks for, given whether the subject has the feature."""
     return "pass" if has is (policy == "required") else "fail"
 
 
@@ -86,13 +88,13 @@ def test_a_guest_has_kvm_and_an_l2_answers_where_the_flag_is(world: World, guest
 
 @every_policy
 @every_guest
-def test_the_verdict_on_the_flag_is_the_truth(world: World, guest: Guest, policy: str) -> None:
-    expected = verdict(has=world.inside[guest.name].flag, policy=policy)
+def test_the_outcome_for_the_flag_agrees_with_the_guest(world: World, guest: Guest, policy: str) -> None:
+    expected = expected_outcome(has=world.inside[guest.name].flag, policy=policy)
     assert world.outcome("L1-CPU-01", guest.name, policy) == expected
 
 
 @every_guest
-def test_the_verdict_on_the_guests_kvm_is_the_truth(world: World, guest: Guest) -> None:
+def test_the_outcome_for_the_guests_kvm_agrees_with_the_guest(world: World, guest: Guest) -> None:
     expected = "pass" if world.inside[guest.name].has_kvm else "fail"
     assert world.outcome("L1-KVM-01", guest.name) == expected
     assert world.outcome("L1-KVM-01", guest.name, "forbidden") == "notapplicable"
@@ -100,9 +102,9 @@ def test_the_verdict_on_the_guests_kvm_is_the_truth(world: World, guest: Guest) 
 
 @every_policy
 @every_definition
-def test_the_verdict_on_a_definition_is_what_it_gives(world: World, guest: Guest, policy: str) -> None:
-    """A definition promises the same with nested off, and the table says which promises hold with it on."""
-    expected = verdict(has=guest.definition_gives_flag(SUITE), policy=policy)
+def test_the_outcome_for_a_definition_is_what_it_gives(world: World, guest: Guest, policy: str) -> None:
+    """A definition promises the same with nested off; GUESTS says what it gives with nested on."""
+    expected = expected_outcome(has=guest.definition_gives_flag(SUITE), policy=policy)
     assert world.outcome("DOM-CPU-02", guest.name, policy) == expected
 
 
@@ -118,8 +120,8 @@ def test_every_domain_runs_under_kvm(world: World, guest: Guest) -> None:
 
 
 @every_policy
-def test_the_verdict_on_the_hosts_module_is_what_it_reads(world: World, policy: str) -> None:
-    assert world.outcome("L0-KVM-04", HOST, policy) == verdict(has=world.nested, policy=policy)
+def test_the_outcome_for_the_hosts_module_is_what_it_reads(world: World, policy: str) -> None:
+    assert world.outcome("L0-KVM-04", HOST, policy) == expected_outcome(has=world.nested, policy=policy)
 
 
 @pytest.mark.parametrize("control", ["L0-CPU-01", "L0-KVM-01", "L0-KVM-03", "L0-LIB-01"])
@@ -128,9 +130,9 @@ def test_the_host_can_run_guests_either_way(world: World, control: str) -> None:
 
 
 @every_policy
-def test_the_verdict_on_the_next_load_is_what_modprobe_would_give(world: World, policy: str) -> None:
-    """The reload by hand left modprobe.d alone: it says 1, whatever runs now."""
-    assert world.outcome("L0-PER-01", HOST, policy) == verdict(has=True, policy=policy)
+def test_the_outcome_for_the_next_load_is_what_modprobe_would_give(world: World, policy: str) -> None:
+    """The reload did not change modprobe.d, which says 1 whatever the loaded module has."""
+    assert world.outcome("L0-PER-01", HOST, policy) == expected_outcome(has=True, policy=policy)
     assert world.outcome("L0-PER-02", HOST, policy) == ("pass" if world.nested else "fail")
 
 

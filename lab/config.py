@@ -1,4 +1,4 @@
-"""Which lab: what it is made of, where it keeps its things, and the port it answers on."""
+"""The lab's configuration: its release and CPU vendor, its directories and its port."""
 
 import os
 from dataclasses import dataclass, replace
@@ -21,9 +21,9 @@ class Suite:
     port: int
     vendor: Literal["amd", "intel"] = "amd"
     first_guests: tuple[str, ...] = ("passthrough", "host-model", "changed")
-    """What `lab up` starts."""
+    """The guests that `lab up` starts."""
     slowness: int = 1
-    """How much longer than QEMU's emulation everything may take."""
+    """The factor for time limits: 1 for QEMU's emulation."""
 
     @property
     def module(self) -> str:
@@ -32,12 +32,12 @@ class Suite:
 
     @property
     def flag(self) -> str:
-        """The CPU flag that a guest needs."""
+        """The CPU flag that a guest needs in order to nest."""
         return {"amd": "svm", "intel": "vmx"}[self.vendor]
 
     @property
     def disk(self) -> str:
-        """What the host's disks are called, but for their letter."""
+        """The device name of the host's disks without the last letter."""
         return {"amd": "/dev/vd", "intel": "/dev/sd"}[self.vendor]
 
 
@@ -49,44 +49,44 @@ SUITES = {
 
 
 @dataclass(frozen=True)
-class Place:
-    """One suite's directory; two suites share nothing and may be up together."""
+class LabConfig:
+    """One lab: two suites share nothing and may be up together."""
 
     suite: Suite
     directory: Path
 
     @property
     def port(self) -> int:
-        """Where the host's sshd answers, on loopback."""
+        """The port of the host's sshd on loopback."""
         return self.suite.port
 
     @property
     def image(self) -> Path:
-        """What was built: kept by `lab down`."""
+        """The directory of the built image; `lab down` keeps it."""
         return self.directory / "image"
 
     @property
     def run(self) -> Path:
-        """What only a running lab has: removed by `lab down`."""
+        """The directory of a running lab's files; `lab down` removes it."""
         return self.directory / "run"
 
     @property
     def ssh_config(self) -> Path:
-        """For ssh and for the suite's `--ssh-config`."""
+        """The client configuration, for ssh and for the audit's `--ssh-config`."""
         return self.directory / "ssh_config"
 
     @property
     def known_hosts(self) -> Path:
-        """The real host keys of the host and of every guest."""
+        """The host keys of the host and of every guest."""
         return self.directory / "known_hosts"
 
 
-def from_environment() -> Place:
-    """The lab that LAB_SUITE and LAB_PORT choose, under `.lab/` at the top of the project."""
+def from_environment() -> LabConfig:
+    """Read LAB_SUITE and LAB_PORT; the lab's files are under `.lab/` at the top of the project."""
     name = os.environ.get("LAB_SUITE", "bookworm")
     if name not in SUITES:
         raise NeedsError(f"LAB_SUITE={name} is not one of {', '.join(SUITES)}")
     port = os.environ.get("LAB_PORT", str(SUITES[name].port))
     if not port.isdecimal():
         raise NeedsError(f"LAB_PORT={port} is not a port number")
-    return Place(replace(SUITES[name], port=int(port)), SOURCE.parent / ".lab" / name)
+    return LabConfig(replace(SUITES[name], port=int(port)), SOURCE.parent / ".lab" / name)

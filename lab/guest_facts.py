@@ -1,11 +1,11 @@
-"""The truth about a guest, read inside it: no XML, no promise, no sentence of the audit's."""
+"""Facts read inside a guest, independent of its XML and of the audit."""
 
 from dataclasses import dataclass
 
 from lab.shell import Shell
 
 L2_LIMIT = 120
-LOOK = """
+FACTS = """
 flag={flag}
 grep -c '^processor' /proc/cpuinfo
 grep -E '^flags[[:space:]]*:' /proc/cpuinfo | grep -cw "$flag"
@@ -14,8 +14,8 @@ test -c /dev/kvm && echo kvm || echo none
 
 
 @dataclass(frozen=True)
-class Inside:
-    """What a guest sees of itself."""
+class GuestFacts:
+    """What a guest reads about itself."""
 
     cpus: int
     cpus_with_flag: int
@@ -23,23 +23,23 @@ class Inside:
 
     @property
     def flag(self) -> bool:
-        """Whether every CPU has the flag: one without it is enough for an L2 to fail."""
+        """Whether every CPU has the flag: an L2 fails if one lacks it."""
         return self.cpus > 0 and self.cpus == self.cpus_with_flag
 
 
-def inside(guest: Shell) -> Inside:
-    """Read a guest's own cpuinfo and /dev/kvm."""
-    cpus, flagged, device = guest.run(LOOK.format(flag=guest.place.suite.flag), limit=60).split()
-    return Inside(int(cpus), int(flagged), device == "kvm")
+def read(guest: Shell) -> GuestFacts:
+    """Read a guest's /proc/cpuinfo and /dev/kvm."""
+    cpus, flagged, device = guest.run(FACTS.format(flag=guest.config.suite.flag), limit=60).split()
+    return GuestFacts(int(cpus), int(flagged), device == "kvm")
 
 
 def l2_answers(guest: Shell) -> bool:
-    """Whether a guest of this guest boots under KVM and says so."""
+    """Whether an L2 boots under KVM in this guest."""
     return guest.ask("boot-l2", limit=L2_LIMIT).out.strip() == "L2OK"
 
 
 def nested_runs(host: Shell, domain: str) -> int:
-    """How often L0 has entered an L2 of that domain, from KVM's own counters."""
+    """Return KVM's count of entries into L2s of that domain."""
     script = f"""
     pid=$(cat /run/libvirt/qemu/{domain}.pid)
     cat /sys/kernel/debug/kvm/"$pid"-*/nested_run
