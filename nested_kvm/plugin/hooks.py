@@ -100,7 +100,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(pytest.TerminalReporter(config, nowhere), "terminalreporter")
         config.add_cleanup(nowhere.close)
     elif session is not None and terminal is not None:
-        terminal._tw._file = forgiving(terminal._tw._file)  # noqa: SLF001 - pytest offers no other way
+        stream = terminal._tw._file = forgiving(terminal._tw._file)  # noqa: SLF001 - pytest offers no other way
+        config.add_cleanup(stream.flush)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -32,12 +32,15 @@ class _Forgiving:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._starts_line = True
+        self._is_gone = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
         """Write a text, or drop it."""
+        if self._is_gone:
+            return len(text)
         # The start of a chunk is not the start of a line.
         safe = for_log(text) if self._starts_line else for_log(f"x{text}")[1:]
         self._starts_line = text.endswith("\n") if text else self._starts_line
@@ -55,7 +58,8 @@ class _Forgiving:
             self._give_up()
 
     def _give_up(self) -> None:
-        """Send the rest to nowhere, also what the interpreter flushes when it ends."""
+        """Send what is buffered to nowhere: the interpreter would flush it when it ends."""
+        self._is_gone = True
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             try:

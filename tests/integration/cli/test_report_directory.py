@@ -170,3 +170,55 @@ def test_a_summary_that_cannot_be_written_is_an_error(evidence: Path, tmp_path: 
     assert ended.returncode == 4
     assert f"ERROR: {SUMMARY}: {tmp_path}/absent/summary: No such file or directory" in ended.stderr
     assert (tmp_path / "reports" / "latest" / "results.json").is_file()
+
+
+def test_a_directory_named_latest_is_refused_before_anything_is_observed(tmp_path: Path) -> None:
+    """A copy of the link, as some stores of artifacts make it, would stay as it is and be published."""
+    record(tmp_path / "evidence", "kvm-a")
+    stale = tmp_path / "reports" / "latest"
+    stale.mkdir(parents=True)
+    run = run_suite(f"--evidence={tmp_path}/evidence", report_dir=tmp_path / "reports")
+    assert run.status == 4
+    assert f"{stale} is a directory, not a link to a run: remove or rename it" in run.errors
+    assert list((tmp_path / "reports").iterdir()) == [stale]
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_reader_that_goes_away_costs_no_report(tmp_path: Path, lines: int) -> None:
+    """As with `| head -1`; it is no fault of the report directory."""
+    record(tmp_path / "evidence", "kvm-a", refusal="Connection refused")
+    with subprocess.Popen(
+        command_line(f"--evidence={tmp_path}/evidence", "-vv", "-rA", report_dir=tmp_path / "reports"),
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for _ in range(lines):
+            process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.wait(timeout=60)
+    assert (process.returncode, errors) == (1, "")
+    assert {each.name for each in (tmp_path / "reports" / "latest").iterdir()} >= REPORTS
+
+
+def test_a_full_standard_output_costs_no_report(tmp_path: Path) -> None:
+    record(tmp_path / "evidence", "kvm-a", refusal="Connection refused")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command_line(f"--evidence={tmp_path}/evidence", report_dir=tmp_path / "reports"),
+            cwd=ROOT,
+            env=environment(tmp_path),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert {each.name for each in (tmp_path / "reports" / "latest").iterdir()} >= REPORTS
