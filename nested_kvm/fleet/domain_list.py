@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nested_kvm.errors import NotObserved, ObservationError
 from nested_kvm.facts.kvm.nested_activity import DEBUGFS
 from nested_kvm.facts.kvm.vmm_process import PROCESS_KEY, VmmProcess
+from nested_kvm.facts.kvm.vmm_process import SOURCE as PROCESSES
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.util.text import decimal
 
@@ -20,6 +21,8 @@ class ListedDomain:
     key: str
     unidentified: str | None = None
     """Why it cannot be evaluated, where only the existence of a VM is known."""
+    is_beside_libvirt: bool = False
+    """Whether it is none of libvirt's, whatever it is called."""
 
 
 def domains_on(machine: Machine) -> Iterator[ListedDomain]:
@@ -48,16 +51,22 @@ def _processes_without_libvirt(machine: Machine) -> Iterator[ListedDomain]:
 
 
 def _beside_libvirt(machine: Machine) -> Iterator[ListedDomain]:
-    """The VMs of which libvirt knows nothing, as far as the processes can be seen."""
-    with suppress(ObservationError):
-        processes = machine.vmm_processes.processes
-        records = machine.libvirt.records
-        uuids, names = {record.uuid for record in records}, {record.name for record in records}
-        for process in processes:
-            is_known = process.uuid in uuids if process.uuid is not None else process.name in names
-            if not is_known:
-                yield _of_process(process)
-        yield from _unknown_vms(machine, {process.pid for process in processes})
+    """The VMs of which libvirt knows nothing, as far as the processes can be seen.
+
+    Raises:
+        ObservationError: the processes could not be read.
+    """
+    if PROCESSES not in machine.bundle.readings and machine.bundle.cut is None:
+        return  # Evidence of an older version has none.
+    processes = machine.vmm_processes.processes
+    records = machine.libvirt.records
+    uuids, names = {record.uuid for record in records}, {record.name for record in records}
+    for process in processes:
+        is_known = process.uuid in uuids if process.uuid is not None else process.name in names
+        if not is_known:
+            yield replace(_of_process(process), is_beside_libvirt=True)
+    for vm in _unknown_vms(machine, {process.pid for process in processes}):
+        yield replace(vm, is_beside_libvirt=True)
 
 
 def _of_process(process: VmmProcess) -> ListedDomain:

@@ -98,7 +98,8 @@ class Fleet:
         policy = target.policy.of_undeclared_domain()
         try:
             for domain in domains_on(machine):
-                if domain.uuid not in known and (domain.name not in known or is_uuid(domain.name)):
+                is_declared = domain.uuid in known or (domain.name in known and not is_uuid(domain.name))
+                if domain.is_beside_libvirt or not is_declared:
                     yield Subject(machine, domain.name, policy, domain.key, unidentified=domain.unidentified)
         except ObservationError as error:
             if machine.is_observed:

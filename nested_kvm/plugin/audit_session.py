@@ -174,6 +174,7 @@ class AuditSession(ReportingSession):
         stopped = bool(session.shouldstop or session.shouldfail or unread or state.interrupted)
         has_ended = state.expected is not None and self.ledger.judged >= state.expected and not stopped
         run.gaps.extend([*state.unreadable, *state.left_out, *self._uncollected()])
+        run.left_out = len(scope.left_out)
         run.owed = self.owed.count
         run.not_asked = list(self.owed.missing(self._given.values()))
         run.complete = has_ended and not run.gaps

@@ -191,7 +191,7 @@ class Scenario(_Part):
         ):
             new_may_be.add("error")
         differing = {key: outcome for key, outcome in expected.items() if found.get(key) != outcome}
-        new = {key: "nothing new" for key in found if key not in expected and found[key] not in new_may_be}
+        new = {key: "nothing new" for key in found if key not in expected and found[key].split()[0] not in new_may_be}
         return {
             key: f"expected {outcome}, found {found.get(key, 'no result')}"
             for key, outcome in {**differing, **new}.items()

@@ -27,7 +27,7 @@ CASES = {
     ("high", "--fail-on=high"): (1, "NOT COMPLIANT"),
     ("high", "--fail-on=critical"): (0, "COMPLIANT (1 finding below --fail-on not counted)"),
     ("high", "--fail-on=critical --gate"): (0, "COMPLIANT (1 finding below --fail-on not counted)"),
-    ("undecided", ""): (0, "COMPLIANT"),
+    ("undecided", ""): (0, "NOT DECIDED"),
     ("undecided", "--gate"): (1, "NOT DECIDED"),
     ("unreadable", ""): (6, "NOT DECIDED"),
     ("unreadable", "--fail-on=critical"): (6, "NOT DECIDED"),

@@ -96,6 +96,26 @@ def test_a_vm_that_no_domain_accounts_for_is_a_subject() -> None:
     assert set(beside_libvirt()) == {"l1-svm", "beside", "firecracker-8", "process 9", "process 10"}
 
 
+def test_a_process_that_takes_a_declared_guests_name_is_a_subject_too() -> None:
+    host = machine(
+        "kvm-a",
+        ok(CMDLINES, "7 program=qemu-system-x86_64\n7 name=l1-svm\n7 uuid=0-0-0\n7 cpu=host\n"),
+        domains=(record(NEVER),),
+    )
+    guest = machine("ci-1", level=TargetLevel.L1)
+    declared = Bundle(replace(guest.target, host="kvm-a", domain="l1-svm"), guest.observed_at, "0")
+    domains = [each.domain for each in fleet(host, declared).subjects(Level.DOMAIN)]
+    assert domains == ["l1-svm", "pid:7"]
+
+
+@pytest.mark.parametrize("status", [Status.TIMED_OUT, Status.FAILED])
+def test_processes_that_cannot_be_read_are_an_error_beside_libvirt_too(status: Status) -> None:
+    host = machine("kvm-a", Reading(CMDLINES, status, "", 1), domains=(record(NEVER),))
+    subjects = fleet(host).subjects(Level.DOMAIN)
+    assert [each.name for each in subjects] == ["l1-svm", "kvm-a"]
+    assert outcome(CONTROLS["DOM-OPS-01"], subjects[1]) is Outcome.ERROR
+
+
 def test_a_qemu_beside_libvirt_is_evaluated_by_its_process() -> None:
     subject = beside_libvirt()["beside"]
     assert subject.domain is not None
