@@ -16,7 +16,7 @@ from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import Drift, DriftSummary
 from nested_kvm.results.repair_step import Step
-from nested_kvm.results.scope import NotAsked, not_asked_line
+from nested_kvm.results.scope import NOT_REACHED, NotAsked, not_asked_line
 from nested_kvm.results.waiver import Waiver, WaiverUse
 
 
