@@ -31,10 +31,11 @@ fuzz: .venv/ready-for-tests .venv/fuzz/ready ## Fuzz every parser of outside inp
 bench: .venv/ready-for-tests bench-deps ## Measure the audit beside Testinfra and Ansible over SSH on loopback (root); ARGS='--hosts 1000'
 	.venv/bin/python -m bench $(ARGS)
 
-lint: .venv/ready-for-tests ## Check style and types
+lint: .venv/ready-for-tests ## Check style, types and words
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	.venv/bin/python tools/words.py
 
 	@.venv/bin/python tools/sizes.py
 

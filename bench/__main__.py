@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.namespace import run_within
 from bench.options import Options
-from bench.parts import require_parts
+from bench.packages import require_parts
 
 
 def make_folder(folder: Path) -> None:

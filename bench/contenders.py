@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from bench.endpoints import Sites
 from bench.errors import BenchError
-from bench.figure import Run
 from bench.hosts_cpu import HOSTS_PIDS, PROXY_PIDS, cpu_seconds, settle
+from bench.measurement import Run
 from bench.namespace import WORK
 from bench.options import ROOT
-from bench.sites import Sites
+from bench.sshd_log import Visits
 from bench.timed import Usage, timed
-from bench.visits import Visits
 from nested_kvm.util.text import plural
 
 _PYTEST: Final = (sys.executable, "-m", "pytest", "-p", "no:hypothesispytest")

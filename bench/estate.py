@@ -11,12 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.endpoints import DIRECT_PORT, PROXY_PORT, Sites, addresses
 from bench.errors import BenchError
 from bench.hosts_cpu import HOSTS_PIDS, PROXY_PIDS
 from bench.machine import PROGRAMS, write_machine
 from bench.namespace import WORK
 from bench.options import ROOT
-from bench.sites import DIRECT_PORT, PROXY_PORT, Sites, addresses
 from tests.support.sshd import Sshd, public
 
 _SETTINGS = ("MaxStartups 20000", "PerSourceMaxStartups none", "MaxSessions 100", "Subsystem sftp internal-sftp")

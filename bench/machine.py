@@ -77,7 +77,7 @@ _MODPROBE_D: Final = {
     "iwlwifi.conf": "remove iwlwifi (/sbin/lsmod | grep -o -e ^iwlmvm -e ^iwldvm | xargs /sbin/rmmod) \\\n"
     "&& /sbin/modprobe -r mac80211\n",
     "mdadm.conf": "options md_mod start_ro=1\n",
-    "kvm.conf": "# Guests run virtual machines of their own.\noptions kvm_amd nested=1\n",
+    "kvm.conf": "# Guests run their own virtual machines.\noptions kvm_amd nested=1\n",
 }
 _TEXTS: Final = {
     "proc/cmdline": "BOOT_IMAGE=/boot/vmlinuz root=UUID=6c0f2c1e-5d0b-4c55-8f3c-0a4d7e0e6a11 ro quiet iommu=pt\n",

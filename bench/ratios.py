@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.figure import Figure
+from bench.measurement import Figure
 from bench.rounds import ANSIBLE, EMPTY, FLOOR, ONE_HOST, PLAIN, SUITE
 
 

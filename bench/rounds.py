@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bench.contenders import Contenders
-from bench.figure import Figure, Run
+from bench.measurement import Figure, Run
 from bench.options import Options
 
 FLOOR, SUITE, EMPTY, ONE_HOST = "floor", "suite", "empty items", "one host"

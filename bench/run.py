@@ -13,13 +13,13 @@ from typing import Any
 
 from bench.contenders import Contenders
 from bench.description import machine, method
+from bench.endpoints import Sites, addresses
 from bench.errors import BenchError
-from bench.figure import Figure
+from bench.measurement import Figure
 from bench.namespace import WORK, bring_loopback_up
 from bench.options import ROOT, Options
 from bench.ratios import Ratio, ratios
 from bench.rounds import Rounds
-from bench.sites import Sites, addresses
 from bench.table import table, targets
 
 

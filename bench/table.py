@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from bench.figure import Figure
+from bench.measurement import Figure
 from bench.ratios import Ratio
-from bench.visits import Range
+from bench.sshd_log import Range
 
 _COLUMNS: Final[dict[str, Callable[[Figure], str]]] = {
     "hosts": lambda figure: str(figure.hosts or "-"),

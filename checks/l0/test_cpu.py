@@ -18,6 +18,9 @@ def test_every_cpu_shows_the_flag(cpu: Cpu, kernel_log: KernelLog, identity: Ide
     Without vmx or svm, on s390x sie, on every CPU KVM does not load. Newer kernels hide the flag when the firmware
     disables virtualization; older ones leave it visible and only log it.
 
+    One polarity: where nesting is forbidden, a CPU without the flag complies, and one with it exposes nothing by
+    itself.
+
     Unknown: how nesting works on the machine's architecture is not known.
     """
     require(

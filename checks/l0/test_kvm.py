@@ -36,6 +36,8 @@ def test_dev_kvm_is_the_kvm_device(kvm_device: KvmDevice) -> None:
 
     KVM creates every VM through it; a plain file or another device in its place cannot run one,
     nor can one whose mode lets no account open it.
+
+    One polarity: where nesting is forbidden, a host that cannot run VMs at all complies.
     """
     what = "does not exist" if not kvm_device.exists else "is not the character device 10:232"
     require(kvm_device.is_kvm, Cause.DEV_KVM_MISSING, f"/dev/kvm {what}", *kvm_device.evidence)
@@ -61,6 +63,9 @@ def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_lo
 
     The other vendor's module cannot drive this CPU, although `modprobe` exits with 0. The kernel log distinguishes
     a load that failed from one that was never attempted.
+
+    One polarity: where nesting is forbidden, a module that is not loaded exposes nothing; L0-KVM-04 evaluates one that
+    is.
 
     Unknown: how nesting works on the machine's architecture is not known.
     """
@@ -130,6 +135,8 @@ def test_the_assists_are_on(kvm_module: KvmModule, assists: Assists) -> None:
     """The hardware assists that nesting needs are on: ept or npt, and shadow VMCS, vgif and vls where there are any.
 
     Without them two kernels emulate every memory access and every exit of an L2 in turn.
+
+    One polarity: they make nested guests fast; where nesting is forbidden there are none.
 
     Unknown: the module has none of these parameters, or one of them may not be read.
     """

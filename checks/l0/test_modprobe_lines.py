@@ -41,6 +41,8 @@ def test_nothing_keeps_the_module_from_loading(nested_lines: NestedLines, next_c
     or a module that it depends on, initcall_blacklist skips its start: the module runs today, and is missing after the
     next boot. That holds for today's command line and for that of the next boot.
 
+    One polarity: keeping the module from loading is a way to forbid nesting, which L0-PER-01 accepts.
+
     Unknown: no such line was found, and a file may not be read, or what the next load does cannot be
     determined.
     """

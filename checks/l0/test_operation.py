@@ -25,6 +25,8 @@ def test_a_shutdown_of_the_host_saves_no_guest(host_shutdown: HostShutdown, targ
     By default libvirt-guests suspends every guest upstream, and shuts them down on Debian. The memory of an L1 that is
     restored with a running L2 is undefined: the guest may come back broken.
 
+    One polarity: only an L1 that runs an L2 is harmed, and where nesting is forbidden no guest may run one.
+
     Unknown: nothing was found that saves guests, but a file that may configure it, or the unit's state, could not be
     read.
     """

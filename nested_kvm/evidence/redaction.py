@@ -9,18 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from nested_kvm.evidence.masking import masked, masked_behind, masked_cmdline
 from nested_kvm.evidence.reading import Reading
 
 _FREE_TEXT: Final = ("/etc/", "/run/", "/usr/", "/lib/", "/boot/", "/efi/", "/proc/cmdline", "modprobe", "dmesg")
 """Sources in which administrators write free text. Elsewhere `token:1` may be the name of a guest, say."""
 
-_EVALUATED: Final = re.compile(r"nested|blacklist", re.IGNORECASE)
-_OF_KVM: Final = re.compile(r"kvm", re.IGNORECASE)
 _EVALUATED_WORD: Final = re.compile(
     r"[\"']?[\w.-]{0,100}(?:nested|blacklist|kvm)[\w.-]{0,100}=|kvm[\w-]*$", re.IGNORECASE
 )
-
-_WORD: Final = re.compile(r"\S+")
 _GRUB_VARIABLE: Final = re.compile(
     r"[ \t]*(?:options[ \t]+|linux(?:16|efi)?[ \t]+|(?:(?:export|set)[ \t]+)?"
     r"(?:GRUB_CMDLINE_\w+|kernelopts|tuned_params)\+?=)[\"']?",
@@ -56,9 +53,6 @@ _SHELL: Final = {
     '"': re.compile(rf'(?:[^"\\]|\\.)*"?{_SHELL_WORD}'),
 }
 """The rest of a variable's value in a line of shell, by the last character before it."""
-_VARIABLE: Final = re.compile(r"(?P<name>(?:(?<=[ \t])[A-Za-z_]\w{0,100}=)?)(?P<value>[^ \t]+)", re.ASCII)
-_KEPT: Final = "\"' \t-\\#;&|<>()"
-"""Characters that delimit words, for the kernel and for a shell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,32 +99,6 @@ def _without_secrets(source: str, reading: Reading) -> Reading:
     return reading if text == reading.text else replace(reading, text=text)
 
 
-def masked_cmdline(text: str) -> str:
-    """Mask a kernel command line: only flags, and the words of KVM and of refused modules, stay."""
-    return _WORD.sub(_CmdlineWords().mask, text)
-
-
-class _CmdlineWords:
-    """The words of one kernel command line, in order."""
-
-    def __init__(self) -> None:
-        self._is_quoted = False
-        self._is_for_init = False
-        """Behind `--`: the arguments of init."""
-
-    def mask(self, found: re.Match[str]) -> str:
-        """Mask the next word."""
-        word, was_quoted = found[0], self._is_quoted
-        self._is_quoted ^= word.count('"') % 2 == 1
-        self._is_for_init = self._is_for_init or word == "--"
-        name, equals, value = word.partition("=")
-        if _EVALUATED.search(word) or _OF_KVM.search(name):
-            return word
-        if not equals and not was_quoted and not self._is_for_init:
-            return word
-        return name + equals + _masked(value) if equals and not was_quoted else _masked(word)
-
-
 def _masked_values(pattern: re.Pattern[str]) -> Callable[[str], str]:
     """Mask the values of a pattern with the groups `name` and `value`."""
     return lambda text: pattern.sub(_mask_value, text)
@@ -140,50 +108,9 @@ def _mask_value(found: re.Match[str]) -> str:
     """Mask a value. An evaluated word stays where it is a separate one: `key= nested=0`, or within quotes."""
     is_separate = found["name"][-1:] in " \t"
     head, *others = re.split(r"(\s+)", found["value"])
-    words = [head if is_separate and _EVALUATED_WORD.match(head) else _masked(head)]
-    words += [each if _EVALUATED_WORD.match(each) else _masked(each) for each in others]
+    words = [head if is_separate and _EVALUATED_WORD.match(head) else masked(head)]
+    words += [each if _EVALUATED_WORD.match(each) else masked(each) for each in others]
     return found["name"] + "".join(words)
-
-
-def _masked_behind(
-    key: re.Pattern[str], parts: Mapping[str, re.Pattern[str]], otherwise: Callable[[str], str] = str
-) -> Callable[[str], str]:
-    """Mask the command line that follows a key in a line; `parts` finds its end, by the key's last character.
-
-    `otherwise` masks a line without the key.
-    """
-
-    def redact(text: str) -> str:
-        lines = ((key.match(line), line) for line in text.split("\n"))
-        return "\n".join(
-            otherwise(line) if found is None else found[0] + _masked_line(parts.get(found[0][-1:]), line[found.end() :])
-            for found, line in lines
-        )
-
-    return redact
-
-
-def _masked_line(part: re.Pattern[str] | None, text: str) -> str:
-    """Mask a command line, and what a shell would read after it."""
-    inside = None if part is None else part.match(text)
-    if inside is None:
-        return masked_cmdline(text)
-    return masked_cmdline(inside[0]) + _masked_rest(text[inside.end() :])
-
-
-def _masked_rest(text: str) -> str:
-    """Mask the rest of a line of shell: a comment, or other assignments."""
-    if text.lstrip().startswith("#"):
-        return _masked(text)
-    return _VARIABLE.sub(lambda found: found["name"] + _masked(found["value"]), text)
-
-
-def _masked(value: str) -> str:
-    """Replace each byte by `*`, except for characters that delimit words."""
-    return "".join(
-        letter if letter in _KEPT or letter.isspace() else "*" * len(letter.encode(errors="replace"))
-        for letter in value
-    )
 
 
 RULES: Final = (
@@ -199,7 +126,7 @@ RULES: Final = (
         "kernel command line in GRUB's defaults",
         ("/etc/default/grub",),
         (),
-        _masked_behind(_GRUB_VARIABLE, _SHELL, masked_cmdline),
+        masked_behind(_GRUB_VARIABLE, _SHELL, masked_cmdline),
         'GRUB_CMDLINE_LINUX="ro vnc=pw" # note',
         'GRUB_CMDLINE_LINUX="ro vnc=**" # ****',
     ),
@@ -207,7 +134,7 @@ RULES: Final = (
         "kernel command line in a boot entry",
         ("/boot/", "/efi/"),
         (),
-        _masked_behind(_GRUB_VARIABLE, {}),
+        masked_behind(_GRUB_VARIABLE, {}),
         "options ro vnc=pw",
         "options ro vnc=**",
     ),
@@ -215,7 +142,7 @@ RULES: Final = (
         "kernel command line in the kernel log",
         ("dmesg",),
         ("command line",),
-        _masked_behind(_LOGGED_CMDLINE, {}),
+        masked_behind(_LOGGED_CMDLINE, {}),
         "[0.0] Kernel command line: ro vnc=pw",
         "[0.0] Kernel command line: ro vnc=**",
     ),

@@ -20,7 +20,9 @@ def ad_hoc_inventory(
     try:
         addresses = [Address.parse(spec, default_scheme) for spec in dict.fromkeys(specs)]
     except InventoryError as error:
-        raise UsageError(f"--hosts: {error}") from None
+        pattern = next((spec for spec in specs if "*" in spec), None)
+        reason = error if pattern is None else f"{pattern!r} is a pattern; patterns need --inventory=FILE"
+        raise UsageError(f"--hosts: {reason}") from None
     if any(address.scheme == AGENT for address in addresses):
         raise UsageError(
             "--hosts: `agent` reaches a guest through its host, which only an inventory names: --inventory=FILE"

@@ -8,6 +8,10 @@ from fnmatch import fnmatchcase
 from nested_kvm.errors import UsageError
 from nested_kvm.inventory.address import AGENT, Address
 from nested_kvm.model.policy import Policy
+from nested_kvm.util.text import first_of
+
+_NAMED = 10
+"""Targets that an error lists."""
 
 
 class TargetLevel(StrEnum):
@@ -77,9 +81,8 @@ class Inventory:
         """
         for pattern in patterns:
             if not any(fnmatchcase(target.name, pattern) for target in self.targets):
-                known = ", ".join(target.name for target in self.targets[:10])
-                more = ", …" if len(self.targets) > 10 else ""  # noqa: PLR2004 - as many as are listed
-                raise UsageError(f"--hosts: {pattern!r} matches no target of {self.source} (it has {known}{more})")
+                known = ", ".join(first_of([target.name for target in self.targets], _NAMED))
+                raise UsageError(f"--hosts: {pattern!r} matches no target of {self.source} (it has {known})")
         return self.only(
             {target.name for target in self.targets if any(fnmatchcase(target.name, each) for each in patterns)}
         )

@@ -1,4 +1,4 @@
-"""One run merged from several: nothing is connected to, nothing is evaluated again."""
+"""One run merged from several: nothing is connected to, nothing is re-evaluated."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence

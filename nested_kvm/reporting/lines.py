@@ -57,14 +57,14 @@ def observed_line(run: Run) -> str:
 def drift_line(drift: DriftSummary) -> str:
     """Return the comparison with the baseline in one line."""
     counts = f"{drift.new} new, {drift.persisting} persisting, {len(drift.fixed)} fixed, {len(drift.gone)} gone"
-    unjudged = f", {len(drift.unjudged)} not evaluated again" if drift.unjudged else ""
+    unjudged = f", {len(drift.unjudged)} not re-evaluated" if drift.unjudged else ""
     since = drift.baseline_started.strftime("%Y-%m-%d %H:%M")
     return f"since the baseline of {since} ({printable(drift.baseline)}): {counts}{unjudged}"
 
 
 def ended_lines(drift: DriftSummary) -> Iterator[str]:
     """Return a line for each finding of the baseline that this run does not have, and for each missing target."""
-    for word, findings in (("fixed", drift.fixed), ("gone", drift.gone), ("not evaluated again", drift.unjudged)):
+    for word, findings in (("fixed", drift.fixed), ("gone", drift.gone), ("not re-evaluated", drift.unjudged)):
         yield from (f"{place(each)}  {word}: {each.control} {printable(each.title)}" for each in findings)
     yield from (f"{printable(name)}  vanished: no longer in the inventory" for name in drift.vanished)
 

@@ -66,7 +66,7 @@ class RunDirectory:
     def complete(self) -> Iterator[None]:
         """Wrap the writing of all reports: either all are there and `latest` points to them, or none is.
 
-        The evidence stays, so that the run can be evaluated again.
+        The evidence stays, so that the run can be re-evaluated.
 
         Raises:
             UsageError: one cannot be written.

@@ -143,7 +143,7 @@ class WholeDrift(DriftPart):
     fixed: list[PastRow]
     gone: list[PastRow]
     unjudged: list[PastRow]
-    """Findings of the baseline that this run did not evaluate again."""
+    """Findings of the baseline that this run did not re-evaluate."""
     vanished: list[Name]
     """Targets of the baseline that are no longer in the inventory."""
 

@@ -41,6 +41,8 @@ HOST: Mapping[str, str] = {
     "dmesg": "kvm: Nested Virtualization enabled",
 }
 """A host on AMD that complies; what it does not say is the base's."""
+SAVES_GUESTS: Mapping[str, str] = {"/etc/libvirt/qemu.conf": 'auto_shutdown_try_save = "persistent"'}
+"""What gives a host one finding of severity high, L0-OPS-01, and nothing else."""
 ABSENT = ("/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d")
 
 

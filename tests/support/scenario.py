@@ -2,7 +2,7 @@
 
 `base` names a file of `base/`; `readings` replaces readings of it by source, a text or `{status: …}`; `modprobe.d`
 replaces all of its modprobe.d; `kmod gives` is what kmod then hands to the CPU's KVM module. `cut` names the reading in
-which the answer ended, `unreachable` why there is none. `domains` are libvirt's; one with `inside` is inspected from
+which the answer ended, `unreachable` why nothing was read. `domains` are libvirt's; one with `inside` is inspected from
 inside as well. `expect` lists the outcomes that the scenario is about; all others follow from the base. `says` holds
 data that a control's message must contain (a file and line, a name, a value), never its wording; `diagnosis` is the
 state of a guest's chain.

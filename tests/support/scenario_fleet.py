@@ -128,10 +128,15 @@ def _seen_inside(guest: Target, inside: Inside, scenario: Scenario) -> Bundle:
     return Bundle(guest, _OBSERVED, "0", inside.all_readings(uuid))
 
 
+def recorded_readings(scenario: Scenario) -> dict[str, Reading]:
+    """What the machine answered, virsh's answers about its domains among it."""
+    return {**_domains(scenario), **scenario.all_readings()}
+
+
 def bundle(target: Target, scenario: Scenario) -> Bundle:
     if scenario.unreachable is not None:
         return Bundle(target, _OBSERVED, "0", failure=Failure("TargetUnreachable", scenario.unreachable))
-    readings = {**_domains(scenario), **scenario.all_readings()}
+    readings = recorded_readings(scenario)
     libvirt = None
     if target.libvirt is not None:
         cut_before = LibvirtAnswer(URI, "virsh", not_asked="the probe's answer ended before virsh was asked")

@@ -16,6 +16,9 @@ _OF_NORMAL_ENTRIES: Final = "GRUB_CMDLINE_LINUX_DEFAULT"
 _LONGEST: Final = 4096
 """Characters, more than any kernel reads: a value that grows by itself ends here."""
 _SHOWN: Final = 80
+_SPECIAL: Final = re.compile("['\"\\\\`$]")
+"""By which what follows a value may reach into the next line, or set something."""
+_CONTINUES: Final = "a value continues on a line that was not read"
 _ASSIGNMENT: Final = re.compile(r"[ \t]*(?:export[ \t]+)?(GRUB_CMDLINE_\w+)(\+?=)(.*)", re.ASCII)
 _OTHER_ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
 _PIECE: Final = re.compile(
@@ -93,7 +96,7 @@ def _value(text: str, variables: Mapping[str, str]) -> str | None:
         rest = rest[at:].lstrip(" \t")
     if not rest or rest.startswith("#"):
         return value
-    if "GRUB_CMDLINE" in rest or rest[0] in "|&<>()":
+    if "GRUB_CMDLINE" in rest or rest[0] in "|&<>()" or _SPECIAL.search(rest):
         raise _UnknownValueError(f"what follows the value is not known: {printable(rest, _SHOWN)}")
     return value if rest.startswith(";") else None
 
@@ -141,5 +144,5 @@ def _variable(name: str, variables: Mapping[str, str]) -> str:
 
 def _why(text: str) -> str:
     if text[0] in "'\"\\":
-        return "a value continues on a line that was not read"
+        return _CONTINUES
     return f"the value of {printable(text, _SHOWN)} is not known"

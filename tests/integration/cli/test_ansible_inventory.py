@@ -93,7 +93,7 @@ def test_the_evidence_is_judged_again_with_the_same_inventory(run: SuiteRun, inv
     [
         (["--hosts=ansible://nobody"], "--hosts matches nothing: nobody"),
         (["--hosts=ssh://kvm-a"], "it takes ansible:// and an Ansible pattern"),
-        (["--inventory=inventories/local.yaml"], "both say what the fleet is: give one"),
+        (["--inventory=inventories/local.yaml"], "both define the fleet: use one"),
         (["--hosts=ansible://all", "--level=L0"], "--level goes with --hosts alone"),
         (["--ansible-inventory=/nonexistent"], "/nonexistent: No such file or directory"),
     ],
@@ -109,7 +109,7 @@ def test_what_cannot_begin_ends_with_4(inventory: Path, words: list[str], messag
 def test_a_pattern_without_an_inventory_says_what_is_missing(tmp_path: Path) -> None:
     (refused,) = run_many([["--hosts=ansible://all"]], report_dir=tmp_path / "reports")
     assert refused.status == 4
-    assert "ansible://all takes --ansible-inventory=FILE" in refused.errors
+    assert "ansible://all needs --ansible-inventory=FILE" in refused.errors
 
 
 def test_hostile_variables_never_command_the_terminal(tmp_path: Path) -> None:

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from nested_kvm.evidence.reading import Reading, Status
-from tests.support.recorded import record
+from tests.support.recorded import SAVES_GUESTS, record
 from tests.support.schema import assert_valid
 from tests.support.suite import SuiteRun, run_suite
 
 NO_FLAG = {"/proc/cpuinfo": "processor : 0\nvendor_id : AuthenticAMD\nflags : fpu lm"}
 UNREADABLE = {"/proc/cpuinfo": Reading("", Status.UNREADABLE)}
-REFUSED = "Connection refused"
-LIBVIRT, CPU = "L0-LIB-01", "L0-CPU-01"
+SHUTDOWN, CPU = "L0-OPS-01", "L0-CPU-01"
 
 Runs = Mapping[str, SuiteRun]
 
@@ -25,15 +24,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two days of a fleet: what happens to each host is its name."""
     folder = tmp_path_factory.mktemp("drift")
     first, second = folder / "first", folder / "second"
-    record(first, "persists", refusal=REFUSED)
-    record(second, "persists", refusal=REFUSED)
-    record(first, "mended", refusal=REFUSED)
+    record(first, "persists", readings=SAVES_GUESTS)
+    record(second, "persists", readings=SAVES_GUESTS)
+    record(first, "mended", readings=SAVES_GUESTS)
     record(second, "mended")
     record(first, "breaks")
     record(second, "breaks", readings=NO_FLAG)
     record(first, "hides", readings=NO_FLAG)
     record(second, "hides", readings=UNREADABLE)
-    record(first, "vanishes", refusal=REFUSED)
+    record(first, "vanishes", readings=SAVES_GUESTS)
     record(second, "appears")
     return folder
 
@@ -64,8 +63,8 @@ def named(findings: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def test_each_finding_says_what_became_of_it(second: SuiteRun) -> None:
     found = drift(second)
-    assert found["persists", LIBVIRT] == "persisting"
-    assert found["mended", LIBVIRT] == "fixed"
+    assert found["persists", SHUTDOWN] == "persisting"
+    assert found["mended", SHUTDOWN] == "fixed"
     assert found["breaks", CPU] == "new"
     assert ("hides", CPU) not in found
     assert {target for target, _ in found} == {"persists", "mended", "breaks"}
@@ -77,18 +76,18 @@ def test_the_summary_names_what_this_run_does_not_have(first: SuiteRun, second: 
     assert summary["baseline"]["id"] == first.document["run"]["id"]
     assert summary["new"] == sum(word == "new" for word in drift(second).values())
     assert summary["persisting"] == 1
-    assert named(summary["fixed"]) == [("mended", LIBVIRT)]
-    assert named(summary["gone"]) == [("vanishes", LIBVIRT)]
+    assert named(summary["fixed"]) == [("mended", SHUTDOWN)]
+    assert named(summary["gone"]) == [("vanishes", SHUTDOWN)]
     assert ("hides", CPU) in named(summary["unjudged"])
     assert summary["vanished"] == ["vanishes"]
 
 
 def test_the_terminal_tells_it(second: SuiteRun) -> None:
     lines = second.output.splitlines()
-    assert [line for line in lines if line.startswith("mended  fixed: L0-LIB-01 ")]
+    assert [line for line in lines if line.startswith("mended  fixed: L0-OPS-01 ")]
     assert "vanishes  vanished: no longer in the inventory" in lines
     assert [line for line in lines if line.startswith("since the baseline of ") and " 1 persisting, 1 fixed" in line]
-    assert "persists  L0-LIB-01  high  persisting" in lines
+    assert "persists  L0-OPS-01  high  persisting" in lines
 
 
 def test_nagios_counts_what_is_new(folder: Path, first: SuiteRun, second: SuiteRun) -> None:
@@ -131,7 +130,7 @@ def test_what_was_left_out_is_neither_fixed_nor_gone(folder: Path, first: SuiteR
 
 
 def test_a_finding_that_a_waiver_no_longer_covers_is_new(folder: Path) -> None:
-    record(folder / "one", "persists", refusal=REFUSED)
+    record(folder / "one", "persists", readings=SAVES_GUESTS)
     waivers = folder / "waivers.yaml"
     entry = {"control": "*", "target": "*", "reason": "known", "approver": "ops"}
     waivers.write_text(json.dumps({"waivers": [{**entry, "permanent": True}]}))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.evidence.reading import Reading, Status
-from tests.support.recorded import record
+from tests.support.recorded import SAVES_GUESTS, record
 from tests.support.suite import REPORTS, SuiteRun, run_many
 
 CRITICAL = {"/proc/cpuinfo": "processor : 0\nvendor_id : AuthenticAMD\nflags : fpu lm"}
@@ -48,10 +48,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folder = tmp_path_factory.mktemp("status")
     record(folder / "compliant", "compliant")
     record(folder / "critical", "critical", readings=CRITICAL)
-    record(folder / "high", "high", refusal="Connection refused")
+    record(folder / "high", "high", readings=SAVES_GUESTS)
     record(folder / "undecided", "undecided", readings=UNDECIDED)
     record(folder / "unreadable", "unreadable", readings=NO_FLAG_READ)
-    record(folder / "both", "high", refusal="Connection refused")
+    record(folder / "both", "high", readings=SAVES_GUESTS)
     record(folder / "both", "unreadable", readings=NO_FLAG_READ)
     lines = [[f"--evidence={folder}/{name}", *options.split()] for name, options in CASES]
     return dict(zip(CASES, run_many(lines, report_dir=folder / "reports"), strict=True))

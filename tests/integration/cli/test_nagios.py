@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.evidence.reading import Reading, Status
-from tests.support.recorded import record
+from tests.support.recorded import SAVES_GUESTS, record
 from tests.support.suite import ROOT, SuiteRun, command_line, environment, run_suite
 
 BROKEN = {
@@ -82,8 +82,8 @@ def test_nagios_is_told_unknown_by_an_interrupted_run(tmp_path: Path, number: si
 NO_ANSWER = Reading("", Status.FAILED, "modprobe: FATAL: Module kvm_amd not found in directory /lib/modules/6", 1)
 STATES = {
     "compliant": ({}, "", 0, "OK"),
-    "found": ({"refusal": "Connection refused"}, "", 2, "CRITICAL"),
-    "of lower severity": ({"refusal": "Connection refused"}, "--fail-on=critical", 1, "WARNING"),
+    "found": ({"readings": SAVES_GUESTS}, "", 2, "CRITICAL"),
+    "of lower severity": ({"readings": SAVES_GUESTS}, "--fail-on=critical", 1, "WARNING"),
     "unreadable": ({"readings": {"/proc/cpuinfo": Reading("", Status.UNREADABLE)}}, "", 3, "UNKNOWN"),
     "undecided": (
         {"readings": {"modprobe --show-depends kvm_amd": Reading("", Status.FAILED, "", 1)}},

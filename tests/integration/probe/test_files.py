@@ -89,7 +89,7 @@ def test_every_file_is_told_as_what_it_is(folder: Path, shell: str) -> None:
 
 def test_the_directory_lists_every_name_that_anything_reads(folder: Path) -> None:
     listed = look(folder)[PLACE].text.splitlines()
-    assert sorted(listed) == sorted(path.name for path in folder.iterdir() if "\n" not in path.name)
+    assert sorted(listed) == sorted(path.name.replace("\n", "?") for path in folder.iterdir())
 
 
 @each_shell
@@ -128,3 +128,10 @@ def test_a_fifo_is_not_opened_and_costs_only_what_kmod_makes_of_it(folder: Path)
 
 def test_the_nonce_is_the_callers(folder: Path) -> None:
     assert NONCE not in "".join(reading.text for reading in look(folder).values())
+
+
+@each_shell
+def test_a_name_with_a_line_break_is_listed_and_its_file_is_not_read(folder: Path, shell: str) -> None:
+    readings = look(folder, shell)
+    assert "line?break.conf" in readings[PLACE].text.split("\n")
+    assert not [source for source in readings if "break.conf" in source]

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nested_kvm.evidence.masking import masked_cmdline
 from nested_kvm.evidence.observe import bundle_of_answer
 from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.probe.answer import ProbeAnswer, parse_answer
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.evidence.redaction import RULES, Rule, masked_cmdline, without_secrets
+from nested_kvm.evidence.redaction import RULES, Rule, without_secrets
 from nested_kvm.evidence.sources import GRUB
 from nested_kvm.facts.kernel.cmdline import refused_modules
 from nested_kvm.facts.kernel.parameter import ParameterType, read_parameter

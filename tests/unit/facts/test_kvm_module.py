@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 
-from nested_kvm.errors import ObservationError
+from nested_kvm.errors import NotObserved, ObservationError
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kernel.kvm_module import KvmModule, kvm_module_of
 from tests.support.bundles import any_status, any_text, bundle_of, ok
@@ -61,3 +61,21 @@ def test_any_answer_is_a_module_or_was_not_observed(modules: str, values: str, t
         assert seen.nested in {True, False}
     except ObservationError:
         pass
+
+
+@pytest.mark.parametrize(
+    "text", ["1_0", "\N{FULLWIDTH DIGIT ONE}", "\N{ARABIC-INDIC DIGIT THREE}", "+1", "1.0", "", "0x1"]
+)
+def test_a_value_that_no_kernel_prints_is_not_taken_for_one(text: str) -> None:
+    module = KvmModule("kvm_amd", is_loaded=True, is_built_in=False, parameters={"nested": text})
+    with pytest.raises(NotObserved):
+        _ = module.nested
+
+
+@pytest.mark.parametrize(("state", "is_loaded"), [("live", True), ("coming", False), ("going", False)])
+def test_only_a_live_module_is_loaded(state: str, *, is_loaded: bool) -> None:
+    folder = "/sys/module/kvm_amd"
+    readings = (ok("/sys/module", "kvm_amd"), ok(folder, f"initstate={state}"), ok(f"{folder}/parameters", "nested=1"))
+    module = kvm_module_of(bundle_of(*readings), "kvm_amd")
+    assert (module.is_loaded, module.is_built_in) == (is_loaded, False)
+    assert is_loaded or module.evidence[0].text == state

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, Self
 
+from bench.sshd_log import Range, Visits
 from bench.timed import Usage
-from bench.visits import Range, Visits
 
 
 @dataclass(frozen=True, slots=True)

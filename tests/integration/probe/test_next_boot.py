@@ -1,0 +1,118 @@
+"""What decides the next load and the next boot is read: kmod's answer, every module's parameters, the boot loaders."""
+
+from pathlib import Path
+
+import pytest
+
+from nested_kvm.evidence import sources
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.facts.modprobe.module_info import module_info_of
+from tests.integration.probe.probing import NOBODY, Probing, kmods_shells, stub
+from tests.support.bundles import bundle_of
+
+pytestmark = pytest.mark.needs("accounts")
+ANSWER = """\
+insmod /lib/modules/6.1.0/kernel/drivers/crypto/ccp/ccp.ko.xz nqueues=*
+insmod /lib/modules/6.1.0/kernel/arch/x86/kvm/kvm.ko
+insmod /lib/modules/6.1.0/kernel/arch/x86/kvm/kvm-amd.ko nested=1
+"""
+MODPROBE = f"""\
+[ -z "$MODPROBE_OPTIONS" ] || echo "options: $MODPROBE_OPTIONS"
+[ "$1" = --show-depends ] || exit 1
+cat <<END
+{ANSWER}END"""
+MODINFO = (
+    'for each do case $each in /*) echo "filename:       $each"; echo "parm:           size:Of $# (int)" ;; esac; done'
+)
+GRUB = """\
+# GRUB_CMDLINE_LINUX="a comment"
+GRUB_TIMEOUT=5
+GRUB_PASSWORD=secret
+GRUB_CMDLINE_LINUX="quiet"
+  . /etc/default/grub-extra
+if [ -f /x ]; then
+    GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX x"
+fi
+X=1; GRUB_CMDLINE_LINUX_DEFAULT="y"
+GRUB_DISTRIBUTOR=`( . /etc/os-release; echo ${NAME:-Debian} ) || echo Debian`
+"""
+READ_OF_GRUB = """\
+GRUB_CMDLINE_LINUX="quiet"
+  . /etc/default/grub-extra
+if [ -f /x ]; then
+    GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX x"
+X=1; GRUB_CMDLINE_LINUX_DEFAULT="y"
+"""
+GRUB_CFG = """\
+set superusers="root"
+password_pbkdf2 root grub.pbkdf2.sha512.10000.SECRET
+set kernelopts="quiet"
+menuentry 'Debian' {
+\tlinux\t/boot/vmlinuz root=/dev/vda1 ro quiet
+\tinitrd\t/boot/initrd.img
+}
+"""
+
+
+@pytest.fixture
+def boot(tmp_path: Path) -> Path:
+    made = tmp_path / "boot"
+    for place in ("grub", "grub2", "efi/EFI/Linux", "efi/loader/entries", "loader/entries"):
+        (made / place).mkdir(parents=True)
+    (made / "grub/grub.cfg").write_text(GRUB_CFG)
+    (made / "grub2/grubenv").write_text("# GRUB Environment Block\nsaved_entry=0\ntuned_params=isolcpus=2\n#####")
+    (made / "efi/EFI/Linux/6.1.efi").write_text("a kernel")
+    (made / "efi/loader/entries/a.conf").write_text("title a\noptions quiet\n")
+    return made
+
+
+def look(tmp_path: Path, boot: Path, shell: str = "sh", *within: str) -> dict[str, Reading]:
+    defaults = tmp_path / "default"
+    defaults.mkdir(exist_ok=True)
+    (defaults / "grub").write_text(GRUB)
+    probed = Probing(shell, ("5", "never"), mounts={boot: "/boot", defaults: "/etc/default"}, within=within).run()
+    assert (probed.answer.cut, probed.stderr) == (None, "")
+    return probed.answer.readings
+
+
+@kmods_shells
+def test_the_parameters_of_every_module_are_read_and_the_environment_is_not_asked(tmp_path: Path, shell: str) -> None:
+    programs = stub(stub(tmp_path / "bin", "modprobe", MODPROBE), "modinfo", MODINFO)
+    environment = {"MODPROBE_OPTIONS": "-C /dev/null"}
+    readings = Probing(shell, ("5", "never"), first_on_path=programs, environment=environment).run().answer.readings
+    answers = [reading.text for source, reading in readings.items() if source.startswith("modprobe --show-depends")]
+    assert answers == [ANSWER.strip()]
+    info = module_info_of(bundle_of(readings[sources.EVERY_MODULE]), "kvm_amd")
+    assert info.parameters == {name: {"size": "int"} for name in ("ccp", "kvm", "kvm_amd")}
+    assert "Of 3" in readings[sources.EVERY_MODULE].text
+
+
+@kmods_shells
+def test_without_a_module_to_load_no_parameters_are_asked_for(tmp_path: Path, shell: str) -> None:
+    programs = stub(stub(tmp_path / "bin", "modprobe", "echo builtin kvm_amd"), "modinfo", "echo never")
+    readings = Probing(shell, ("5", "never"), first_on_path=programs).run().answer.readings
+    assert readings[sources.EVERY_MODULE] == Reading(sources.EVERY_MODULE, Status.ABSENT)
+
+
+@kmods_shells
+def test_of_grubs_configuration_what_may_decide_is_read_and_nothing_else(
+    tmp_path: Path, boot: Path, shell: str
+) -> None:
+    readings = look(tmp_path, boot, shell)
+    assert readings[sources.GRUB].text == READ_OF_GRUB.strip("\n")
+    assert readings[sources.GRUB_CFGS[0]].text.split("\n") == [
+        'set kernelopts="quiet"',
+        "\tlinux\t/boot/vmlinuz root=/dev/vda1 ro quiet",
+    ]
+    assert readings[sources.GRUBENV].text == "tuned_params=isolcpus=2"
+    assert readings[f"{sources.ESP_ENTRIES[1]}/a.conf"].text == "options quiet"
+    assert readings[sources.ESP_IMAGES] == Reading(sources.ESP_IMAGES, Status.OK, "/boot/efi/EFI/Linux/6.1.efi")
+
+
+@pytest.mark.needs("setpriv")
+def test_a_system_partition_that_may_not_be_searched_is_unreadable(tmp_path: Path, boot: Path) -> None:
+    (boot / "efi").chmod(0o700)
+    (boot / "grub/grub.cfg").chmod(0o600)
+    readings = look(tmp_path, boot, "sh", *NOBODY)
+    assert readings[sources.ESP_IMAGES].status is Status.UNREADABLE
+    assert readings[sources.GRUB_CFGS[0]].status is Status.UNREADABLE

@@ -1,0 +1,130 @@
+"""Controls evaluated in this process over recorded machines: thousands of variations a minute, without any report."""
+
+import importlib.util
+import inspect
+import json
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+from nested_kvm.controls.applicability import check_applies
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.libvirt.virsh import answer_of_virsh, without_virsh
+from nested_kvm.evidence.reading import Reading
+from nested_kvm.fleet.machine import Machine
+from nested_kvm.fleet.subject import Fleet, Subject
+from nested_kvm.inventory.load import load_inventory
+from nested_kvm.inventory.target import Inventory
+from nested_kvm.model.control import Control, control_of
+from nested_kvm.model.verdict import Outcome, Verdict
+from nested_kvm.plugin.fixtures import FACTS
+from tests.support.scenario import scenarios
+from tests.support.scenario_fleet import ROOT, URI, bundles, inventory, recorded_readings
+
+MAINTENANCE = {"DOM-OPS-01", "L1-OPS-01"}
+"""Asked before a migration only, and of readings that no scenario has."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The outcome of one control for one subject, and the sources that it quotes."""
+
+    outcome: Outcome
+    quoted: frozenset[str] = frozenset()
+
+
+Readings: TypeAlias = Mapping[str, Mapping[str, Reading]]
+"""By target, then by source; virsh's answers among them."""
+
+
+@cache
+def controls() -> dict[Control, Callable[..., object]]:
+    """Every control with its function."""
+    found: dict[Control, Callable[..., object]] = {}
+    for path in sorted((ROOT / "checks").rglob("test_*.py")):
+        spec = importlib.util.spec_from_file_location(f"evaluated_{path.parent.name}_{path.stem}", path)
+        assert spec
+        assert spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        for value in vars(module).values():
+            control = control_of(value)
+            if control is not None and control.id not in MAINTENANCE:
+                found[control] = value
+    return found
+
+
+@cache
+def _declared() -> Inventory:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "inventory.yaml"
+        file.write_text(json.dumps(inventory(scenarios())))
+        return load_inventory(file)
+
+
+@cache
+def _recorded() -> dict[str, Bundle]:
+    return {bundle.target.name: bundle for bundle in bundles(_declared(), scenarios())}
+
+
+@cache
+def readings_of(name: str) -> Readings:
+    """What a scenario's machine answered, and its guests from inside."""
+    found = {name: dict(recorded_readings(scenarios()[name]))}
+    for guest in _declared().guests_of(name):
+        if guest.name in _recorded():
+            found[guest.name] = dict(_recorded()[guest.name].readings)
+    return found
+
+
+def evaluate(
+    name: str, readings: Readings, only: Container[tuple[str, str]] | None = None
+) -> dict[tuple[str, str], Answer]:
+    """Evaluate controls of a scenario's machines that answered like this, by subject and control.
+
+    A subject of which nothing is required is left out: its results are informational.
+    """
+    fleet = Fleet([Machine(bundle) for bundle in _answered(name, readings)], _declared().targets)
+    return {
+        (subject.id, control.id): answer(control, function, subject)
+        for control, function in controls().items()
+        for subject in fleet.subjects(control.level)
+        if subject.policy.binding and (only is None or (subject.id, control.id) in only)
+    }
+
+
+def _answered(name: str, readings: Readings) -> Iterator[Bundle]:
+    for target in (name, *(guest.name for guest in _declared().guests_of(name))):
+        recorded = _recorded().get(target)
+        if recorded is None:
+            declared = _declared().named(target)
+            assert declared is not None
+            yield Bundle(declared, next(iter(_recorded().values())).observed_at, "0")
+        elif recorded.failure is not None or target != name:
+            kept = recorded.readings if recorded.failure else readings[target]
+            yield Bundle(recorded.target, recorded.observed_at, "0", kept, recorded.cut, None, recorded.failure)
+        else:
+            libvirt = (
+                recorded.libvirt if recorded.cut or recorded.libvirt is None else answer_of_virsh(readings[name], URI)
+            )
+            yield Bundle(
+                recorded.target, recorded.observed_at, "0", without_virsh(readings[name]), recorded.cut, libvirt
+            )
+
+
+def answer(control: Control, function: Callable[..., object], subject: Subject) -> Answer:
+    """Evaluate one control as the plugin does: an exception that is not a verdict is an error."""
+    arguments: dict[str, Any] = {}
+    try:
+        check_applies(control, subject)
+        for fact in inspect.signature(function).parameters:
+            arguments[fact] = FACTS[fact](subject)
+        function(**arguments)
+    except Verdict as verdict:
+        return Answer(verdict.outcome, frozenset(each.source for each in verdict.evidence))
+    except Exception:  # noqa: BLE001 - whatever breaks is an error of this control
+        return Answer(Outcome.ERROR)
+    return Answer(Outcome.PASS)
