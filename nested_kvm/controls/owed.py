@@ -20,7 +20,6 @@ INDISPENSABLE: Final = {
 }
 """Controls without which no subject of their level complies: owed even if their file is missing."""
 NOT_COLLECTED: Final = "its check was not collected"
-NOT_REACHED: Final = "the run ended before it was evaluated"
 
 _Key = tuple[str, str, str]
 

@@ -13,7 +13,7 @@ from nested_kvm.connection import check_settings, unlock_keys
 from nested_kvm.controls.catalogue import SITE, DeclaredControl, own_controls
 from nested_kvm.controls.diagnose import diagnose
 from nested_kvm.controls.judge import CHECKS
-from nested_kvm.controls.owed import NOT_REACHED, OwedResults
+from nested_kvm.controls.owed import OwedResults
 from nested_kvm.errors import UsageError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.fleet.subject import Subject
@@ -34,7 +34,7 @@ from nested_kvm.results.baseline import load_baseline
 from nested_kvm.results.exit_status import exit_status
 from nested_kvm.results.recorder import Ledger
 from nested_kvm.results.run import Result, Run
-from nested_kvm.results.scope import RunScope
+from nested_kvm.results.scope import NOT_REACHED, RunScope
 from nested_kvm.results.waiver_file import load_waivers
 from nested_kvm.results.waivers import Waivers
 from nested_kvm.util.text import plural, printable

@@ -16,7 +16,7 @@ from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import Drift, DriftSummary
 from nested_kvm.results.repair_step import Step
-from nested_kvm.results.scope import NotAsked, not_asked_line
+from nested_kvm.results.scope import NOT_REACHED, NotAsked, not_asked_line
 from nested_kvm.results.waiver import Waiver, WaiverUse
 
 
@@ -202,9 +202,9 @@ class Run:
     def shortfall(self) -> str:
         """The sentence of every report that states that the run is not whole; empty: it is."""
         cut = f"INCOMPLETE: {'; '.join(self.gaps)}" if self.gaps else INCOMPLETE
-        return "; ".join(
-            [*([] if self.complete else [cut]), *([not_asked_line(self.not_asked)] if self.not_asked else [])]
-        )
+        left_out = [each for each in self.not_asked if self.complete or each.reason != NOT_REACHED]
+        parts = ["" if self.complete else cut, not_asked_line(left_out) if left_out else ""]
+        return "; ".join(filter(None, parts))
 
     def count(self, *outcomes: Outcome) -> int:
         """Return the number of results with one of these outcomes."""

@@ -7,6 +7,8 @@ from typing import Final
 
 from nested_kvm.util.text import first_of, plural, printable
 
+NOT_REACHED: Final = "the run ended before it was evaluated"
+"""The reason of what is missing in a run that ended early, narrowed or not."""
 _NAMED: Final = 10
 """Controls that are named, at most."""
 

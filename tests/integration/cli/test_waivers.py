@@ -15,7 +15,7 @@ OVER = "2020-02-29"
 AHEAD = "2999-12-31"
 
 FILES: Mapping[str, list[dict[str, object]]] = {
-    "the finding": [{"control": "L0-LIB-*", "target": "kvm-?", "expires": AHEAD}],
+    "the finding": [{"control": "L0-OPS-*", "target": "kvm-?", "expires": AHEAD}],
     "for ever": [{"control": "L0-OPS-01", "target": "kvm-a", "permanent": True}],
     "over": [{"control": "L0-OPS-01", "target": "kvm-a", "expires": OVER}],
     "over, and renewed": [
@@ -88,13 +88,15 @@ def test_only_a_waiver_that_holds_takes_the_finding_out_of_the_count(runs: Runs,
 def test_a_waived_finding_says_who_answers_for_it(runs: Runs, folder: Path) -> None:
     (finding,) = [each for each in runs["the finding"].document["results"] if each["outcome"] == "fail"]
     assert finding["waiver"] == {
-        "control": "L0-LIB-*",
+        "control": "L0-OPS-*",
         "target": "kvm-?",
         "subject": None,
         "reason": "replaced in spring",
         "approver": "ops@example.net",
         "expires": AHEAD,
         "source": f"{folder}/the finding.yaml:3",
+        "cause": None,
+        "accepts": None,
     }
     lines = runs["the finding"].output.splitlines()
     assert f"kvm-a  L0-OPS-01  waived until {AHEAD} by ops@example.net: replaced in spring" in lines
