@@ -105,12 +105,13 @@ def _is_continued(subject: Subject, path: str, number: str) -> bool:
 def fix_cmdline(subject: Subject, finding: Finding) -> list[str]:
     """Remove the entry from the next boot's command line."""
     module = module_of(subject)
-    others = [item for item in finding.evidence if ".nested" not in item.text and item.source.startswith("/")]
+    named = [item for item in finding.evidence if item.source.startswith("/") and "/modprobe.d/" not in item.source]
+    others = [item for item in named if ".nested" not in item.text]
     if others:
         return [
             *(f"# remove {visible(item.text)} in {visible(item.source)}" for item in others),
             "update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg",
-            "# takes effect with the next boot",
+            "# takes effect at the next boot",
         ]
     return [
         f"grep -rn {module.replace('_', '[_-]')}.nested /etc/default/grub /etc/kernel/cmdline /boot/loader/entries",

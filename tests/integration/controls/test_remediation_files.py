@@ -67,7 +67,7 @@ def test_the_playbook_is_one_that_ansible_takes(remediation: Path, tmp_path: Pat
     ],
 )
 def test_a_script_changes_what_was_found_in_the_safe_order(remediation: Path, scenario: str, steps: list[str]) -> None:
-    guard, _, changes = script(remediation, scenario).partition("machines run here")
+    guard, _, changes = script(remediation, scenario).partition("guests are running here")
     assert "anon_inode:kvm-vm" in guard
     places = [changes.index(step) for step in steps]
     assert places == sorted(places)
@@ -78,8 +78,8 @@ def test_what_people_have_to_decide_is_said_and_not_done(remediation: Path, scen
     done = subprocess.run(["sh", remediation / f"{scenario}.sh"], capture_output=True, timeout=LIMIT, check=False)
     assert done.returncode == 1
     commands = [line for line in script(remediation, scenario).splitlines() if not line.startswith("#")]
-    assert commands == ["echo 'nothing here is for a script to decide: read it' >&2", "exit 1"]
-    assert ", by hand: " in script(remediation, scenario)
+    assert commands == ["echo 'these fixes need a decision: read this file' >&2", "exit 1"]
+    assert ", to be fixed manually: " in script(remediation, scenario)
 
 
 @pytest.mark.needs("setpriv")
