@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import TextIO, cast
 
 import pytest
 from typing_extensions import override
@@ -25,7 +25,7 @@ from nested_kvm.plugin.host_usage import may_ask_for_host
 from nested_kvm.plugin.items import MAINTENANCE
 from nested_kvm.plugin.option_conflicts import only_lists
 from nested_kvm.plugin.options import Options
-from nested_kvm.plugin.session import ReportingSession
+from nested_kvm.plugin.session import SESSION, ReportingSession
 from nested_kvm.reporting.progress import ObservationProgress
 from nested_kvm.reporting.remediation_files import write_remediation
 from nested_kvm.reporting.report_files import report_files
@@ -208,3 +208,8 @@ class AuditSession(ReportingSession):
         given = self.options
         waivers = Waivers([] if given.waivers is None else load_waivers(given.waivers), self.run.started.date())
         return Ledger(scope, waivers, None if given.baseline is None else load_baseline(given.baseline, fleet))
+
+
+def audit_session(config: pytest.Config) -> AuditSession:
+    """The session of a run that audits; only such a run collects items."""
+    return cast("AuditSession", config.stash[SESSION])

@@ -15,10 +15,10 @@ from nested_kvm.controls.applicability import check_applies
 from nested_kvm.controls.judge import judge
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.control import Control, ControlDefinitionError, Level, control_of
+from nested_kvm.plugin.audit_session import audit_session
 from nested_kvm.plugin.fixtures import FACTS
+from nested_kvm.plugin.item_report import apply_result
 from nested_kvm.plugin.items import MAINTENANCE, distinct, safe_id
-from nested_kvm.plugin.session import audit_session
-from nested_kvm.plugin.test_report import apply_result
 from nested_kvm.reporting.html.table import has_row
 
 _MARKS: Final = frozenset({MAINTENANCE})

@@ -24,7 +24,7 @@ from nested_kvm.fleet.subject import Subject
 from nested_kvm.inventory.target import Target
 from nested_kvm.model.control import control_of
 from nested_kvm.model.policy import Policy
-from nested_kvm.plugin.session import audit_session
+from nested_kvm.plugin.audit_session import audit_session
 
 Observe = Callable[[Subject], object]
 FACTS: Final[dict[str, Observe]] = {}

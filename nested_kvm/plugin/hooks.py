@@ -17,8 +17,9 @@ from nested_kvm.controls.catalogue import write_catalogue
 from nested_kvm.controls.judge import judge
 from nested_kvm.errors import NestedKvmError, UsageError
 from nested_kvm.model.verdict import Outcome
-from nested_kvm.plugin.audit_session import AuditSession
+from nested_kvm.plugin.audit_session import AuditSession, audit_session
 from nested_kvm.plugin.check_errors import import_error, returning_none, skipped_file, traceback_lines
+from nested_kvm.plugin.item_report import apply_result
 from nested_kvm.plugin.items import (
     MAINTENANCE,
     MARKERS,
@@ -33,8 +34,7 @@ from nested_kvm.plugin.merge_session import begin_merge
 from nested_kvm.plugin.nagios_exit import GUARD, asks_for_nagios
 from nested_kvm.plugin.option_conflicts import check_catalogue_options, check_plugins
 from nested_kvm.plugin.options import add_options
-from nested_kvm.plugin.session import SESSION, ReportingSession, audit_session, session_of
-from nested_kvm.plugin.test_report import apply_result
+from nested_kvm.plugin.session import SESSION, ReportingSession, session_of
 from nested_kvm.reporting.nagios import State, nagios_answer, refusal
 from nested_kvm.reporting.output import for_log, forgiving
 from nested_kvm.reporting.report_files import append_step_summary

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from nested_kvm.plugin.item_report import RESULT
 from nested_kvm.plugin.session import ReportingSession, session_of
-from nested_kvm.plugin.test_report import RESULT
 from nested_kvm.reporting.html.opening import opening_pieces
 from nested_kvm.reporting.html.page import completed
 from nested_kvm.reporting.html.summary import ReportContext, policies_of

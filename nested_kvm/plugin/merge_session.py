@@ -12,10 +12,10 @@ from nested_kvm.errors import UsageError
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.merging.merge import merged_run
 from nested_kvm.merging.stored_results import StoredResults
+from nested_kvm.plugin.item_report import apply_result
 from nested_kvm.plugin.items import safe_id
 from nested_kvm.plugin.options import Options
 from nested_kvm.plugin.session import SESSION, ReportingSession
-from nested_kvm.plugin.test_report import apply_result
 from nested_kvm.reporting.html.table import ROWS
 from nested_kvm.reporting.progress import SlowProgress
 from nested_kvm.reporting.report_files import report_files

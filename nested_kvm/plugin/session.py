@@ -16,19 +16,16 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TextIO, cast
 
 import pytest
 
 from nested_kvm.errors import UsageError
+from nested_kvm.plugin.item_report import print_errors_as_tests
 from nested_kvm.plugin.options import Options
-from nested_kvm.plugin.test_report import print_errors_as_tests
 from nested_kvm.reporting.output import forgiving
 from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.results.run import Run
-
-if TYPE_CHECKING:
-    from nested_kvm.plugin.audit_session import AuditSession
 
 
 @dataclass(slots=True)
@@ -126,8 +123,3 @@ SESSION = pytest.StashKey[ReportingSession]()
 def session_of(config: pytest.Config) -> ReportingSession | None:
     """The session of this run; None where nothing is audited or merged (`--help`, `--controls`)."""
     return config.stash.get(SESSION, None)
-
-
-def audit_session(config: pytest.Config) -> "AuditSession":
-    """The session of a run that audits; only such a run collects items."""
-    return cast("AuditSession", config.stash[SESSION])

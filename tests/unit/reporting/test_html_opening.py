@@ -15,7 +15,7 @@ from nested_kvm.model.policy import Nested, Policy
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.plugin.audit_session import AuditSession
 from nested_kvm.plugin.html_report import HtmlReport
-from nested_kvm.plugin.test_report import RESULT
+from nested_kvm.plugin.item_report import RESULT
 from nested_kvm.reporting.html.fleet_map import Cell, fleet_maps
 from nested_kvm.reporting.html.opening import opening
 from nested_kvm.reporting.html.page import completed
