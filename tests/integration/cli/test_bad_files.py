@@ -44,19 +44,19 @@ WAIVERS = {
     ),
     "a day that no calendar has": (
         f"waivers:\n  - {{control: A, {SIGNED}, expires: 2999-02-29}}\n",
-        ":2: waivers.0.expires: '2999-02-29' is no date: no calendar has that day",
+        ":2: waivers.0.expires: '2999-02-29' is not a date: there is no such day",
     ),
     "a time": (
         f"waivers:\n  - {{control: A, {SIGNED}, expires: 2999-01-01T00:00:00Z}}\n",
-        ":2: waivers.0.expires: '2999-01-01T00:00:00Z' is no date: write it as YYYY-MM-DD",
+        ":2: waivers.0.expires: '2999-01-01T00:00:00Z' is not a date (use YYYY-MM-DD)",
     ),
     "a number of seconds": (
         f"waivers:\n  - {{control: A, {SIGNED}, expires: 1893456000}}\n",
-        ":2: waivers.0.expires: '1893456000' is no date",
+        ":2: waivers.0.expires: '1893456000' is not a date",
     ),
     "words for a date": (
         f'waivers:\n  - {{control: A, {SIGNED}, expires: "next \\e[31m week"}}\n',
-        ":2: waivers.0.expires: 'next [31m week' is no date",
+        ":2: waivers.0.expires: 'next [31m week' is not a date",
     ),
     "nobody who answers": (
         "waivers:\n  - control: A\n    target: B\n    reason: C\n    approver: ' '\n    permanent: true\n",
@@ -72,7 +72,7 @@ WAIVERS = {
     ),
     "an empty pattern": (
         "waivers:\n  - {control: '', target: A, reason: B, approver: C, permanent: true}\n",
-        ":2: waivers.0.control: is no pattern",
+        ":2: waivers.0.control: is not a valid pattern",
     ),
 }
 """A waiver file, and what follows its name in the message."""
@@ -82,10 +82,10 @@ GOOD = {"schema": "nested-kvm-compliance/results/1", "run": RUN, "targets": [{"n
 
 BASELINES = {
     "no file": (None, "No such file or directory"),
-    "no JSON": ("{", "is no results.json: Invalid JSON"),
-    "an empty file": ("", "is no results.json: Invalid JSON"),
-    "a list": ("[]", "is no results.json: "),
-    "nested deeply": ("[" * 100_000, "is no results.json: Invalid JSON: recursion limit exceeded"),
+    "no JSON": ("{", "is not a results.json: Invalid JSON"),
+    "an empty file": ("", "is not a results.json: Invalid JSON"),
+    "a list": ("[]", "is not a results.json: "),
+    "nested deeply": ("[" * 100_000, "is not a results.json: Invalid JSON: recursion limit exceeded"),
     "no schema": ("{}", "is of schema 'None', not 'nested-kvm-compliance/results/1'"),
     "a newer schema": (
         json.dumps({**GOOD, "schema": "nested-kvm-compliance/results/2"}),
@@ -95,13 +95,16 @@ BASELINES = {
         json.dumps({"schema": "nested-kvm-compliance/evidence/1"}),
         "is of schema 'nested-kvm-compliance/evidence/1', not",
     ),
-    "no results": (json.dumps({**GOOD, "results": None}), "is no results.json: results: Input should be a valid"),
-    "a broken result": (json.dumps({**GOOD, "results": [{}]}), "is no results.json: results.0.control: Field required"),
+    "no results": (json.dumps({**GOOD, "results": None}), "is not a results.json: results: Input should be a valid"),
+    "a broken result": (
+        json.dumps({**GOOD, "results": [{}]}),
+        "is not a results.json: results.0.control: Field required",
+    ),
     "another fleet": (
         json.dumps({**GOOD, "targets": [{"name": "web-\u202e1"}]}),
-        "is of another fleet: it has no target of this one (it has web- 1)",
+        "is of another fleet: it has none of these targets (it has web- 1)",
     ),
-    "no fleet": (json.dumps({**GOOD, "targets": []}), "is of another fleet: it has no target of this one"),
+    "no fleet": (json.dumps({**GOOD, "targets": []}), "is of another fleet: it has none of these targets"),
 }
 """A baseline, and what follows its name in the message."""
 

@@ -7,7 +7,6 @@ import pytest
 from nested_kvm.controls.catalogue import catalogue
 from tests.support.recorded import record
 from tests.support.suite import ROOT, SuiteRun, run_many, run_suite
-from tests.support.suite_copy import suite_with
 
 REFUSED = {
     "--lf": "--lf is not supported: nothing is cached between runs",
@@ -52,14 +51,10 @@ def test_an_option_that_would_have_no_effect_is_refused(refusals: dict[str, Suit
 
 
 def test_distributing_the_run_is_refused(tmp_path: Path) -> None:
-    """A plugin that adds xdist's option stands in for xdist."""
-    root = suite_with(tmp_path, "")
-    conftest = root / "conftest.py"
-    option = 'parser.addoption("--numprocesses", dest="numprocesses")'
-    conftest.write_text(f"{conftest.read_text()}\n\ndef pytest_addoption(parser):\n    {option}\n")
-    run = run_suite("--hosts=ssh://127.0.0.1:1", "--numprocesses=2", report_dir=tmp_path / "reports", root=root)
+    run = run_suite("--hosts=ssh://127.0.0.1:1", "-n", "2", report_dir=tmp_path / "reports")
     assert run.status == 4
     assert "ERROR: -n is not supported: --forks already observes in parallel" in run.errors
+    assert not (tmp_path / "reports").exists()
 
 
 @pytest.mark.parametrize("option", ["-k=L0-KVM-01", "-m=PAIR", "-k=L0-PER-02"])
