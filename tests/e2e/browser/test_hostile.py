@@ -53,8 +53,8 @@ def bundles() -> Iterator[Bundle]:
         domain = DomainCase(declared={}, inactive=DEFINITION, live=DEFINITION, expect=["pass"] * 3, inside=inside)
         named = {guest: domain, text: domain.model_copy(update={"declared": None})}
         path = f"/etc/modprobe.d/{number}{text.replace('/', '')}.conf"
-        files = {path: f"options kvm_amd nested={text}\nblacklist {text}\n# {text}"}
         given = f"nested={text.replace(' ', '_')}"
+        files = {path: f"options kvm_amd {given}\nblacklist {text}\n# {text}"}
         changes = {"domains": named, "policy": {}, "modprobe_d": files, "kmod_gives": given}
         seen = bundle(target(host), scenarios()["amd-passes"].model_copy(update=changes))
         yield replace(seen, readings={**seen.readings, "dmesg": Reading("dmesg", Status.FAILED, text, 1)})
@@ -103,7 +103,7 @@ def test_it_is_shown_as_it_is_written(page: Browser, hostile: SuiteRun) -> None:
     assert page.evaluate("document.querySelectorAll('.finding').length") == len(findings)
     evidence = page.evaluate("[...document.querySelectorAll('.evidence > *')].map(each => each.textContent)")
     assert f"virsh dumpxml --inactive g{MARKUP[0]}" in evidence
-    assert f"nested={MARKUP[0].replace(' ', '_')}" in evidence
+    assert f"options kvm_amd nested={MARKUP[0].replace(' ', '_')}" in evidence
 
 
 def test_no_character_turns_the_direction(page: Browser) -> None:
