@@ -41,7 +41,7 @@ class Emulator:
     def start(self, snapshot: Snapshot | None = None) -> None:
         """Start from a snapshot, or boot from a fresh disk over the read-only image.
 
-        The process has a session of its own, which Ctrl-C does not reach.
+        The process has its own session, which Ctrl-C does not reach.
         """
         shutil.rmtree(self.config.run, ignore_errors=True)
         self.config.run.mkdir(parents=True)

@@ -72,7 +72,7 @@ def slowdown(samples: Mapping[int, Sample]) -> float:
 def observe(run: Path, pid: int, proc: Path = Path("/proc")) -> dict[int, Sample]:
     """Sample every emulated CPU: its beats from the log in `run`, its times from the emulator's threads.
 
-    Nothing is returned for an emulator whose CPUs are not threads of their own, and once the emulator has ended.
+    Nothing is returned for an emulator whose CPUs are not separate threads, and once the emulator has ended.
     """
     beats = (run / BEATS).read_text(errors="replace").split() if (run / BEATS).exists() else []
     at, waited, ran = time.monotonic(), 0.0, dict[int, float]()

@@ -18,7 +18,7 @@ from lab.progress import say
 MEMORY = "memory"
 SAVE_LIMIT = 180
 BYTES_PER_SECOND = 10**11
-"""QEMU holds itself to a rate that suits a network, unless told otherwise."""
+"""QEMU limits the rate to one that suits a network unless another is set."""
 
 
 @dataclass(frozen=True)

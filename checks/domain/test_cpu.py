@@ -107,7 +107,7 @@ def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module
     are not those of the XML, libvirt describes another guest than the one that runs.
 
     Unknown: several processes claim to be the domain, a process was given a -global or a -readconfig that may change
-    the CPU, or a process that was not told to emulate holds no VM.
+    the CPU, or a process without -accel tcg holds no VM.
     """
     if not domain.is_running:
         raise NotApplicable(f"the domain is {domain.state}: there is no running CPU", *domain.evidence)

@@ -18,17 +18,17 @@ from nested_kvm import (
 @control(
     "L0-LIB-01",
     severity=Severity.HIGH,
-    only=Nested.REQUIRED,
     causes=[Cause.LIBVIRT_UNREACHABLE],
     architectures=None,
 )
 def test_libvirt_answers(libvirt: Libvirt) -> None:
-    """Libvirt answers, unless the inventory says that there is none.
+    """Libvirt is reachable, unless the inventory declares that there is none.
 
-    Where it does not, no domain can be judged, and none can be shut down and started to mend one.
+    Without it no domain can be evaluated, whatever the policy requires of it, and none can be shut down and started
+    to fix one.
     """
     if not libvirt.is_expected:
-        raise NotApplicable("the inventory says that there is no libvirt here")
+        raise NotApplicable("the inventory declares that there is no libvirt here")
     require(libvirt.answers, Cause.LIBVIRT_UNREACHABLE, f"{libvirt.uri} does not answer: {libvirt.refusal}")
 
 
@@ -48,16 +48,18 @@ def test_libvirt_can_give_the_flag(
 ) -> None:
     """Libvirt knows that KVM guests can be given the virtualization flag, where the kernel offers it.
 
-    It asks QEMU once, and remembers: what it learned without /dev/kvm, or before nested was on, keeps it from starting
-    a domain that requires the flag. A file that it forgets by itself at its next use is no finding.
+    It queries QEMU once and caches the answer: what it learned without /dev/kvm, or before nested was on, keeps it from
+    starting a domain that requires the flag. A cache file that libvirt discards at its next use is not a finding.
 
-    Unknown: only root may read what libvirt remembers, it remembers nothing of this QEMU, or an old libvirt does not
-    say whether it would use what it remembers.
+    One polarity: where nesting is forbidden, a cache without the flag exposes nothing.
+
+    Unknown: only root may read libvirt's cache, the cache has nothing about this QEMU, or an old libvirt does not
+    record whether it would use it.
     """
     if not libvirt.is_expected:
-        raise NotApplicable("the inventory says that there is no libvirt here")
+        raise NotApplicable("the inventory declares that there is no libvirt here")
     if not libvirt.answers:
-        raise NotApplicable(f"{libvirt.uri} does not answer, which L0-LIB-01 tells", *libvirt.evidence)
+        raise NotApplicable(f"{libvirt.uri} does not answer, which L0-LIB-01 reports", *libvirt.evidence)
     if not kvm_module.offers_nested() or not kvm_device.is_kvm or not cpu.all_show_flag:
         raise NotApplicable(f"the kernel itself does not offer {cpu.flag} to guests", *kvm_module.evidence)
     give_flag, reason = libvirt_capabilities.give_flag, libvirt_capabilities.reason

@@ -22,7 +22,7 @@ class ListedDomain:
     unidentified: str | None = None
     """Why it cannot be evaluated, where only the existence of a VM is known."""
     is_beside_libvirt: bool = False
-    """Whether it is none of libvirt's, whatever it is called."""
+    """Whether libvirt does not know it, whatever its name is."""
 
 
 def domains_on(machine: Machine) -> Iterator[ListedDomain]:

@@ -1,4 +1,4 @@
-# The processes that are VMMs. Of their arguments only what is judged leaves the machine, each a line of its own.
+# The processes that are VMMs. Of their arguments only what controls evaluate leaves the machine, one a line.
 vmms() {
     begin '/proc/[0-9]*/cmdline'
     # shellcheck disable=SC2013  # words
@@ -49,7 +49,7 @@ judged() {
                 shift ;;
             global)
                 case ${1%%[.,]*} in cpu | *-cpu | driver=cpu) say "$pid global=$1" ;; esac ;;
-            # Proxmox starts each guest with a file of its own package; any other path stays here.
+            # Proxmox starts each guest with a file of its package; any other path stays here.
             readconfig) say "$pid readconfig=${1#"${1#/usr/share/qemu-server/}"}" ;;
         esac
     done
@@ -83,7 +83,7 @@ vm_holders() {
     esac
 }
 
-# The module that knows the CPU owns the files of a VM: as long as one is open, somebody uses that module (kvm_main.c).
+# The module that knows the CPU owns the files of a VM: as long as one is open, that module is in use (kvm_main.c).
 kvm_is_used() {
     for path in /sys/module/kvm_*; do
         count=
@@ -96,7 +96,7 @@ kvm_is_used() {
 # shellcheck disable=SC2010  # no name is hostile there, and the links are what is looked for
 list_fds() { ls "$1" /proc/[0-9]*/fd 2>/dev/null | grep -E '^/proc/[0-9]+/fd:$|^[^>]*-> anon_inode:kvm-vm$'; }
 
-# How often each VM entered a guest of its own, and which vCPU is in one now.
+# How often each VM entered a nested guest, and which vCPU is in one now.
 nested_runs() {
     vms=/sys/kernel/debug/kvm
     begin "$vms$again"
@@ -124,7 +124,7 @@ counted() {
     case $1 in *nested_run=[1-9]* | *nested_run.sum=[1-9]*) entered=yes ;; esac
 }
 
-# Counters tell by how they change: where any is not 0 they are read again after a second.
+# What matters is how counters change: where any is not 0 they are read again after a second.
 twice() {
     entered=
     "$1"
