@@ -54,7 +54,7 @@ ANOTHER_MACHINE = [
     Excused("L0-PER-0[56]", "ESP kernel images", frozenset({"blank"}), "there is no image with its own command line"),
     Excused("L0-PER-0[56]", "/boot/loader/entries", LYING, "the entry that was not read is not listed any more"),
     Excused(
-        "L0-PER-0[56]", "/boot/grub/grub.cfg", frozenset({"dropped"}), "printed only where it exists: there is none"
+        "L0-PER-0[56]", "/boot/grub/grub.cfg", frozenset({"dropped"}), "printed where it exists: there is none"
     ),
     Excused("L0-PER-06", "/boot/grub2/grubenv", frozenset({"cut"}), "a variable that is shorter sets something else"),
     Excused("L1-KVM-02", "/etc/libvirt/qemu.conf", LYING, "libvirt's default account may be permitted"),
