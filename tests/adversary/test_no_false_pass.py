@@ -53,9 +53,7 @@ ANOTHER_MACHINE = [
     Excused("L0-KVM-05", "/proc/cpuinfo", frozenset({"cut"}), "a CPU without the assist's flag does not offer it"),
     Excused("L0-PER-0[56]", "ESP kernel images", frozenset({"blank"}), "there is no image with its own command line"),
     Excused("L0-PER-0[56]", "/boot/loader/entries", LYING, "the entry that was not read is not listed any more"),
-    Excused(
-        "L0-PER-0[56]", "/boot/grub/grub.cfg", frozenset({"dropped"}), "printed where it exists: there is none"
-    ),
+    Excused("L0-PER-0[56]", "/boot/grub/grub.cfg", frozenset({"dropped"}), "printed where it exists: there is none"),
     Excused("L0-PER-06", "/boot/grub2/grubenv", frozenset({"cut"}), "a variable that is shorter sets something else"),
     Excused("L1-KVM-02", "/etc/libvirt/qemu.conf", LYING, "libvirt's default account may be permitted"),
     Excused("L1-NST-01", "qemu-system-.*", frozenset({"no such command"}), "without QEMU the bare L2 is the proof"),
