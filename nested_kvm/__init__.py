@@ -13,6 +13,7 @@ from nested_kvm.facts.kernel.modules import KernelModules
 from nested_kvm.facts.kvm.assists import Assists
 from nested_kvm.facts.kvm.device import KvmDevice
 from nested_kvm.facts.kvm.device_access import KvmAccess
+from nested_kvm.facts.kvm.firmware import Firmware
 from nested_kvm.facts.kvm.hypervisors import Hypervisors
 from nested_kvm.facts.kvm.l2_boot import L2Boot
 from nested_kvm.facts.kvm.module_users import Holders
@@ -58,6 +59,7 @@ __all__ = [
     "Domain",
     "Evidence",
     "Finding",
+    "Firmware",
     "GroupComparison",
     "Holders",
     "HostShutdown",

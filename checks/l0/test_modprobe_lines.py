@@ -16,14 +16,14 @@ def test_no_line_is_dead_or_contradicted(nested_lines: NestedLines) -> None:
     A file with the wrong suffix, a masked name, a line that a comment swallows, `options kvm nested=1`: each looks
     like a setting and sets nothing, so changing it changes nothing either.
 
-    Unknown: no such line was found, and a file may not be read, or what the next load does cannot be
-    determined.
+    Unknown: no such line was found, and a file may not be read, what the next load does cannot be determined, or it
+    is not known whether two lines agree.
     """
     dead, contradicted = nested_lines.dead, nested_lines.contradicted
     require(not dead, Cause.DEAD_LINE, nested_lines.dead_text, *dead)
     require(not contradicted, Cause.CONTRADICTED_LINE, nested_lines.contradicted_text, *contradicted)
-    if nested_lines.unknown:
-        raise Undecided(nested_lines.unknown)
+    if nested_lines.unknown or nested_lines.undecided:
+        raise Undecided(nested_lines.unknown or nested_lines.undecided)
 
 
 @control(
@@ -43,10 +43,12 @@ def test_nothing_keeps_the_module_from_loading(nested_lines: NestedLines, next_c
 
     One polarity: keeping the module from loading is a way to forbid nesting, which L0-PER-01 accepts.
 
-    Unknown: no such line was found, and a file may not be read, or what the next load does cannot be
-    determined.
+    Unknown: no such line was found, and a file may not be read, what the next load does cannot be determined, or the
+    boot loader's configuration could not be read or evaluated completely.
     """
     blocking = (*nested_lines.blocking, *next_cmdline.blocking)
     require(not blocking, Cause.LOAD_BLOCKED, "the KVM module will not be loaded at boot", *blocking)
     if nested_lines.unknown:
         raise Undecided(nested_lines.unknown)
+    if next_cmdline.unread:
+        raise Undecided(next_cmdline.unread, *next_cmdline.read)

@@ -16,6 +16,7 @@ from nested_kvm.facts.kernel.modules import KernelModules, kernel_modules_of
 from nested_kvm.facts.kvm.assists import Assists, assists_of
 from nested_kvm.facts.kvm.device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of
+from nested_kvm.facts.kvm.firmware import Firmware, firmware_by_device, firmware_by_log, firmware_by_module
 from nested_kvm.facts.kvm.hypervisors import Hypervisors, hypervisors_of
 from nested_kvm.facts.kvm.l2_boot import L2Boot, l2_boot_of
 from nested_kvm.facts.kvm.module_users import ModuleUsers
@@ -89,6 +90,15 @@ class Machine:
     def kernel_log(self) -> KernelLog:
         """The messages of the target's kernel about KVM."""
         return kernel_log_of(self.bundle)
+
+    @cached_property
+    def firmware(self) -> Firmware:
+        """Whether the target's firmware disables virtualization."""
+        if self.kernel_log.is_readable or not self.cpu.is_x86:
+            return firmware_by_log(self.kernel_log)
+        if self.kvm_module.is_built_in:
+            return firmware_by_device(self.kvm_device)
+        return firmware_by_module(self.kvm_module)
 
     @cached_property
     def kvm_module(self) -> KvmModule:

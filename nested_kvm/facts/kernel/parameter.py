@@ -96,15 +96,15 @@ class ParameterReading:
 def parameter_types(modinfo: str) -> dict[str, str]:
     """Map each parameter to its type, from the output of `modinfo --parameters`.
 
-    The type is empty where none is printed. Sample::
+    The type is empty where none is printed, as on a last line that was cut off. Sample::
 
         nested: (int)
         avic:Enable AVIC (bool)
     """
     types: dict[str, str] = {}
     for line in modinfo.splitlines():
-        name, colon, rest = line.partition(":")
-        if colon and re.fullmatch(r"[\w-]+", name, re.ASCII):
+        name, _, rest = line.partition(":")
+        if re.fullmatch(r"[\w-]+", name, re.ASCII):
             kind = rest.rstrip().rpartition("(")[2]
             types[name.replace("-", "_")] = kind[:-1] if kind.endswith(")") else ""
     return types

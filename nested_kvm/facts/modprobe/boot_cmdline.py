@@ -43,6 +43,10 @@ class NextCmdline:
     blocking: tuple[Evidence, ...] = ()
     lost: tuple[tuple[Setting, Evidence], ...] = ()
     """The words of the current command line that set nested, and that no command line of the next boot has."""
+    unread: str = ""
+    """Why there may be other words: files that could not be read or evaluated."""
+    read: tuple[Evidence, ...] = ()
+    """The files that were read, and which may be incomplete."""
 
     def against(self, *, nested: bool) -> tuple[Evidence, ...]:
         """The words that set nested otherwise, or prevent the module from loading."""
@@ -72,13 +76,14 @@ def next_cmdline_of(bundle: Bundle, module: str, *, is_arm64: bool = False) -> N
     found = tuple(dict.fromkeys(word for line in boot.lines for word in effects.words(line)))
     blocking = tuple(dict.fromkeys(word for line in boot.lines for word in effects.blocking(line)))
     silent = tuple(Evidence(source, f"names no {module}.{_PARAMETER}") for source in boot.read)
+    read = tuple(Evidence(source, "names nothing that keeps KVM from loading") for source in boot.read)
     undecided = next((where for setting, where in found if setting is Setting.UNDECIDED), None)
     depends = f"the effect of {undecided.text} depends on the kernel" if undecided else ""
     decided = {setting for setting, _ in found}
     today = effects.words(BootLine(((sources.CMDLINE, bundle.text(sources.CMDLINE)),)))
     lost = tuple((setting, where) for setting, where in today if setting not in decided)
     evidence = (*(where for _, where in found), *blocking) or silent
-    return NextCmdline(found, boot.unknown or depends, evidence, blocking, lost)
+    return NextCmdline(found, boot.unknown or depends, evidence, blocking, lost, boot.unread, read)
 
 
 def blocking_words(cmdline: str, modules: frozenset[str], module: str, *, is_built_in: bool) -> Iterator[str]:

@@ -14,7 +14,8 @@ from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.modprobe.grub_defaults import grub_defaults
 from nested_kvm.util.text import printable
 
-_DIRECTORIES: Final = (sources.GRUB_D, sources.BOOT_ENTRIES)
+_DIRECTORIES: Final = {sources.GRUB_D: ".cfg", sources.BOOT_ENTRIES: ".conf"}
+"""The directories that are listed, and the suffix of the files in them that count."""
 _FILES: Final = (sources.GRUB, sources.KERNEL_INSTALL, sources.GRUBENV)
 _ENTRY_FOLDERS: Final = tuple(f"{each}/" for each in (sources.BOOT_ENTRIES, *sources.ESP_ENTRIES))
 _INSIDE: Final = (f"{sources.GRUB_D}/", *_ENTRY_FOLDERS)
@@ -48,6 +49,8 @@ class BootLine:
 class BootLines:
     """The command lines that the next boot may use; `unknown` is why there may be others.
 
+    `unread` is the same, and empty also where no configuration of a supported boot loader was found.
+
     Source: `/etc/default/grub` and `grub.d`, the `linux` lines of `grub.cfg`, `/etc/kernel/cmdline`,
     `/boot/loader/entries`, `/boot/grub2/grubenv`, and the boot entries and images on the EFI system partition.
     """
@@ -56,18 +59,21 @@ class BootLines:
     unknown: str
     read: tuple[str, ...]
     """The files that were read."""
+    unread: str
 
 
 def boot_lines_of(bundle: Bundle) -> BootLines:
-    """Read the boot loaders' files. Earlier probes read neither grub.cfg nor the EFI system partition.
+    """Read the boot loaders' files.
 
     Raises:
         ObservationError: the files were not inspected.
     """
     places = [bundle.reading(path) for path in (*_FILES, *_DIRECTORIES)]
     inside = [each for source, each in bundle.readings.items() if source.startswith(_INSIDE)]
-    unseen = [each.source for each in (*places, *inside) if not each.is_ok and each.status is not Status.ABSENT]
     configured = [bundle.readings[path] for path in sources.GRUB_CFGS if path in bundle.readings]
+    seen = (*places, *inside, *configured)
+    unseen = [each.source for each in seen if not each.is_ok and each.status is not Status.ABSENT]
+    unseen += _listed_only(bundle)
     grubenv = bundle.reading(sources.GRUBENV)
     variables = _Variables.of(grubenv, configured)
     entries = [each for each in inside if each.is_ok and each.source.startswith(_ENTRY_FOLDERS)]
@@ -86,9 +92,19 @@ def boot_lines_of(bundle: Bundle) -> BootLines:
         variables.unknown,
         _unread_images(bundle),
         "" if generated else defaults.unknown,
-        "" if read else "no supported boot loader configuration found",
     ]
-    return BootLines(tuple(each for each in lines if each.parts), next(filter(None, reasons), ""), tuple(read))
+    unread = next(filter(None, reasons), "")
+    unknown = unread or ("" if read else "no supported boot loader configuration found")
+    return BootLines(tuple(each for each in lines if each.parts), unknown, tuple(read), unread)
+
+
+def _listed_only(bundle: Bundle) -> Iterator[str]:
+    """The files that a directory lists, that a boot loader's tools use, and that are not in the evidence."""
+    for directory, suffix in _DIRECTORIES.items():
+        listing = bundle.reading(directory)
+        names = listing.text if listing.is_ok else ""
+        paths = (f"{directory}/{name}" for name in names.split("\n") if name.endswith(suffix))
+        yield from (path for path in paths if path not in bundle.readings)
 
 
 class _Variables:
@@ -148,7 +164,9 @@ def _generated(files: Iterable[Reading], variables: _Variables) -> Iterator[Boot
 
 def _unread_images(bundle: Bundle) -> str:
     listing = bundle.readings.get(sources.ESP_IMAGES)
-    if listing is None or listing.status is Status.ABSENT:
+    if listing is None:
+        return f"{sources.ESP_IMAGES} are not in the evidence"
+    if listing.status is Status.ABSENT:
         return ""
     if not listing.is_ok:
         return "the EFI system partition could not be read, so it may hold a kernel image with its own command line"

@@ -10,7 +10,7 @@ from typing import Self
 
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.reading import Reading
+from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.modprobe.config_cmdline import parse_cmdline
 from nested_kvm.facts.modprobe.config_file import (
     FileState,
@@ -22,6 +22,8 @@ from nested_kvm.facts.modprobe.config_file import (
 from nested_kvm.facts.modprobe.config_line import Directive, ModprobeLine, parse_lines
 from nested_kvm.facts.modprobe.fnmatch import matches
 from nested_kvm.facts.modprobe.kmod import Kmod
+
+_UNREAD = frozenset({Status.UNREADABLE, Status.FAILED, Status.TIMED_OUT, Status.MISSING, Status.ABSENT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class ModprobeConfiguration:
     """All files and lines, obeyed or not, in the order in which kmod reads them; the command line comes last.
 
     `unseen` names directories that were not listed, `unreadable` directories and files that may not be read:
-    kmod, run by the same user, silently ignores those.
+    kmod, run by the same user, silently ignores those. `unread` names the listed files whose lines are not known,
+    whether or not kmod obeys them.
     """
 
     kmod: Kmod
@@ -61,6 +64,7 @@ class ModprobeConfiguration:
     lines: tuple[ModprobeLine, ...]
     unseen: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, readings: Mapping[str, Reading], cmdline: str, kmod: Kmod | None = None) -> Self:
@@ -80,14 +84,19 @@ class ModprobeConfiguration:
             (*lines, *parse_cmdline(cmdline)),
             unseen_directories(readings, kmod),
             (*unreadable_directories(readings, kmod), *forbidden),
+            tuple(file.path for file in files if _may_have_lines(readings.get(file.path))),
         )
+
+    @property
+    def unobserved(self) -> tuple[str, ...]:
+        """The directories and files that kmod reads and that were not inspected: kmod may be denied them."""
+        listed = (file.path for file in self.files if file.state is FileState.NOT_OBSERVED)
+        return (*self.unseen, *listed)
 
     @property
     def is_complete(self) -> bool:
         """Whether all that kmod reads was observed."""
-        return not (self.unseen or self.unreadable) and not any(
-            file.state is FileState.NOT_OBSERVED for file in self.files
-        )
+        return not (self.unobserved or self.unreadable)
 
     def obeyed(self, directive: Directive) -> Iterator[ModprobeLine]:
         """Yield the lines of one directive that kmod obeys, in order."""
@@ -148,6 +157,11 @@ def modprobe_configuration_of(bundle: Bundle) -> ModprobeConfiguration:
 def normalised(module: str) -> str:
     """Write a module's name as kmod and the kernel do: with underscores."""
     return module.replace("-", "_")
+
+
+def _may_have_lines(reading: Reading | None) -> bool:
+    """Whether a listed file may have lines that were not read."""
+    return reading is None or reading.status in _UNREAD
 
 
 def _lines(file: ModprobeFile, readings: Mapping[str, Reading], kmod: Kmod) -> Iterator[ModprobeLine]:

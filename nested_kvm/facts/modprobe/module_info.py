@@ -43,8 +43,14 @@ def module_info_of(bundle: Bundle, module: str) -> ModuleInfo:
     parameters, depends = _sections(every.text) if every is not None and every.is_ok else ({}, {})
     own = bundle.readings.get(sources.module_parameters(module))
     if own is not None and own.is_ok and own.text.strip():
-        parameters = {**parameters, module: parameter_types(own.text)}
+        parameters = {**parameters, module: _agreed(parameter_types(own.text), parameters.get(module, {}))}
     return ModuleInfo(parameters, depends)
+
+
+def _agreed(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """The parameters that either answer lists; empty is the type on which they disagree."""
+    kinds = {name: {one.get(name), other.get(name)} - {None, ""} for name in {**one, **other}}
+    return {name: (each.pop() or "") if len(each) == 1 else "" for name, each in kinds.items()}
 
 
 def _sections(text: str) -> tuple[dict[str, dict[str, str]], dict[str, frozenset[str]]]:

@@ -58,7 +58,9 @@ def option_faults(
         if name == beside and word.is_certain:
             continue
         kind = None if types is None else types.get(name)
-        accepted = _is_accepted(module, name, word, kind, release, is_listed=types is not None)
+        # A parameter without a type may be where the list was cut off.
+        is_listed = types is not None and all(types.values())
+        accepted = _is_accepted(module, name, word, kind, release, is_listed=is_listed)
         if accepted is False:
             needed = _NEEDED.get(kind or "", "a valid value")
             yield OptionFault(module, word, is_certain=True, reason=f"{word.text} of {module} is not {needed}")

@@ -9,7 +9,7 @@ from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.modprobe.boot_cmdline import blocking_words
 from nested_kvm.facts.modprobe.config import ModprobeConfiguration
 from nested_kvm.facts.modprobe.config_line import Directive
-from nested_kvm.facts.modprobe.load_outcome import NextLoad
+from nested_kvm.facts.modprobe.load_outcome import LoadOutcome, NextLoad
 from nested_kvm.facts.modprobe.module_info import module_info_of
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import plural
@@ -26,6 +26,8 @@ class NestedLines:
 
     unknown: str
     """Why there may be more lines than were found; empty: there are none."""
+    undecided: str
+    """Why more lines may be dead or contradicted than were found, where all that kmod obeys are known."""
     dead: tuple[Evidence, ...]
     contradicted: tuple[Evidence, ...]
     blocking: tuple[Evidence, ...]
@@ -52,6 +54,7 @@ def nested_lines_of(configuration: ModprobeConfiguration, next_load: NextLoad, b
     """The lines about nested in the configuration of the KVM module that this CPU needs."""
     return NestedLines(
         unknown=_unknown(configuration, next_load),
+        undecided=_undecided(configuration, next_load),
         dead=tuple(_dead(configuration, next_load.module, is_built_in=next_load.is_built_in)),
         contradicted=next_load.contradicted,
         blocking=tuple(_blocking(configuration, next_load, bundle)),
@@ -62,6 +65,13 @@ def _unknown(configuration: ModprobeConfiguration, next_load: NextLoad) -> str:
     if not configuration.is_complete:
         return "a file that kmod reads could not be read"
     return next_load.reason if next_load.authority is None and not next_load.is_blocked else ""
+
+
+def _undecided(configuration: ModprobeConfiguration, next_load: NextLoad) -> str:
+    if configuration.unread:
+        return f"{', '.join(configuration.unread)} could not be read"
+    is_undecided = next_load.outcome is LoadOutcome.UNKNOWN and bool(next_load.overridden)
+    return f"it is not known whether the lines agree: {next_load.reason}" if is_undecided else ""
 
 
 def _dead(configuration: ModprobeConfiguration, module: str, *, is_built_in: bool) -> list[Evidence]:

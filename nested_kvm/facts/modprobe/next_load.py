@@ -92,6 +92,9 @@ class _Case:
         if self.configuration.unreadable:
             paths = ", ".join(self.configuration.unreadable)
             return replace(self.unknown, reason=f"kmod ignored what it may not read: {paths}")
+        if self.configuration.unobserved:
+            paths = ", ".join(self.configuration.unobserved)
+            return replace(self.unknown, reason=f"kmod may have ignored what was not inspected: {paths}")
         if self.answer.options is None:
             return self._absent()
         lacking = next(self._lacking(self.answer.module, self.answer.options), None)

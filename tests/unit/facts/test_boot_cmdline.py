@@ -23,6 +23,7 @@ def boot(
 ) -> NextCmdline:
     bundle = bundle_of(
         *(Reading(path, Status.ABSENT) for path in PLACES),
+        ok(sources.ESP_IMAGES, ""),
         ok(sources.CMDLINE, cmdline),
         ok(sources.KERNEL_RELEASE, "6.1.0"),
         ok(sources.show_depends("kvm_amd"), depends),
@@ -126,11 +127,28 @@ def test_every_place_of_a_command_line_is_read(readings: list[Reading], source: 
         ([grub("quiet"), ok(sources.ESP_IMAGES, "/efi/EFI/Linux/a.efi")], "/efi/EFI/Linux/a.efi"),
         ([grub("quiet"), Reading(sources.ESP_IMAGES, Status.UNREADABLE)], "EFI system partition"),
         ([Reading(sources.GRUB, Status.UNREADABLE)], "could not be read"),
-        ([], "no supported boot loader"),
+        ([grub("quiet"), Reading(sources.GRUB_CFGS[0], Status.UNREADABLE)], "/boot/grub/grub.cfg could not be read"),
+        ([grub("quiet"), ok(sources.GRUB_D, "a.cfg\nREADME")], "/etc/default/grub.d/a.cfg could not be read"),
+        ([grub("quiet"), ok(sources.BOOT_ENTRIES, "5.14.conf")], f"{ENTRY} could not be read"),
+        ([grub("quiet"), Reading(sources.ESP_IMAGES, Status.TIMED_OUT)], "EFI system partition"),
     ],
 )
 def test_what_was_not_read_is_not_known(readings: list[Reading], reason: str) -> None:
-    assert reason in boot(*readings).unknown
+    found = boot(*readings)
+    assert reason in found.unknown
+    assert found.unread == found.unknown
+
+
+def test_without_a_supported_boot_loader_nothing_was_left_unread() -> None:
+    found = boot()
+    assert ("no supported boot loader" in found.unknown, found.unread) == (True, "")
+
+
+def test_evidence_without_the_images_does_not_show_that_there_are_none() -> None:
+    places = (Reading(path, Status.ABSENT) for path in PLACES)
+    kernel = (ok(sources.CMDLINE, "quiet"), ok(sources.KERNEL_RELEASE, "6.1.0"))
+    found = next_cmdline_of(bundle_of(*places, *kernel, grub("quiet")), "kvm_amd")
+    assert "not in the evidence" in found.unknown
 
 
 @pytest.mark.parametrize(
@@ -138,7 +156,7 @@ def test_what_was_not_read_is_not_known(readings: list[Reading], reason: str) ->
     [
         [CONFIGURED, ok(ENTRY, "options ro $tuned_params")],
         [ok(sources.GRUB, ". x"), ok(sources.GRUB_CFGS[0], "linux /vmlinuz ro\nlinux /vmlinuz ro single x=$y")],
-        [grub("quiet"), ok(sources.ESP_IMAGES, "")],
+        [grub("quiet"), ok(sources.GRUB_D, "README"), ok(sources.BOOT_ENTRIES, "5.14.conf~")],
     ],
 )
 def test_what_is_not_set_anywhere_is_not_set(readings: list[Reading]) -> None:

@@ -76,6 +76,25 @@ def test_an_option_of_unknown_type_leaves_a_doubt(line: str, word: str) -> None:
     assert word in load.doubt
 
 
+@pytest.mark.parametrize(
+    ("modinfo", "every"),
+    [
+        ("nested: (int)\nnri", None),
+        ("nested: (int)\nnpt: (bo", None),
+        ("nested: (int)\nnrips: (bool)\n", EVERY),
+    ],
+)
+def test_an_answer_that_was_cut_or_is_contradicted_leaves_a_doubt(modinfo: str, every: str | None) -> None:
+    load = Host(files=conf("options kvm_amd nested=1 nrips=Y\n"), modinfo=modinfo, every=every).next_load()
+    assert load.outcome is LoadOutcome.ON
+    assert "nrips=Y" in load.doubt
+
+
+def test_the_types_of_either_answer_count() -> None:
+    load = Host(files=conf("options kvm_amd nested=1 nrips=Y\n"), modinfo="nested: (int)\n", every=EVERY).next_load()
+    assert load.outcome is LoadOutcome.FAILS
+
+
 def test_an_option_on_the_command_line_fails_the_load_as_well() -> None:
     load = Host(cmdline="kvm.ignore_msrs=maybe", every=EVERY).next_load()
     assert (load.outcome, load.origin[0].source) == (LoadOutcome.FAILS, "/proc/cmdline")

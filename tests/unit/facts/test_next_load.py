@@ -73,6 +73,7 @@ def test_the_value_and_who_says_it(host: Host, outcome: LoadOutcome, authority: 
         (Host(status=Status.FAILED, oracle="modprobe: FATAL: Module kvm_amd not found"), "does not find the module"),
         (Host(status=Status.TIMED_OUT), "did not answer"),
         (Host(files={CONF: Status.UNREADABLE}), f"may not read: {CONF}"),
+        (Host(files={CONF: Status.FAILED}), f"was not inspected: {CONF}"),
         (Host(modinfo="npt: (bool)\n"), "has no parameter nested"),
         (Host(oracle="", files=conf("alias kvm_amd off\n")), "an alias redirects it"),
         (Host(oracle=""), "does not name it"),

@@ -116,8 +116,13 @@ def test_a_word_knows_where_it_stands_in_bytes() -> None:
 
 
 def test_the_types_are_read_from_modinfo() -> None:
-    text = "npt: (bool)\nnested: (int)\nept:Use extended page tables (default on) (bool)\nplain:\nnoise\n"
+    text = "npt: (bool)\nnested: (int)\nept:Use extended page tables (default on) (bool)\nplain:\nmore of it\n"
     assert parameter_types(text) == {"npt": "bool", "nested": "int", "ept": "bool", "plain": ""}
+
+
+@pytest.mark.parametrize("end", ["avic", "avic:", "avic: (bo"])
+def test_a_last_line_that_was_cut_off_has_no_type(end: str) -> None:
+    assert parameter_types(f"nested: (int)\n{end}") == {"nested": "int", "avic": ""}
 
 
 @pytest.mark.parametrize("text", ['"' * 1_000_000, "a=" * 500_000, "nested=" + "9" * 1_000_000, "\\" * 1_000_000])
