@@ -38,12 +38,13 @@ def test_what_the_host_promises_is_what_the_guest_sees(pair: Pair) -> None:
 
     One polarity: where nesting is forbidden, a guest without the flag is what the policy requires (L1-CPU-01).
     """
+    domain = pair.domain
     if pair.inside.cpu.all_show_flag:
         return
-    promise = pair.domain.promise(pair.host.cpu.require_vendor())
+    promise = domain.promise(pair.host.cpu.require_vendor())
     if promise.gives_flag is Answer.UNKNOWN:
         raise Undecided(
-            f"whether {pair.host.cpu.flag} is exposed is not known: {promise.reason}", *pair.domain.evidence
+            f"whether {pair.host.cpu.flag} is exposed is not known: {promise.reason}", *domain.evidence
         )
     broken = first_break(pair)
     if promise.gives_flag is Answer.YES and broken is not None and broken.finding is not None:
