@@ -43,9 +43,7 @@ def test_what_the_host_promises_is_what_the_guest_sees(pair: Pair) -> None:
         return
     promise = domain.promise(pair.host.cpu.require_vendor())
     if promise.gives_flag is Answer.UNKNOWN:
-        raise Undecided(
-            f"whether {pair.host.cpu.flag} is exposed is not known: {promise.reason}", *domain.evidence
-        )
+        raise Undecided(f"whether {pair.host.cpu.flag} is exposed is not known: {promise.reason}", *domain.evidence)
     broken = first_break(pair)
     if promise.gives_flag is Answer.YES and broken is not None and broken.finding is not None:
         finding = broken.finding

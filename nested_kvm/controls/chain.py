@@ -39,6 +39,7 @@ class Pair:
         """The L1, inspected from inside."""
         if self.guest.target.address is None:
             raise NotObserved(f"{self.guest.target.name} has no address: it was not inspected from inside")
+        dmi_uuid_of(self.guest.bundle)  # raises where the probe's answer ended before it
         if self.is_another_machine:
             raise NotObserved(f"another machine answers at the address of {self.guest.target.name}")
         return self.guest
@@ -49,9 +50,8 @@ class Pair:
 
         Only root may read the uuid of a guest: where it is not shown, the inventory is believed.
         """
-        own = dmi_uuid_of(self.guest.bundle)
         try:
-            uuid = self.domain.uuid
+            own, uuid = dmi_uuid_of(self.guest.bundle), self.domain.uuid
         except ObservationError:
             return False
         return own is not None and not is_same_machine(own, uuid)
