@@ -31,7 +31,8 @@ def test_what_the_host_promises_is_what_the_guest_sees(pair: Pair) -> None:
     The domain's definition exposes the flag; where the guest does not see it, the first broken link between host and
     guest is the cause.
 
-    It explains the findings of L1-CPU-01 and DOM-CPU-02, which decide: it passes where the guest sees the flag.
+    It explains the findings of L1-CPU-01 and DOM-CPU-02, which decide: it passes where the host has the domain and the
+    guest sees the flag. Where the guest does not show its uuid, the inventory is believed (see L1-CPU-02).
 
     Unknown: the guest does not see the flag, and whether its definition exposes it is not known, for the reasons of
     DOM-CPU-02.

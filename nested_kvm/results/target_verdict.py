@@ -68,10 +68,12 @@ def _decided(run: Run, hosts: Mapping[str, str | None]) -> _Decided:
     answered: dict[bool, set[str]] = {True: set(), False: set()}
     asks_what_decides = False
     skipped: list[Result] = []
+    asked_of_itself = {each.target for each in run.results if each.decides and each.subject == each.target}
     for each in run.results.sorted_by_target():
         asks_what_decides = asks_what_decides or each.decides
         if each.outcome in {Outcome.PASS, Outcome.FAIL}:
-            is_own = each.subject == each.target or not each.decides
+            # A host of which nothing is asked itself: a domain that must not nest is the question (--domain-xml).
+            is_own = each.subject == each.target or not each.decides or each.target not in asked_of_itself
             answered[each.decides].update(_targets_of(each, hosts) if is_own else _guest_of(each, hosts))
         elif each.outcome is Outcome.NOTCHECKED and each.check is not None:
             skipped.append(each)
