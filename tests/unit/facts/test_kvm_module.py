@@ -84,11 +84,8 @@ def test_only_a_live_module_is_loaded(state: str, *, is_loaded: bool) -> None:
 
 
 def test_a_list_without_a_module_whose_directory_was_read_is_not_complete() -> None:
-    readings = {
-        "/sys/module": ok("/sys/module", "kvm\nk"),
-        "/sys/module/kvm_amd": ok("/sys/module/kvm_amd", "refcnt=1"),
-    }
-    bundle = replace(bundle_of(), readings=readings)
+    readings = (ok("/sys/module", "kvm\nk"), ok("/sys/module/kvm_amd", "refcnt=1"))
+    bundle = replace(bundle_of(), readings={reading.source: reading for reading in readings})
     with pytest.raises(NotObserved, match="does not list kvm_amd"):
         kvm_module_of(bundle, "kvm_amd")
 
