@@ -90,7 +90,7 @@ def result(outcome: Outcome, severity: Severity = Severity.MEDIUM) -> Result:
     [
         ("pass", 0, 0),
         ("pass notapplicable notchecked", 0, 0),
-        ("informational", 0, 0),
+        ("informational", 0, 1),
         ("pass unknown", 0, 1),
         ("unknown", 0, 1),
         ("pass error", 6, 1),
