@@ -147,7 +147,7 @@ def test_an_l2_boots_and_answers(l2_boot: L2Boot) -> None:
     Flag, module and device are the prerequisites; an L2 that answers is the proof. Only --active starts one.
 
     Unknown: neither QEMU nor python3 is installed; the account may not open /dev/kvm; QEMU is missing a dependency, and
-    python3 cannot replace it; or the L2 boots without QEMU but not with it.
+    python3 cannot replace it; or the L2 boots without QEMU but not with it, or QEMU failed without a reason.
 
     One polarity: an L2 is never started where nesting is forbidden.
     """

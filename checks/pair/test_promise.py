@@ -31,20 +31,20 @@ def test_what_the_host_promises_is_what_the_guest_sees(pair: Pair) -> None:
     The domain's definition exposes the flag; where the guest does not see it, the first broken link between host and
     guest is the cause.
 
-    It explains the findings of L1-CPU-01 and DOM-CPU-02, which decide: it passes where the guest sees the flag.
+    It explains the findings of L1-CPU-01 and DOM-CPU-02, which decide: it passes where the host has the domain and the
+    guest sees the flag. Where the guest does not show its uuid, the inventory is believed (see L1-CPU-02).
 
     Unknown: the guest does not see the flag, and whether its definition exposes it is not known, for the reasons of
     DOM-CPU-02.
 
     One polarity: where nesting is forbidden, a guest without the flag is what the policy requires (L1-CPU-01).
     """
+    domain = pair.domain
     if pair.inside.cpu.all_show_flag:
         return
-    promise = pair.domain.promise(pair.host.cpu.require_vendor())
+    promise = domain.promise(pair.host.cpu.require_vendor())
     if promise.gives_flag is Answer.UNKNOWN:
-        raise Undecided(
-            f"whether {pair.host.cpu.flag} is exposed is not known: {promise.reason}", *pair.domain.evidence
-        )
+        raise Undecided(f"whether {pair.host.cpu.flag} is exposed is not known: {promise.reason}", *domain.evidence)
     broken = first_break(pair)
     if promise.gives_flag is Answer.YES and broken is not None and broken.finding is not None:
         finding = broken.finding

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Final
 
 from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.facts.kernel.identity import dmi_uuid_of, is_same_machine
 from nested_kvm.facts.libvirt.domain import Domain
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.model.answer import Answer
@@ -38,18 +39,22 @@ class Pair:
         """The L1, inspected from inside."""
         if self.guest.target.address is None:
             raise NotObserved(f"{self.guest.target.name} has no address: it was not inspected from inside")
+        dmi_uuid_of(self.guest.bundle)  # raises where the probe's answer ended before it
         if self.is_another_machine:
             raise NotObserved(f"another machine answers at the address of {self.guest.target.name}")
         return self.guest
 
     @cached_property
     def is_another_machine(self) -> bool:
-        """Whether the machine at the guest's address is certainly not the domain."""
+        """Whether the machine at the guest's address is certainly not the domain.
+
+        Only root may read the uuid of a guest: where it is not shown, the inventory is believed.
+        """
         try:
-            identity, uuid = self.guest.identity, self.domain.uuid
+            own, uuid = dmi_uuid_of(self.guest.bundle), self.domain.uuid
         except ObservationError:
             return False
-        return identity.uuid is not None and not identity.is_domain(uuid)
+        return own is not None and not is_same_machine(own, uuid)
 
     @cached_property
     def domain(self) -> Domain:

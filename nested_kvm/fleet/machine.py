@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 
 from nested_kvm.errors import NotObserved, ObservationError
@@ -33,7 +34,7 @@ from nested_kvm.facts.kvm.vmm_guest import VmmGuests, domain_of_process, vmm_gue
 from nested_kvm.facts.kvm.vmm_process import PROCESS_KEY, VmmProcesses, vmm_processes_of
 from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities, libvirt_capabilities_of
 from nested_kvm.facts.libvirt.daemon import Libvirt, libvirt_of
-from nested_kvm.facts.libvirt.domain import Domain, domain_of
+from nested_kvm.facts.libvirt.domain import Domain, ProcessCheck, domain_of
 from nested_kvm.facts.libvirt.host_shutdown import HostShutdown, host_shutdown_of
 from nested_kvm.facts.libvirt.saved_states import SavedStates, saved_states_of
 from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline, next_cmdline_of
@@ -221,9 +222,16 @@ class Machine:
                     yield domain
 
     def _with_process(self, domain: Domain) -> Domain:
-        """The domain, compared with its process where both were observed."""
+        """The domain, compared with its process if it runs."""
+        if not domain.is_running:
+            return domain
         try:
-            return with_process(domain, self.vmm_processes, self.vm_holders, self.cpu.require_vendor())
+            processes, holders = self.vmm_processes, vm_holders_of(self.bundle)
+        except ObservationError as reason:
+            doubt = f"whether its process is the one that libvirt describes is not known: {reason}"
+            return replace(domain, process_check=ProcessCheck(doubt=doubt))
+        try:
+            return with_process(domain, processes, holders, self.cpu.require_vendor())
         except ObservationError:
             return domain
 

@@ -175,6 +175,7 @@ class AuditSession(ReportingSession):
         has_ended = state.expected is not None and self.ledger.judged >= state.expected and not stopped
         run.gaps.extend([*state.unreadable, *state.left_out, *self._uncollected()])
         run.left_out = len(scope.left_out)
+        run.candidate = None if self.audit.candidate is None else self.audit.candidate.name
         run.owed = self.owed.count
         run.not_asked = list(self.owed.missing(self._given.values()))
         run.complete = has_ended and not run.gaps

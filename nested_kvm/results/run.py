@@ -180,6 +180,8 @@ class Run:
     """Targets of the inventory that were not selected (`--hosts`, `--shard`); None: not known."""
     shard: FleetShard | None = None
     """The part of the fleet that was audited; None: all of it."""
+    candidate: str | None = None
+    """The domain of `--domain-xml`, of which alone was asked; None: the fleet was."""
     targets: list[TargetResult] = field(default_factory=list)
     results: Results = field(default_factory=ResultList)
     diagnoses: list[Diagnosis] = field(default_factory=list)

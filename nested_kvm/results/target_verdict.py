@@ -68,10 +68,14 @@ def _decided(run: Run, hosts: Mapping[str, str | None]) -> _Decided:
     answered: dict[bool, set[str]] = {True: set(), False: set()}
     asks_what_decides = False
     skipped: list[Result] = []
-    for each in run.results.sorted_by_target():
+    results = list(run.results.sorted_by_target())
+    asked_of_itself = {each.target for each in results if each.decides and each.subject == each.target}
+    for each in results:
         asks_what_decides = asks_what_decides or each.decides
         if each.outcome in {Outcome.PASS, Outcome.FAIL}:
-            is_own = each.subject == each.target or not each.decides
+            # A candidate that must not nest asks nothing of its host: then its own answer is the host's.
+            is_question = each.subject == run.candidate and each.target not in asked_of_itself
+            is_own = each.subject == each.target or not each.decides or is_question
             answered[each.decides].update(_targets_of(each, hosts) if is_own else _guest_of(each, hosts))
         elif each.outcome is Outcome.NOTCHECKED and each.check is not None:
             skipped.append(each)

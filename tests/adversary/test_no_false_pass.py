@@ -6,7 +6,6 @@ what it drew. `python -m tests.support.adversary` prints the readings that no co
 
 import os
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -56,19 +55,13 @@ ANOTHER_MACHINE = [
     Excused("L0-PER-0[56]", "/boot/grub/grub.cfg", frozenset({"dropped"}), "printed where it exists: there is none"),
     Excused("L0-PER-06", "/boot/grub2/grubenv", frozenset({"cut"}), "a variable that is shorter sets something else"),
     Excused("L1-KVM-02", "/etc/libvirt/qemu.conf", LYING, "libvirt's default account may be permitted"),
+    Excused("L0-SEC-02", r"/proc/\[0-9\]\*/cmdline", frozenset({"cut"}), "QEMU's CPU without -cpu has no flag"),
+    Excused("L0-SEC-02", r"ls -lq .*", frozenset({"blank"}), "the list named the process that nothing else shows"),
+    Excused("PAIR-01", ".*/product_uuid", frozenset({"unreadable", *LIES}), "the uuid is for root: see L1-CPU-02"),
     Excused("L1-NST-01", "qemu-system-.*", frozenset({"no such command"}), "without QEMU the bare L2 is the proof"),
     Excused("DOM-CPU-04", "virsh .* (list|snapshot-list) .*", LYING, "a domain without snapshots has no old one"),
 ]
 """Lies that make an honest other machine: what remains shows no fault."""
-_IDENTITY = r"id -u|uname -m|/proc/sys/kernel/osrelease|/sys/class/dmi/id/.*|virsh .* (list|dumpxml) .*"
-KNOWN = [
-    Excused("DOM-CPU-03", "/sys/module", LYING, "an empty list of modules"),
-    Excused("DOM-CPU-04", "virsh .* dominfo .*", ANY, "without dominfo a managed save is taken not to exist"),
-    Excused("L0-SEC-02", r"/sys/module|/proc/\[0-9\]\*/cmdline|ls -lq .*", LYING, "witnesses that disagree"),
-    Excused("L1-NST-01", "qemu-system-.*", frozenset({"failed"}), "QEMU failed without a word"),
-    Excused("PAIR-01", _IDENTITY, ANY, "a guest that cannot be identified is taken for the domain"),
-]
-"""False passes that are not fixed yet. To be emptied: what is fixed fails `test_what_is_fixed_is_not_listed`."""
 NOT_NEEDED = {
     r"/etc/os-release": "nothing depends on the distribution's name",
     r"/sys/module/kvm(/parameters)?": "on x86 the vendor's module has nested",
@@ -76,21 +69,15 @@ NOT_NEEDED = {
     r"/proc/\[0-9\]\*/cmdline|ls -lq /proc/.*": "read for hosts without libvirt, and where nesting is forbidden",
     r"virsh .* version --daemon": "an old libvirt matters only where its cache is stale",
     r"virsh .* (list --all --uuid --with-snapshot|snapshot-list .*)": "a domain without snapshots",
+    r"virsh .* (list --all --uuid|capabilities)": "a guest's own libvirt is not evaluated; hosts miss both",
     r"getfacl .*|id": "the mode decides, and root was logged in",
     r"/proc/cmdline|modinfo .*": "in a guest nothing persistent is required",
 }
 """Readings that no control misses on a machine that passes, each with the reason."""
-KNOWN_NOT_MISSED = {
-    r"stat -L .*": "L0-LIB-02 passes though it is unknown when QEMU was changed",
-    r"virsh .* dominfo .*": "DOM-CPU-04 passes though a managed save is not known",
-    r"virsh .* (list --all --uuid|capabilities)": "not missed in a guest, and on a host that must not nest",
-}
-"""As KNOWN, of readings that are missed by no control: to be emptied."""
 
 
 def is_excused(found: FalsePass, *changes: Mutation) -> bool:
-    excuses = [*ANOTHER_MACHINE, *KNOWN]
-    return any(each.covers(found.control, change) for each in excuses for change in changes)
+    return any(each.covers(found.control, change) for each in ANOTHER_MACHINE for change in changes)
 
 
 @st.composite
@@ -123,26 +110,12 @@ def test_no_single_change_makes_a_pass(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("known", KNOWN, ids=lambda known: f"{known.control} {known.source}")
-def test_what_is_fixed_is_not_listed(known: Excused) -> None:
-    """Delete the entry of KNOWN that this names: no control passes that way any more."""
-    assert next(_false_passes_of(known), None) is not None
-
-
-def _false_passes_of(known: Excused) -> Iterator[FalsePass]:
-    for name, changes in cases().items():
-        for change in changes:
-            if change.kind in known.kinds and re.fullmatch(known.source, change.source):
-                yield from (each for each in false_passes(name, change) if known.covers(each.control, change))
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["amd-passes", "intel-passes", "amd-pair-holds", "amd-guest-passes", "intel-guest-passes"]
 )
 def test_every_reading_of_a_machine_that_passes_is_missed(name: str) -> None:
     assert {answer.outcome for answer in answers(name).values()} & {Outcome.PASS}
-    patterns = [*NOT_NEEDED, *KNOWN_NOT_MISSED]
+    patterns = NOT_NEEDED
     unexplained = [
         source for _, source in unmissed(name) if not any(re.fullmatch(pattern, source) for pattern in patterns)
     ]

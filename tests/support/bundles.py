@@ -1,5 +1,6 @@
 """Bundles of a few readings, for the facts that are made of them."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from hypothesis import strategies as st
@@ -21,7 +22,20 @@ def bundle_of(*readings: Reading, libvirt: LibvirtAnswer | None = None, **texts:
     sources = {"uname": "uname -m", "cpuinfo": "/proc/cpuinfo", "modules": "/sys/module"}
     whole = [Reading(sources[name], Status.OK, text) for name, text in texts.items()]
     by_source = {reading.source: reading for reading in (*whole, *readings)}
-    return Bundle(TARGET, datetime(2026, 1, 1, tzinfo=UTC), "0", by_source, libvirt=libvirt)
+    return Bundle(TARGET, datetime(2026, 1, 1, tzinfo=UTC), "0", without_unlisted_modules(by_source), libvirt=libvirt)
+
+
+def without_unlisted_modules(readings: Mapping[str, Reading]) -> dict[str, Reading]:
+    """The readings without the directories of modules that `/sys/module` does not list: the probe reads no others."""
+    modules = readings.get("/sys/module")
+    if modules is None or not modules.is_ok:
+        return dict(readings)
+    listed = modules.text.split()
+    return {
+        source: reading
+        for source, reading in readings.items()
+        if not source.startswith("/sys/module/") or source.split("/")[3] in listed
+    }
 
 
 def ok(source: str, text: str) -> Reading:

@@ -10,6 +10,7 @@ from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.policy import Policy
+from tests.support.bundles import without_unlisted_modules
 
 UUID = "5b2e4bd7-2b0a-4a3c-9d55-1f0f6d5d7a11"
 DEBUGFS = "/sys/kernel/debug/kvm"
@@ -60,7 +61,7 @@ def machine(
     whole = [Reading(source, Status.OK, text) for source, text in texts(**more).items()]
     answer = None if domains is None else LibvirtAnswer("qemu:///system", "libvirt", domains=domains)
     by_source = {reading.source: reading for reading in (*whole, *readings)}
-    return Bundle(target, OBSERVED, "0", by_source, libvirt=answer)
+    return Bundle(target, OBSERVED, "0", without_unlisted_modules(by_source), libvirt=answer)
 
 
 def without(bundle: Bundle, source: str) -> Bundle:

@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.modprobe.kmod import ALL_DIRECTORIES
+from tests.support.bundles import without_unlisted_modules
 
 HERE: Final = Path(__file__).parents[1] / "data" / "scenarios"
 RECORDED: Final = HERE / "recorded"
@@ -64,7 +65,8 @@ class Inside(_Part):
 
     def all_readings(self, uuid: str) -> dict[str, Reading]:
         raw: dict[str, str | RawReading | None] = {**base(self.base).readings, _UUID: uuid, **self.readings}
-        return {source: reading(source, given) for source, given in raw.items() if given is not None}
+        found = {source: reading(source, given) for source, given in raw.items() if given is not None}
+        return without_unlisted_modules(found)
 
 
 class DomainCase(_Part):
@@ -224,7 +226,8 @@ class Scenario(_Part):
         raw |= self.readings
         sources = list(raw)
         kept = sources[: sources.index(self.cut)] if self.cut else sources
-        return {source: reading(source, given) for source in kept if (given := raw[source]) is not None}
+        found = {source: reading(source, given) for source in kept if (given := raw[source]) is not None}
+        return without_unlisted_modules(found)
 
 
 def reading(source: str, given: str | RawReading) -> Reading:

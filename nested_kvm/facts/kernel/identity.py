@@ -34,9 +34,13 @@ class Identity:
         return " ".join(part for part in (self.manufacturer, self.product) if part) or "a machine without DMI"
 
     def is_domain(self, uuid: str) -> bool:
-        """Whether the machine has that domain's uuid; older SMBIOS swaps the bytes of its first three fields."""
-        own = (self.uuid or "").lower()
-        return uuid.lower() in {own, _swapped(own)}
+        """Whether the machine has that domain's uuid."""
+        return is_same_machine(self.uuid or "", uuid)
+
+
+def is_same_machine(own: str, uuid: str) -> bool:
+    """Whether DMI's uuid is the domain's; older SMBIOS swaps the bytes of its first three fields."""
+    return uuid.lower() in {own.lower(), _swapped(own.lower())}
 
 
 def _swapped(uuid: str) -> str:
@@ -58,9 +62,18 @@ def identity_of(bundle: Bundle) -> Identity:
         kernel_release=bundle.text(sources.KERNEL_RELEASE).strip(),
         manufacturer=_shown(bundle, "sys_vendor"),
         product=_shown(bundle, "product_name"),
-        uuid=_shown(bundle, "product_uuid"),
+        uuid=dmi_uuid_of(bundle),
         is_root=_uid(bundle) == 0,
     )
+
+
+def dmi_uuid_of(bundle: Bundle) -> str | None:
+    """The uuid that DMI shows; None where the machine has none, or it may not be read.
+
+    Raises:
+        ObservationError: it was not inspected.
+    """
+    return _shown(bundle, "product_uuid")
 
 
 def _uid(bundle: Bundle) -> int:

@@ -12,7 +12,8 @@ from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import decimal
 
 _LIVE: Final = "live"
-"""The state of a loaded module; `coming` and `going` are the others (kernel/module/sysfs.c)."""
+_STATES: Final = frozenset({_LIVE, "coming", "going"})
+"""The states of a module that is not built in (kernel/module/sysfs.c)."""
 OTHER_HYPERVISORS: Final = frozenset({"vboxdrv", "vmmon"})
 
 
@@ -100,14 +101,17 @@ def kvm_module_of(bundle: Bundle, name: str) -> KvmModule:
     Sample of `/sys/module/kvm_amd/parameters`: `nested=1`, and `npt!` where the file may not be read.
 
     Raises:
-        ObservationError: `/sys/module` could not be read.
+        ObservationError: `/sys/module` could not be read, or contradicts what was read below it.
     """
     present = bundle.text(sources.MODULES).split()
     others = tuple(module for module in present if module not in {name, "kvm"})
     if name not in present:
+        _check_absent(bundle, name)
         return KvmModule(name, is_loaded=False, is_built_in=False, others=others)
     values, denied = _values(bundle, f"{sources.MODULES}/{name}")
     parameters, unreadable = _values(bundle, f"{sources.MODULES}/{name}/parameters")
+    if values.get("initstate", _LIVE) not in _STATES:
+        raise NotObserved(f"{sources.MODULES}/{name}/initstate reads {values['initstate'][:40]!r}")
     return KvmModule(
         name,
         is_loaded=values.get("initstate", _LIVE) == _LIVE,
@@ -118,6 +122,18 @@ def kvm_module_of(bundle: Bundle, name: str) -> KvmModule:
         use_count=decimal(values.get("refcnt", "")),
         others=others,
     )
+
+
+def _check_absent(bundle: Bundle, name: str) -> None:
+    """Check that nothing was read of a module that is not listed: the probe reads the directories that it lists.
+
+    Raises:
+        NotObserved: its directory was read, so the list is not complete.
+    """
+    directory = f"{sources.MODULES}/{name}"
+    found = bundle.readings.get(directory)
+    if found is not None and found.is_ok and found.text.strip():
+        raise NotObserved(f"{sources.MODULES} does not list {name}, though {directory} was read")
 
 
 def _values(bundle: Bundle, directory: str) -> tuple[dict[str, str], frozenset[str]]:

@@ -60,6 +60,9 @@ def _of(tried: list[Reading], evidence: tuple[Evidence, ...]) -> L2Boot:
     refusals = [_reason(each) for each, answer in zip(tried, answers, strict=True) if answer is Answer.NO]
     if Answer.YES not in answers and refusals:
         return L2Boot(Answer.NO, "; ".join(refusals), evidence)
+    if Answer.YES in answers[1:] and tried[0].status is Status.FAILED and not _words(tried[0]):
+        reason = f"the L2 boots without QEMU, but QEMU ended with {tried[0].exit_status} and printed no reason"
+        return L2Boot(Answer.UNKNOWN, reason, evidence)
     if Answer.YES in answers and not refusals:
         return L2Boot(Answer.YES, f"an L2 answered {ANSWER}", evidence)
     if refusals:

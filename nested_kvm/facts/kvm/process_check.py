@@ -18,15 +18,25 @@ from nested_kvm.model.answer import Answer
 
 
 def with_process(domain: Domain, processes: VmmProcesses, holders: VmHolders | None, vendor: Vendor) -> Domain:
-    """The domain with the comparison of its XML and its process; as it is where no process of it was found."""
+    """The domain with the comparison of its XML and its process; as it is where its process may be hidden."""
     try:
         process = processes.of_domain(domain.uuid, domain.name)
     except Ambiguous as reason:
         return replace(domain, process_check=ProcessCheck(doubt=reason.message, evidence=reason.evidence))
     live = domain.live_cpu
+    if live is not None and process is None and _are_visible(processes, holders):
+        doubt = f"libvirt runs {domain.name}, and no process of it was found among those of other VMs"
+        return replace(domain, process_check=ProcessCheck(doubt=doubt, evidence=processes.evidence))
     if live is None or process is None or not process.is_qemu:
         return domain
     return replace(domain, process_check=_checked(domain, live, process, holders, vendor))
+
+
+def _are_visible(processes: VmmProcesses, holders: VmHolders | None) -> bool:
+    """Whether the probe saw the processes of every account, and a VM among them."""
+    if holders is not None and holders.are_all and holders.pids:
+        return True
+    return processes.are_all and bool(processes.processes)
 
 
 def runs_under_kvm(process: VmmProcess, holders: VmHolders | None) -> bool | None:

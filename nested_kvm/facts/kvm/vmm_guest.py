@@ -40,6 +40,8 @@ def domain_of_process(process: VmmProcess, holders: VmHolders | None) -> Domain:
         raise NotObserved(
             f"whether {process.label} runs under KVM is not known: only root can see which process holds a VM"
         )
+    if not under_kvm and process.accelerators and set(process.accelerators) == {"kvm"}:
+        raise NotObserved(f"process {process.pid} was started with KVM alone, and no VM was found that it holds")
     cpu = qemu_cpu_definition(process.cpu, process.machine, process.properties, process.config)
     return Domain(
         name=process.label,
@@ -92,7 +94,12 @@ def _unconfirmed(domain: Domain, vendor: Vendor) -> str | None:
 
 
 def _unknown_holders(processes: VmmProcesses, holders: VmHolders | None) -> list[str]:
-    """The processes that hold a VM and are not a known VMM: what their guests get is not known."""
+    """The processes that hold a VM and are not a known VMM: what their guests get is not known.
+
+    The probe always looks for them: where that is missing, nothing is known of any.
+    """
     known = {process.pid for process in processes.processes}
-    unknown = [] if holders is None else [str(pid) for pid in holders.pids if pid not in known]
+    if holders is None:
+        return ["which processes hold a VM was not inspected"]
+    unknown = [str(pid) for pid in holders.pids if pid not in known]
     return [f"process {pid} runs a VM, and its program is not a known VMM" for pid in unknown]

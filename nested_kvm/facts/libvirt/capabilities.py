@@ -60,7 +60,11 @@ def _by_cache(
         return LibvirtCapabilities(Answer.UNKNOWN, missing, evidence)
     files = [each for each in cached if each.architecture == architecture]
     evidence = (*evidence, *(each.evidence(flag) for each in files))
-    if any(each.flags.get(flag) for each in files):
+    having = [each for each in files if each.flags.get(flag)]
+    if having and not any(each.is_age_known for each in having):
+        missing = f"libvirt remembers {flag}, but when QEMU was changed is not known: {having[0].emulator}"
+        return LibvirtCapabilities(Answer.UNKNOWN, missing, evidence)
+    if having:
         return LibvirtCapabilities(Answer.YES, f"libvirt offers kvm with {flag}", evidence)
     stale = [each for each in files if each.flags.get(flag) is False and each.outdated is None]
     if stale:

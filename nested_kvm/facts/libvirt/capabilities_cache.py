@@ -44,6 +44,8 @@ class CachedCapabilities:
     flags: dict[str, bool]
     """Whether a guest under KVM can have vmx and svm; empty where the file has no section on KVM."""
     outdated: str | None
+    is_age_known: bool = True
+    """Whether it was observed when QEMU was changed: else the file may be of another QEMU."""
 
     def evidence(self, flag: str) -> Evidence:
         """The file's value of the flag."""
@@ -65,12 +67,14 @@ def cached_capabilities_of(bundle: Bundle, version: int | None) -> tuple[CachedC
 def _parsed(bundle: Bundle, file: Reading, version: int | None) -> CachedCapabilities:
     lines = [line.strip() for line in file.text.splitlines()]
     values = {match[1]: match[2] for line in lines if (match := _VALUE.fullmatch(line))}
+    emulator = values.get("emulator", "")
     return CachedCapabilities(
         path=file.source,
-        emulator=values.get("emulator", ""),
+        emulator=emulator,
         architecture=values.get("arch", ""),
         flags=dict(_flags(lines)),
         outdated=_outdated(bundle, values, version, noticed_nested="<kvmSupportsNesting/>" in lines),
+        is_age_known=bool(_changed(bundle, emulator)),
     )
 
 

@@ -96,6 +96,8 @@ def _unread(record: DomainRecord, states: tuple[SavedState, ...]) -> Iterator[st
     for state in states:
         if state.xml is None:
             yield f"{_source(record, state)}: {state.problem or 'its XML was not read'}"
+    if record.has_managed_save is None:
+        yield f"whether {record.name} has a managed save is not known"
     if record.saved_problem is not None:
         yield f"{record.name} may have other snapshots: {record.saved_problem}"
 

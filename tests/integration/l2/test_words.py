@@ -53,6 +53,12 @@ def test_only_the_whole_answer_is_one(text: str) -> None:
     assert answer(text, exit_status=85) is Answer.UNKNOWN
 
 
+def test_an_l2_without_qemu_is_no_proof_where_qemu_failed_without_a_reason() -> None:
+    boots = Reading(BY_PYTHON, Status.FAILED, "L2OK", 85)
+    assert answer("", python=boots) is Answer.UNKNOWN
+    assert answer("qemu-kvm: unsupported machine type", python=boots) is Answer.YES
+
+
 def test_python_decides_where_qemu_could_not_even_try() -> None:
     refused = Reading(BY_PYTHON, Status.FAILED, "KVM refuses: KVM_CREATE_VM: Operation not supported", 1)
     broken = Reading(BY_PYTHON, Status.FAILED, "SyntaxError: invalid syntax", 1)

@@ -75,6 +75,13 @@ def test_before_4_10_libvirt_may_or_may_not_notice_nested() -> None:
     assert judged(old, version=4_009_000).give_flag is Answer.UNKNOWN
 
 
+def test_a_file_of_a_qemu_that_may_have_changed_does_not_prove_that_it_is_given() -> None:
+    having = FILE.replace("value='false'", "value='true'")
+    found = judged(having.replace("/usr/bin/qemu", "/usr/bin/other"))
+    assert found.give_flag is Answer.UNKNOWN
+    assert "/usr/bin/other" in found.reason
+
+
 def test_one_qemu_that_gives_it_is_enough() -> None:
     assert judged(FILE, FILE.replace("value='false'", "value='true'")).give_flag is Answer.YES
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 
@@ -79,3 +81,16 @@ def test_only_a_live_module_is_loaded(state: str, *, is_loaded: bool) -> None:
     module = kvm_module_of(bundle_of(*readings), "kvm_amd")
     assert (module.is_loaded, module.is_built_in) == (is_loaded, False)
     assert is_loaded or module.evidence[0].text == state
+
+
+def test_a_list_without_a_module_whose_directory_was_read_is_not_complete() -> None:
+    readings = (ok("/sys/module", "kvm\nk"), ok("/sys/module/kvm_amd", "refcnt=1"))
+    bundle = replace(bundle_of(), readings={reading.source: reading for reading in readings})
+    with pytest.raises(NotObserved, match="does not list kvm_amd"):
+        kvm_module_of(bundle, "kvm_amd")
+
+
+def test_a_state_that_no_kernel_prints_was_not_read_whole() -> None:
+    readings = (ok("/sys/module", "kvm_amd"), ok("/sys/module/kvm_amd", "initstate=li"))
+    with pytest.raises(NotObserved, match="initstate reads 'li'"):
+        kvm_module_of(bundle_of(*readings, ok("/sys/module/kvm_amd/parameters", "nested=1")), "kvm_amd")

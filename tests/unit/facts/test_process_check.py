@@ -91,7 +91,21 @@ def test_several_processes_of_one_domain_are_in_doubt() -> None:
     assert "processes 7, 8" in (seen.doubt or "")
 
 
-@pytest.mark.parametrize("process", [VmmProcess(9, "kvm", "other"), VmmProcess(7, "cloud-hypervisor", "ci-1", UUID)])
-def test_a_domain_without_a_process_of_qemu_is_not_compared(process: VmmProcess) -> None:
-    assert check(domain(PASSTHROUGH, PASSTHROUGH), process) == ProcessCheck()
+def test_a_running_domain_without_a_process_among_visible_ones_is_in_doubt() -> None:
+    found = check(domain(PASSTHROUGH, PASSTHROUGH), VmmProcess(9, "kvm", "other"))
+    assert "no process of it was found" in (found.doubt or "")
+    blank = with_process(domain(PASSTHROUGH, PASSTHROUGH), VmmProcesses((), are_all=True), HOLDING, Vendor.AMD)
+    assert blank.process_check.doubt
+
+
+def test_a_process_that_may_be_hidden_is_not_missed() -> None:
+    hidden = VmmProcesses((VmmProcess(9, "kvm", "other"),), are_all=False)
+    for holders in (None, VmHolders((9,), are_all=False)):
+        seen = with_process(domain(PASSTHROUGH, PASSTHROUGH), hidden, holders, Vendor.AMD)
+        assert seen.process_check == ProcessCheck()
+
+
+def test_a_domain_without_a_process_of_qemu_is_not_compared() -> None:
+    other = VmmProcess(7, "cloud-hypervisor", "ci-1", UUID)
+    assert check(domain(PASSTHROUGH, PASSTHROUGH), other) == ProcessCheck()
     assert check(domain(PASSTHROUGH, None), qemu("qemu64")) == ProcessCheck()

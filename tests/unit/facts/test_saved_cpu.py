@@ -1,5 +1,7 @@
 """Which CPU comes back from what was saved."""
 
+from dataclasses import replace
+
 import pytest
 
 from nested_kvm.evidence.bundle import DomainRecord, SavedState
@@ -11,12 +13,19 @@ RECORD = DomainRecord("ci-1", "11111111-2222-3333-4444-555555555555", "shut off"
 
 
 def record_of(*states: SavedState, problem: str | None = None) -> DomainRecord:
-    return DomainRecord(RECORD.name, RECORD.uuid, RECORD.state, saved_states=states, saved_problem=problem)
+    return DomainRecord(
+        RECORD.name, RECORD.uuid, RECORD.state, has_managed_save=False, saved_states=states, saved_problem=problem
+    )
 
 
 def test_what_nobody_asked_for_is_no_proof_that_nothing_is_saved() -> None:
     assert saved_states_of(RECORD).undecided(Vendor.AMD)
     assert not saved_states_of(record_of()).undecided(Vendor.AMD)
+
+
+def test_whether_there_is_a_managed_save_has_to_be_known() -> None:
+    (reason,) = saved_states_of(replace(record_of(), has_managed_save=None)).undecided(Vendor.AMD)
+    assert "managed save" in reason
 
 
 def test_what_could_not_be_listed_leaves_it_open() -> None:

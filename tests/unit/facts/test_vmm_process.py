@@ -128,7 +128,8 @@ NOBODY = VmHolders((), are_all=True)
     [
         ((), ALL, "kvm"),
         (("tcg",), ALL, "kvm"),
-        (("kvm",), NOBODY, "qemu"),
+        ((), NOBODY, "qemu"),
+        (("kvm", "tcg"), NOBODY, "qemu"),
         (("kvm",), SOME, "kvm"),
         (("kvm", "kvm"), None, "kvm"),
         (("tcg",), SOME, "qemu"),
@@ -147,6 +148,18 @@ def test_who_holds_a_vm_decides_over_the_arguments(
             domain_of_process(process, holders)
     else:
         assert domain_of_process(process, holders).type == kind
+
+
+def test_arguments_that_ask_for_kvm_alone_and_no_vm_contradict_each_other() -> None:
+    process = VmmProcess(7, "qemu-system-x86_64", cpu="host", accelerators=("kvm",))
+    with pytest.raises(NotObserved, match="started with KVM alone"):
+        domain_of_process(process, NOBODY)
+    assert guests(process, holders=NOBODY).undecided
+
+
+def test_holders_that_were_not_inspected_leave_it_open() -> None:
+    assert guests(holders=None).undecided == ("which processes hold a VM was not inspected",)
+    assert guests(holders=NOBODY).undecided == ()
 
 
 def guests(*processes: VmmProcess, holders: VmHolders | None = ALL, are_all: bool = True) -> VmmGuests:

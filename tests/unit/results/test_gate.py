@@ -180,6 +180,17 @@ def test_a_domain_that_passes_does_not_answer_for_its_host() -> None:
     assert guest == ("ci-1  PASS", True)
 
 
+def test_a_candidate_answers_for_a_host_of_which_nothing_is_asked() -> None:
+    candidate = result(Outcome.PASS, "ci-new", control="DOM-CPU-02")
+    run = run_of()
+    run.results = ResultList([candidate])
+    assert next(gate_lines(run, GATE))[1] is False
+    run.candidate = "ci-new"
+    assert next(gate_lines(run, GATE)) == ("kvm-a  PASS", True)
+    run.results = ResultList([candidate, result(Outcome.NOTAPPLICABLE)])
+    assert next(gate_lines(run, GATE))[1] is False
+
+
 def test_where_nothing_that_decides_is_asked_what_was_asked_is_the_question() -> None:
     """A run of the controls of maintenance."""
     run = run_of()
