@@ -53,12 +53,15 @@ def run(
     """
     deadline = time.monotonic() + limit
     pipe = subprocess.PIPE
+    unsent: bytes | None = stdin
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=cwd, env=environment) as process:
         try:
             while True:
                 try:
-                    out, err = process.communicate(stdin, timeout=min(INTERVAL, max(0.0, deadline - time.monotonic())))
+                    patience = min(INTERVAL, max(0.0, deadline - time.monotonic()))
+                    out, err = process.communicate(unsent, timeout=patience)
                 except subprocess.TimeoutExpired:
+                    unsent = None  # Popen keeps what is left of it, and refuses to be given it twice.
                     check_host(config)
                     if time.monotonic() >= deadline:
                         raise subprocess.TimeoutExpired(list(command), limit) from None

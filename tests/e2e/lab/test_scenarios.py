@@ -215,7 +215,7 @@ def test_l2_running(auditor: Auditor) -> None:
 
 
 def test_a_scenario_is_not_entered_twice(auditor: Auditor) -> None:
-    with auditor.entered("masked-file"), pytest.raises(LabError, match="already entered"):
+    with auditor.entered("masked-file"), pytest.raises(LabError, match="already active"):
         scenario.play(auditor.lab, "masked-file")
 
 

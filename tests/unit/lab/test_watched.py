@@ -27,3 +27,14 @@ def test_a_program_waits_for_no_host_that_has_ended(config: LabConfig) -> None:
 def test_a_program_that_ends_first_has_its_input_output_and_status(config: LabConfig) -> None:
     done = watched.run(config, ["sh", "-c", "cat; echo no >&2; exit 3"], limit=LIMIT, stdin=b"yes")
     assert (done.returncode, done.stdout, done.stderr) == (3, b"yes", b"no\n")
+
+
+def test_input_is_sent_once_to_a_program_that_outlasts_several_checks(
+    config: LabConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[LabConfig] = []
+    monkeypatch.setattr(watched, "check_host", checks.append)
+    monkeypatch.setattr(watched, "INTERVAL", 0.05)
+    done = watched.run(config, ["sh", "-c", "sleep 1; cat"], limit=LIMIT, stdin=b"once")
+    assert (done.returncode, done.stdout) == (0, b"once")
+    assert len(checks) > 1
