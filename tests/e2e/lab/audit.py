@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[3]
 LIMIT = 1200
 AGENT_LOST = "Guest agent disappeared while executing command"
 """libvirt's words."""
+NO_ANSWER = "no complete answer within"
+"""The audit's words for a machine that hangs: each command of the probe has its own, far shorter limit."""
 COMPLETED = {0, 1, 6}
 """The exit statuses of a run that was completed."""
 
@@ -71,7 +73,7 @@ def run(
     A guest that panics under emulation reboots, and its connections end. Only then is an audit run again.
 
     Raises:
-        GuestHungError: a guest's agent disappeared during the audit, as it does only in a panic.
+        GuestHungError: a guest's agent disappeared during the audit, as it does only in a panic; or a guest hangs.
     """
     directory.mkdir()
     inventory = directory / "inventory.json"
@@ -83,7 +85,12 @@ def run(
             break
         begun = time.monotonic()
         report = _run_once(lab, directory, inventory, arguments)
-    lost = [each["message"] for each in report.errors if each["target"] in by_agent and AGENT_LOST in each["message"]]
+    lost = [
+        each["message"]
+        for each in report.errors
+        if (each["target"] in by_agent and AGENT_LOST in each["message"])
+        or (each["target"] in running and NO_ANSWER in each["message"])
+    ]
     if lost:
         raise GuestHungError(lost[0])
     assert not report.errors, f"everything in the lab can be inspected: {report.errors}"
