@@ -24,6 +24,20 @@ AWAIT_KVM = (
     "timeout {limit} sh -c 'until test -c /dev/kvm && virsh -q domcapabilities --virttype kvm --machine q35; "
     "do sleep 0.5; done' >/dev/null 2>&1"
 )
+STOP_LIMIT = 90
+# libvirt gives a QEMU 40 seconds to die, and then leaves its domain "in shutdown". What ends a little later is fine.
+UNSTOPPABLE = r"""
+left() {
+    for name in $(pgrep -a qemu-system | sed -n 's/.* guest=\([^,]*\),.*/\1/p'); do
+        case $(virsh -q domstate "$name") in running | paused) ;; *) echo "$name" ;; esac
+    done
+}
+for try in 1 2 3 4 5 6 7 8 9 10; do
+    test -n "$(left)" || exit 0
+    sleep 1
+done
+left
+"""
 
 
 @dataclass(frozen=True)
@@ -101,12 +115,29 @@ class Host:
         return answer
 
     def stop(self, guest: Guest) -> None:
-        """Destroy a guest: its ten-line init ignores the power button."""
-        self.shell.run(f"virsh -q destroy {guest.name} >/dev/null 2>&1 || true")
+        """Destroy a guest: its ten-line init ignores the power button.
+
+        Raises:
+            HostLostError: its QEMU does not end, as when emulated SVM never leaves a guest.
+        """
+        self._stop(guest.name)
 
     def stop_all(self) -> None:
-        """Destroy every guest, so that none uses the module."""
-        self.shell.run("for name in $(virsh -q list --name); do virsh -q destroy $name; done")
+        """Destroy every guest, so that none uses the module.
+
+        Raises:
+            HostLostError: a guest's QEMU does not end.
+        """
+        self._stop("$(virsh -q list --name)")
+
+    def _stop(self, names: str) -> None:
+        self.shell.ask(f"for name in {names}; do virsh -q destroy $name; done", limit=STOP_LIMIT)
+        if left := self.unstoppable():
+            raise HostLostError(f"the QEMU of {', '.join(left)} does not end")
+
+    def unstoppable(self) -> list[str]:
+        """The guests whose QEMU is alive though libvirt does not call them running, or no longer."""
+        return self.shell.run(UNSTOPPABLE, limit=STOP_LIMIT).split()
 
     def set_nested(self, *, on: bool) -> None:
         """Reload the KVM module with nested on or off; no guest may be running."""

@@ -25,7 +25,7 @@ lab-audit: .venv/ready ## Audit the lab
 	.venv/bin/pytest --inventory=lab/inventory.yaml --ssh-config=.lab/$(LAB_SUITE)/ssh_config $(ARGS)
 
 test-lab: .venv/ready-for-tests lab-deps ## Run the end-to-end tests: the audit's results against the facts in the lab
-	.venv/bin/pytest tests/e2e/lab $(ARGS)
+	.venv/bin/pytest tests/e2e/lab --durations=15 $(ARGS)
 
 %-intel: export LAB_SUITE = intel
 

@@ -10,12 +10,13 @@ from _pytest.runner import runtestprotocol
 
 from lab import scenario
 from lab.config import from_environment
-from lab.errors import GuestHungError, HostLostError, SilentError
+from lab.errors import GuestHungError, HostLostError, RemoteError, SilentError
 from lab.progress import say
 from lab.session import TRIES, Session
 
 HERE = Path(__file__).resolve().parent
 EMULATION_FAILED = pytest.StashKey[bool]()
+RUN_AGAIN = pytest.StashKey[list[str]]()
 STAGES = (
     "test_bad_situations",
     "test_truth_table/nested-on",
@@ -65,6 +66,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         if not item.stash[EMULATION_FAILED]:
             break
         say(f"\nthe emulation failed in {item.name}: running it again in a new lab")
+        item.config.stash.setdefault(RUN_AGAIN, []).append(item.name)
         session = Session(from_environment())
         session.emulator.stop()
         session.forget_snapshots()
@@ -85,9 +87,28 @@ def pytest_runtest_makereport(
     """
     report = yield
     if call.excinfo and report.failed and "lab" in getattr(item, "fixturenames", ()):
-        is_lost = not Session(from_environment()).is_up()
-        item.stash[EMULATION_FAILED] |= is_lost or isinstance(call.excinfo.value, EMULATIONS_OWN)
+        item.stash[EMULATION_FAILED] |= _is_emulations_own(call.excinfo.value)
     return report
+
+
+def _is_emulations_own(error: BaseException) -> bool:
+    """Whether the emulation failed, in the error or in one that led to it: an undo fails after a lost guest, too."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, EMULATIONS_OWN):
+            return True
+        chain = chain.__cause__ or chain.__context__
+    session = Session(from_environment())
+    try:
+        return not session.is_up() or bool(session.host.unstoppable())
+    except (HostLostError, RemoteError):
+        return True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how often the emulation failed: what is run again must not hide that it gets worse."""
+    for name in config.stash.get(RUN_AGAIN, []):
+        terminalreporter.write_line(f"run again in a new lab: {name}")
 
 
 @pytest.fixture(scope="session")
