@@ -12,6 +12,7 @@ from nested_kvm.fleet.host_traits import HostTraits, host_traits_of
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.verdict import Evidence
+from nested_kvm.util.text import first_of
 
 _NAMED: Final = 3
 """How many hosts are named where many have the same value, or could not be inspected."""
@@ -87,8 +88,7 @@ class HostGroup:
                 reasons.setdefault(reason, []).append(host)
         seen = [f"{_names(hosts)}: {reason}" for reason, hosts in reasons.items()]
         absent = [f"{_names(self._absent)}: not part of this run"] if self._absent else []
-        more = [f"and {len(seen) - _NAMED} more"] if len(seen) > _NAMED else []
-        return (*seen[:_NAMED], *more, *absent)
+        return (*first_of(seen, _NAMED), *absent)
 
     def _differences(self, host: str, own: HostTraits) -> Iterator[Evidence]:
         for trait, value in own.seen.items():

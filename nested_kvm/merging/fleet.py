@@ -6,7 +6,7 @@ from typing import Final
 
 from nested_kvm.inventory.shard import FleetShard, fleet_digest
 from nested_kvm.results.reader import Unusable
-from nested_kvm.util.text import printable
+from nested_kvm.util.text import first_of, printable
 
 _NAMED: Final = 20
 """Missing shards that are named, at most."""
@@ -72,9 +72,7 @@ class MergedFleet:
         if self._first is None:
             return
         missing = [number for number in range(1, self._first.of + 1) if number not in self._shards]
-        yield from (f"shard {number} of {self._first.of} is missing" for number in missing[:_NAMED])
-        if len(missing) > _NAMED:
-            yield f"and {len(missing) - _NAMED} more shards"
+        yield from first_of([f"shard {number} of {self._first.of} is missing" for number in missing], _NAMED, "shard")
         if not missing and fleet_digest(self._split) != self._first.fleet:
             raise Unusable(
                 f"the {self._first.of} shards do not have the targets that were split: one is of another "

@@ -67,7 +67,7 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
         lambda given: (
             _ad_hoc(given) and (_has_inventory(given) or given.evidence or not given.hosts) and _ad_hoc(given)
         ),
-        "--{} goes with --hosts alone: an inventory defines it for each target",
+        "--{} is for a run by --hosts without an inventory: an inventory defines it for each target",
     ),
     (
         lambda given: given.active and given.evidence,

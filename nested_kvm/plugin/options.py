@@ -41,17 +41,17 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--level",
         choices=[level.value for level in TargetLevel],
-        help="with --hosts alone: the level of each target. auto: L1 if its CPUs have the `hypervisor` flag, else L0",
+        help="without an inventory: the level of each target. auto: L1 if its CPUs have the `hypervisor` flag, else L0",
     )
     group.addoption(
         "--nested",
         choices=[nested.value for nested in Nested],
-        help="with --hosts alone, or --domain-xml: the policy (default: required)",
+        help="without an inventory, or with --domain-xml: the policy (default: required)",
     )
     group.addoption(
         "--undeclared",
         choices=[undeclared.value for undeclared in Undeclared],
-        help="with --hosts alone: the policy for the domains found there (default: any, informational only)",
+        help="without an inventory: the policy for the domains found there (default: any, informational only)",
     )
     group.addoption(
         "--evidence", type=Path, metavar="DIR", help="evaluate saved evidence instead of connecting to targets"

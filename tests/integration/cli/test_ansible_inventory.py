@@ -94,7 +94,7 @@ def test_the_evidence_is_judged_again_with_the_same_inventory(run: SuiteRun, inv
         (["--hosts=ansible://nobody"], "--hosts matches nothing: nobody"),
         (["--hosts=ssh://kvm-a"], "it takes ansible:// and an Ansible pattern"),
         (["--inventory=inventories/local.yaml"], "both define the fleet: use one"),
-        (["--hosts=ansible://all", "--level=L0"], "--level goes with --hosts alone"),
+        (["--hosts=ansible://all", "--level=L0"], "--level is for a run by --hosts without an inventory"),
         (["--ansible-inventory=/nonexistent"], "/nonexistent: No such file or directory"),
     ],
 )

@@ -59,11 +59,14 @@ OPTIONS = {
         "--hosts: 'ci-*' matches no target of {good} (it has kvm-a)",
     ),
     "an inventory that is not there": (["--inventory={absent}"], "{absent}: No such file or directory"),
-    "a level beside an inventory": (["--inventory={good}", "--level=L0"], "--level goes with --hosts alone"),
-    "a policy without hosts": (["--nested=forbidden"], "--nested goes with --hosts alone"),
+    "a level beside an inventory": (
+        ["--inventory={good}", "--level=L0"],
+        "--level is for a run by --hosts without an inventory",
+    ),
+    "a policy without hosts": (["--nested=forbidden"], "--nested is for a run by --hosts without an inventory"),
     "a policy beside evidence": (
         ["--evidence={bundles}", "--hosts=kvm-a", "--undeclared=any"],
-        "--undeclared goes with --hosts alone",
+        "--undeclared is for a run by --hosts without an inventory",
     ),
     "an L2 in evidence": (["--evidence={bundles}", "--active"], "--active starts an L2 in guests, and --evidence"),
     "an L2 before maintenance": (
