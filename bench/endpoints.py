@@ -1,4 +1,4 @@
-"""Where the hosts are, and what leads to them."""
+"""The addresses of the hosts, and the ssh files that reach them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

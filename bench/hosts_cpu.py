@@ -1,4 +1,4 @@
-"""What the other side works: on one machine the hosts take from what measures them."""
+"""The CPU time that the hosts use: they share this machine with what measures them."""
 
 import os
 import time

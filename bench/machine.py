@@ -1,4 +1,4 @@
-"""What makes this machine look like a KVM host to whom sshd lets in: files of an AMD server, put over its own.
+"""Files of an AMD server, mounted over this machine's own: a login finds a KVM host.
 
 Each of them is what Debian 12 has on such a machine, in size and number; no device can be opened.
 """

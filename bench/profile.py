@@ -1,4 +1,4 @@
-"""Where the audit's time goes after the targets have answered.
+"""A profile of the audit after its targets have answered.
 
     python -m bench.profile [HOSTS]
 

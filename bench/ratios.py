@@ -1,4 +1,4 @@
-"""What the figures are held against."""
+"""The limits that the measured ratios have to keep."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""What the readings say: nouns, made by pure functions, one subject a file."""
+"""What the readings mean: frozen dataclasses made by pure functions, one topic per file."""

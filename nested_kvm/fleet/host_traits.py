@@ -1,4 +1,4 @@
-"""What hosts must have in common that guests may migrate between: CPU vendor, nested, the KVM module's options."""
+"""What must be the same on all hosts that guests may migrate between: CPU vendor, nested, the KVM module's options."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

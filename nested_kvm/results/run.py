@@ -1,4 +1,4 @@
-"""The results of a run, and the exit status that follows from them."""
+"""A run and its results as data; `exit_status.py` decides the exit status."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

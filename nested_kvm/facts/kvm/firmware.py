@@ -1,4 +1,4 @@
-"""Whether the firmware disables hardware virtualization, by the kernel's log or by KVM that runs."""
+"""Whether the firmware disables hardware virtualization, judging by the kernel's log, or by KVM itself, which runs."""
 
 from dataclasses import dataclass
 
