@@ -5,7 +5,7 @@ Fail is failed, waived is xfailed, error is an error, pass and informational are
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, cast
 
 import pytest
 
@@ -32,18 +32,24 @@ class _Crash:
         return f"{self.path}:{self.lineno}: {self.message}"
 
 
-class _Log(str):
-    """A result's whole log, with its message and the line of its control."""
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A result's whole log, with its message and the line of its control.
 
-    __slots__ = ("reprcrash",)
+    It is no `str`: of one pytest would print the beginning, which is the title, in place of the message.
+    """
+
+    text: str
     reprcrash: _Crash
 
-    def __new__(cls, result: Result, report: pytest.TestReport) -> Self:
-        log = super().__new__(cls, log_of(result))
-        message = f"{result.control} {printable(result.subject)}: {printable(result.message, 1000)}"
-        path, line, _ = report.location
-        log.reprcrash = _Crash(path, (line or 0) + 1, message)
-        return log
+    def __str__(self) -> str:
+        return self.text
+
+
+def _log(result: Result, report: pytest.TestReport) -> _Log:
+    message = f"{result.control} {printable(result.subject)}: {printable(result.message, 1000)}"
+    path, line, _ = report.location
+    return _Log(log_of(result), _Crash(path, (line or 0) + 1, message))
 
 
 def apply_result(report: pytest.TestReport, result: Result, level: TargetLevel) -> pytest.TestReport:
@@ -51,14 +57,14 @@ def apply_result(report: pytest.TestReport, result: Result, level: TargetLevel) 
     setattr(report, RESULT, (result, level.value))
     report.user_properties = list(properties(result).items())
     if result.waiver is not None:
-        report.outcome, report.longrepr = "skipped", _Log(result, report)
+        report.outcome, report.longrepr = "skipped", cast("Any", _log(result, report))
         report.wasxfail = waived_because(result.waiver)
         report.when = "call"
     elif result.outcome in {Outcome.PASS, Outcome.INFORMATIONAL}:
         report.outcome, report.longrepr = "passed", None
         report.sections = [("result", log_of(result))]
     elif result.outcome in {Outcome.FAIL, Outcome.ERROR}:
-        report.outcome, report.longrepr = "failed", _Log(result, report)
+        report.outcome, report.longrepr = "failed", cast("Any", _log(result, report))
         # pytest calls a failure outside the call phase an error, and so do JUnit's readers.
         report.when = "call" if result.outcome is Outcome.FAIL else "setup"
     else:

@@ -98,7 +98,8 @@ class ReportingSession(ABC):
         if terminal is None:
             return
         print_errors_as_tests(terminal)
-        if option.reportchars == "fE":
+        is_asked_for = any(argument.startswith("-r") for argument in self._config.invocation_params.args)
+        if option.reportchars == "fE" and not is_asked_for:
             terminal.reportchars = ""
 
     def uncaptured(self) -> nullcontext[None]:

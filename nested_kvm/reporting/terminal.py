@@ -40,7 +40,7 @@ def write_summary(
     _findings(run.findings(), write)
     _reasons("could not be inspected", run.reasons(Outcome.ERROR), write)
     _reasons("undetermined", run.reasons(Outcome.UNKNOWN), write)
-    _diagnoses(run.diagnoses, write)
+    _diagnoses(_asked_of(run), write)
     _waivers(run, write)
     if run.drift is not None:
         _drift(run.drift, write)
@@ -122,6 +122,14 @@ def _reasons(heading: str, reasons: list[Reason], write: Write) -> None:
 def _controls(reason: Reason) -> str:
     named = reason.controls
     return ", ".join(named) if len(named) <= _NAMED else plural(len(named), "control")
+
+
+def _asked_of(run: Run) -> list[Diagnosis]:
+    """The diagnoses of the guests that a narrowed run asked something of; otherwise of all."""
+    if not run.is_partial:
+        return run.diagnoses
+    asked = {name for result in run.results.sorted_by_target() for name in (result.target, result.subject)}
+    return [each for each in run.diagnoses if each.target in asked]
 
 
 def _diagnoses(diagnoses: list[Diagnosis], write: Write) -> None:

@@ -120,3 +120,27 @@ def test_choices_are_words(tmp_path: Path) -> None:
 def test_a_pattern_needs_an_inventory(tmp_path: Path) -> None:
     run = run_suite("--hosts=kvm-*", report_dir=tmp_path / "reports")
     assert run.errors.splitlines()[0] == "ERROR: --hosts: 'kvm-*' is a pattern; patterns need --inventory"
+
+
+@pytest.mark.parametrize("word", ["FAILED", "ERROR"])
+def test_the_short_summary_gives_the_message_and_not_the_title(tmp_path: Path, word: str) -> None:
+    cut = {"/proc/cpuinfo": "processor : 0"} if word == "ERROR" else {"/sys/module/kvm_amd/parameters": "nested=0"}
+    record(tmp_path / "evidence", "kvm-a", readings=cut)
+    run = run_suite(f"--evidence={tmp_path}/evidence", "-rfE", "-vv", "--tb=no", report_dir=tmp_path / "reports")
+    lines = [line for line in run.output.splitlines() if line.startswith(f"{word} checks/") and "test_kvm" in line]
+    assert lines
+    for line in lines:
+        control, _, message = line.partition(" - ")[2].partition(" kvm-a: ")
+        assert message in {each["message"] for each in run.document["results"] if each["control"] == control}
+
+
+def test_a_narrowed_run_prints_the_chains_of_the_guests_that_it_asked_of(tmp_path: Path) -> None:
+    demo = ROOT / "examples/fleet"
+    fleet = (f"--evidence={demo}/evidence", f"--inventory={demo}/inventory.yaml")
+    runs = run_many([[*fleet, "-k=L0-KVM-01"], [*fleet, "-k=ci-1"]], report_dir=tmp_path / "reports")
+    asked = [
+        {each["target"] for each in run.document["diagnoses"] if f"{each['target']}  can nest" in run.output}
+        for run in runs
+    ]
+    assert asked == [set(), {"ci-1"}]
+    assert len(runs[0].document["diagnoses"]) > 1, "results.json has all"

@@ -15,7 +15,7 @@ from tests.support.large_runs import write_shards
 from tests.support.peak import bytes_in, measured
 from tests.support.suite import ROOT, command_line, environment, run_suite
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 HOSTS: Final = 40
 COPIES: Final = 125
