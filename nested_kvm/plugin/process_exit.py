@@ -116,7 +116,7 @@ def _complain(message: str) -> None:
         sys.stderr.write(f"ERROR: {line}\n")
         sys.stderr.flush()
     except OSError:
-        return  # There is no one to tell.
+        return  # No one can read it.
 
 
 def asks_for_nagios() -> bool:
