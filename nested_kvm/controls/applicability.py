@@ -8,6 +8,7 @@ from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline
 from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines
 from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.answer import Answer
 from nested_kvm.model.architecture import Architecture, architecture_of
 from nested_kvm.model.control import Control
 from nested_kvm.model.verdict import NotApplicable, NotChecked, Undecided
@@ -15,8 +16,6 @@ from nested_kvm.util.text import printable
 
 _NEXT_BOOT: Final = frozenset({NextLoad, NextCmdline, NestedLines})
 """Facts about the next boot: a container's files do not show them for the kernel that it runs on."""
-_CONTAINERS: Final = frozenset({"docker", "podman", "kubectl", "openshift", "lxc", "chroot"})
-"""Schemes of addresses behind which there is no machine with its own kernel."""
 
 
 def check_applies(control: Control, subject: Subject) -> None:
@@ -60,13 +59,9 @@ def _check_machine(control: Control, subject: Subject) -> None:
         if control.decides and (here is None or machine.is_for_candidate):
             raise Undecided(message)
         raise NotApplicable(message)
-    if _is_container(subject) and not _NEXT_BOOT.isdisjoint(control.facts):
-        raise Undecided("the target is a container: its files do not configure the next boot of its kernel")
-
-
-def _is_container(subject: Subject) -> bool:
-    address = subject.machine.target.address
-    return address is not None and address.scheme in _CONTAINERS
+    if not _NEXT_BOOT.isdisjoint(control.facts) and machine.containment.is_container is not Answer.NO:
+        reason = machine.containment.reason
+        raise Undecided(f"{reason}; a container's files do not configure the next boot", *machine.containment.evidence)
 
 
 def _inapplicable(known: Iterable[Architecture], here: Architecture | None, machine: str) -> str:

@@ -94,7 +94,10 @@ class _File(BaseModel):
 
 
 def write_bundle(directory: Path, bundle: Bundle) -> Path:
-    """Write `<target>.json` into `directory`, atomically and for its owner alone, and return its path."""
+    """Write `<target>.json` into `directory`, atomically and for its owner alone, and return its path.
+
+    In ASCII without control characters: no target's text can control a terminal that shows the file.
+    """
     file = _File(
         version=bundle.version,
         observed=bundle.observed_at,
@@ -105,7 +108,8 @@ def write_bundle(directory: Path, bundle: Bundle) -> Path:
         readings=list(bundle.readings.values()),
     )
     path = evidence_path(directory, bundle.target.name)
-    write_atomically(path, file.model_dump_json(by_alias=True, indent=1) + "\n", private=True)
+    text = file.model_dump_json(by_alias=True, indent=1, ensure_ascii=True).replace("\x7f", "\\u007f")
+    write_atomically(path, f"{text}\n", private=True)
     return path
 
 

@@ -12,6 +12,7 @@ KERNEL_RELEASE: Final = "/proc/sys/kernel/osrelease"
 KERNEL_VERSION: Final = "/proc/sys/kernel/version"
 KERNEL_LOG: Final = "dmesg"
 DMI: Final = "/sys/class/dmi/id"
+NAMESPACES: Final = "ls -l /proc/self/ns"
 MODULES: Final = "/sys/module"
 VULNERABILITIES: Final = "/sys/devices/system/cpu/vulnerabilities"
 

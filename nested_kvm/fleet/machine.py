@@ -8,6 +8,7 @@ from functools import cached_property
 from nested_kvm.errors import NotObserved, ObservationError
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.facts.kernel.containment import Containment, containment_of
 from nested_kvm.facts.kernel.cpu import Cpu, cpu_of
 from nested_kvm.facts.kernel.identity import Identity, identity_of
 from nested_kvm.facts.kernel.kvm_module import KvmModule, kvm_module_of
@@ -81,6 +82,11 @@ class Machine:
     def architecture(self) -> str:
         """The architecture of the target's kernel, as `uname -m` prints it."""
         return self.bundle.text(sources.ARCHITECTURE).strip()
+
+    @cached_property
+    def containment(self) -> Containment:
+        """Whether the target is a container, whose files do not configure its kernel."""
+        return containment_of(self.bundle)
 
     @cached_property
     def cpu(self) -> Cpu:

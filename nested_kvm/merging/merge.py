@@ -114,6 +114,7 @@ class _Merging:
             gaps=gaps,
             owed=self._owed,
             not_asked=self._not_asked,
+            candidate=self._runs[0].candidate,
             targets=sorted(self._targets, key=hosts_and_their_guests),
             results=self._results,
             diagnoses=sorted(self._diagnoses, key=lambda each: each.target),
@@ -123,6 +124,7 @@ class _Merging:
 
     def take_run(self, file: _File, row: Row) -> None:
         part = checked(RunPart, row)
+        self._take_candidate(part)
         self._runs.append(part)
         if part.shard is not None:
             self._fleet.take_shard(file.path, part.shard.shard())
@@ -133,6 +135,16 @@ class _Merging:
         is_complete = part.exit_status in _JUDGED if part.complete is None else part.complete or is_partial
         if not is_complete or part.exit_status not in _COMPLETE:
             self._cut.append(file.path)
+
+    def _take_candidate(self, part: RunPart) -> None:
+        if self._runs and part.candidate != self._runs[0].candidate:
+            asked = [
+                "the fleet" if each.candidate is None else f"the domain {printable(each.candidate)!r}"
+                for each in (part, self._runs[0])
+            ]
+            raise Unusable(
+                f"run.candidate: this run asked of {asked[0]}, an earlier one of {asked[1]}: merge one question"
+            )
 
     def _take_asked(self, part: RunPart) -> None:
         if part.asked is None or part.asked.owed is None:

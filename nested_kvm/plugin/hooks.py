@@ -31,9 +31,10 @@ from nested_kvm.plugin.items import (
     subject_of,
 )
 from nested_kvm.plugin.merge_session import begin_merge
-from nested_kvm.plugin.nagios_exit import GUARD, asks_for_nagios
 from nested_kvm.plugin.option_conflicts import check_catalogue_options, check_plugins
 from nested_kvm.plugin.options import add_options
+from nested_kvm.plugin.output_files import check_output_files, forgiving_log_file
+from nested_kvm.plugin.process_exit import GUARD, asks_for_nagios
 from nested_kvm.plugin.session import SESSION, ReportingSession, session_of
 from nested_kvm.reporting.nagios import State, nagios_answer, refusal
 from nested_kvm.reporting.output import for_log, forgiving
@@ -43,9 +44,8 @@ from nested_kvm.util.text import printable
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the audit's options; and under `--nagios` be ready to answer, whatever happens next."""
-    if asks_for_nagios():
-        GUARD.arm()
+    """Add the audit's options; and be ready to answer, whatever happens next."""
+    GUARD.watch(needs_answer=asks_for_nagios())
     add_options(parser)
 
 
@@ -66,6 +66,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return None
     _end_as_if_interrupted(config)
     with _usage_errors(config):
+        check_output_files(config)
         if option.merge:
             return begin_merge(config)
         session = config.stash[SESSION] = AuditSession(config)
@@ -100,13 +101,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(pytest.TerminalReporter(config, nowhere), "terminalreporter")
         config.add_cleanup(nowhere.close)
     elif session is not None and terminal is not None:
-        stream = terminal._tw._file = forgiving(terminal._tw._file)  # noqa: SLF001 - pytest offers no other way
+        writer = terminal._tw  # noqa: SLF001 - pytest offers no other way
+        stream = writer._file = forgiving(writer._file, GUARD.lose)  # noqa: SLF001 - as above
         config.add_cleanup(stream.flush)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> Generator[None]:
     """Report a full disk: pytest-html writes its page for the first time."""
+    reporting = session_of(session.config)
+    if reporting is not None:
+        forgiving_log_file(session.config, reporting.state.lost.append)
     with _usage_errors(session.config):
         try:
             yield
@@ -262,6 +267,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
             session.exitstatus = reporting.conclude(session, int(exitstatus), reporting.directory)
             yield
         append_step_summary(reporting.run)
+        if reporting.state.lost:
+            raise UsageError(f"--log-file: {reporting.state.lost[0].strerror}")
     if reporting.options.nagios:
         session.exitstatus = _answer(reporting)
     return None

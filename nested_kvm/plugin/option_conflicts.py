@@ -8,6 +8,7 @@ import pytest
 from _pytest.mark.expression import Expression
 
 from nested_kvm.errors import UsageError
+from nested_kvm.plugin.required_plugins import missing_plugin, registered_before_the_run
 
 Given = argparse.Namespace
 _UNSUPPORTED: Final = {
@@ -44,10 +45,6 @@ _FOR_THE_MERGED_RUNS: Final = (
     "undeclared",
 )
 """Options that the runs to be merged have used already."""
-
-_REQUIRED_PLUGINS: Final = {"hosts": "pytest-testinfra", "htmlpath": "pytest-html"}
-"""An option of each plugin that the audit depends on, and the plugin's name."""
-_PYTESTS_OWN: Final = ("terminal", "junitxml", "mark", "runner", "python", "fixtures", "skipping")
 
 Conflict = tuple[Callable[[Given], object], str]
 _CONFLICTS: Final[tuple[Conflict, ...]] = (
@@ -144,10 +141,9 @@ def check_plugins(config: pytest.Config) -> None:
     Raises:
         UsageError: one is missing.
     """
-    missing = [plugin for option, plugin in _REQUIRED_PLUGINS.items() if not hasattr(config.option, option)]
-    missing += [f"pytest's plugin {name}" for name in _PYTESTS_OWN if not config.pluginmanager.hasplugin(name)]
-    if missing:
-        raise UsageError(f"{missing[0]} is not active: the audit needs it; see -p and PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    missing = missing_plugin(registered_before_the_run(), config.pluginmanager.hasplugin)
+    if missing is not None:
+        raise UsageError(missing)
 
 
 def check_catalogue_options(given: Given) -> None:

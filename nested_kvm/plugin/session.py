@@ -23,6 +23,7 @@ import pytest
 from nested_kvm.errors import UsageError
 from nested_kvm.plugin.item_report import print_errors_as_tests
 from nested_kvm.plugin.options import Options
+from nested_kvm.plugin.process_exit import GUARD
 from nested_kvm.reporting.output import forgiving
 from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.results.run import Run
@@ -43,6 +44,8 @@ class RunState:
     """The check files that were skipped or could not be catalogued, with the reason."""
     collected: set[Path] = field(default_factory=set)
     """The check files that pytest collected."""
+    lost: list[OSError] = field(default_factory=list)
+    """Why the log file was not written."""
     tracebacks: dict[str, list[str]] = field(default_factory=dict)
     """The traceback of each site check that broke, by its item."""
 
@@ -111,7 +114,7 @@ class ReportingSession(ABC):
     def progress_stream(self) -> Iterator[TextIO]:
         """Where progress is printed: nowhere under `--nagios`, which prints its answer only."""
         if not self.options.nagios:
-            yield forgiving(sys.stdout)
+            yield forgiving(sys.stdout, GUARD.lose)
             return
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             yield nowhere

@@ -1,11 +1,13 @@
 """Standard output: its reader may go away, and a CI system may read commands in it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TextIO, cast
 
 from nested_kvm.util.text import without_ci_commands
+
+WhenLost = Callable[[OSError], None]
 
 _CI: Final = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD")
 """Variables of which a CI system sets one."""
@@ -21,16 +23,17 @@ def for_log(text: str) -> str:
     return without_ci_commands(text) if is_ci() else text
 
 
-def forgiving(stream: TextIO) -> TextIO:
-    """Wrap a stream so that the audit and its reports go on where its reader goes away, as with `| head`."""
-    return stream if isinstance(stream, _Forgiving) else cast("TextIO", _Forgiving(stream))
+def forgiving(stream: TextIO, when_lost: WhenLost = lambda _: None) -> TextIO:
+    """Wrap a stream so that the audit and its reports go on where it cannot be written; `when_lost` is given why."""
+    return stream if isinstance(stream, _Forgiving) else cast("TextIO", _Forgiving(stream, when_lost))
 
 
 class _Forgiving:
     """A stream of which nothing raises that it cannot be written: what it is given from then on is dropped."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, when_lost: WhenLost) -> None:
         self._stream = stream
+        self._when_lost = when_lost
         self._starts_line = True
         self._is_gone = False
 
@@ -46,20 +49,21 @@ class _Forgiving:
         self._starts_line = text.endswith("\n") if text else self._starts_line
         try:
             self._stream.write(safe)
-        except OSError:
-            self._give_up()
+        except OSError as error:
+            self._give_up(error)
         return len(text)
 
     def flush(self) -> None:
         """Flush the stream, or drop what it holds."""
         try:
             self._stream.flush()
-        except OSError:
-            self._give_up()
+        except OSError as error:
+            self._give_up(error)
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: OSError) -> None:
         """Send what is buffered to nowhere: the interpreter would flush it when it ends."""
         self._is_gone = True
+        self._when_lost(error)
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             try:

@@ -103,6 +103,7 @@ def _playbook(run: Run, fixed: list[str]) -> str:
     text = StringIO()
     writer = YAML()
     writer.width = 10_000
+    writer.allow_unicode = False  # Written as it is, a name could turn the direction in which the file is read.
     writer.dump([play], text)
     return (
         "# ansible-playbook -i INVENTORY playbook.yaml: its names are those of the audit's inventory.\n"

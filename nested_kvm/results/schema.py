@@ -108,6 +108,8 @@ class RunPart(Part):
     """Files of older versions have none."""
     shard: ShardPart | None = None
     """Null: the whole fleet was audited. Files of older versions have none."""
+    candidate: Name | None = None
+    """The domain of --domain-xml, of which alone was asked; null: the fleet was. Files of older versions have none."""
     counts: CountsPart | None = None
     """Files of older versions have none."""
 

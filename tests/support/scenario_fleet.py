@@ -17,8 +17,10 @@ from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
 from nested_kvm.evidence.bundle_file import write_bundle
 from nested_kvm.evidence.libvirt.virsh import answer_of_virsh, without_virsh
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.evidence.sources import VM_HOLDERS, VMM_PROCESSES
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory, Target
+from tests.support.qemu_processes import processes_of
 from tests.support.scenario import RECORDED, DomainCase, Inside, Scenario, scenarios
 
 ROOT = Path(__file__).parents[2]
@@ -129,8 +131,23 @@ def _seen_inside(guest: Target, inside: Inside, scenario: Scenario) -> Bundle:
 
 
 def recorded_readings(scenario: Scenario) -> dict[str, Reading]:
-    """What the machine answered, virsh's answers about its domains among it."""
-    return {**_domains(scenario), **scenario.all_readings()}
+    """What the machine answered: virsh about its domains, and their processes where the scenario has none."""
+    return {**_domains(scenario), **scenario.all_readings(), **_processes(scenario)}
+
+
+def _processes(scenario: Scenario) -> dict[str, Reading]:
+    if scenario.readings.keys() & {VMM_PROCESSES, VM_HOLDERS}:
+        return {}
+    live = {}
+    for name, domain in scenario.domains.items():
+        uuid = _uuid(name, domain)
+        if domain.live is not None:
+            live[uuid] = _xml(name, uuid, domain, domain.live, domain_id=7)
+    architecture = str(scenario.machine.readings["uname -m"]).strip()
+    return {
+        source: Reading(source, Status.OK, text, 0 if source == VM_HOLDERS else None)
+        for source, text in processes_of(live, architecture).items()
+    }
 
 
 def bundle(target: Target, scenario: Scenario) -> Bundle:

@@ -24,19 +24,18 @@ def with_process(domain: Domain, processes: VmmProcesses, holders: VmHolders | N
     except Ambiguous as reason:
         return replace(domain, process_check=ProcessCheck(doubt=reason.message, evidence=reason.evidence))
     live = domain.live_cpu
-    if live is not None and process is None and _are_visible(processes, holders):
-        doubt = f"libvirt runs {domain.name}, and no process of it was found among those of other VMs"
+    if live is not None and process is None and _are_visible(domain, processes, holders):
+        doubt = f"libvirt runs {domain.name}, and no process of it was found"
         return replace(domain, process_check=ProcessCheck(doubt=doubt, evidence=processes.evidence))
     if live is None or process is None or not process.is_qemu:
         return domain
     return replace(domain, process_check=_checked(domain, live, process, holders, vendor))
 
 
-def _are_visible(processes: VmmProcesses, holders: VmHolders | None) -> bool:
-    """Whether the probe saw the processes of every account, and a VM among them."""
-    if holders is not None and holders.are_all and holders.pids:
-        return True
-    return processes.are_all and bool(processes.processes)
+def _are_visible(domain: Domain, processes: VmmProcesses, holders: VmHolders | None) -> bool:
+    """Whether the probe saw the processes of every account: then that of the domain had to be among them."""
+    holds_vm = (domain.live_type or domain.type) == "kvm"
+    return processes.are_all or (holders is not None and holders.are_all and (holds_vm or bool(holders.pids)))
 
 
 def runs_under_kvm(process: VmmProcess, holders: VmHolders | None) -> bool | None:

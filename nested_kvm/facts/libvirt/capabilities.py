@@ -60,11 +60,7 @@ def _by_cache(
         return LibvirtCapabilities(Answer.UNKNOWN, missing, evidence)
     files = [each for each in cached if each.architecture == architecture]
     evidence = (*evidence, *(each.evidence(flag) for each in files))
-    having = [each for each in files if each.flags.get(flag)]
-    if having and not any(each.is_age_known for each in having):
-        missing = f"libvirt remembers {flag}, but when QEMU was changed is not known: {having[0].emulator}"
-        return LibvirtCapabilities(Answer.UNKNOWN, missing, evidence)
-    if having:
+    if any(each.flags.get(flag) and each.outdated is None for each in files):
         return LibvirtCapabilities(Answer.YES, f"libvirt offers kvm with {flag}", evidence)
     stale = [each for each in files if each.flags.get(flag) is False and each.outdated is None]
     if stale:
@@ -78,5 +74,5 @@ def _by_cache(
 def _open(files: list[CachedCapabilities], flag: str) -> str:
     if not files:
         return f"libvirt offers kvm; whether with {flag} is not known: {DIRECTORY} holds no QEMU yet"
-    whys = (f"{each.path}: {each.outdated or f'does not name {flag}'}" for each in files)
+    whys = (f"{each.path} of {each.emulator}: {each.outdated or f'does not name {flag}'}" for each in files)
     return f"libvirt offers kvm; whether with {flag} is not known, as it may query QEMU again: {'; '.join(whys)}"

@@ -44,8 +44,6 @@ class CachedCapabilities:
     flags: dict[str, bool]
     """Whether a guest under KVM can have vmx and svm; empty where the file has no section on KVM."""
     outdated: str | None
-    is_age_known: bool = True
-    """Whether it was observed when QEMU was changed: else the file may be of another QEMU."""
 
     def evidence(self, flag: str) -> Evidence:
         """The file's value of the flag."""
@@ -74,7 +72,6 @@ def _parsed(bundle: Bundle, file: Reading, version: int | None) -> CachedCapabil
         architecture=values.get("arch", ""),
         flags=dict(_flags(lines)),
         outdated=_outdated(bundle, values, version, noticed_nested="<kvmSupportsNesting/>" in lines),
-        is_age_known=bool(_changed(bundle, emulator)),
     )
 
 

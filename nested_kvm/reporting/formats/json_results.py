@@ -31,6 +31,7 @@ def results_json(run: Run) -> Iterator[str]:
             "exit_status": run.exit_status,
             "complete": run.is_whole,
             "asked": _asked(run),
+            "candidate": run.candidate,
             "shard": None if run.shard is None else asdict(run.shard),
             "counts": {
                 "findings": len(run.findings()),

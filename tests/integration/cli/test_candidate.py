@@ -185,3 +185,33 @@ def test_what_is_no_domain_ends_with_4_and_names_the_file(refusals: Mapping[str,
     assert REFUSED[name][1] in run.errors
     assert len(run.errors.strip().splitlines()) == 1
     assert not run.report_dir.exists()
+
+
+def test_a_candidate_that_must_not_nest_passes_in_a_merged_run_as_well(tmp_path: Path) -> None:
+    """Its own answer is each host's: the merged run has to know that only the candidate was asked of."""
+    for name in ("kvm-a", "kvm-b"):
+        record(tmp_path / "evidence", name)
+    file = tmp_path / "new.xml"
+    file.write_text(NAMED)
+    asked = [f"--evidence={tmp_path}/evidence", f"--domain-xml={file}", "--nested=forbidden", "--gate"]
+    shards = [run_suite(*asked, f"--shard={number}/2", report_dir=tmp_path / str(number)) for number in (1, 2)]
+    assert [run.status for run in shards] == [0, 0]
+    merged = run_suite(*(f"--merge={run.reports}" for run in shards), "--gate", report_dir=tmp_path / "merged")
+    assert merged.status == 0
+    assert [line.split()[:2] for line in merged.output.splitlines() if line.startswith("kvm-")] == [
+        ["kvm-a", "PASS"],
+        ["kvm-b", "PASS"],
+    ]
+    assert merged.document["run"]["candidate"] == "ci-new"
+
+
+def test_a_candidates_run_is_no_part_of_a_fleets(tmp_path: Path) -> None:
+    for name in ("kvm-a", "kvm-b"):
+        record(tmp_path / name, name)
+    file = tmp_path / "new.xml"
+    file.write_text(NAMED)
+    fleet = run_suite(f"--evidence={tmp_path}/kvm-a", report_dir=tmp_path / "fleet")
+    one = run_suite(f"--evidence={tmp_path}/kvm-b", f"--domain-xml={file}", report_dir=tmp_path / "one")
+    merged = run_suite(f"--merge={fleet.reports}", f"--merge={one.reports}", report_dir=tmp_path / "merged")
+    assert merged.status == 4
+    assert "asked of the domain 'ci-new', an earlier one of the fleet" in merged.errors

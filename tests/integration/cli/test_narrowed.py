@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.controls.catalogue import own_controls
-from nested_kvm.plugin.nagios_exit import UNKNOWN
+from nested_kvm.plugin.process_exit import UNKNOWN
 from tests.support.recorded import record
 from tests.support.suite import ROOT, SuiteRun, command_line, environment, run_suite
 from tests.support.suite_copy import suite_with

@@ -220,5 +220,8 @@ def test_a_full_standard_output_costs_no_report(tmp_path: Path) -> None:
             timeout=60,
             check=False,
         )
-    assert (ended.returncode, ended.stderr) == (1, "")
+    assert (ended.returncode, ended.stderr) == (
+        4,
+        "ERROR: standard output was not written: No space left on device\n",
+    )
     assert {each.name for each in (tmp_path / "reports" / "latest").iterdir()} >= REPORTS

@@ -9,10 +9,14 @@ import pytest
 
 from nested_kvm.evidence.probe import readable_probe
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.evidence.sources import NAMESPACES
+from nested_kvm.facts.kernel.containment import containment_of
+from nested_kvm.model.answer import Answer
 from tests.integration.probe.probing import NOBODY, Probing, each_shell, stub
+from tests.support.bundles import bundle_of
 from tests.support.needs import program
 
-_CHANGING = ("dmesg", "/sys/module/", "id")
+_CHANGING = ("dmesg", "/sys/module/", "id", "ls -l /proc/self/ns")
 _KMOD = ("modprobe ", "modinfo ")
 
 
@@ -105,3 +109,15 @@ def test_a_program_is_found_by_each_shell_that_it_starts_too(shell: str, tmp_pat
     own = f"unset PATH\nPATH={tmp_path}/bin:/usr/bin:/bin\n{readable_probe()}"
     readings = Probing(shell, script=own).run().answer.readings
     assert readings["systemctl is-enabled libvirt-guests"].text.strip() == "from the stub"
+
+
+@each_shell
+@pytest.mark.needs("accounts")
+def test_a_container_is_seen_in_every_shell(shell: str) -> None:
+    """A namespace of processes is what any container has; here no address says so."""
+    own = ("unshare", "--pid", "--fork", "--mount-proc")
+    answers = [
+        containment_of(bundle_of(Probing(shell, within=within).run().answer.readings[NAMESPACES]))
+        for within in ((), own)
+    ]
+    assert [each.is_container for each in answers] == [Answer.NO, Answer.YES]

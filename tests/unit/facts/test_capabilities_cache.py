@@ -66,6 +66,23 @@ def test_anything_that_makes_libvirt_forget_it_leaves_it_open(old: str, new: str
     assert judged(FILE.replace(old, new)).give_flag is Answer.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<qemuctime>5<", "<qemuctime>6<"),
+        ("9000000", "8000000"),
+        ("6.1.0 #1 SMP", "6.1.0 #2 SMP"),
+        ("<selfvers>9000000</selfvers>", ""),
+        ("  <kvmSupportsNesting/>", ""),
+    ],
+)
+def test_a_file_that_libvirt_discards_proves_nothing_even_with_the_flag(old: str, new: str) -> None:
+    """It was true of another kernel, QEMU or libvirt; what they are asked next is not known."""
+    having = FILE.replace("value='false'", "value='true'")
+    assert judged(having).give_flag is Answer.YES
+    assert judged(having.replace(old, new)).give_flag is Answer.UNKNOWN
+
+
 def test_an_unknown_version_of_libvirt_leaves_it_open() -> None:
     assert judged(FILE, version=None).give_flag is Answer.UNKNOWN
 

@@ -98,6 +98,15 @@ def test_a_running_domain_without_a_process_among_visible_ones_is_in_doubt() -> 
     assert blank.process_check.doubt
 
 
+@pytest.mark.parametrize("holders", [None, IDLE, UNSEEN, VmHolders((), are_all=True, is_kvm_unused=True)])
+def test_a_running_domain_is_in_doubt_where_no_process_is_shown_at_all(holders: VmHolders | None) -> None:
+    for kind in ("kvm", "qemu"):
+        running = domain(PASSTHROUGH, PASSTHROUGH, kind)
+        assert with_process(running, VmmProcesses((), are_all=True), holders, Vendor.AMD).process_check.doubt
+    stopped = domain(PASSTHROUGH, None)
+    assert with_process(stopped, VmmProcesses((), are_all=True), holders, Vendor.AMD) == stopped
+
+
 def test_a_process_that_may_be_hidden_is_not_missed() -> None:
     hidden = VmmProcesses((VmmProcess(9, "kvm", "other"),), are_all=False)
     for holders in (None, VmHolders((9,), are_all=False)):
