@@ -25,8 +25,8 @@ cpu() {
         /proc/cpuinfo 2>/dev/null; then end ok; else end unreadable; fi
 }
 
-# Which advisories the changelog of the running kernel's package names: each item about KVM, below its version, newest
-# first. Ubuntu's modules have the changelog that its signed images lack.
+# Which advisories the changelog of the running kernel's package names: the newest version, and each item
+# about KVM below its own. Ubuntu's modules have the changelog that its signed images lack.
 changelog() {
     IFS= read -r release </proc/sys/kernel/osrelease
     set --
@@ -44,7 +44,7 @@ changelog() {
 # shellcheck disable=SC2016  # for awk
 about_kvm='function p(){if((s=c" "i)~/KVM/&&s~/CVE-202[6-9]|evert/){if(h)print h;h=""
 print substr(s,1,999)}i=""}
-/^[^ -]/{p();c="";h=$0;next}
+/^[^ -]/{p();c="";h=$0;if(NR<2){print;h=""}next}
 /^ *\* /{p();c=$0;next}
 /^ *[-+] /{p();i=$0;next}
 {if(i)i=i$0;else c=c$0}
