@@ -78,10 +78,6 @@ class Advisories:
     """The day on which the newest of the files was compiled."""
     source: str
 
-    def is_old(self, today: date) -> bool:
-        """Whether the data is older than it should be."""
-        return today - self.dated > OLD_AFTER
-
     def named(self, identifier: str) -> Advisory | None:
         """The advisory of that id."""
         return next((each for each in self.entries if each.id == identifier), None)

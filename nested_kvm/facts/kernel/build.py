@@ -77,7 +77,7 @@ class KernelBuild:
         """The release, and the version that the kernel names."""
         return (
             Evidence(sources.KERNEL_RELEASE, self.release),
-            Evidence(sources.KERNEL_VERSION, self.version),
+            Evidence(sources.KERNEL_VERSION, self.version or "not read"),
         )
 
 
@@ -90,7 +90,8 @@ def kernel_build_of(bundle: Bundle) -> KernelBuild:
     Raises:
         ObservationError: the release or the version could not be read.
     """
-    release, version = bundle.text(sources.KERNEL_RELEASE).strip(), bundle.text(sources.KERNEL_VERSION).strip()
+    release = bundle.text(sources.KERNEL_RELEASE).strip()
+    version = bundle.text(sources.KERNEL_VERSION).strip() if sources.KERNEL_VERSION in bundle.readings else ""
     debian = _DEBIAN.search(version)
     return KernelBuild(
         release=release,
