@@ -49,8 +49,7 @@ def _check_polarity(control: Control, subject: Subject) -> None:
     policy = subject.effective_policy
     if policy.polarity is control.only:
         return
-    here = policy.nested if policy.guard is None else f"{policy.nested}, and {policy.guard.reason}"
-    raise NotApplicable(f"applies only where nested is {control.only}; here it is {here}")
+    raise NotApplicable(f"applies only where nested is {control.only}; here it is {policy.reason}")
 
 
 def _check_observed(control: Control, subject: Subject) -> None:

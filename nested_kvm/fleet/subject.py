@@ -11,7 +11,8 @@ from nested_kvm.fleet.machine import Machine
 from nested_kvm.inventory.target import Target
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.control import Level
-from nested_kvm.model.policy import Guard, Policy
+from nested_kvm.model.policy import Guard, Nested, Policy, guarded
+from nested_kvm.model.verdict import Undecided
 from nested_kvm.util.uuid import is_uuid
 
 
@@ -45,21 +46,21 @@ class Subject:
         host = self.machine if self.machine.is_l0 else self.host
         if host is None:
             reason = f"the host of {self.name} was not inspected, whose kernel decides"
-            return replace(self.policy, guard=Guard(Answer.UNKNOWN, reason))
-        return replace(self.policy, guard=host.guard)
+            return guarded(self.policy, Guard(Answer.UNKNOWN, reason))
+        return guarded(self.policy, host.guard)
 
     @property
     def settled(self) -> "Subject":
         """The subject with a policy that requires or forbids: until a kernel is known to be fixed, it forbids."""
         if not self.policy.is_guarded:
             return self
+        until_known = guarded(self.policy, Guard(Answer.NO, "whether the kernel is fixed is not known"))
         try:
             policy = self.effective_policy
-        except ObservationError:
-            policy = self.policy
-        if policy.guard is None or policy.guard.is_fixed is Answer.UNKNOWN:
-            policy = replace(policy, guard=Guard(Answer.NO, "whether the kernel is fixed is not known"))
-        return replace(self, policy=policy)
+            has_polarity = policy.polarity in {Nested.REQUIRED, Nested.FORBIDDEN}
+            return replace(self, policy=policy if has_polarity else until_known)
+        except (ObservationError, Undecided):
+            return replace(self, policy=until_known)
 
     @property
     def id(self) -> str:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+from typing_extensions import override
+
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Undecided
 
@@ -55,9 +57,6 @@ class Policy:
     binding: bool = True
     """False: no policy applies to this subject; its state is only reported."""
 
-    guard: Guard | None = None
-    """Of a guarded policy: what decides it for this subject; None: that was not asked."""
-
     @property
     def polarity(self) -> Nested:
         """Whether nesting is required or forbidden here.
@@ -67,10 +66,7 @@ class Policy:
         """
         if self.nested is not Nested.GUARDED:
             return self.nested
-        if self.guard is None or self.guard.is_fixed is Answer.UNKNOWN:
-            reason = "the host's kernel was not inspected" if self.guard is None else self.guard.reason
-            raise Undecided(f"whether nesting may be on is not decided (nested: guarded): {reason}")
-        return Nested.REQUIRED if self.guard.is_fixed is Answer.YES else Nested.FORBIDDEN
+        return _polarity(Guard(Answer.UNKNOWN, "the host's kernel was not inspected"))
 
     @property
     def is_required(self) -> bool:
@@ -94,7 +90,12 @@ class Policy:
     @property
     def is_withheld(self) -> bool:
         """Whether the host of a guarded subject keeps nesting from its guests until its kernel is fixed."""
-        return self.guard is not None and self.guard.withholds and self.guard.is_fixed is Answer.NO
+        return False
+
+    @property
+    def reason(self) -> str:
+        """What the policy is, in words."""
+        return self.nested.value
 
     def either(self, required: Choice, forbidden: Choice) -> Choice:
         """Return `required` or `forbidden`, by the polarity of the policy.
@@ -109,3 +110,36 @@ class Policy:
         if self.undeclared is Undeclared.ANY:
             return Policy(Nested.REQUIRED, self.persistence, self.undeclared, binding=False)
         return Policy(Nested(self.undeclared.value), self.persistence, self.undeclared)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedPolicy(Policy):
+    """A guarded policy of one subject, with what decides it. Never stored: an evidence file decides nothing."""
+
+    guard: Guard = Guard(Answer.UNKNOWN, "")
+
+    @property
+    @override
+    def polarity(self) -> Nested:
+        return _polarity(self.guard)
+
+    @property
+    @override
+    def is_withheld(self) -> bool:
+        return self.guard.withholds and self.guard.is_fixed is Answer.NO
+
+    @property
+    @override
+    def reason(self) -> str:
+        return f"{self.nested}, and {self.guard.reason}"
+
+
+def guarded(policy: Policy, guard: Guard) -> GuardedPolicy:
+    """The guarded policy with what decides it."""
+    return GuardedPolicy(policy.nested, policy.persistence, policy.undeclared, policy.binding, guard)
+
+
+def _polarity(guard: Guard) -> Nested:
+    if guard.is_fixed is Answer.UNKNOWN:
+        raise Undecided(f"whether nesting may be on is not decided (nested: guarded): {guard.reason}")
+    return Nested.REQUIRED if guard.is_fixed is Answer.YES else Nested.FORBIDDEN

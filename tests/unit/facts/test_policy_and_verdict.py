@@ -13,7 +13,7 @@ from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.control import Control, Level, Severity
-from nested_kvm.model.policy import Guard, Nested, Persistence, Policy, Undeclared
+from nested_kvm.model.policy import Guard, Nested, Persistence, Policy, Undeclared, guarded
 from nested_kvm.model.verdict import Finding, Informed, NotApplicable, NotChecked, Outcome, Undecided, require
 from nested_kvm.results.exit_status import exit_status
 from nested_kvm.results.run import ExitStatus, Result, Threshold
@@ -38,7 +38,7 @@ def test_a_policy_chooses_by_its_polarity(nested: Nested) -> None:
 )
 def test_a_guarded_policy_chooses_by_the_kernel(is_fixed: Answer | None, chosen: str | None) -> None:
     guard = None if is_fixed is None else Guard(is_fixed, "the kernel is 6.1.176")
-    policy = Policy(Nested.GUARDED, guard=guard)
+    policy = Policy(Nested.GUARDED) if guard is None else guarded(Policy(Nested.GUARDED), guard)
     assert policy.may_be_required
     if chosen is None:
         with pytest.raises(Undecided, match="guarded"):
