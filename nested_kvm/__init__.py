@@ -13,13 +13,14 @@ from nested_kvm.facts.kernel.modules import KernelModules
 from nested_kvm.facts.kvm.assists import Assists
 from nested_kvm.facts.kvm.device import KvmDevice
 from nested_kvm.facts.kvm.device_access import KvmAccess
+from nested_kvm.facts.kvm.exposure import Exposure, KnownExposure
 from nested_kvm.facts.kvm.firmware import Firmware
 from nested_kvm.facts.kvm.hypervisors import Hypervisors
 from nested_kvm.facts.kvm.l2_boot import L2Boot
 from nested_kvm.facts.kvm.module_users import Holders
 from nested_kvm.facts.kvm.nested_activity import NestedActivity
 from nested_kvm.facts.kvm.nesting import Nesting
-from nested_kvm.facts.kvm.vmm_guest import VmmGuests
+from nested_kvm.facts.kvm.vmm_guest import FlagHolders, VmmGuests
 from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities
 from nested_kvm.facts.libvirt.daemon import Libvirt
 from nested_kvm.facts.libvirt.domain import Domain
@@ -58,8 +59,10 @@ __all__ = [
     "Cpu",
     "Domain",
     "Evidence",
+    "Exposure",
     "Finding",
     "Firmware",
+    "FlagHolders",
     "GroupComparison",
     "Holders",
     "HostShutdown",
@@ -68,6 +71,7 @@ __all__ = [
     "Informed",
     "KernelLog",
     "KernelModules",
+    "KnownExposure",
     "KvmAccess",
     "KvmDevice",
     "KvmModule",

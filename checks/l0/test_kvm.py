@@ -9,6 +9,7 @@ from nested_kvm import (
     Cpu,
     Finding,
     KernelLog,
+    KnownExposure,
     KvmDevice,
     KvmModule,
     Nested,
@@ -115,19 +116,22 @@ def test_nested_matches_the_policy(kvm_module: KvmModule, nesting: Nesting, poli
 
 
 @control("L0-KVM-02", severity=Severity.MEDIUM, causes=[Cause.DEV_KVM_WORLD_ACCESSIBLE], architectures=KNOWN)
-def test_dev_kvm_is_open_to_its_group_only(kvm_device: KvmDevice) -> None:
+def test_dev_kvm_is_open_to_its_group_only(kvm_device: KvmDevice, known_exposure: KnownExposure) -> None:
     """Only root and its group may open /dev/kvm.
 
     Anyone who may open it can run a virtual machine, and with it reach the largest kernel interface that guests have.
+    On a host whose kernel has a published vulnerability that guests reach (L0-SEC-03) every account can then become
+    root, so there the severity is high.
     """
     if not kvm_device.is_kvm:
         raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
-    require(
-        not kvm_device.is_open_to_others,
-        Cause.DEV_KVM_WORLD_ACCESSIBLE,
-        f"its mode is {kvm_device.mode}",
-        *kvm_device.evidence,
-    )
+    if not kvm_device.is_open_to_others:
+        return
+    message, severity = f"its mode is {kvm_device.mode}", None
+    if known_exposure.is_exposed:
+        message += f", so every account reaches {', '.join(known_exposure.ids)}"
+        severity = Severity.HIGH
+    raise Finding(Cause.DEV_KVM_WORLD_ACCESSIBLE, message, *kvm_device.evidence, severity=severity)
 
 
 @control("L0-KVM-05", severity=Severity.MEDIUM, only=Nested.REQUIRED, causes=[Cause.ASSIST_OFF])

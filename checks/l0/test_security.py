@@ -1,9 +1,15 @@
 from nested_kvm import (
+    Answer,
     Cause,
+    Exposure,
+    Finding,
+    FlagHolders,
+    Informed,
     KvmModule,
     Mitigations,
     Nested,
     NotApplicable,
+    Policy,
     Severity,
     Undecided,
     VmmGuests,
@@ -51,3 +57,45 @@ def test_no_vmm_shows_the_flag_to_its_guest(kvm_module: KvmModule, vmm_guests: V
     require(not names, Cause.GUEST_HAS_FLAG, f"the flag is exposed to the guest of {names}", *vmm_guests.evidence)
     if vmm_guests.undecided:
         raise Undecided("; ".join(vmm_guests.undecided), *vmm_guests.evidence)
+
+
+@control(
+    "L0-SEC-03",
+    severity=Severity.CRITICAL,
+    causes=[Cause.ESCAPE_OPEN, Cause.ESCAPE_OPEN_AFTER_BOOT, Cause.FIXED_KERNEL_NOT_BOOTED],
+    references=["https://docs.kernel.org/process/cve.html"],
+)
+def test_no_published_escape_is_open(exposure: Exposure, flag_holders: FlagHolders, policy: Policy) -> None:
+    """No published vulnerability lets a guest take over the host: the kernel is fixed, or no guest reaches it.
+
+    The running kernel has the fix of every advisory, or nesting is off, now and after the next load, with EPT or NPT
+    on: without them every guest reaches what otherwise only one that nests does. An advisory is fixed where the
+    changelog of the running kernel's package names it, where the release is at least the vendor's first fixed one, or
+    where an upstream or Debian kernel has the version; a version proves nothing of any other kernel. Only where the
+    policy is guarded does it matter that none of this decides; elsewhere that is informational, and a finding is what
+    is proven.
+
+    Unknown: the policy is guarded, and nothing shows whether a vendor's kernel is fixed, published sources contradict
+    each other, a live patch is enabled whose name does not show what it fixes, or the kernel is vulnerable and whether
+    guests reach it, now or after the next load, could not be determined.
+    """
+    reached = [each for each in exposure.open if exposure.reach_of(each.advisory).now is Answer.YES]
+    later = [each for each in exposure.open if exposure.reach_of(each.advisory).later is Answer.YES]
+    if reached or later:
+        names = ", ".join(each.advisory.id for each in reached or later)
+        installed = exposure.installed_fix
+        cause = Cause.ESCAPE_OPEN if reached else Cause.ESCAPE_OPEN_AFTER_BOOT
+        if installed is not None:
+            cause = Cause.FIXED_KERNEL_NOT_BOOTED
+        message = f"open: {names}; {exposure.reach.reason}"
+        message += flag_holders.text if installed is None else f"; {installed.text}{flag_holders.text}"
+        raise Finding(cause, message, *exposure.evidence, *([] if installed is None else [installed]))
+    doubtful = [
+        each
+        for each in (*exposure.open, *exposure.undecided)
+        if {exposure.reach_of(each.advisory).now, exposure.reach_of(each.advisory).later} != {Answer.NO}
+    ]
+    if doubtful:
+        names = ", ".join(f"{each.advisory.id} ({each.reason})" for each in doubtful)
+        message = f"not decided: {names}; {exposure.reach.reason}"
+        raise (Undecided if policy.is_guarded else Informed)(message, *exposure.evidence)

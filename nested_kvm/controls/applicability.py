@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.facts.kvm.exposure import Exposure
 from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline
 from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines
@@ -14,7 +15,7 @@ from nested_kvm.model.control import Control
 from nested_kvm.model.verdict import NotApplicable, NotChecked, Undecided
 from nested_kvm.util.text import printable
 
-_NEXT_BOOT: Final = frozenset({NextLoad, NextCmdline, NestedLines})
+_NEXT_BOOT: Final = frozenset({NextLoad, NextCmdline, NestedLines, Exposure})
 """Facts about the next boot: a container's files do not show them for the kernel that it runs on."""
 
 
@@ -25,18 +26,29 @@ def check_applies(control: Control, subject: Subject) -> None:
 
     Raises:
         NotApplicable: the control does not apply, for its polarity or the machine's architecture.
+        Undecided: the policy is guarded, and whether the kernel is fixed is not known.
         NotChecked: the subject is not reachable by design: it has no address.
         Undecided: the target's own configuration forbids inspecting it, or the control cannot decide there.
         ObservationError: the target was not observed.
     """
     if subject.unlisted is not None:
         raise NotObserved(subject.unlisted)
-    if control.only not in {None, subject.policy.nested}:
-        raise NotApplicable(f"applies only where nested is {control.only}; here it is {subject.policy.nested}")
+    if subject.policy.is_guarded:
+        _check_observed(control, subject)
+    _check_polarity(control, subject)
     _check_observed(control, subject)
     _check_machine(control, subject)
     if subject.unidentified is not None:
         raise Undecided(subject.unidentified)
+
+
+def _check_polarity(control: Control, subject: Subject) -> None:
+    if control.only is None:
+        return
+    policy = subject.effective_policy
+    if policy.polarity is control.only:
+        return
+    raise NotApplicable(f"applies only where nested is {control.only}; here it is {policy.reason}")
 
 
 def _check_observed(control: Control, subject: Subject) -> None:

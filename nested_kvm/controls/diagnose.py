@@ -69,9 +69,9 @@ def _warnings(pair: Pair) -> Iterator[str]:
 
 def _broken(fleet: Fleet, guest: Subject, link: LinkName, finding: Finding, links: tuple[SeenLink, ...]) -> Diagnosis:
     """The diagnosis of a broken chain; it has a remediation only where nesting is required."""
-    target = guest.machine.target
+    target, settled = guest.machine.target, guest.settled
     host = fleet.machines.get(target.host or "")
-    remedies = remediation(fix_location(guest, host, link), finding) if guest.policy.is_required else []
+    remedies = remediation(fix_location(settled, host, link), finding) if settled.policy.is_required else []
     return Diagnosis(
         target.name,
         target.host,

@@ -50,9 +50,11 @@ def _judged(
 def _of_verdict(control: Control, subject: Subject, verdict: Verdict) -> Result:
     result = _result(control, subject, verdict.outcome, verdict.message, verdict.evidence)
     if isinstance(verdict, Finding):
-        place = subject if verdict.at is None else fix_location(subject, subject.host, verdict.at)
+        settled = subject.settled
+        place = settled if verdict.at is None else fix_location(settled, settled.host, verdict.at)
         result = replace(result, cause=verdict.cause, remediation=tuple(remediation(place, verdict)))
-        return replace(result, repair=repair(place, verdict) if place is subject else ())
+        result = replace(result, severity=verdict.severity or result.severity)
+        return replace(result, repair=repair(place, verdict) if place is settled else ())
     return result
 
 

@@ -14,6 +14,7 @@ INDISPENSABLE: Final = {
     "L0-KVM-03": Level.L0,
     "L0-KVM-04": Level.L0,
     "L0-PER-01": Level.L0,
+    "L0-SEC-03": Level.L0,
     "DOM-CPU-02": Level.DOMAIN,
     "L1-CPU-01": Level.L1,
     "L1-KVM-01": Level.L1,

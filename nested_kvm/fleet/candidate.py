@@ -18,6 +18,8 @@ SIZE_LIMIT: Final = 4 * 1024 * 1024
 NAME_LIMIT: Final = 250
 _DECISIVE: Final = frozenset({"L0-CPU-01", "L0-KVM-01", "L0-KVM-03", "L0-KVM-04", "L0-PER-01"})
 """The controls of a host on which a domain's flag depends, now and after the next boot."""
+_OF_A_GUARD: Final = "L0-SEC-03"
+"""The control of a host on which it depends whether a domain may have the flag, where the policy is guarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Candidate:
 
     def is_decided_by(self, control: Control) -> bool:
         """Whether this control is part of the answer."""
-        return control.level is Level.DOMAIN or control.id in _DECISIVE
+        guarded = self.nested is Nested.GUARDED or any(each.is_guarded for each in self.declared.values())
+        return control.level is Level.DOMAIN or control.id in _DECISIVE or (guarded and control.id == _OF_A_GUARD)
 
 
 def read_candidate(path: Path, nested: Nested | None) -> Candidate:

@@ -8,6 +8,8 @@ from functools import cached_property
 from nested_kvm.errors import NotObserved, ObservationError
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.facts.advisories.advisory_file import packaged_advisories
+from nested_kvm.facts.kernel.build import KernelBuild, kernel_build_of
 from nested_kvm.facts.kernel.containment import Containment, containment_of
 from nested_kvm.facts.kernel.cpu import Cpu, cpu_of
 from nested_kvm.facts.kernel.identity import Identity, identity_of
@@ -18,6 +20,7 @@ from nested_kvm.facts.kernel.modules import KernelModules, kernel_modules_of
 from nested_kvm.facts.kvm.assists import Assists, assists_of
 from nested_kvm.facts.kvm.device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of
+from nested_kvm.facts.kvm.exposure import Exposure, KnownExposure, exposure_of
 from nested_kvm.facts.kvm.firmware import Firmware, firmware_by_device, firmware_by_log, firmware_by_module
 from nested_kvm.facts.kvm.hypervisors import Hypervisors, hypervisors_of
 from nested_kvm.facts.kvm.l2_boot import L2Boot, l2_boot_of
@@ -30,8 +33,9 @@ from nested_kvm.facts.kvm.nested_activity import (
 )
 from nested_kvm.facts.kvm.nesting import Nesting, nesting_of
 from nested_kvm.facts.kvm.process_check import with_process
+from nested_kvm.facts.kvm.reach import reach_of
 from nested_kvm.facts.kvm.vm_holders import VmHolders, vm_holders_of
-from nested_kvm.facts.kvm.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
+from nested_kvm.facts.kvm.vmm_guest import FlagHolders, VmmGuests, domain_of_process, vmm_guests_of
 from nested_kvm.facts.kvm.vmm_process import PROCESS_KEY, VmmProcesses, vmm_processes_of
 from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities, libvirt_capabilities_of
 from nested_kvm.facts.libvirt.daemon import Libvirt, libvirt_of
@@ -44,7 +48,10 @@ from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines, nested_lines_of
 from nested_kvm.facts.modprobe.next_load import next_load_of
 from nested_kvm.inventory.target import TargetLevel
-from nested_kvm.model.architecture import ARM64, architecture_of
+from nested_kvm.model.advisory import Advisories
+from nested_kvm.model.answer import Answer
+from nested_kvm.model.architecture import ARM64, X86, architecture_of
+from nested_kvm.model.policy import Guard
 
 
 class Machine:
@@ -53,8 +60,9 @@ class Machine:
     Every public `cached_property` is a fact: a check may take it by its name.
     """
 
-    def __init__(self, bundle: Bundle, candidate: Domain | None = None) -> None:
+    def __init__(self, bundle: Bundle, candidate: Domain | None = None, advisories: Advisories | None = None) -> None:
         self.bundle = bundle
+        self._advisories = advisories or packaged_advisories()
         self._candidate = candidate
         self.target = bundle.target
 
@@ -167,6 +175,54 @@ class Machine:
     def mitigations(self) -> Mitigations:
         """How the target's kernel mitigates attacks from guests."""
         return mitigations_of(self.bundle)
+
+    @cached_property
+    def kernel_build(self) -> KernelBuild:
+        """The target's running kernel, its package and its live patches."""
+        return kernel_build_of(self.bundle)
+
+    @cached_property
+    def exposure(self) -> Exposure:
+        """Which published vulnerabilities of KVM the target's kernel has, and whether guests reach them."""
+        if architecture_of(self.architecture) is not X86:
+            raise NotObserved(f"the advisories are about x86; this machine is {self.architecture}")
+        reach = reach_of(self.bundle, self.kvm_module, lambda: self.next_load, lambda: self.next_cmdline)
+        return exposure_of(self.kernel_build, self.cpu.require_vendor(), self._advisories, reach)
+
+    @cached_property
+    def known_exposure(self) -> KnownExposure:
+        """What is open to the target's guests now, as far as it is known."""
+        try:
+            found = self.exposure
+        except ObservationError:
+            return KnownExposure(())
+        return KnownExposure(tuple(each.advisory.id for each in found.open) if found.is_exposed else ())
+
+    @cached_property
+    def flag_holders(self) -> FlagHolders:
+        """The guests of the target that hold the flag now, by their processes, as far as they are known."""
+        try:
+            module, guests = self.kvm_module, self.vmm_guests
+            if not module.is_loaded or not module.nested:
+                return FlagHolders((), ())
+        except ObservationError as reason:
+            return FlagHolders((), (str(reason),))
+        return FlagHolders(guests.with_flag, guests.undecided)
+
+    @property
+    def guard(self) -> Guard:
+        """What decides a guarded policy on this host."""
+        if architecture_of(self.architecture) not in {X86, None}:
+            return Guard(Answer.YES, f"no advisory is about {self.architecture}")
+        exposure = self.exposure
+        named = ", ".join(each.advisory.id for each in exposure.open or exposure.undecided)
+        words = {
+            Answer.YES: f"{exposure.build.release} has the fix of every advisory",
+            Answer.NO: f"{exposure.build.release} lacks the fix of {named}",
+            Answer.UNKNOWN: f"whether {exposure.build.release} has the fix of {named} is not known",
+        }
+        fixed = exposure.kernel_is_fixed
+        return Guard(fixed, words[fixed], withholds=exposure.reach.now is Answer.NO)
 
     @cached_property
     def nested_lines(self) -> NestedLines:

@@ -9,8 +9,10 @@ from nested_kvm.fleet.domain_list import domains_on
 from nested_kvm.fleet.host_group import HostGroup, host_groups
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.inventory.target import Target
+from nested_kvm.model.answer import Answer
 from nested_kvm.model.control import Level
-from nested_kvm.model.policy import Policy
+from nested_kvm.model.policy import Guard, Nested, Policy, guarded
+from nested_kvm.model.verdict import Undecided
 from nested_kvm.util.uuid import is_uuid
 
 
@@ -31,6 +33,34 @@ class Subject:
     """Why the domains of the machine could not be listed: the subject stands for those that are not known."""
     unidentified: str | None = None
     """Why a VM that was seen cannot be evaluated."""
+
+    @property
+    def effective_policy(self) -> Policy:
+        """The policy with what decides it where it is guarded: the kernel of the host that the subject is on.
+
+        Raises:
+            ObservationError: it is guarded, and the host's kernel could not be inspected.
+        """
+        if not self.policy.is_guarded:
+            return self.policy
+        host = self.machine if self.machine.is_l0 else self.host
+        if host is None:
+            reason = f"the host of {self.name} was not inspected, whose kernel decides"
+            return guarded(self.policy, Guard(Answer.UNKNOWN, reason))
+        return guarded(self.policy, host.guard)
+
+    @property
+    def settled(self) -> "Subject":
+        """The subject with a policy that requires or forbids: until a kernel is known to be fixed, it forbids."""
+        if not self.policy.is_guarded:
+            return self
+        until_known = guarded(self.policy, Guard(Answer.NO, "whether the kernel is fixed is not known"))
+        try:
+            policy = self.effective_policy
+            has_polarity = policy.polarity in {Nested.REQUIRED, Nested.FORBIDDEN}
+            return replace(self, policy=policy if has_polarity else until_known)
+        except (ObservationError, Undecided):
+            return replace(self, policy=until_known)
 
     @property
     def id(self) -> str:
@@ -71,7 +101,7 @@ class Fleet:
             for machine in self.machines.values()
         ]
         hosts = [replace(each, name=each.machine.target.name, domain=None) for each in on_hosts]
-        return {Level.L0: [each for each in hosts if each.policy.is_required], Level.DOMAIN: on_hosts}
+        return {Level.L0: [each for each in hosts if each.policy.may_be_required], Level.DOMAIN: on_hosts}
 
     def subjects(self, level: Level) -> list[Subject]:
         """The subjects of the controls of that level."""

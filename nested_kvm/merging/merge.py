@@ -12,12 +12,14 @@ from nested_kvm.merging.fleet import MergedFleet
 from nested_kvm.merging.stored_results import StoredResults
 from nested_kvm.merging.waivers_and_drift import ForeignFindings, MergedDrift, MergedWaivers
 from nested_kvm.results.diagnosis import Diagnosis
+from nested_kvm.results.exposure import HostExposure
 from nested_kvm.results.reader import Row, Tell, Unusable, path_of, rows_of
 from nested_kvm.results.run import INCOMPLETE, ExitStatus, Run, TargetResult, hosts_and_their_guests
 from nested_kvm.results.schema import ResultRow, RunPart, TargetRow
 from nested_kvm.results.schema_file import (
     DiagnosisRow,
     DriftPart,
+    ExposureRow,
     PastRow,
     PastState,
     VanishedRow,
@@ -62,6 +64,7 @@ class _File:
     is_shard: bool = False
     drift: DriftPart | None = None
     diagnosed: set[str] = field(default_factory=set)
+    exposed: set[str] = field(default_factory=set)
     foreign: ForeignFindings = field(default_factory=Counter)
     vanished: set[str] = field(default_factory=set)
 
@@ -76,6 +79,7 @@ class _Merging:
         self._cut: list[Path] = []
         self._targets: list[TargetResult] = []
         self._diagnoses: list[Diagnosis] = []
+        self._exposures: list[HostExposure] = []
         self._owed: int | None = 0
         self._not_asked: list[NotAsked] = []
 
@@ -118,6 +122,8 @@ class _Merging:
             targets=sorted(self._targets, key=hosts_and_their_guests),
             results=self._results,
             diagnoses=sorted(self._diagnoses, key=lambda each: each.target),
+            exposures=sorted(self._exposures, key=lambda each: each.target),
+            advisories_dated=min((each.advisories_dated for each in self._runs if each.advisories_dated), default=None),
             waivers=self._waivers.uses(len(self._runs)),
             drift=self._drift.summary(self._fleet.knows),
         )
@@ -174,6 +180,14 @@ class _Merging:
         file.diagnosed.add(diagnosis.target)
         self._diagnoses.append(diagnosis)
 
+    def take_exposure(self, file: _File, row: Row) -> None:
+        exposure = checked(ExposureRow, row).exposure()
+        self._see_its_target(file, row, exposure.target)
+        if exposure.target in file.exposed:
+            raise Unusable(f"{row.place}.target: there are two exposures of {printable(exposure.target)!r}")
+        file.exposed.add(exposure.target)
+        self._exposures.append(exposure)
+
     def take_waiver(self, _file: _File, row: Row) -> None:
         self._waivers.add(checked(WaiverUseRow, row).use())
 
@@ -201,6 +215,7 @@ _TAKEN_BY: Final[dict[str, Callable[[_Merging, _File, Row], None]]] = {
     "targets": _Merging.take_target,
     "results": _Merging.take_result,
     "diagnoses": _Merging.take_diagnosis,
+    "exposures": _Merging.take_exposure,
     "waivers": _Merging.take_waiver,
     "drift": _Merging.take_drift,
     "drift.fixed": _Merging.take_past,

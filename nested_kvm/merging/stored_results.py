@@ -175,14 +175,14 @@ def _result(row: tuple[Any, ...]) -> Result:
 def _written(waiver: Waiver) -> str:
     expires = None if waiver.expires is None else waiver.expires.isoformat()
     words = (waiver.control, waiver.target, waiver.subject, waiver.reason, waiver.approver, expires, waiver.source)
-    return json.dumps((*words, waiver.cause, waiver.accepts_unknown))
+    return json.dumps((*words, waiver.cause, waiver.accepts_unknown, waiver.until_fixed))
 
 
 @lru_cache(_CACHED)
 def _read(written: str) -> Waiver:
-    control, target, subject, reason, approver, expires, source, cause, accepts_unknown = json.loads(written)
+    control, target, subject, reason, approver, expires, source, cause, *flags = json.loads(written)
     ends = None if expires is None else date.fromisoformat(expires)
-    return Waiver(control, target, subject, reason, approver, ends, source, cause, accepts_unknown)
+    return Waiver(control, target, subject, reason, approver, ends, source, cause, *flags)
 
 
 @lru_cache(_CACHED)

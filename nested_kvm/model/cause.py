@@ -205,6 +205,18 @@ class Cause(Enum):
         "hosts-differ",
         "Hosts between which guests may migrate differ: a guest that nests on one may not on another.",
     )
+    ESCAPE_OPEN = (
+        "escape-open",
+        "The running kernel has a published vulnerability through which a guest can take over or stop its host.",
+    )
+    ESCAPE_OPEN_AFTER_BOOT = (
+        "escape-open-after-boot",
+        "The running kernel has a published vulnerability, and the next load of the KVM module opens it to guests.",
+    )
+    FIXED_KERNEL_NOT_BOOTED = (
+        "fixed-kernel-not-booted",
+        "A kernel with the fix is installed, but the vulnerable one is still running.",
+    )
     L0_UNREACHABLE = (
         "l0-unreachable",
         "The guest's host could not be inspected.",

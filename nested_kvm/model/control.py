@@ -4,30 +4,21 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Final, TypeVar
 
 from nested_kvm.model.architecture import X86, Architecture
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.policy import Nested
+from nested_kvm.model.severity import Severity
+
+__all__ = ["Control", "ControlDefinitionError", "Level", "Severity", "control", "control_of"]
 
 _ID: Final = re.compile(r"[A-Z][A-Z0-9]*(-[A-Z0-9]+)+")
 _ATTRIBUTE: Final = "__control__"
 _UNKNOWN: Final = "Unknown: "
 
 Check = TypeVar("Check", bound=Callable[..., None])
-
-
-class Severity(IntEnum):
-    """How serious a violation is; ordered."""
-
-    LOW = 1
-    MEDIUM = 2
-    HIGH = 3
-    CRITICAL = 4
-
-    def __str__(self) -> str:
-        return self.name.lower()
 
 
 class Level(StrEnum):

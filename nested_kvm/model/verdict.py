@@ -6,6 +6,7 @@ from enum import StrEnum
 from nested_kvm.errors import NestedKvmError
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.link import LinkName
+from nested_kvm.model.severity import Severity
 
 
 class Outcome(StrEnum):
@@ -59,9 +60,18 @@ class Finding(Verdict):
 
     outcome = Outcome.FAIL
 
-    def __init__(self, cause: Cause, message: str, *evidence: Evidence, at: LinkName | None = None) -> None:
+    def __init__(
+        self,
+        cause: Cause,
+        message: str,
+        *evidence: Evidence,
+        at: LinkName | None = None,
+        severity: Severity | None = None,
+    ) -> None:
         super().__init__(message, *evidence)
         self.cause = cause
+        self.severity = severity
+        """How serious it is here; None: as the control says."""
         self.at = at
         """The link of the chain to fix, where that is not the subject of the control itself."""
 

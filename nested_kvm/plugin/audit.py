@@ -13,6 +13,7 @@ from nested_kvm.evidence.bundle_file import unusable_bundle
 from nested_kvm.evidence.collector import Connections, WhenObserved, collect
 from nested_kvm.evidence.pending import read_evidence
 from nested_kvm.evidence.run_targets import targets_of_run
+from nested_kvm.facts.advisories.advisory_file import load_advisories, packaged_advisories
 from nested_kvm.fleet.candidate import Candidate, read_candidate
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Fleet
@@ -32,6 +33,8 @@ class Audit:
     def __init__(self, options: Options, root: Path) -> None:
         self.options = options
         self.candidate: Candidate | None = None
+        given = options.advisories
+        self.advisories = packaged_advisories() if given is None else load_advisories(given)
         self.inventory, self._whole, self._saved = _choose(options, root)
         if options.domain_xml is not None:
             candidate = read_candidate(options.domain_xml, options.nested)
@@ -114,7 +117,9 @@ class Audit:
 
     def _fleet(self) -> Fleet:
         domain = None if self.candidate is None else self.candidate.domain
-        return Fleet((Machine(bundle, domain) for bundle in self.bundles()), self._whole, self.candidate)
+        return Fleet(
+            (Machine(bundle, domain, self.advisories) for bundle in self.bundles()), self._whole, self.candidate
+        )
 
     def _from_saved(self, saved: dict[str, Bundle]) -> Iterator[Bundle]:
         for target in self.inventory:

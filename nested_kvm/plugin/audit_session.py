@@ -12,6 +12,7 @@ from typing_extensions import override
 from nested_kvm.connection import check_settings, unlock_keys
 from nested_kvm.controls.catalogue import SITE, DeclaredControl, own_controls
 from nested_kvm.controls.diagnose import diagnose
+from nested_kvm.controls.expose import exposures
 from nested_kvm.controls.judge import CHECKS
 from nested_kvm.controls.owed import OwedResults
 from nested_kvm.errors import UsageError
@@ -184,6 +185,8 @@ class AuditSession(ReportingSession):
         run.targets = self.audit.targets()
         self.ledger.close(run)
         run.diagnoses = list(diagnose(self.audit.fleet, self.budget.of))
+        run.exposures = list(exposures(self.audit.fleet, self.budget.of))
+        run.advisories_dated = self.audit.advisories.dated
         run.finished = datetime.now(UTC)
         run.exit_status = exit_status(run, pytest_status, self.options.threshold)
 
@@ -207,8 +210,9 @@ class AuditSession(ReportingSession):
         fleet = self.audit.names
         scope = RunScope(fleet, frozenset(target.name for target in self.audit.inventory))
         given = self.options
-        waivers = Waivers([] if given.waivers is None else load_waivers(given.waivers), self.run.started.date())
-        return Ledger(scope, waivers, None if given.baseline is None else load_baseline(given.baseline, fleet))
+        baseline = None if given.baseline is None else load_baseline(given.baseline, fleet)
+        accepted = [] if given.waivers is None else load_waivers(given.waivers)
+        return Ledger(scope, Waivers(accepted, self.run.started.date(), baseline), baseline)
 
 
 def audit_session(config: pytest.Config) -> AuditSession:

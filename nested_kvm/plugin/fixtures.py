@@ -80,7 +80,7 @@ def target(subject: Subject) -> Target:
 @fact
 def policy(subject: Subject) -> Policy:
     """The subject's effective policy."""
-    return subject.policy
+    return subject.effective_policy
 
 
 @fact

@@ -36,6 +36,7 @@ _FOR_THE_MERGED_RUNS: Final = (
     "hosts",
     "evidence",
     "active",
+    "advisories",
     "waivers",
     "baseline",
     "shard",

@@ -54,6 +54,12 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         help="without an inventory: the policy for the domains found there (default: any, informational only)",
     )
     group.addoption(
+        "--advisories",
+        type=Path,
+        metavar="FILE",
+        help="advisories of kernels, in YAML: added to the packaged ones, or in place of those of the same id",
+    )
+    group.addoption(
         "--evidence", type=Path, metavar="DIR", help="evaluate saved evidence instead of connecting to targets"
     )
     group.addoption(
@@ -158,6 +164,7 @@ class Options:
     default_scheme: str
     level: TargetLevel
     policy: Policy
+    advisories: Path | None
     report_dir: Path
     evidence: Path | None
     max_age: timedelta | None
@@ -196,6 +203,7 @@ class Options:
                 nested=Nested(given.nested or Nested.REQUIRED),
                 undeclared=Undeclared(given.undeclared or Undeclared.ANY),
             ),
+            advisories=given.advisories,
             report_dir=given.report_dir,
             evidence=given.evidence,
             max_age=_max_age(given),

@@ -2,10 +2,12 @@
 
 import re
 import shlex
+from dataclasses import replace
 from typing import Final
 
 from nested_kvm.evidence import sources
 from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.policy import Nested, Policy
 from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation.names import (
     flag_of,
@@ -203,6 +205,39 @@ def update_kernel(_subject: Subject, _finding: Finding) -> list[str]:
     return [
         "grep . /sys/devices/system/cpu/vulnerabilities/itlb_multihit /sys/devices/system/cpu/vulnerabilities/l1tf",
         "# update the kernel and the CPU microcode, remove mitigations=off from the command line, and reboot",
+    ]
+
+
+def close_escape(subject: Subject, finding: Finding) -> list[str]:
+    """The two ways out: a fixed kernel that is booted, or nothing that guests reach."""
+    return [
+        "# either update the kernel; its package's changelog has to name the advisories:",
+        "apt-get update && apt-get dist-upgrade || dnf upgrade --refresh 'kernel*' || zypper update 'kernel-*'",
+        *boot_fixed_kernel(subject, finding),
+        "# or withhold nesting from every guest until then:",
+        *switch_off(subject, finding),
+    ]
+
+
+def boot_fixed_kernel(subject: Subject, _finding: Finding) -> list[str]:
+    """Boot the kernel that is installed, once no guest runs."""
+    return [*shut_down_first(subject), "systemctl reboot", "cat /proc/version  # after the boot: the kernel that runs"]
+
+
+def switch_off(subject: Subject, finding: Finding) -> list[str]:
+    """Write nested=0 and reload, whatever the policy; without EPT or NPT that withholds nothing."""
+    off = [item.source.rpartition("/")[2] for item in finding.evidence if item.text in {"N", "n", "0"}]
+    forbidden = replace(subject, policy=Policy(Nested.FORBIDDEN))
+    name = next((each for each in off if each in {"ept", "npt"}), None)
+    if name is None:
+        return persist_and_reload(forbidden, finding)
+    module = module_of(subject)
+    return [
+        *shut_down_first(subject),
+        f"grep -rn {name}= /etc/modprobe.d /proc/cmdline  # remove it: with {name} off every guest reaches the fault",
+        *persist(forbidden, finding),
+        *reload_now(subject),
+        f"cat /sys/module/{module}/parameters/{name}  # must be Y",
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from nested_kvm.results.drift import DriftSummary, PastFinding
 from nested_kvm.results.run import Reason, Result, Run
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
-from nested_kvm.util.text import printable
+from nested_kvm.util.text import plural, printable
 
 _STATES: Final = {
     WaiverState.EXPIRED: "has expired; its findings count again",
@@ -25,6 +25,8 @@ def place(result: Result | Reason | PastFinding) -> str:
 
 def end_of(waiver: Waiver) -> str:
     """Return until when a waiver holds."""
+    if waiver.until_fixed:
+        return "until it is fixed" if waiver.expires is None else f"until it is fixed, at most {waiver.expires}"
     return "permanently" if waiver.expires is None else f"until {waiver.expires}"
 
 
@@ -42,7 +44,25 @@ def waivers_to_fix(uses: Sequence[WaiverUse]) -> Iterator[str]:
             waiver = use.waiver
             subject = "" if waiver.subject is None else f" / {waiver.subject}"
             what = f"the waiver of {waiver.control} for {waiver.target}{subject}"
-            yield printable(f"{waiver.source}: {what} ({end_of(waiver)}) {_STATES[use.state]}", 1000)
+            yield printable(f"{waiver.source}: {what} ({end_of(waiver)}) {_state(use)}", 1000)
+
+
+def waivers_ending(run: Run) -> Iterator[str]:
+    """Return a line for each waiver that ends soon, the first to end first."""
+    today = run.started.date()
+    ending = [use.waiver for use in run.waivers if use.waiver.ends_soon(today)]
+    for waiver in sorted(ending, key=lambda each: (each.expires or today, each.source)):
+        days = ((waiver.expires or today) - today).days
+        when = "today" if days == 0 else f"in {plural(days, 'day')}"
+        what = f"the waiver of {waiver.control} for {waiver.target}"
+        yield printable(f"{waiver.source}: {what} ends {when}, on {waiver.expires}", 1000)
+
+
+def _state(use: WaiverUse) -> str:
+    if use.waiver.until_fixed and use.state in {WaiverState.EXPIRED, WaiverState.CONTROL_PASSES}:
+        has_passed = use.state is WaiverState.CONTROL_PASSES
+        return "has ended: what it covers passes" if has_passed else "has ended; its findings count again"
+    return _STATES[use.state]
 
 
 def observed_line(run: Run) -> str:

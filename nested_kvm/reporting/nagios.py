@@ -2,10 +2,18 @@
 
 from collections.abc import Iterator
 from enum import IntEnum
+from itertools import islice
 from typing import Final
 
 from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.exposure_text import (
+    advisory_age_line,
+    exposed_hosts,
+    exposed_line,
+    still_showing_line,
+)
 from nested_kvm.reporting.gate import gate_lines
+from nested_kvm.reporting.lines import waivers_ending
 from nested_kvm.reporting.verdict_text import no_verdict
 from nested_kvm.results.run import Run, Threshold
 from nested_kvm.results.run_verdict import RunVerdict, conclude
@@ -14,6 +22,9 @@ from nested_kvm.util.text import plural, printable
 LINES: Final = 40
 """Lines of details below the first one: Nagios reads four KiB in all by default."""
 WIDTH: Final = 90
+_EXPOSED: Final = 5
+_NOTES: Final = 5
+"""Lines about exposed hosts, and about waivers that end soon: all of it stays within what Nagios reads."""
 
 
 class State(IntEnum):
@@ -33,7 +44,9 @@ def nagios_answer(run: Run, threshold: Threshold) -> tuple[State, str]:
     state = _state(run, threshold)
     blocked = [line for line, passes in gate_lines(run, threshold) if not passes]
     first = f"NESTED-KVM {state.name} - {_summary(run, len(blocked))} | {' '.join(_performance(run, threshold))}"
-    details = [_plain(line) for line in blocked[:LINES]]
+    notes = filter(None, (still_showing_line(run), advisory_age_line(run), *waivers_ending(run)))
+    hosts = [exposed_line(host) for host in exposed_hosts(run)[:_EXPOSED]]
+    details = [_plain(line) for line in (*hosts, *islice(notes, _NOTES), *blocked[:LINES])]
     more = [f"... and {len(blocked) - LINES} more"] if len(blocked) > LINES else []
     return state, "\n".join([first, *details, *more])
 
@@ -60,6 +73,9 @@ def _summary(run: Run, blocked: int) -> str:
     undecided = f", {plural(run.undecided, 'result')} undecided" if run.undecided else ""
     cut = f", {found.shortfall}" if found.shortfall else ""
     findings = plural(len(run.findings()), "finding")
+    open_verdict = "not decided, " if found.verdict is RunVerdict.NOT_DECIDED else ""
+    exposed = len(exposed_hosts(run))
+    findings = f"{open_verdict}{f'{exposed} exposed, ' if exposed else ''}{findings}"
     return f"{findings}{waived}{undecided}{cut}, {blocked} of {plural(len(run.targets), 'target')} blocked"
 
 

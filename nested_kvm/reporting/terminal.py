@@ -6,8 +6,26 @@ from typing import Final
 
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.exposure_text import (
+    WAYS_OUT,
+    advisory_age_line,
+    exposed_hosts,
+    exposed_line,
+    exposure_headline,
+    has_guarded,
+    proof_lines,
+    still_showing_line,
+)
 from nested_kvm.reporting.gate import counts_line, gate_lines, without
-from nested_kvm.reporting.lines import drift_line, ended_lines, observed_line, place, waived_line, waivers_to_fix
+from nested_kvm.reporting.lines import (
+    drift_line,
+    ended_lines,
+    observed_line,
+    place,
+    waived_line,
+    waivers_ending,
+    waivers_to_fix,
+)
 from nested_kvm.reporting.verdict_text import verdict_line
 from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
 from nested_kvm.results.drift import DriftSummary
@@ -37,6 +55,7 @@ def write_summary(
         width: columns of the terminal, at which prose is wrapped; None: the output is not a terminal.
     """
     write = write if width is None else _wrapping(write, width)
+    _exposure(run, write)
     _findings(run.findings(), write)
     _reasons("could not be inspected", run.reasons(Outcome.ERROR), write)
     _reasons("undetermined", run.reasons(Outcome.UNKNOWN), write)
@@ -47,6 +66,8 @@ def write_summary(
     if threshold.gate:
         for line, passes in gate_lines(run, threshold):
             write(line, green=passes, red=not passes)
+    for line in filter(None, (still_showing_line(run), advisory_age_line(run))):
+        write(line, yellow=True)
     observed = observed_line(run)
     if observed:
         write(observed)
@@ -86,6 +107,23 @@ def _markup(run: Run) -> dict[str, bool]:
     if found.verdict is RunVerdict.COMPLIANT:
         return {"green": True, "bold": not (found.known or found.other or found.waived or found.accepted)}
     return {"yellow" if found.verdict is RunVerdict.NOT_DECIDED else "red": True, "bold": True}
+
+
+def _exposure(run: Run, write: Write) -> None:
+    """Print who is exposed; and where a policy is guarded, the state of every advisory with what shows it."""
+    exposed = exposed_hosts(run)
+    if exposed:
+        write("")
+        write(exposure_headline(run), red=True, bold=True)
+        for host in exposed[:_SHOWN]:
+            write(f"  {exposed_line(host)}", red=True)
+        _more(len(exposed), "host", write)
+        write(f"  {WAYS_OUT}")
+    shown = run.exposures if has_guarded(run) else []
+    for host in shown[:_SHOWN]:
+        for line in proof_lines(host):
+            write(line, green=host.state == "fixed", red=host.state == "exposed", yellow=host.state == "undecided")
+    _more(len(shown), "host", write)
 
 
 def _findings(findings: list[Result], write: Write) -> None:
@@ -157,7 +195,7 @@ def _waivers(run: Run, write: Write) -> None:
     for result in waived[:_SHOWN]:
         write(waived_line(result))
     _more(len(waived), "waived finding", write)
-    for line in waivers_to_fix(run.waivers):
+    for line in (*waivers_to_fix(run.waivers), *waivers_ending(run)):
         write(line, yellow=True)
 
 

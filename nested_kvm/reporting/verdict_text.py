@@ -30,7 +30,8 @@ def undecided(found: Conclusion) -> str:
     """Say how much could not be inspected or decided."""
     if not found.errors and not found.unknowns:
         return f"{plural(found.unreachable, 'target')} could not be inspected" if found.unreachable else _UNEVALUATED
-    return f"{found.unknowns} unknown, {plural(found.errors, 'error')}"
+    grave = f"; {found.grave} of them of severity high or critical" if found.grave else ""
+    return f"{found.unknowns} unknown, {plural(found.errors, 'error')}{grave}"
 
 
 def no_verdict(found: Conclusion) -> str:

@@ -16,6 +16,7 @@ from nested_kvm.results.run import RESULTS_SCHEMA, Result
 from nested_kvm.results.schema import FindingPart
 from nested_kvm.results.schema_fields import CauseCode, EnumField, Name, Part, Sentence, TimeField, first_problem
 from nested_kvm.results.scope import RunScope
+from nested_kvm.results.waiver import Waiver
 from nested_kvm.util.files import read_bounded
 from nested_kvm.util.text import printable
 
@@ -46,6 +47,18 @@ class _Result(FindingPart):
     check: Sentence | None = None
 
 
+class _Waiver(_Lenient):
+    control: str
+    target: str
+    subject: str | None = None
+    reason: str
+    approver: str
+
+
+class _Use(_Lenient):
+    waiver: _Waiver
+
+
 class _Schema(_Lenient):
     schema_: Any = Field(None, alias="schema")
 
@@ -54,6 +67,7 @@ class _File(_Lenient):
     run: _Run
     targets: list[_Target]
     results: list[_Result]
+    waivers: list[_Use] = Field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +96,39 @@ def load_baseline(path: Path, fleet: frozenset[str]) -> "Baseline":
     if not targets & fleet:
         known = ", ".join(printable(name, 60) for name in sorted(targets)[:5]) or "none at all"
         raise UsageError(f"--baseline: {path} is of another fleet: it has none of these targets (it has {known})")
-    return Baseline(path, file.run.id, file.run.started, targets, dict(_by_key(file.results)))
+    waivers = frozenset(tuple(each.waiver.model_dump().values()) for each in file.waivers)
+    return Baseline(path, file.run.id, file.run.started, targets, dict(_by_key(file.results)), waivers=waivers)
 
 
 class Baseline:
     """The earlier run."""
 
     def __init__(
-        self, path: Path, identifier: str, started: datetime, targets: frozenset[str], past: dict[Key, Past]
+        self,
+        path: Path,
+        identifier: str,
+        started: datetime,
+        targets: frozenset[str],
+        past: dict[Key, Past],
+        *,
+        waivers: frozenset[tuple[str | None, ...]] = frozenset(),
     ) -> None:
         self._path = path
         self._id = identifier
         self._started = started
         self._targets = targets
         self._past = past
+        self._waivers = waivers
         self._items: dict[tuple[str | None, ...], list[str]] = {}
+
+    def has_ended(self, waiver: Waiver, result: Result) -> bool:
+        """Whether the earlier run knew this waiver, and saw pass what it covers here, or its finding count again."""
+        known = (waiver.control, waiver.target, waiver.subject, waiver.reason, waiver.approver)
+        past = self._past.get((result.target, result.subject, result.control))
+        if known not in self._waivers or past is None:
+            return False
+        counted = [each for each in past.findings if each not in past.waived]
+        return bool(past.passed or counted)
 
     def drift_of(self, item: str, result: Result) -> Drift | None:
         """Return the drift of this result, if either run has a finding. `item` distinguishes results of one key.

@@ -28,7 +28,7 @@ _DEPTH: Final = 6
 """Levels of nesting of one row; those of a run have four at most."""
 _EACH: Final = 16
 """Bytes that a value counts for, beside its text: so a row of brackets alone is limited as well."""
-_LISTS: Final = frozenset({"targets", "results", "diagnoses", "waivers"})
+_LISTS: Final = frozenset({"targets", "results", "diagnoses", "exposures", "waivers"})
 _PAST: Final = frozenset({"fixed", "gone", "unjudged", "vanished"})
 _NEEDED: Final = ("schema", "run", "targets", "results", "diagnoses")
 _FIRST: Final = _NEEDED[:3]

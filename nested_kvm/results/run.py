@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import IntEnum
 from operator import attrgetter
 from typing import Final, Protocol
@@ -15,6 +15,7 @@ from nested_kvm.model.policy import Policy
 from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import Drift, DriftSummary
+from nested_kvm.results.exposure import HostExposure
 from nested_kvm.results.repair_step import Step
 from nested_kvm.results.scope import NOT_REACHED, NotAsked, not_asked_line
 from nested_kvm.results.waiver import Waiver, WaiverUse
@@ -185,6 +186,10 @@ class Run:
     targets: list[TargetResult] = field(default_factory=list)
     results: Results = field(default_factory=ResultList)
     diagnoses: list[Diagnosis] = field(default_factory=list)
+    exposures: list[HostExposure] = field(default_factory=list)
+    """One for each host whose kernel was inspected, in the order of the targets."""
+    advisories_dated: date | None = None
+    """The day of the advisory data; None: a run of an older version did not record it."""
     waivers: list[WaiverUse] = field(default_factory=list)
     """Every waiver of the file, in its order."""
     drift: DriftSummary | None = None

@@ -1,5 +1,7 @@
 """The verdict on a whole run, decided once; each report only words it."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -46,6 +48,13 @@ class Conclusion:
     unknowns: int
     unreachable: int
     """Targets that could not be inspected."""
+    undecided: Mapping[Severity, int]
+    """Errors, and unknowns that no waiver accepts, by severity, the highest first."""
+
+    @property
+    def grave(self) -> int:
+        """How many of the undecided are of a severity that leaves the verdict open."""
+        return sum(count for severity, count in self.undecided.items() if severity >= Severity.HIGH)
 
 
 def conclude(run: Run) -> Conclusion:
@@ -63,6 +72,7 @@ def conclude(run: Run) -> Conclusion:
         errors=run.count(Outcome.ERROR),
         unknowns=run.count(Outcome.UNKNOWN) - len(run.accepted()),
         unreachable=sum(target.error is not None for target in run.targets),
+        undecided=_undecided(run),
     )
 
 
@@ -76,6 +86,12 @@ def _verdict(run: Run) -> RunVerdict:
     if run.exit_status in _EVALUATED - {ExitStatus.COMPLIANT}:
         return RunVerdict.NOT_DECIDED
     return RunVerdict.NO_VERDICT if run.complete else RunVerdict.INCOMPLETE
+
+
+def _undecided(run: Run) -> dict[Severity, int]:
+    open_results = (*run.with_outcome(Outcome.ERROR), *run.with_outcome(Outcome.UNKNOWN))
+    counts = Counter(each.severity for each in open_results if each.waiver is None)
+    return {severity: counts[severity] for severity in reversed(Severity)}
 
 
 def _matters(unknown: Result) -> bool:

@@ -112,6 +112,10 @@ class RunPart(Part):
     """The domain of --domain-xml, of which alone was asked; null: the fleet was. Files of older versions have none."""
     counts: CountsPart | None = None
     """Files of older versions have none."""
+    advisories_dated: DateField | None = None
+    """The day of the advisory data. Files of older versions have none."""
+    verdict: Literal["COMPLIANT", "NOT COMPLIANT", "NOT DECIDED", "PARTIAL", "INCOMPLETE", "NO VERDICT"] | None = None
+    """The headline of every report. Files of older versions have none."""
 
 
 class PolicyPart(Part):
@@ -179,13 +183,15 @@ class WaiverPart(Part):
     reason: Line
     approver: Line
     expires: DateField | None
-    """The waiver's last day, UTC; null: permanent."""
+    """The waiver's last day, UTC; null: permanent, or until it is fixed."""
     source: Sentence
     """Where it is defined: file and line."""
     cause: CauseCode | None = None
     """The only cause that it accepts; null: any. Files of older versions have none."""
     accepts: Literal["unknown"] | None = None
     """What it accepts in place of findings. Files of older versions have none."""
+    until: Literal["fixed"] | None = None
+    """fixed: it ends when what it covers passes. Files of older versions have none."""
 
     def waiver(self) -> Waiver:
         """Return the waiver."""
@@ -199,6 +205,7 @@ class WaiverPart(Part):
             self.source,
             self.cause,
             self.accepts == "unknown",
+            self.until == "fixed",
         )  # fmt: skip
 
 

@@ -14,15 +14,18 @@ from typing_extensions import override
 
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.link import LinkName
+from nested_kvm.model.verdict import Evidence
 from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
 from nested_kvm.results.drift import PastFinding
+from nested_kvm.results.exposure import CveExposure, HostExposure
 from nested_kvm.results.reader import Row, Unusable
 from nested_kvm.results.run import RESULTS_SCHEMA
-from nested_kvm.results.schema import FindingPart, ResultRow, RunPart, TargetRow, WaiverPart, if_then
+from nested_kvm.results.schema import EvidencePart, FindingPart, ResultRow, RunPart, TargetRow, WaiverPart, if_then
 from nested_kvm.results.schema_fields import (
     CauseCode,
     CauseField,
     Count,
+    DateField,
     EnumField,
     Name,
     Part,
@@ -76,6 +79,63 @@ class DiagnosisRow(Part):
             cause=self.cause,
             remediation=tuple(self.remediation),
             warnings=tuple(self.warnings),
+        )
+
+
+class CvePart(Part):
+    """One advisory on one host."""
+
+    id: Name
+    name: Sentence | None
+    published: DateField
+    """The day on which its fix was published."""
+    is_fixed: Annotated[Answer, EnumField]
+    """Whether the running kernel has the fix."""
+    reached: Annotated[Answer, EnumField]
+    """Whether guests reach it now; unknown where they may after the next load."""
+    reason: Sentence
+    proof: EvidencePart | None
+    """The line that decides."""
+
+    def cve(self) -> CveExposure:
+        """Return the advisory's state."""
+        proof = None if self.proof is None else Evidence(self.proof.source, self.proof.text)
+        return CveExposure(
+            self.id, self.name, self.published, self.is_fixed, self.reached, self.reason, proof
+        )  # fmt: skip
+
+
+class ExposureRow(Part):
+    """Which published vulnerabilities the guests of a host reach."""
+
+    target: Name
+    kernel: Sentence
+    """The release, and the package where it is known."""
+    reach: Sentence
+    """What opens or closes nesting, now and after the next load."""
+    state: Literal["exposed", "undecided", "closed", "fixed"]
+    """closed: the kernel is vulnerable, and no guest reaches it."""
+    cves: list[CvePart]
+    guests: list[Sentence]
+    """Those whose running CPU has the flag, as far as they are known."""
+    device_is_open: bool
+    """Whether every account may open /dev/kvm."""
+    forbids: bool
+    """Whether nesting must be off here, by the policy."""
+    installed_fix: Sentence | None
+    """The fixed kernel that is installed and not booted."""
+
+    def exposure(self) -> HostExposure:
+        """Return the exposure."""
+        return HostExposure(
+            target=self.target,
+            kernel=self.kernel,
+            reach=self.reach,
+            cves=tuple(each.cve() for each in self.cves),
+            guests=tuple(self.guests),
+            device_is_open=self.device_is_open,
+            forbids=self.forbids,
+            installed_fix=self.installed_fix,
         )
 
 
@@ -156,6 +216,8 @@ class ResultsFile(Part):
     targets: list[TargetRow]
     results: list[ResultRow]
     diagnoses: list[DiagnosisRow]
+    exposures: list[ExposureRow] = Field(default_factory=list)
+    """One for each host whose kernel was inspected. Files of older versions have none."""
     waivers: list[WaiverUseRow] = Field(default_factory=list)
     """Every waiver of the file, and its status. Files of older versions have none."""
     drift: WholeDrift | None = None

@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Final
 
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.verdict import Outcome
+
+SOON: Final = timedelta(days=14)
+"""Before its last day, a waiver is in every report's warnings for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +24,15 @@ class Waiver:
     reason: str
     approver: str
     expires: date | None
-    """The waiver's last day, UTC; None: permanent."""
+    """The waiver's last day, UTC; None: permanent, or until it is fixed."""
     source: str
     """Where it is defined: file and line."""
     cause: str | None = None
     """The code of the only cause that it accepts; None: any."""
     accepts_unknown: bool = False
     """Whether it accepts unknown results, and only these."""
+    until_fixed: bool = False
+    """Whether it ends when what it covers passes."""
 
     def covers(self, control: str, target: str, subject: str) -> bool:
         """Whether it covers that control for that target and subject."""
@@ -45,6 +51,10 @@ class Waiver:
     def holds_on(self, day: date) -> bool:
         """Whether it is in force on that day, UTC."""
         return self.expires is None or day <= self.expires
+
+    def ends_soon(self, day: date) -> bool:
+        """Whether it is in force on that day, UTC, and ends within the days that a report warns of."""
+        return self.expires is not None and timedelta(0) <= self.expires - day <= SOON
 
     @property
     def end_timestamp(self) -> float:

@@ -69,6 +69,7 @@ class WaiverSection(_Section):
     reason: Text
     approver: Text
     permanent: StrictBool = False
+    until: Literal["fixed"] | None = None
     expires: Annotated[date, BeforeValidator(_date)] | None = Field(None, validate_default=True)
     cause: str | None = None
     accepts: Literal["unknown"] | None = None
@@ -76,12 +77,12 @@ class WaiverSection(_Section):
     @field_validator("expires", mode="after")
     @classmethod
     def _has_one_end(cls, expires: date | None, info: Info) -> date | None:
-        if "permanent" not in info.data:  # which is a separate error
+        if not {"permanent", "until"} <= info.data.keys():  # which is a separate error
             return expires
-        permanent = info.data["permanent"]
-        if expires is None and not permanent:
-            raise ValueError("is missing: write the last day on which it holds, or `permanent: true`")
-        if expires is not None and permanent:
+        permanent, until = info.data["permanent"], info.data["until"]
+        if expires is None and not permanent and until is None:
+            raise ValueError("is missing: write the last day on which it holds, `until: fixed`, or `permanent: true`")
+        if permanent and (expires is not None or until is not None):
             raise ValueError("contradicts `permanent: true`: keep one of them")
         return expires
 
@@ -97,7 +98,7 @@ class WaiverSection(_Section):
     @field_validator("accepts", mode="after")
     @classmethod
     def _ends(cls, accepts: str | None, info: Info) -> str | None:
-        if accepts is not None and info.data.get("permanent"):
+        if accepts is not None and info.data.get("expires") is None and "expires" in info.data:
             raise ValueError("needs an end: an unknown is accepted until a date, so write `expires`")
         if accepts is not None and info.data.get("cause") is not None:
             raise ValueError("contradicts `cause`: an unknown has no cause")
@@ -135,4 +136,5 @@ def _waiver(section: WaiverSection, source: str) -> Waiver:
         source,
         section.cause,
         section.accepts == "unknown",
+        section.until == "fixed",
     )

@@ -6,6 +6,7 @@ from datetime import date
 from fnmatch import fnmatchcase
 
 from nested_kvm.model.verdict import Outcome
+from nested_kvm.results.baseline import Baseline
 from nested_kvm.results.run import Result
 from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
@@ -14,9 +15,10 @@ from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 class Waivers:
     """The waivers of one file, on one day, UTC."""
 
-    def __init__(self, waivers: Sequence[Waiver], today: date) -> None:
+    def __init__(self, waivers: Sequence[Waiver], today: date, baseline: Baseline | None = None) -> None:
         self._waivers = waivers
         self._today = today
+        self._baseline = baseline
 
     def answer_for(self, result: Result) -> Result:
         """Attach the waiver to a finding, or an unknown, that one accepts; nothing else can be waived.
@@ -28,11 +30,16 @@ class Waivers:
             return result
         covering = [each for each in self._waivers if each.covers(result.control, result.target, result.subject)]
         accepting = [each for each in covering if each.accepts(result.outcome, result.cause)]
-        holding = next((each for each in accepting if each.holds_on(self._today)), None)
+        holding = next((each for each in accepting if self._holds(each, result)), None)
         if holding is not None:
             return replace(result, waiver=holding)
         note = _why_not(result, covering, accepting)
         return replace(result, message=f"{result.message}; {note}") if note else result
+
+    def _holds(self, waiver: Waiver, result: Result) -> bool:
+        """Whether it is in force: not where an earlier run, which knew it, saw it end."""
+        has_ended = waiver.until_fixed and self._baseline is not None and self._baseline.has_ended(waiver, result)
+        return waiver.holds_on(self._today) and not has_ended
 
     def uses(self, results: Sequence[Result], scope: RunScope) -> list[WaiverUse]:
         """Return the status of each waiver."""
@@ -47,7 +54,8 @@ class Waivers:
 
     def _state(self, waiver: Waiver, covered: Sequence[Result], accepted: int, scope: RunScope) -> WaiverState:
         if accepted:
-            return WaiverState.USED if waiver.holds_on(self._today) else WaiverState.EXPIRED
+            holds = any(self._holds(waiver, each) for each in covered if waiver.accepts(each.outcome, each.cause))
+            return WaiverState.USED if holds else WaiverState.EXPIRED
         if waiver.cause is not None and any(each.outcome is Outcome.FAIL for each in covered):
             return WaiverState.OTHER_CAUSE
         is_open = not all(each.outcome.is_evaluated for each in covered)
@@ -58,6 +66,9 @@ class Waivers:
 
 def _why_not(result: Result, covering: Sequence[Waiver], accepting: Sequence[Waiver]) -> str:
     """Return why the waivers that are about this result do not accept it; empty: there are none."""
+    if accepting and all(each.until_fixed and each.expires is None for each in accepting):
+        ended = accepting[0]
+        return f"its waiver ended when this was fixed ({ended.source}, approved by {ended.approver})"
     if accepting:
         expired = max(accepting, key=lambda each: each.expires or date.max)
         return f"its waiver expired on {expired.expires} ({expired.source}, approved by {expired.approver})"

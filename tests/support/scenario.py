@@ -151,6 +151,8 @@ class Scenario(_Part):
     base: str
     level: str | None = None
     policy: dict[str, str] = Field(default_factory=dict)
+    read_as: str | None = None
+    """Of a guarded policy: `forbidden` where the kernel is not fixed."""
     libvirt: str | None = None
     readings: dict[str, str | RawReading | None] = Field(default_factory=dict)
     """None: the reading is not there."""
@@ -169,7 +171,8 @@ class Scenario(_Part):
 
     def expected(self) -> dict[tuple[str, str], str]:
         """The outcome and cause by control and subject; "" is the machine itself."""
-        forbidden, unreachable = self.policy.get("nested") == "forbidden", self.unreachable is not None
+        forbidden = (self.read_as or self.policy.get("nested")) == "forbidden"
+        unreachable = self.unreachable is not None
         outcomes = self.machine.expected(self.expect, forbidden=forbidden, unreachable=unreachable)
         own = {("", control): outcome for control, outcome in outcomes.items()}
         of_domains = {

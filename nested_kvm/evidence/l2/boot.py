@@ -11,6 +11,7 @@ from nested_kvm.evidence.probe.answer import parse_answer
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.architecture import X86
+from nested_kvm.model.policy import Nested
 
 DEVICE: Final = "/dev/kvm"
 LIMIT: Final = 60
@@ -21,7 +22,7 @@ def boot_l2(
     target: Target, connection: Connection, settings: Settings, readings: Mapping[str, Reading]
 ) -> dict[str, Reading]:
     """Start an L2 where the policy requires nesting, and return the readings. Nothing is raised."""
-    if target.level is not TargetLevel.L1 or not target.policy.is_required or not _is_x86(readings):
+    if target.level is not TargetLevel.L1 or target.policy.nested is not Nested.REQUIRED or not _is_x86(readings):
         return {}
     device = readings.get(DEVICE)
     if device is not None and device.status in {Status.ABSENT, Status.DANGLING}:

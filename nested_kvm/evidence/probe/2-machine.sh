@@ -1,4 +1,4 @@
-kernel='/proc/sys/kernel/osrelease /proc/sys/kernel/version /proc/cmdline'
+kernel='/proc/sys/kernel/osrelease /proc/sys/kernel/version /proc/cmdline /usr/lib/os-release'
 dmi=/sys/class/dmi/id
 firmware="$dmi/sys_vendor $dmi/product_name $dmi/product_uuid"
 bugs=/sys/devices/system/cpu/vulnerabilities
@@ -25,6 +25,32 @@ cpu() {
         /proc/cpuinfo 2>/dev/null; then end ok; else end unreadable; fi
 }
 
+# Which advisories the changelog of the running kernel's package names: the newest version, and each item
+# about KVM below its own. Ubuntu's modules have the changelog that its signed images lack.
+changelog() {
+    IFS= read -r release </proc/sys/kernel/osrelease
+    set --
+    if [ -e /var/lib/rpm ]; then set -- rpm -qf --changelog "/lib/modules/$release/vmlinuz"; fi
+    for path in /usr/share/doc/linux-[im]*-"$release"*/changelog*.gz; do
+        [ ! -r "$path" ] || set -- gzip -dc "$path"
+    done
+    [ $# -gt 0 ] || return
+    begin "$*"
+    print_said
+    limited "$@" 2>/dev/null | awk "$about_kvm"
+    end "exit $?"
+}
+
+# shellcheck disable=SC2016  # for awk
+about_kvm='function p(){if((s=c" "i)~/KVM/&&s~/CVE-202[6-9]|evert/){if(h)print h;h=""
+print substr(s,1,999)}i=""}
+/^[^ -]/{p();c="";h=$0;if(NR<2){print;h=""}next}
+/^ *\* /{p();c=$0;next}
+/^ *[-+] /{p();i=$0;next}
+{if(i)i=i$0;else c=c$0}
+NR>99999{exit}
+END{p()}'
+
 # Sets $module. On x86 the vendor is in the second line.
 vendor_module() {
     module=
@@ -47,7 +73,7 @@ modules() {
         [ ! -d "$path" ] || name "$path"
     done
     if [ -d /sys/module ]; then end ok; else lacks /sys/module; fi
-    for path in /sys/module/kvm*; do
+    for path in /sys/module/kvm* /sys/kernel/livepatch/*; do
         [ -d "$path" ] || continue
         values "$path"
         values "$path/parameters"

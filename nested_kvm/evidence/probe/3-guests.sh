@@ -43,7 +43,7 @@ judged() {
         shift
         case $option in
             enable-kvm) say "$pid enable-kvm=on" ;;
-            name | uuid | cpu | accel | machine | M)
+            name | uuid | cpu | cpus | accel | machine | M)
                 [ $# -gt 0 ] || return
                 say "$pid $option=$1"
                 shift ;;

@@ -32,6 +32,8 @@ main() {
     measure
     # shellcheck disable=SC2086  # words
     file $kernel
+    names /lib/modules
+    changelog
     cpu
     modules
     node /dev/kvm

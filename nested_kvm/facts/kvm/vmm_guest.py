@@ -27,6 +27,22 @@ class VmmGuests:
     """The processes that give the flag; where none does, all that were inspected."""
 
 
+@dataclass(frozen=True, slots=True)
+class FlagHolders:
+    """The guests whose running CPU has the flag, and a sentence for each of which that is not known.
+
+    Source: the arguments of each VMM process in `/proc`, and the holders of VMs in `/proc/<pid>/fd`.
+    """
+
+    names: tuple[str, ...]
+    undecided: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The guests, in words behind a semicolon; empty: none is known."""
+        return f"; guests that hold the flag now: {', '.join(self.names)}" if self.names else ""
+
+
 def domain_of_process(process: VmmProcess, holders: VmHolders | None) -> Domain:
     """The domain of a QEMU process without libvirt: its running CPU is its only definition.
 

@@ -9,7 +9,9 @@ from nested_kvm.model.policy import Policy
 from nested_kvm.reporting.formats.json_pieces import json_document
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import DriftSummary, PastFinding
+from nested_kvm.results.exposure import HostExposure
 from nested_kvm.results.run import RESULTS_SCHEMA, Result, Run, TargetResult, hosts_and_their_guests
+from nested_kvm.results.run_verdict import conclude
 from nested_kvm.results.selection import selection_of
 from nested_kvm.results.waiver import Waiver, WaiverUse
 from nested_kvm.util.times import iso_time
@@ -33,6 +35,8 @@ def results_json(run: Run) -> Iterator[str]:
             "asked": _asked(run),
             "candidate": run.candidate,
             "shard": None if run.shard is None else asdict(run.shard),
+            "advisories_dated": None if run.advisories_dated is None else run.advisories_dated.isoformat(),
+            "verdict": conclude(run).verdict.value,
             "counts": {
                 "findings": len(run.findings()),
                 "undecided": run.undecided,
@@ -41,6 +45,7 @@ def results_json(run: Run) -> Iterator[str]:
         "targets": map(_target, sorted(run.targets, key=hosts_and_their_guests)),
         "results": map(_result, run.results.sorted_by_target()),
         "diagnoses": map(_diagnosis, sorted(run.diagnoses, key=attrgetter("target"))),
+        "exposures": map(_exposure, sorted(run.exposures, key=attrgetter("target"))),
         "waivers": map(_use, run.waivers),
         "drift": None if run.drift is None else _drift(run.drift),
     }
@@ -90,9 +95,13 @@ def _result(result: Result) -> dict[str, Any]:
 
 def _waiver(waiver: Waiver) -> dict[str, Any]:
     known = asdict(waiver)
-    del known["accepts_unknown"]
-    accepts = "unknown" if waiver.accepts_unknown else None
-    return {**known, "expires": None if waiver.expires is None else waiver.expires.isoformat(), "accepts": accepts}
+    del known["accepts_unknown"], known["until_fixed"]
+    return {
+        **known,
+        "expires": None if waiver.expires is None else waiver.expires.isoformat(),
+        "accepts": "unknown" if waiver.accepts_unknown else None,
+        "until": "fixed" if waiver.until_fixed else None,
+    }
 
 
 def _use(use: WaiverUse) -> dict[str, Any]:
@@ -113,6 +122,11 @@ def _drift(drift: DriftSummary) -> dict[str, Any]:
 
 def _past(finding: PastFinding) -> dict[str, Any]:
     return {**asdict(finding), "severity": str(finding.severity)}
+
+
+def _exposure(host: HostExposure) -> dict[str, Any]:
+    cves = [{**asdict(each), "published": each.published.isoformat()} for each in host.cves]
+    return {**asdict(host), "state": host.state, "cves": cves}
 
 
 def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:

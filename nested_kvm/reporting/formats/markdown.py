@@ -5,8 +5,24 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.exposure_text import (
+    WAYS_OUT,
+    advisory_age_line,
+    exposed_hosts,
+    exposed_line,
+    exposure_headline,
+    still_showing_line,
+)
 from nested_kvm.reporting.gate import counts_line
-from nested_kvm.reporting.lines import drift_line, ended_lines, observed_line, place, waived_line, waivers_to_fix
+from nested_kvm.reporting.lines import (
+    drift_line,
+    ended_lines,
+    observed_line,
+    place,
+    waived_line,
+    waivers_ending,
+    waivers_to_fix,
+)
 from nested_kvm.reporting.verdict_text import verdict_line
 from nested_kvm.results.run import Reason, Result, Run
 from nested_kvm.util.text import printable
@@ -34,17 +50,34 @@ def summary_markdown(run: Run, limit: int = LIMIT) -> str:
 
 def _lines(run: Run) -> Iterator[str]:
     yield from ("## Nested KVM compliance", "", f"**{_safe(verdict_line(run))}**", "", f"{_safe(counts_line(run))}.")
+    yield from _exposure(run)
     if observed_line(run):
         yield from ("", f"{_safe(observed_line(run)).capitalize()}.")
+    for line in filter(None, (still_showing_line(run), advisory_age_line(run))):
+        yield from ("", f"{_safe(line[:1].upper() + line[1:])}.")
     if run.drift is not None:
         yield from ("", _safe(drift_line(run.drift)) + ".")
     yield from _findings(run.findings())
     yield from _reasons("Could not be inspected", run.reasons(Outcome.ERROR))
     yield from _reasons("Undetermined", run.reasons(Outcome.UNKNOWN))
     yield from _list("Waivers to fix", waivers_to_fix(run.waivers))
+    yield from _list("Waivers that end soon", waivers_ending(run))
     yield from _list("Waived", map(waived_line, [*run.waived(), *run.accepted()]))
     if run.drift is not None:
         yield from _list("Since the baseline", ended_lines(run.drift))
+
+
+def _exposure(run: Run) -> Iterator[str]:
+    exposed = exposed_hosts(run)
+    if exposed:
+        yield from (
+            "",
+            f"### {_safe(exposure_headline(run))}",
+            "",
+            f"{_safe(WAYS_OUT[:1].upper() + WAYS_OUT[1:])}.",
+            "",
+        )
+        yield from (f"- {_safe(exposed_line(host))}" for host in exposed)
 
 
 def _findings(findings: Iterable[Result]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """`metrics.prom`: the run for Prometheus, for the textfile collector of its node exporter."""
 
+from datetime import UTC, datetime, time
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -8,6 +9,7 @@ from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.drift import Drift
 from nested_kvm.results.run import Run
+from nested_kvm.results.run_verdict import RunVerdict, conclude
 from nested_kvm.util.text import printable
 
 _PREFIX: Final = "nested_kvm_"
@@ -34,6 +36,7 @@ def metrics_text(run: Run) -> str:
     _of_run(run, metrics)
     _of_targets(run, metrics)
     _of_findings(run, metrics)
+    _of_exposure(run, metrics)
     return generate_latest(metrics.registry).decode()
 
 
@@ -51,6 +54,12 @@ def _of_run(run: Run, metrics: _Metrics) -> None:
     metrics.put("run_info", "Version and inventory of the run.", 1, version=run.version, inventory=run.inventory)
     for outcome in Outcome:
         metrics.put("results", "Results by their outcome.", run.count(outcome), outcome=outcome.value)
+    for verdict in RunVerdict:
+        meaning = "The headline of the run: one of them is 1."
+        metrics.put("run_verdict", meaning, conclude(run).verdict is verdict, verdict=verdict.value)
+    for severity, count in conclude(run).undecided.items():
+        meaning = "Unknowns that no waiver accepts, and errors, by the severity of their control."
+        metrics.put("undecided", meaning, count, severity=str(severity))
     if run.drift is not None:
         counts = {Drift.NEW: run.drift.new, Drift.PERSISTING: run.drift.persisting}
         counts |= {Drift.FIXED: len(run.drift.fixed), Drift.GONE: len(run.drift.gone)}
@@ -91,3 +100,21 @@ def _of_findings(run: Run, metrics: _Metrics) -> None:
             waiver = use.waiver
             labels = {"control": waiver.control, "target": waiver.target, "source": waiver.source}
             metrics.put("waiver_end_timestamp_seconds", meaning, waiver.end_timestamp, state=use.state.value, **labels)
+
+
+def _of_exposure(run: Run, metrics: _Metrics) -> None:
+    if run.advisories_dated is not None:
+        dated = datetime.combine(run.advisories_dated, time(), UTC).timestamp()
+        metrics.put("advisories_timestamp_seconds", "The day of the advisory data.", dated)
+    for host in run.exposures:
+        meaning = "Whether guests of the host certainly reach a published vulnerability of its kernel."
+        metrics.put("host_exposed", meaning, bool(host.open), target=host.target)
+        meaning = "The guests of the host that hold the virtualization flag now."
+        metrics.put("host_guests_with_flag", meaning, len(host.guests), target=host.target)
+        for cve in host.cves:
+            meaning = (
+                "The state of an advisory on a host: open, undecided, closed (vulnerable, not reachable) or fixed."
+            )
+            for state in ("open", "undecided", "closed", "fixed"):
+                labels = {"target": host.target, "cve": cve.id, "state": state}
+                metrics.put("exposure", meaning, cve.state == state, **labels)

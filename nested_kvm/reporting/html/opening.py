@@ -8,6 +8,16 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.exposure_text import (
+    WAYS_OUT,
+    advisory_age_line,
+    exposed_hosts,
+    exposed_line,
+    exposure_headline,
+    has_guarded,
+    proof_lines,
+    still_showing_line,
+)
 from nested_kvm.reporting.html import summary
 from nested_kvm.reporting.html.chains import answers, in_order, stages
 from nested_kvm.reporting.html.findings import anchor, chapters
@@ -15,6 +25,7 @@ from nested_kvm.reporting.html.fleet_map import fleet_maps
 from nested_kvm.reporting.html.summary import ReportContext
 from nested_kvm.reporting.html.table import ROWS
 from nested_kvm.reporting.html.trend import trend
+from nested_kvm.reporting.lines import waivers_ending
 from nested_kvm.results.run import Run
 from nested_kvm.util.text import printable, visible
 
@@ -53,6 +64,7 @@ def _context(run: Run, scope: ReportContext, reports: Path | None) -> dict[str, 
         "inspected": summary.targets(run),
         "policies": summary.policies(scope),
         "when": summary.when(run),
+        "exposure": _exposure(run),
         "trend": trend(run, reports),
         "maps": fleet_maps(run),
         "chapters": chapters(run.findings()),
@@ -63,6 +75,17 @@ def _context(run: Run, scope: ReportContext, reports: Path | None) -> dict[str, 
         "rows": ROWS,
         "listed": _LISTED,
         "mapped": _MAPPED,
+    }
+
+
+def _exposure(run: Run) -> dict[str, Any]:
+    notes = (still_showing_line(run), advisory_age_line(run), *waivers_ending(run))
+    return {
+        "headline": exposure_headline(run),
+        "ways_out": WAYS_OUT,
+        "lines": [exposed_line(host) for host in exposed_hosts(run)],
+        "proofs": [list(proof_lines(host)) for host in run.exposures] if has_guarded(run) else [],
+        "notes": [note for note in notes if note],
     }
 
 

@@ -50,11 +50,16 @@ def verdict(run: Run, context: ReportContext) -> Verdict:
         return Verdict(text, f"{_found(run)}. {shortfall}".strip(), "bad")
     if found.verdict is RunVerdict.NOT_DECIDED:
         blocks = "With --gate that blocks as a finding does. " if context.gate else ""
-        return Verdict(text, f"Something could not be inspected or determined. {blocks}{shortfall}".strip(), "unsure")
+        return Verdict(text, f"{_open(found)} {blocks}{shortfall}".strip(), "unsure")
     if found.verdict is RunVerdict.PARTIAL:
         return Verdict(text, shortfall, "unsure")
     reason = no_verdict(found)
     return Verdict(text, shortfall or f"{reason[0].upper()}{reason[1:]}.", "bad")
+
+
+def _open(found: Conclusion) -> str:
+    counts = f"{counted(found.unknowns, 'unknown')} and {counted(found.errors, 'error')}"
+    return f"Something could not be inspected or determined: {counts}, {found.grave:,} of severity high or critical."
 
 
 def _compliant(found: Conclusion, context: ReportContext) -> str:

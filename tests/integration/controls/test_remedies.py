@@ -22,7 +22,7 @@ from tests.support.scenario_fleet import FleetRun
 AMD = "processor : 0\nvendor_id : AuthenticAMD\nflags : svm\n"
 
 
-@pytest.mark.parametrize("nested", Nested)
+@pytest.mark.parametrize("nested", [Nested.REQUIRED, Nested.FORBIDDEN])
 @pytest.mark.parametrize(
     "options",
     [

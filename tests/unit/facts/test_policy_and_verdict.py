@@ -10,9 +10,10 @@ from nested_kvm.controls.judge import judge
 from nested_kvm.errors import NotObserved
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.answer import Answer
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.control import Control, Level, Severity
-from nested_kvm.model.policy import Nested, Persistence, Policy, Undeclared
+from nested_kvm.model.policy import Guard, Nested, Persistence, Policy, Undeclared, guarded
 from nested_kvm.model.verdict import Finding, Informed, NotApplicable, NotChecked, Outcome, Undecided, require
 from nested_kvm.results.exit_status import exit_status
 from nested_kvm.results.run import ExitStatus, Result, Threshold
@@ -27,16 +28,35 @@ def subject(policy: Policy | None = None) -> Subject:
     return Subject(Machine(bundle_of(uname="x86_64")), "kvm-a", policy or Policy())
 
 
-@pytest.mark.parametrize("nested", Nested)
+@pytest.mark.parametrize("nested", [Nested.REQUIRED, Nested.FORBIDDEN])
 def test_a_policy_chooses_by_its_polarity(nested: Nested) -> None:
     assert Policy(nested).either("on", "off") == ("on" if nested is Nested.REQUIRED else "off")
+
+
+@pytest.mark.parametrize(
+    ("is_fixed", "chosen"), [(Answer.YES, "on"), (Answer.NO, "off"), (Answer.UNKNOWN, None), (None, None)]
+)
+def test_a_guarded_policy_chooses_by_the_kernel(is_fixed: Answer | None, chosen: str | None) -> None:
+    guard = None if is_fixed is None else Guard(is_fixed, "the kernel is 6.1.176")
+    policy = Policy(Nested.GUARDED) if guard is None else guarded(Policy(Nested.GUARDED), guard)
+    assert policy.may_be_required
+    if chosen is None:
+        with pytest.raises(Undecided, match="guarded"):
+            policy.either("on", "off")
+    else:
+        assert policy.either("on", "off") == chosen
+
+
+def test_the_remedy_of_a_kernel_that_is_not_known_to_be_fixed_forbids() -> None:
+    assert not subject(Policy(Nested.GUARDED)).settled.policy.is_required
+    assert subject(Policy(Nested.REQUIRED)).settled.policy.is_required
 
 
 @pytest.mark.parametrize("undeclared", Undeclared)
 def test_the_policy_of_an_undeclared_domain_binds_only_where_a_word_says_so(undeclared: Undeclared) -> None:
     policy = Policy(Nested.FORBIDDEN, Persistence.EXPLICIT, undeclared).of_undeclared_domain()
     assert policy.binding is (undeclared is not Undeclared.ANY)
-    assert policy.is_required is (undeclared is not Undeclared.FORBIDDEN)
+    assert policy.may_be_required is (undeclared is not Undeclared.FORBIDDEN)
 
 
 def test_a_requirement_that_holds_says_nothing_and_a_broken_one_says_why() -> None:

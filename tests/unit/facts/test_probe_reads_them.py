@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nested_kvm.evidence import sources
-from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.probe import probe_script, readable_probe
 from nested_kvm.facts.kernel.mitigations import FROM_GUESTS
 
 PROBE = probe_script()
 NOT_ASKED_HERE = {sources.AGAIN, sources.ACCOUNT_NUMBER}
 """The end of a name, and what earlier probes printed."""
-WHERE_THEY_EXIST = {*sources.GRUB_CFGS, *sources.ESP_ENTRIES}
+WHERE_THEY_EXIST = {*sources.GRUB_CFGS, *sources.ESP_ENTRIES, sources.LIVE_PATCHES, *sources.CHANGELOGS}
 PARENTS = {sources.DMI: "sys_vendor", sources.VULNERABILITIES: FROM_GUESTS[0]}
 """Directories of which the probe prints some files, and one of those."""
 
@@ -35,7 +35,7 @@ def answer(script: str, *arguments: str) -> str:
 
 
 def settings(pattern: str, path: Path) -> list[str]:
-    functions = PROBE.rpartition("main ")[0]
+    functions = readable_probe().rpartition("main ")[0]
     return answer(f'{functions}\nnonce=N; settings "$1" "$2"; print_said', pattern, str(path)).split("\n")
 
 

@@ -72,7 +72,7 @@ def test_every_key_has_its_default_and_the_nearest_word_counts(file: Path) -> No
         ("policy: {}\n", 1, "hosts", "is missing"),
         ("", 1, "the file", "must be a mapping"),
         ("- a\n", 1, "the file", "must be a mapping"),
-        ("hosts:\n  a:\n    nested: yes\n", 3, "hosts.a.nested", "'required' or 'forbidden'"),
+        ("hosts:\n  a:\n    nested: yes\n", 3, "hosts.a.nested", "'required', 'forbidden' or 'guarded'"),
         ("policy:\n  persistence: always\nhosts: {a: {}}\n", 2, "policy.persistence", "'effective' or 'explicit'"),
         ("hosts:\n  a:\n    address: telnet://b\n", 3, "hosts.a.address", "telnet:// is unknown"),
         ("hosts:\n  a:\n    address: 5\n", 3, "hosts.a.address", "must be text"),

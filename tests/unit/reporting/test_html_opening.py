@@ -39,7 +39,7 @@ def text_of(run: Run, *policies: Policy, gate: bool = False) -> str:
     ("results", "status", "verdict"),
     [
         ([PASS], 0, "Compliant Every requirement that could be evaluated is met."),
-        ([PASS, UNKNOWN], 0, "Not decided Something could not be inspected or determined."),
+        ([PASS, UNKNOWN], 0, "Not decided Something could not be inspected or determined:"),
         (
             [PASS, replace(FAIL, severity=Severity.LOW)],
             0,
@@ -47,7 +47,7 @@ def text_of(run: Run, *policies: Policy, gate: bool = False) -> str:
         ),
         ([PASS, replace(FAIL, waiver=WAIVER)], 0, "Compliant Every finding is covered by a waiver."),
         ([PASS, FAIL], 1, "Not compliant 1 finding on 1 of 2 targets."),
-        ([PASS, ERROR], 6, "Not decided Something could not be inspected or determined."),
+        ([PASS, ERROR], 6, "Not decided Something could not be inspected or determined:"),
         ([], 4, "No verdict No control applies to any of the targets."),
         ([PASS], 2, "No verdict The run ended with exit status 2."),
     ],

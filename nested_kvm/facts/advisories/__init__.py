@@ -1,0 +1,1 @@
+"""The packaged advisories: data, its schema, and how a file is read."""

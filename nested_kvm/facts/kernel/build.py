@@ -1,0 +1,128 @@
+"""Which kernel runs: its release, who built it, and which package it is of."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from nested_kvm.evidence import sources
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.facts.kernel.changelog import Changelog, changelog_of
+from nested_kvm.model.verdict import Evidence
+from nested_kvm.util.kernel_version import KernelVersion
+
+_DEBIAN: Final = re.compile(
+    r"\bDebian (?P<version>(?P<upstream>\d{1,4}\.\d{1,4}(?:\.\d{1,5})?)-[\w.+~]{1,60})", re.ASCII
+)
+"""Debian's kernels follow the stable series, and name their package in `/proc/version`."""
+_UBUNTU: Final = re.compile(r"#(\d{1,6}(?:~[\d.]{1,20})?)-Ubuntu\b", re.ASCII)
+_UBUNTUS_RELEASE: Final = re.compile(r"(\d{1,4}\.\d{1,4}\.\d{1,5}-\d{1,6})-[a-z][a-z0-9-]{0,60}", re.ASCII)
+_VANILLA: Final = re.compile(r"\d{1,4}\.\d{1,4}(?:\.\d{1,5})?", re.ASCII)
+"""A release without any suffix, as kernel.org's sources have it."""
+_ID: Final = re.compile(r"^ID=[\"']?([A-Za-z0-9._-]{1,60})[\"']?\s*$", re.ASCII | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class LivePatch:
+    """A live patch that is loaded."""
+
+    name: str
+    is_enabled: bool
+
+    @property
+    def evidence(self) -> Evidence:
+        """Where it is."""
+        return Evidence(f"{sources.LIVE_PATCHES}/{self.name}", "enabled" if self.is_enabled else "not enabled")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelBuild:
+    """The running kernel, and what its package and the machine say of it.
+
+    Source: `/proc/sys/kernel/osrelease` and `version`, os-release, `/lib/modules`, `/sys/kernel/livepatch`, and the
+    changelog of the running kernel's package.
+    """
+
+    release: str
+    version: str
+    """The text of `/proc/sys/kernel/version`."""
+    distribution: str
+    """The `ID` of os-release; empty: not known."""
+    package: str | None
+    """The version of the package that runs, where the kernel itself names it."""
+    upstream: KernelVersion | None
+    """The upstream version, of an upstream or Debian kernel; None: a vendor's, of which it proves nothing."""
+    changelog: Changelog | None
+    """None: there is none, or it could not be read."""
+    live_patches: tuple[LivePatch, ...] = ()
+    installed: tuple[str, ...] | None = None
+    """The releases whose modules are installed; None: not inspected."""
+
+    @property
+    def changelog_of_running(self) -> Changelog | None:
+        """The changelog, where it is certainly the running kernel's, and not that of an update of its package."""
+        if self.changelog is None or (self.changelog.is_dpkg and self.package != self.changelog.newest):
+            return None
+        return self.changelog
+
+    @property
+    def newer_package(self) -> str | None:
+        """The version of the running kernel's package that is installed in its place, and not booted."""
+        if self.changelog is None or not self.changelog.is_dpkg or self.package is None:
+            return None
+        return self.changelog.newest if self.changelog.newest != self.package else None
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """The release, and the version that the kernel names."""
+        return (
+            Evidence(sources.KERNEL_RELEASE, self.release),
+            Evidence(sources.KERNEL_VERSION, self.version or "not read"),
+        )
+
+
+def kernel_build_of(bundle: Bundle) -> KernelBuild:
+    """The running kernel, by its own texts and its package's changelog.
+
+    Sample of `/proc/sys/kernel/version`: `#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-11-16)`. What earlier probes
+    did not read counts as not known.
+
+    Raises:
+        ObservationError: the release or the version could not be read.
+    """
+    release = bundle.text(sources.KERNEL_RELEASE).strip()
+    version = bundle.text(sources.KERNEL_VERSION).strip() if sources.KERNEL_VERSION in bundle.readings else ""
+    debian = _DEBIAN.search(version)
+    return KernelBuild(
+        release=release,
+        version=version,
+        distribution=_distribution(bundle),
+        package=debian["version"] if debian else _ubuntus(release, version),
+        upstream=KernelVersion.parse(debian["upstream"] if debian else release if _VANILLA.fullmatch(release) else ""),
+        changelog=changelog_of(bundle),
+        live_patches=tuple(_live_patches(bundle)),
+        installed=_installed(bundle),
+    )
+
+
+def _ubuntus(release: str, version: str) -> str | None:
+    upload, abi = _UBUNTU.search(version), _UBUNTUS_RELEASE.fullmatch(release)
+    return f"{abi[1]}.{upload[1]}" if upload and abi else None
+
+
+def _distribution(bundle: Bundle) -> str:
+    reading = bundle.readings.get(sources.OS_RELEASE) or bundle.readings.get("/etc/os-release")
+    found = _ID.search(reading.text) if reading is not None and reading.is_ok else None
+    return found[1] if found else ""
+
+
+def _live_patches(bundle: Bundle) -> Iterator[LivePatch]:
+    for source, reading in bundle.readings.items():
+        folder, _, name = source.rpartition("/")
+        if folder == sources.LIVE_PATCHES:
+            yield LivePatch(name, reading.is_ok and "enabled=1" in reading.text.split())
+
+
+def _installed(bundle: Bundle) -> tuple[str, ...] | None:
+    reading = bundle.readings.get(sources.INSTALLED_KERNELS)
+    return tuple(reading.text.split()) if reading is not None and reading.is_ok else None

@@ -1,0 +1,116 @@
+"""The changelog of the running kernel's package: which advisories it says are fixed.
+
+The probe prints its items about KVM that name an advisory or revert something, each in one line and behind what it
+stands below, under the heading of their version. The newest version is the first, and always there:
+
+    linux (6.1.177-1) bookworm-security; urgency=high
+      * New upstream stable update:    - [x86] KVM: x86: Fix shadow paging use-after-free … (CVE-2026-53359)
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from nested_kvm.evidence import sources
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.reading import Reading
+from nested_kvm.model.verdict import Evidence
+
+_DPKG_HEADING: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{0,80} \(([^()\s]{1,80})\) ")
+_RPM_HEADING: Final = re.compile(r"\* .{5,200}")
+_REVERTS: Final = re.compile(r"\brevert(?:s|ed)?[ :]{1,4}", re.IGNORECASE)
+_DENIES: Final = re.compile(
+    r"\bun-?affected|\b(?:not|never|no longer|isn't|aren't)\b[^.;]{0,60}\b(?:affect|vulnerab|fix|appl|need|relevant)"
+    r"|\b(?:does|do|did)(?: not|n't)\b|\bstill\b[^.;]{0,40}\b(?:vulnerab|affect|open|exposed)"
+    r"|\b(?:incomplete|partial|workaround|mitigat|ignor|defer|postpon|disput)",
+    re.IGNORECASE,
+)
+"""Words with which an item names an advisory that it does not fix."""
+_SHORTEST: Final = 30
+"""Letters of a patch's subject that identify it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """An item that names an advisory, or reverts its fix."""
+
+    is_fix: bool
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Changelog:
+    """The items about KVM, by the heading of their version, the newest first.
+
+    Source: `gzip -dc /usr/share/doc/linux-…/changelog.gz`, or `rpm -qf --changelog`.
+    """
+
+    source: str
+    is_dpkg: bool
+    items: tuple[tuple[str, str], ...]
+    """Heading and text of each."""
+    newest: str | None = None
+    """dpkg's: the version of the newest entry, which is the package's own."""
+
+    def mention(self, identifier: str, title: str) -> Mention | None:
+        """The newest item that decides whether the advisory is fixed; None: there is none.
+
+        A version whose items contradict each other, or one that reverts the patch of that title, decides nothing.
+        """
+        named = re.compile(rf"(?<![\w-]){re.escape(identifier)}(?![\w-])")
+        for heading in dict.fromkeys(heading for heading, _ in self.items):
+            texts = [text for at, text in self.items if at == heading]
+            reverting = [text for text in texts if _reverts(text, named, title)]
+            fixing = [text for text in texts if named.search(text) and text not in reverting]
+            if reverting:
+                return Mention(is_fix=False, evidence=self._quoted(heading, reverting[0]))
+            if fixing and not any(_DENIES.search(_without(title, text)) for text in fixing):
+                return Mention(is_fix=True, evidence=self._quoted(heading, fixing[0]))
+        return None
+
+    def _quoted(self, heading: str, text: str) -> Evidence:
+        return Evidence(f"{self.source} ({heading.partition(';')[0].strip()})", " ".join(text.split()))
+
+
+def _without(title: str, text: str) -> str:
+    """The item without the patch's own subject, whose words deny nothing."""
+    return " ".join(text.split()).casefold().replace(" ".join(title.split()).casefold(), "")
+
+
+def _reverts(text: str, named: re.Pattern[str], title: str) -> bool:
+    if not _REVERTS.search(text):
+        return False
+    quoted = " ".join(text.split()).casefold()
+    whole = " ".join(title.split()).casefold()
+    reverted = _REVERTS.split(quoted, maxsplit=1)[-1]
+    # A patch may have the word in its own subject: what is reverted begins with the subject, in quotes or without.
+    return whole[:_SHORTEST] in reverted[: len(whole) + _SHORTEST] or bool(
+        named.search(text) and re.search(r"\brevert(?:s|ed)?:? [\"']", text, re.IGNORECASE)
+    )
+
+
+def changelog_of(bundle: Bundle) -> Changelog | None:
+    """The changelog that the probe read; None: there is none, or it has no heading."""
+    for reading in bundle.readings.values():
+        if reading.source.startswith(sources.CHANGELOGS):
+            return _parse(reading)
+    return None
+
+
+def _parse(reading: Reading) -> Changelog | None:
+    is_dpkg = reading.source.startswith(sources.CHANGELOGS[0])
+    is_heading = _DPKG_HEADING if is_dpkg else _RPM_HEADING
+    first = is_heading.match(reading.text)
+    if not reading.is_ok or first is None:
+        return None
+    return Changelog(reading.source, is_dpkg, tuple(_items(reading.text, is_heading)), first[1] if is_dpkg else None)
+
+
+def _items(text: str, is_heading: re.Pattern[str]) -> Iterator[tuple[str, str]]:
+    heading = None
+    for line in text.split("\n"):
+        if is_heading.match(line):
+            heading = line
+        elif heading is not None and line.startswith(" ") and line.strip():
+            yield heading, line
