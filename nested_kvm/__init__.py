@@ -5,12 +5,16 @@ These names are what a check may import.
 
 from nested_kvm.controls.chain import Pair, first_break
 from nested_kvm.facts.kernel.cpu import Cpu, Vendor
+from nested_kvm.facts.kernel.encryption import EncryptedMemory
 from nested_kvm.facts.kernel.identity import Identity
 from nested_kvm.facts.kernel.kvm_module import KvmModule
 from nested_kvm.facts.kernel.log import KernelLog
 from nested_kvm.facts.kernel.mitigations import Mitigations
 from nested_kvm.facts.kernel.modules import KernelModules
+from nested_kvm.facts.kernel.platform import Platform
+from nested_kvm.facts.kvm.absence import KvmAbsence
 from nested_kvm.facts.kvm.assists import Assists
+from nested_kvm.facts.kvm.confinement import Confinement
 from nested_kvm.facts.kvm.device import KvmDevice
 from nested_kvm.facts.kvm.device_access import KvmAccess
 from nested_kvm.facts.kvm.firmware import Firmware
@@ -55,8 +59,10 @@ __all__ = [
     "Assists",
     "Authority",
     "Cause",
+    "Confinement",
     "Cpu",
     "Domain",
+    "EncryptedMemory",
     "Evidence",
     "Finding",
     "Firmware",
@@ -68,6 +74,7 @@ __all__ = [
     "Informed",
     "KernelLog",
     "KernelModules",
+    "KvmAbsence",
     "KvmAccess",
     "KvmDevice",
     "KvmModule",
@@ -86,6 +93,7 @@ __all__ = [
     "NotChecked",
     "Pair",
     "Persistence",
+    "Platform",
     "Policy",
     "SavedStates",
     "Severity",

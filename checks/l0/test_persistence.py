@@ -7,6 +7,7 @@ from nested_kvm import (
     Cause,
     Finding,
     Holders,
+    KvmAbsence,
     KvmModule,
     NextCmdline,
     NextLoad,
@@ -35,7 +36,9 @@ MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
     architectures=[X86, S390X, POWER],
     references=[MODPROBE_D],
 )
-def test_the_next_load_matches_the_policy(next_load: NextLoad, kvm_module: KvmModule, policy: Policy) -> None:
+def test_the_next_load_matches_the_policy(
+    next_load: NextLoad, kvm_module: KvmModule, kvm_absence: KvmAbsence, policy: Policy
+) -> None:
     """The next load of the KVM module succeeds, with nested as the policy requires.
 
     A value that is invalid for its parameter's type (`nested=y` for kvm_amd, which takes an integer) changes
@@ -43,8 +46,9 @@ def test_the_next_load_matches_the_policy(next_load: NextLoad, kvm_module: KvmMo
     and of those that it depends on. Where nesting is forbidden, a module that nothing loads complies.
 
     Unknown: kmod is not installed, does not answer or does not find the module; a file may not be read, or kmod's
-    answer ignores one; an install command or an alias replaces the module; the type of a parameter is unknown; or the
-    kernel's version does not determine what a value or the default does, as with the backports of enterprise kernels.
+    answer ignores one; the kernel refused the last load for a reason that kmod does not know; an install command or an
+    alias replaces the module; the type of a parameter is unknown; or the kernel's version does not determine
+    what a value or the default does, as with the backports of enterprise kernels.
     """
     is_kept_unloaded = not kvm_module.is_loaded and bool(next_load.blacklisting)
     if not policy.is_required and (next_load.never_happens or is_kept_unloaded):
@@ -62,6 +66,8 @@ def test_the_next_load_matches_the_policy(next_load: NextLoad, kvm_module: KvmMo
         *next_load.origin,
         *next_load.overridden,
     )
+    if not kvm_module.is_loaded and kvm_absence.doubt:
+        raise Undecided(f"kmod would load {next_load.module}, and {kvm_absence.doubt}", *kvm_absence.evidence)
     if next_load.doubt:
         raise Undecided(f"{next_load.module} may not load after a reboot: {next_load.doubt}", *next_load.origin)
 

@@ -61,6 +61,11 @@ def _warnings(pair: Pair) -> Iterator[str]:
         if next_load.fails or next_load.nested is False:
             how = next_load.reason or f"nested will be off, set by {next_load.said_by}"
             yield f"will stop nesting when {pair.host.target.name} reboots: {next_load.module}: {how}"
+    for machine in (pair.known_host, pair.guest):
+        with suppress(ObservationError):
+            if machine is not None and machine.kvm_module.is_loaded:
+                for item in machine.kernel_log.refusals_of_one_cpu(machine.kvm_module.name):
+                    yield f"cannot run VMs on every CPU of {machine.target.name}: {item.text}"
     with suppress(ObservationError):
         promise = pair.domain.promise(pair.host.cpu.require_vendor())
         if pair.shows_flag and promise.gives_flag is Answer.NO:

@@ -9,12 +9,16 @@ from nested_kvm.errors import NotObserved, ObservationError
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.kernel.cpu import Cpu, cpu_of
+from nested_kvm.facts.kernel.encryption import EncryptedMemory, encrypted_memory_of
 from nested_kvm.facts.kernel.identity import Identity, identity_of
 from nested_kvm.facts.kernel.kvm_module import KvmModule, kvm_module_of
 from nested_kvm.facts.kernel.log import KernelLog, kernel_log_of
 from nested_kvm.facts.kernel.mitigations import Mitigations, mitigations_of
 from nested_kvm.facts.kernel.modules import KernelModules, kernel_modules_of
+from nested_kvm.facts.kernel.platform import Platform, platform_of
+from nested_kvm.facts.kvm.absence import KvmAbsence, kvm_absence_of
 from nested_kvm.facts.kvm.assists import Assists, assists_of
+from nested_kvm.facts.kvm.confinement import Confinement, confinement_of
 from nested_kvm.facts.kvm.device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of
 from nested_kvm.facts.kvm.firmware import Firmware, firmware_by_device, firmware_by_log, firmware_by_module
@@ -93,6 +97,16 @@ class Machine:
         return kernel_log_of(self.bundle)
 
     @cached_property
+    def platform(self) -> Platform:
+        """The hypervisor that the target runs on, as far as it is named."""
+        return platform_of(self.bundle, self.cpu)
+
+    @cached_property
+    def encrypted_memory(self) -> EncryptedMemory:
+        """Whether the target sees its own memory encrypted."""
+        return encrypted_memory_of(self.cpu, self.kernel_log)
+
+    @cached_property
     def firmware(self) -> Firmware:
         """Whether the target's firmware disables virtualization."""
         if self.kernel_log.is_readable or not self.cpu.is_x86:
@@ -123,6 +137,11 @@ class Machine:
         return kvm_device_of(self.bundle)
 
     @cached_property
+    def confinement(self) -> Confinement:
+        """Whether the target looks like a container."""
+        return confinement_of(self.kvm_module, self.kernel_modules, self.platform, is_guest=not self.is_l0)
+
+    @cached_property
     def kvm_access(self) -> KvmAccess:
         """Whether the account that will run VMs on the target may open its `/dev/kvm`."""
         return kvm_access_of(self.bundle, self.kvm_device)
@@ -142,6 +161,17 @@ class Machine:
     def kernel_modules(self) -> KernelModules:
         """Whether the target's kernel ships its KVM module."""
         return kernel_modules_of(self.bundle, self.kvm_module_name)
+
+    @cached_property
+    def kvm_absence(self) -> KvmAbsence:
+        """Why the target's KVM module is not loaded, where it is not."""
+        return kvm_absence_of(
+            self.kvm_module,
+            self.kernel_log,
+            self.kernel_modules,
+            is_guest=not self.is_l0,
+            shows_flag=self.cpu.is_known_to_show_flag,
+        )
 
     @cached_property
     def module_users(self) -> ModuleUsers:

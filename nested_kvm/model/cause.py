@@ -49,6 +49,18 @@ class Cause(Enum):
         "module-load-failed",
         "The kernel tried to load the KVM module, and the load failed.",
     )
+    KERNEL_LACKS_KVM = (
+        "kernel-lacks-kvm",
+        "The running kernel was built without KVM.",
+    )
+    MODULES_GONE = (
+        "modules-gone",
+        "The running kernel's modules are no longer on disk: KVM can only be loaded after a reboot.",
+    )
+    NO_MODULES = (
+        "no-modules",
+        "There are no kernel modules here, as in a container or a system that runs from its initrd.",
+    )
     OTHER_HYPERVISOR_OWNS_CPU = (
         "other-hypervisor-owns-cpu",
         "Another hypervisor (VirtualBox, VMware) is using VT-x/AMD-V, so KVM cannot.",

@@ -9,7 +9,7 @@ from typing import Final
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.verdict import Finding
-from nested_kvm.remediation import domain, guest, host
+from nested_kvm.remediation import absence, domain, guest, host
 from nested_kvm.remediation.domain import Remedy
 from nested_kvm.remediation.other_architectures import remedy_by_architecture
 
@@ -25,8 +25,11 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.FIRMWARE_DISABLED: host.enable_in_firmware,
     Cause.L0_IS_A_GUEST: host.expose_flag_below,
     Cause.DEV_KVM_MISSING: host.create_device,
-    Cause.MODULE_NOT_LOADED: host.load_module,
-    Cause.MODULE_LOAD_FAILED: host.load_module,
+    Cause.MODULE_NOT_LOADED: absence.load_module,
+    Cause.MODULE_LOAD_FAILED: absence.after_refusal,
+    Cause.KERNEL_LACKS_KVM: host.install_kernel,
+    Cause.MODULES_GONE: absence.reboot_into_installed,
+    Cause.NO_MODULES: absence.use_another_system,
     Cause.OTHER_HYPERVISOR_OWNS_CPU: host.unload_other_hypervisor,
     Cause.NESTED_OFF: host.persist_and_reload,
     Cause.NESTED_ON: host.persist_and_reload,
@@ -44,7 +47,7 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.MITIGATION_MISSING: host.update_kernel,
     Cause.SAVED_STATE_HAS_OLD_CPU: domain.remove_saved_states,
     Cause.SAVED_STATE_HAS_FLAG: domain.remove_saved_states,
-    Cause.MEMORY_ENCRYPTION: domain.stop_encrypting,
+    Cause.MEMORY_ENCRYPTION: absence.withdraw_encryption,
     Cause.PROCESS_CONTRADICTS_DEFINITION: domain.compare_process,
     Cause.FLAG_NOT_GUARANTEED: domain.edit_domain,
     Cause.WRONG_GUEST: domain.compare_uuids,

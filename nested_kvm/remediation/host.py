@@ -4,9 +4,11 @@ import re
 import shlex
 from typing import Final
 
+from nested_kvm.errors import ObservationError
 from nested_kvm.evidence import sources
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.verdict import Finding
+from nested_kvm.remediation.layers import expose_below
 from nested_kvm.remediation.names import (
     flag_of,
     is_built_in,
@@ -120,17 +122,23 @@ def fix_cmdline(subject: Subject, finding: Finding) -> list[str]:
     ]
 
 
-def load_module(subject: Subject, _finding: Finding) -> list[str]:
-    """Load the module, and read the kernel log."""
-    module = module_of(subject)
-    return [f"modprobe {module}", f"dmesg | grep -i kvm | tail -n 5; {show_nested(module)}"]
+def _is_loaded(subject: Subject) -> bool:
+    try:
+        return subject.machine.kvm_module.is_loaded
+    except ObservationError:
+        return True
 
 
 def create_device(subject: Subject, _finding: Finding) -> list[str]:
-    """Move aside what is at /dev/kvm, and create the device."""
+    """Load the module, which creates the device; move aside what is in its place."""
+    if not _is_loaded(subject):
+        return [
+            f"# /dev/kvm comes with {module_of(subject)}, which is not loaded: see the finding about the module",
+            "ls -l /dev/kvm  # a node without KVM in the kernel is no device",
+        ]
     return [
         "ls -l /dev/kvm  # if it exists and is not 10, 232: mv /dev/kvm /dev/kvm.aside",
-        f"modprobe {module_of(subject)}  # creates the device; if the module was loaded already, use mknod:",
+        "udevadm trigger --name-match=kvm --settle  # the module is loaded; where no udev creates the device, mknod:",
         "[ -c /dev/kvm ] || { mknod -m 660 /dev/kvm c 10 232 && chgrp kvm /dev/kvm; }",
         "ls -l /dev/kvm  # crw-rw---- root kvm 10, 232",
     ]
@@ -146,11 +154,7 @@ def enable_in_firmware(_subject: Subject, _finding: Finding) -> list[str]:
 
 def expose_flag_below(subject: Subject, _finding: Finding) -> list[str]:
     """The flag can only be exposed by the hypervisor that this machine runs on."""
-    return [
-        f"# on the host of this machine: expose {flag_of(subject)} (libvirt: <cpu mode='host-passthrough'/>),",
-        "# shut it down and start it (clouds offer this on some machine types only); then verify here:",
-        f"grep -cw {flag_of(subject)} /proc/cpuinfo",
-    ]
+    return expose_below(subject, flag_of(subject))
 
 
 def withhold_flag(subject: Subject, _finding: Finding) -> list[str]:
@@ -216,10 +220,11 @@ def unload_other_hypervisor(subject: Subject, _finding: Finding) -> list[str]:
 
 
 def install_kernel(subject: Subject, _finding: Finding) -> list[str]:
-    """Install a kernel that includes KVM in the guest."""
+    """Install a kernel that includes KVM."""
     return [
         f"modinfo -n {module_of(subject)}  # whether this kernel has the module",
-        "# install the distribution's full kernel (not a minimal or cloud flavour without kvm) and reboot the guest",
+        "# install the distribution's full kernel (not a minimal, real-time or cloud flavour without kvm), or one that",
+        "# is built with CONFIG_KVM and the option for this CPU, and reboot",
     ]
 
 

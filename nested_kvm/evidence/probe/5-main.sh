@@ -34,6 +34,7 @@ main() {
     file $kernel
     cpu
     modules
+    trees
     node /dev/kvm
     # shellcheck disable=SC2086  # words
     file $firmware
@@ -42,16 +43,17 @@ main() {
     file $mitigations
     boot
     monitors
+    rules
     well_known_settings
     libvirts_memory
     accounts
-    matching 'kvm|svm|vmx|vboxdrv|vmmon' dmesg
+    matching 'kvm|svm|vmx|vboxdrv|vmmon|encryption f' dmesg
     vmms
     vm_holders
     twice nested_runs
     libvirt "${3:-never}" "${4:-qemu:///system}"
     say "@$nonce done"
-    print_said
+    flush
 }
 
 main "$@" </dev/null
