@@ -17,12 +17,15 @@ from nested_kvm.facts.kvm.assists import Assists
 from nested_kvm.facts.kvm.confinement import Confinement
 from nested_kvm.facts.kvm.device import KvmDevice
 from nested_kvm.facts.kvm.device_access import KvmAccess
+from nested_kvm.facts.kvm.device_rule import DeviceRule
 from nested_kvm.facts.kvm.firmware import Firmware
 from nested_kvm.facts.kvm.hypervisors import Hypervisors
 from nested_kvm.facts.kvm.l2_boot import L2Boot
 from nested_kvm.facts.kvm.module_users import Holders
+from nested_kvm.facts.kvm.neighbours import Neighbours
 from nested_kvm.facts.kvm.nested_activity import NestedActivity
 from nested_kvm.facts.kvm.nesting import Nesting
+from nested_kvm.facts.kvm.page_tables import PageTables
 from nested_kvm.facts.kvm.vmm_guest import VmmGuests
 from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities
 from nested_kvm.facts.libvirt.daemon import Libvirt
@@ -30,6 +33,7 @@ from nested_kvm.facts.libvirt.domain import Domain
 from nested_kvm.facts.libvirt.host_shutdown import HostShutdown
 from nested_kvm.facts.libvirt.saved_states import SavedStates
 from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline
+from nested_kvm.facts.modprobe.lasting import LastingSettings
 from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines
 from nested_kvm.fleet.host_group import GroupComparison
@@ -61,6 +65,7 @@ __all__ = [
     "Cause",
     "Confinement",
     "Cpu",
+    "DeviceRule",
     "Domain",
     "EncryptedMemory",
     "Evidence",
@@ -79,10 +84,12 @@ __all__ = [
     "KvmDevice",
     "KvmModule",
     "L2Boot",
+    "LastingSettings",
     "Level",
     "Libvirt",
     "LibvirtCapabilities",
     "Mitigations",
+    "Neighbours",
     "Nested",
     "NestedActivity",
     "NestedLines",
@@ -91,6 +98,7 @@ __all__ = [
     "NextLoad",
     "NotApplicable",
     "NotChecked",
+    "PageTables",
     "Pair",
     "Persistence",
     "Platform",

@@ -54,14 +54,16 @@ def test_every_cpu_shows_the_flag(cpu: Cpu, firmware: Firmware, platform: Platfo
         raise Undecided(message, *firmware.evidence)
 
 
-@control("L0-CPU-02", severity=Severity.LOW, architectures=[X86])
+@control("L0-CPU-02", severity=Severity.LOW, causes=[Cause.HYPERVISOR_HIDDEN], architectures=[X86])
 def test_what_the_host_runs_on_is_known(platform: Platform) -> None:
     """Whether the host is a guest itself is known: its CPUs and its names agree.
 
     A hypervisor can hide its flag from its guest, and can show it the names of another machine. What is a host and what
     a guest then rests on one of two signs that contradict each other, and so does every result that depends on it.
 
-    Unknown: the `hypervisor` flag and the names in DMI, or of the kernel, contradict each other.
+    Unknown: the CPUs show the `hypervisor` flag, and DMI names a manufacturer of physical machines.
     """
+    hidden = platform.hypervisor_bit is False and platform.layer is not None
+    require(not hidden, Cause.HYPERVISOR_HIDDEN, platform.contradiction or "", *platform.evidence)
     if platform.contradiction is not None:
         raise Undecided(platform.contradiction, *platform.evidence)

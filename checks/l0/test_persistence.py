@@ -9,6 +9,7 @@ from nested_kvm import (
     Holders,
     KvmAbsence,
     KvmModule,
+    LastingSettings,
     NextCmdline,
     NextLoad,
     NotApplicable,
@@ -156,6 +157,36 @@ def test_the_next_boots_command_line_does_not_override(next_cmdline: NextCmdline
     if lost:
         message = f"{lost[0].text} is on the current kernel command line, but not on that of the next boot"
         raise Undecided(message, *lost, *next_cmdline.evidence)
+
+
+@control(
+    "L0-PER-07",
+    severity=Severity.HIGH,
+    causes=[Cause.VOLATILE_CONFIGURATION],
+    architectures=[X86, S390X, POWER],
+)
+def test_what_sets_nested_outlives_the_next_boot(
+    lasting_settings: LastingSettings, next_load: NextLoad, policy: Policy
+) -> None:
+    """The file that sets nested is still there after the next boot.
+
+    An image-based or live system keeps changes to /etc in memory: a file that was written there decides until the
+    next boot, and not after it. What the image or the kernel's default says then is what counts.
+
+    Unknown: what is mounted at /etc was not inspected, or the file is lost and the kernel's default is not known.
+    """
+    lost = lasting_settings.lost
+    if not lasting_settings.relied_upon:
+        raise NotApplicable("no file of modprobe.d decides what the next load does", *next_load.origin)
+    if lasting_settings.unknown:
+        raise Undecided(lasting_settings.unknown, *lasting_settings.relied_upon)
+    is_right_without = next_load.default is policy.is_required and policy.persistence is not Persistence.EXPLICIT
+    if not lost or is_right_without:
+        return
+    message = f"{lost[0].text} in {lost[0].source} is gone after the next boot: {lasting_settings.reason}"
+    if next_load.default is None and policy.persistence is not Persistence.EXPLICIT:
+        raise Undecided(f"{message}, and the default of {next_load.module} is not known", *lost)
+    raise Finding(Cause.VOLATILE_CONFIGURATION, message, *lost)
 
 
 def _undetermined(next_load: NextLoad) -> str:

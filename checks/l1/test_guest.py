@@ -6,6 +6,7 @@ from nested_kvm import (
     Cause,
     Confinement,
     Cpu,
+    DeviceRule,
     EncryptedMemory,
     Finding,
     Hypervisors,
@@ -56,23 +57,22 @@ def test_every_vcpu_shows_the_flag_as_the_policy_says(
     )
 
 
-@control("L1-CPU-03", severity=Severity.LOW, architectures=[X86])
+@control("L1-CPU-03", severity=Severity.LOW, causes=[Cause.NOT_A_GUEST], architectures=[X86])
 def test_the_guest_is_a_virtual_machine(platform: Platform, confinement: Confinement) -> None:
-    """The guest is a virtual machine: its CPUs and its names agree that it has a hypervisor below it.
+    """The guest is a virtual machine: its CPUs or its names show a hypervisor below it.
 
     A container shows the CPU, the modules and the names of the machine that it runs on: what is read in it is that
     machine's, and a physical machine in its place is no guest at all.
 
-    Unknown: the target shows no hypervisor, looks like a container, or its `hypervisor` flag and its names contradict
-    each other.
+    Unknown: the target shows no hypervisor, and looks like a container, or DMI names no machine.
     """
+    if platform.is_virtual:
+        return
     if confinement.reason:
         raise Undecided(confinement.reason, *confinement.evidence)
-    if platform.contradiction is not None:
-        raise Undecided(platform.contradiction, *platform.evidence)
-    if not platform.is_virtual:
-        shown = platform.dmi or "a machine without names"
-        raise Undecided(f"it shows no hypervisor: it is a container or a physical machine, {shown}", *platform.evidence)
+    if platform.dmi is None:
+        raise Undecided("its CPUs do not show the hypervisor flag, and nothing names the machine", *platform.evidence)
+    raise Finding(Cause.NOT_A_GUEST, f"it shows no hypervisor; DMI names {platform.dmi}", *platform.evidence)
 
 
 @control(
@@ -139,6 +139,34 @@ def test_the_account_may_open_dev_kvm(kvm_device: KvmDevice, kvm_access: KvmAcce
         raise Undecided(message, *kvm_access.evidence, *confinement.evidence)
     permitted = kvm_access.may_open is Answer.YES
     require(permitted, Cause.DEV_KVM_NOT_PERMITTED, f"/dev/kvm: {kvm_access.reason}", *kvm_access.evidence)
+
+
+@control(
+    "L1-KVM-03",
+    severity=Severity.MEDIUM,
+    only=Nested.REQUIRED,
+    causes=[Cause.DEVICE_MODE_REVERTS],
+    architectures=KNOWN,
+)
+def test_the_mode_of_dev_kvm_lasts(kvm_device: KvmDevice, device_rule: DeviceRule) -> None:
+    """What the mode of the guest's /dev/kvm permits, udev's rules permit as well.
+
+    udev sets mode and group whenever it handles the device: at boot, when the module is loaded, when udev is restarted
+    or triggered. A chmod without a rule lasts until then.
+
+    Unknown: udev's rules were not inspected, none sets the mode, or one has conditions that were not evaluated.
+
+    One polarity: where nesting is forbidden, no account has to open the device.
+    """
+    if not kvm_device.is_kvm:
+        raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
+    lost = device_rule.takes_from(kvm_device)
+    message = (
+        f"/dev/kvm is {kvm_device.mode}, udev's rules make it {device_rule.mode}: {lost} will not open it any more"
+    )
+    require(lost is None, Cause.DEVICE_MODE_REVERTS, message, *kvm_device.evidence, *device_rule.evidence)
+    if device_rule.mode is None:
+        raise Undecided(device_rule.unknown or "udev's rules set no valid mode", *device_rule.evidence)
 
 
 @control("L1-CPU-02", severity=Severity.MEDIUM, causes=[Cause.WRONG_GUEST], architectures=None)

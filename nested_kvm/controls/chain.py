@@ -113,6 +113,8 @@ def _l0_nested(pair: Pair) -> None:
 
 def _domain_type(pair: Pair) -> None:
     domain = pair.domain
+    if domain.is_of_another_hypervisor:
+        raise Undecided(f"its type is {domain.type}: another hypervisor than KVM runs it")
     require(domain.runs_under_kvm, Cause.DOMAIN_EMULATED, f"its type is {domain.type}", *domain.evidence)
 
 

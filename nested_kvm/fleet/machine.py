@@ -21,10 +21,12 @@ from nested_kvm.facts.kvm.assists import Assists, assists_of
 from nested_kvm.facts.kvm.confinement import Confinement, confinement_of
 from nested_kvm.facts.kvm.device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of
+from nested_kvm.facts.kvm.device_rule import DeviceRule, device_rule_of
 from nested_kvm.facts.kvm.firmware import Firmware, firmware_by_device, firmware_by_log, firmware_by_module
 from nested_kvm.facts.kvm.hypervisors import Hypervisors, hypervisors_of
 from nested_kvm.facts.kvm.l2_boot import L2Boot, l2_boot_of
 from nested_kvm.facts.kvm.module_users import ModuleUsers
+from nested_kvm.facts.kvm.neighbours import Neighbours, neighbours_of
 from nested_kvm.facts.kvm.nested_activity import (
     NestedActivity,
     activity_in_domain,
@@ -32,6 +34,8 @@ from nested_kvm.facts.kvm.nested_activity import (
     activity_in_process,
 )
 from nested_kvm.facts.kvm.nesting import Nesting, nesting_of
+from nested_kvm.facts.kvm.other_vmm import cloud_hypervisor_version
+from nested_kvm.facts.kvm.page_tables import PageTables, page_tables_of
 from nested_kvm.facts.kvm.process_check import with_process
 from nested_kvm.facts.kvm.vm_holders import VmHolders, vm_holders_of
 from nested_kvm.facts.kvm.vmm_guest import VmmGuests, domain_of_process, vmm_guests_of
@@ -43,6 +47,7 @@ from nested_kvm.facts.libvirt.host_shutdown import HostShutdown, host_shutdown_o
 from nested_kvm.facts.libvirt.saved_states import SavedStates, saved_states_of
 from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline, next_cmdline_of
 from nested_kvm.facts.modprobe.config import ModprobeConfiguration, modprobe_configuration_of
+from nested_kvm.facts.modprobe.lasting import LastingSettings, lasting_settings_of
 from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines, nested_lines_of
 from nested_kvm.facts.modprobe.next_load import next_load_of
@@ -188,9 +193,29 @@ class Machine:
         return assists_of(self.cpu, self.kvm_module)
 
     @cached_property
+    def neighbours(self) -> Neighbours:
+        """The drivers of other hypervisors beside the target's KVM."""
+        return neighbours_of(self.bundle, self.kvm_module)
+
+    @cached_property
+    def page_tables(self) -> PageTables:
+        """Whether programs on the target get page tables for guests, on s390x."""
+        return page_tables_of(self.bundle)
+
+    @cached_property
     def mitigations(self) -> Mitigations:
         """How the target's kernel mitigates attacks from guests."""
         return mitigations_of(self.bundle)
+
+    @cached_property
+    def lasting_settings(self) -> LastingSettings:
+        """Whether the files that decide the next load of the target's KVM module outlive the next boot."""
+        return lasting_settings_of(self.bundle, self.next_load, is_loaded=self.kvm_module.is_loaded)
+
+    @cached_property
+    def device_rule(self) -> DeviceRule:
+        """The mode and group that udev gives the target's `/dev/kvm`."""
+        return device_rule_of(self.bundle)
 
     @cached_property
     def nested_lines(self) -> NestedLines:
@@ -237,7 +262,8 @@ class Machine:
     def vmm_guests(self) -> VmmGuests:
         """What the guests of the target's VMM processes are given."""
         vendor = self.cpu.require_vendor()
-        return vmm_guests_of(self.vmm_processes, self.vm_holders, vendor, tuple(self._running_domains()))
+        version = cloud_hypervisor_version(self.bundle)
+        return vmm_guests_of(self.vmm_processes, self.vm_holders, vendor, tuple(self._running_domains()), version)
 
     def _running_domains(self) -> Iterator[Domain]:
         """The domains that libvirt runs, as far as it answers and describes them."""
@@ -278,7 +304,8 @@ class Machine:
         if self._candidate is not None:
             return self._candidate
         if self._is_process(name):
-            return domain_of_process(self.vmm_processes.named(name), self.vm_holders)
+            version = cloud_hypervisor_version(self.bundle)
+            return domain_of_process(self.vmm_processes.named(name), self.vm_holders, version)
         return self._with_process(domain_of(self.libvirt.record(name)))
 
     def saved_states(self, domain: str) -> SavedStates:

@@ -57,6 +57,16 @@ _BY_DMI: Final = {
 _DMI: Final = {layer: re.compile(words) for layer, words in _BY_DMI.items()}
 _WSL: Final = re.compile(r"microsoft-standard|-wsl2?\b|-microsoft\b", re.IGNORECASE)
 _AZURE: Final = re.compile(r"-azure\b")
+_PHYSICAL: Final = re.compile(
+    r"dell|hewlett|\bhpe?\b|lenovo|supermicro|super micro|asus|gigabyte|asrock|micro-star|intel corporation|fujitsu"
+    r"|cisco|quanta|inspur|wistron|acer|framework|system manufacturer|apple inc\..*mac",
+    re.IGNORECASE,
+)
+
+
+def is_physical(dmi: str) -> bool:
+    """Whether manufacturer and product are those of a physical machine; a name that is not known proves nothing."""
+    return _PHYSICAL.search(dmi) is not None
 
 
 def layer_of(dmi: str, release: str, cmdline: str = "") -> Layer | None:

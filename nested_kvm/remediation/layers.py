@@ -63,6 +63,17 @@ _EXPOSE: Final = {
     Layer.BHYVE: ("# bhyve gives the flag to no guest: use another layer",),
     Layer.CLOUD: ("# the provider decides by the machine type whether its hosts give the flag: ask for one that does",),
 }
+_WITHHOLD: Final = {
+    Layer.CLOUD_HYPERVISOR: "# start cloud-hypervisor with nested=off in --cpus (since version 50; on AMD since 52)",
+    Layer.FIRECRACKER: "# give Firecracker a CPU template that masks {flag}",
+    Layer.LIBKRUN: "# start it without its option for nested virtualization: libkrun withholds the flag by default",
+    Layer.WSL: "# in %UserProfile%\\.wslconfig: [wsl2] nestedVirtualization=false, then: wsl --shutdown",
+    Layer.HYPER_V: "# in PowerShell: Stop-VM NAME; Set-VMProcessor NAME -ExposeVirtualizationExtensions $false",
+    Layer.VMWARE: '# with the VM off: vhv.enable = "FALSE" in its .vmx',
+    Layer.VIRTUALBOX: "# with the VM off: VBoxManage modifyvm NAME --nested-hw-virt off",
+    Layer.XEN: "# nestedhvm=0 in the guest's configuration (XenServer, XCP-ng: platform:nested-virt=false)",
+    Layer.PROXMOX: "# qm set ID --cpu with a named model, and no `args: -cpu` line with +{flag}",
+}
 _ANY: Final = (
     "# on the host of this machine: expose {flag} (libvirt: <cpu mode='host-passthrough'/>; clouds offer it on some",
     "# machine types only)",
@@ -89,10 +100,24 @@ def _is_proxmox(host: Machine) -> bool:
 
 def expose_below(subject: Subject, flag: str) -> list[str]:
     """Have the layer below give the flag."""
-    layer = layer_of_machine(subject.machine, subject.host)
+    return expose_by(layer_of_machine(subject.machine, subject.host), flag)
+
+
+def expose_by(layer: Layer | None, flag: str) -> list[str]:
+    """The same for a layer; None: it is not known which."""
     lines = tuple(line.format(flag=flag) for line in _ANY) if layer is None else _EXPOSE[layer]
     return [
         *lines,
         "# shut this machine down and start it: a reboot is not enough; then verify here:",
+        f"grep -cw {flag} /proc/cpuinfo",
+    ]
+
+
+def withhold_by(layer: Layer | None, flag: str) -> list[str]:
+    """Have a layer withhold the flag; one without its own words takes it by the host's KVM, from all guests."""
+    usual = f"# have {layer or 'the hypervisor'} hide {flag}, or switch nested off in its host's KVM module"
+    return [
+        _WITHHOLD.get(layer, usual).format(flag=flag) if layer is not None else usual,
+        "# shut the guest down and start it: a reboot is not enough; then, inside it, this must print 0:",
         f"grep -cw {flag} /proc/cpuinfo",
     ]

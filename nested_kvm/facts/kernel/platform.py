@@ -9,7 +9,7 @@ from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.layer import DMI_NAMES, dmi_names, layer_of_readings
 from nested_kvm.facts.kernel.cpu import Cpu
-from nested_kvm.model.layer import Layer
+from nested_kvm.model.layer import Layer, is_physical
 from nested_kvm.model.verdict import Evidence
 
 
@@ -44,7 +44,7 @@ class Platform:
         """How the flag and the names contradict each other; None: they do not."""
         if self.hypervisor_bit is False and self.layer is not None:
             return f"the CPUs do not show the hypervisor flag, and the machine names itself a guest of {self.layer}"
-        if self.hypervisor_bit and self.layer is None and self.dmi is not None:
+        if self.hypervisor_bit and self.layer is None and is_physical(self.dmi or ""):
             return f"the CPUs show the hypervisor flag, and DMI names a physical machine, {self.dmi}"
         return None
 
