@@ -5,21 +5,28 @@ These names are what a check may import.
 
 from nested_kvm.controls.chain import Pair, first_break
 from nested_kvm.facts.kernel.cpu import Cpu, Vendor
+from nested_kvm.facts.kernel.encryption import EncryptedMemory
 from nested_kvm.facts.kernel.identity import Identity
 from nested_kvm.facts.kernel.kvm_module import KvmModule
 from nested_kvm.facts.kernel.log import KernelLog
 from nested_kvm.facts.kernel.mitigations import Mitigations
 from nested_kvm.facts.kernel.modules import KernelModules
+from nested_kvm.facts.kernel.platform import Platform
+from nested_kvm.facts.kvm.absence import KvmAbsence
 from nested_kvm.facts.kvm.assists import Assists
+from nested_kvm.facts.kvm.confinement import Confinement
 from nested_kvm.facts.kvm.device import KvmDevice
 from nested_kvm.facts.kvm.device_access import KvmAccess
+from nested_kvm.facts.kvm.device_rule import DeviceRule
 from nested_kvm.facts.kvm.exposure import Exposure, KnownExposure
 from nested_kvm.facts.kvm.firmware import Firmware
 from nested_kvm.facts.kvm.hypervisors import Hypervisors
 from nested_kvm.facts.kvm.l2_boot import L2Boot
 from nested_kvm.facts.kvm.module_users import Holders
+from nested_kvm.facts.kvm.neighbours import Neighbours
 from nested_kvm.facts.kvm.nested_activity import NestedActivity
 from nested_kvm.facts.kvm.nesting import Nesting
+from nested_kvm.facts.kvm.page_tables import PageTables
 from nested_kvm.facts.kvm.vmm_guest import FlagHolders, VmmGuests
 from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities
 from nested_kvm.facts.libvirt.daemon import Libvirt
@@ -27,6 +34,7 @@ from nested_kvm.facts.libvirt.domain import Domain
 from nested_kvm.facts.libvirt.host_shutdown import HostShutdown
 from nested_kvm.facts.libvirt.saved_states import SavedStates
 from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline
+from nested_kvm.facts.modprobe.lasting import LastingSettings
 from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines
 from nested_kvm.fleet.host_group import GroupComparison
@@ -56,8 +64,11 @@ __all__ = [
     "Assists",
     "Authority",
     "Cause",
+    "Confinement",
     "Cpu",
+    "DeviceRule",
     "Domain",
+    "EncryptedMemory",
     "Evidence",
     "Exposure",
     "Finding",
@@ -72,14 +83,17 @@ __all__ = [
     "KernelLog",
     "KernelModules",
     "KnownExposure",
+    "KvmAbsence",
     "KvmAccess",
     "KvmDevice",
     "KvmModule",
     "L2Boot",
+    "LastingSettings",
     "Level",
     "Libvirt",
     "LibvirtCapabilities",
     "Mitigations",
+    "Neighbours",
     "Nested",
     "NestedActivity",
     "NestedLines",
@@ -88,8 +102,10 @@ __all__ = [
     "NextLoad",
     "NotApplicable",
     "NotChecked",
+    "PageTables",
     "Pair",
     "Persistence",
+    "Platform",
     "Policy",
     "SavedStates",
     "Severity",

@@ -43,7 +43,11 @@ def test_the_domain_runs_under_kvm(domain: Domain) -> None:
     An emulated guest (type='qemu', TCG) never has vmx, and the svm that TCG emulates proves nothing about KVM.
 
     One polarity: where nesting is forbidden, an emulated domain is as good as one without the flag.
+
+    Unknown: another hypervisor than KVM runs it, such as type='hyperv'.
     """
+    if domain.is_of_another_hypervisor:
+        raise Undecided(f"the domain type is {domain.type}: neither KVM nor emulation runs it", *domain.evidence)
     require(domain.runs_under_kvm, Cause.DOMAIN_EMULATED, f"the domain type is {domain.type}", *domain.evidence)
 
 
@@ -66,12 +70,15 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
 
     Unknown: host-model with an optional flag, and no live XML shows the outcome; the live XML contradicts the rule; it
     depends on QEMU's version; the mode is not known; on s390x the model is a named one; <qemu:commandline> passes
-    arguments to QEMU that may change the CPU; libvirt refuses the definition, or could not start it on this host; or
+    arguments to QEMU that may change the CPU; a VMM beside QEMU does not show it, or another hypervisor runs the
+    domain; libvirt refuses the definition, or could not start it on this host; or
     the architecture is one on which no CPU feature stands for nesting.
     """
     if architecture_of(cpu.architecture) not in {X86, S390X}:
         message = f"how a domain on {cpu.architecture} gets nesting is not evaluated"
         raise (Undecided if policy.is_required else NotApplicable)(message, *domain.evidence)
+    if domain.is_of_another_hypervisor:
+        raise Undecided(f"the domain type is {domain.type}: what its hypervisor gives is not known", *domain.evidence)
     if not domain.runs_under_kvm and not domain.cpu.may_be_overridden:
         raise NotApplicable(f"the domain type is {domain.type}: it does not run under KVM", *domain.evidence)
     refusal = domain.refused_on(architecture_of(cpu.architecture))

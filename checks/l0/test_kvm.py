@@ -1,20 +1,21 @@
 from nested_kvm import (
     KNOWN,
-    POWER,
     S390X,
-    X86,
     Answer,
     Assists,
     Cause,
-    Cpu,
+    DeviceRule,
     Finding,
-    KernelLog,
     KnownExposure,
+    KvmAbsence,
     KvmDevice,
     KvmModule,
+    Neighbours,
     Nested,
     Nesting,
     NotApplicable,
+    NotChecked,
+    PageTables,
     Policy,
     Severity,
     Undecided,
@@ -22,6 +23,15 @@ from nested_kvm import (
     require,
 )
 
+ABSENCES = (
+    Cause.MODULE_NOT_LOADED,
+    Cause.MODULE_LOAD_FAILED,
+    Cause.MEMORY_ENCRYPTION,
+    Cause.KERNEL_LACKS_KVM,
+    Cause.MODULES_GONE,
+    Cause.NO_MODULES,
+    Cause.OTHER_HYPERVISOR_OWNS_CPU,
+)
 NESTED_GUESTS = "https://docs.kernel.org/virt/kvm/x86/running-nested-guests.html"
 
 
@@ -40,8 +50,7 @@ def test_dev_kvm_is_the_kvm_device(kvm_device: KvmDevice) -> None:
 
     One polarity: where nesting is forbidden, a host that cannot run VMs at all complies.
     """
-    what = "does not exist" if not kvm_device.exists else "is not the character device 10:232"
-    require(kvm_device.is_kvm, Cause.DEV_KVM_MISSING, f"/dev/kvm {what}", *kvm_device.evidence)
+    require(kvm_device.is_kvm, Cause.DEV_KVM_MISSING, f"/dev/kvm {kvm_device.flaw}", *kvm_device.evidence)
     require(
         not kvm_device.is_open_to_no_one,
         Cause.DEV_KVM_NOT_PERMITTED,
@@ -55,15 +64,16 @@ def test_dev_kvm_is_the_kvm_device(kvm_device: KvmDevice) -> None:
     decides=True,
     severity=Severity.CRITICAL,
     only=Nested.REQUIRED,
-    causes=[Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED, Cause.OTHER_HYPERVISOR_OWNS_CPU],
-    architectures=[X86, S390X, POWER],
+    causes=ABSENCES,
+    architectures=KNOWN,
     references=[NESTED_GUESTS],
 )
-def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_log: KernelLog) -> None:
+def test_the_vendors_module_is_loaded(kvm_module: KvmModule, kvm_absence: KvmAbsence) -> None:
     """The KVM module of the CPU's vendor is loaded or built in.
 
     The other vendor's module cannot drive this CPU, although `modprobe` exits with 0. The kernel log distinguishes
-    a load that failed from one that was never attempted.
+    a load that failed from one that was never attempted, and gives the kernel's reason; what is on disk shows whether
+    this kernel has the module at all.
 
     One polarity: where nesting is forbidden, a module that is not loaded exposes nothing; L0-KVM-04 evaluates one that
     is.
@@ -77,12 +87,8 @@ def test_the_vendors_module_is_loaded(cpu: Cpu, kvm_module: KvmModule, kernel_lo
         raise Finding(
             Cause.OTHER_HYPERVISOR_OWNS_CPU, f"{owner} is loaded, {kvm_module.name} is not", *kvm_module.evidence
         )
-    refusals = kernel_log.refusals_of(kvm_module.name, flag_is_shown=cpu.is_known_to_show_flag)
-    if refusals:
-        message = f"{kvm_module.name} is not loaded: the kernel refused to load it"
-        raise Finding(Cause.MODULE_LOAD_FAILED, message, *refusals)
-    others = f"; loaded instead: {', '.join(kvm_module.others)}" if kvm_module.others else ""
-    raise Finding(Cause.MODULE_NOT_LOADED, f"{kvm_module.name} is not loaded{others}", *kvm_module.evidence)
+    why = f": {kvm_absence.reason}" if kvm_absence.reason else ""
+    raise Finding(kvm_absence.cause, f"{kvm_module.name} is not loaded{why}", *kvm_absence.evidence)
 
 
 @control(
@@ -134,11 +140,14 @@ def test_dev_kvm_is_open_to_its_group_only(kvm_device: KvmDevice, known_exposure
     raise Finding(Cause.DEV_KVM_WORLD_ACCESSIBLE, message, *kvm_device.evidence, severity=severity)
 
 
-@control("L0-KVM-05", severity=Severity.MEDIUM, only=Nested.REQUIRED, causes=[Cause.ASSIST_OFF])
+@control(
+    "L0-KVM-05", severity=Severity.MEDIUM, only=Nested.REQUIRED, causes=[Cause.ASSIST_OFF, Cause.PAGING_NOT_OFFERED]
+)
 def test_the_assists_are_on(kvm_module: KvmModule, assists: Assists) -> None:
     """The hardware assists that nesting needs are on: ept or npt, and shadow VMCS, vgif and vls where there are any.
 
-    Without them two kernels emulate every memory access and every exit of an L2 in turn.
+    Without them two kernels emulate every memory access and every exit of an L2 in turn. On a CPU without ept or npt
+    an L2 may not start at all, whatever is configured.
 
     One polarity: they make nested guests fast; where nesting is forbidden there are none.
 
@@ -146,6 +155,68 @@ def test_the_assists_are_on(kvm_module: KvmModule, assists: Assists) -> None:
     """
     if not kvm_module.is_loaded:
         raise NotApplicable(f"{kvm_module.name} is not loaded", *kvm_module.evidence)
+    message = f"{' and '.join(assists.not_offered)} is off, for the CPU does not offer it"
+    require(not assists.not_offered, Cause.PAGING_NOT_OFFERED, message, *assists.evidence)
     require(not assists.off, Cause.ASSIST_OFF, f"off: {', '.join(assists.off)}", *assists.evidence)
     if assists.unreadable or not assists.read:
         raise Undecided(f"{kvm_module.name} does not show {', '.join(assists.unreadable) or 'any of its assists'}")
+
+
+@control("L0-KVM-06", severity=Severity.MEDIUM, only=Nested.REQUIRED, causes=[Cause.HYPERVISORS_SHARE_CPU])
+def test_kvm_shares_the_cpu_with_no_other_hypervisor(kvm_module: KvmModule, neighbours: Neighbours) -> None:
+    """No other hypervisor can take the CPU from KVM.
+
+    Since Linux 6.12 KVM holds the CPU from the moment it is loaded. With `enable_virt_at_load=N` it does not, and the
+    driver of VirtualBox or VMware beside it may take it: guests of either then end, or do not start.
+
+    One polarity: it endangers guests that run, and where nesting is forbidden L0-KVM-04 decides.
+    """
+    if not kvm_module.is_loaded:
+        raise NotApplicable(f"{kvm_module.name} is not loaded", *kvm_module.evidence)
+    names = ", ".join(neighbours.names)
+    message = f"{names} is loaded beside {kvm_module.name}, which runs with enable_virt_at_load=N"
+    require(not neighbours.may_take_the_cpu, Cause.HYPERVISORS_SHARE_CPU, message, *neighbours.evidence)
+
+
+@control(
+    "L0-KVM-07", severity=Severity.HIGH, only=Nested.REQUIRED, causes=[Cause.PAGE_TABLES_REFUSED], architectures=[S390X]
+)
+def test_page_tables_for_guests_can_be_made(page_tables: PageTables) -> None:
+    """On s390x the kernel gives the program that starts VMs page tables for guests.
+
+    It does so for all programs with vm.allocate_pgste=1, and without it for those only that are marked in their own
+    file, as most builds of QEMU are. Without either KVM_CREATE_VM fails, although sie, kvm and /dev/kvm are there.
+
+    One polarity: where nesting is forbidden, no VM has to start.
+    """
+    require(not page_tables.refused, Cause.PAGE_TABLES_REFUSED, page_tables.reason, *page_tables.evidence)
+    if not page_tables.are_for_all:
+        raise NotChecked(page_tables.reason)
+
+
+@control(
+    "L0-KVM-08",
+    severity=Severity.MEDIUM,
+    only=Nested.REQUIRED,
+    causes=[Cause.DEVICE_MODE_REVERTS],
+    architectures=KNOWN,
+)
+def test_the_mode_of_dev_kvm_lasts(kvm_device: KvmDevice, device_rule: DeviceRule) -> None:
+    """What the mode of /dev/kvm permits, udev's rules permit as well.
+
+    udev sets mode and group whenever it handles the device: at boot, when the module is loaded, when udev is restarted
+    or triggered. A chmod without a rule lasts until then, and the accounts that relied on it cannot open the device.
+
+    Unknown: udev's rules were not inspected, none sets the mode, or one has conditions that were not evaluated.
+
+    One polarity: where nesting is forbidden, no account has to open the device.
+    """
+    if not kvm_device.is_kvm:
+        raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
+    lost = device_rule.takes_from(kvm_device)
+    message = (
+        f"/dev/kvm is {kvm_device.mode}, udev's rules make it {device_rule.mode}: {lost} will not open it any more"
+    )
+    require(lost is None, Cause.DEVICE_MODE_REVERTS, message, *kvm_device.evidence, *device_rule.evidence)
+    if device_rule.mode is None:
+        raise Undecided(device_rule.unknown or "udev's rules set no valid mode", *device_rule.evidence)

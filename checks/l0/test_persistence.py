@@ -7,7 +7,9 @@ from nested_kvm import (
     Cause,
     Finding,
     Holders,
+    KvmAbsence,
     KvmModule,
+    LastingSettings,
     NextCmdline,
     NextLoad,
     NotApplicable,
@@ -35,7 +37,9 @@ MODPROBE_D = "https://man7.org/linux/man-pages/man5/modprobe.d.5.html"
     architectures=[X86, S390X, POWER],
     references=[MODPROBE_D],
 )
-def test_the_next_load_matches_the_policy(next_load: NextLoad, kvm_module: KvmModule, policy: Policy) -> None:
+def test_the_next_load_matches_the_policy(
+    next_load: NextLoad, kvm_module: KvmModule, kvm_absence: KvmAbsence, policy: Policy
+) -> None:
     """The next load of the KVM module succeeds, with nested as the policy requires.
 
     A value that is invalid for its parameter's type (`nested=y` for kvm_amd, which takes an integer) changes
@@ -43,8 +47,9 @@ def test_the_next_load_matches_the_policy(next_load: NextLoad, kvm_module: KvmMo
     and of those that it depends on. Where nesting is forbidden, a module that nothing loads complies.
 
     Unknown: kmod is not installed, does not answer or does not find the module; a file may not be read, or kmod's
-    answer ignores one; an install command or an alias replaces the module; the type of a parameter is unknown; or the
-    kernel's version does not determine what a value or the default does, as with the backports of enterprise kernels.
+    answer ignores one; the kernel refused the last load for a reason that kmod does not know; an install command or an
+    alias replaces the module; the type of a parameter is unknown; or the kernel's version does not determine
+    what a value or the default does, as with the backports of enterprise kernels.
     """
     is_kept_unloaded = not kvm_module.is_loaded and bool(next_load.blacklisting)
     if not policy.is_required and (next_load.never_happens or is_kept_unloaded):
@@ -62,6 +67,8 @@ def test_the_next_load_matches_the_policy(next_load: NextLoad, kvm_module: KvmMo
         *next_load.origin,
         *next_load.overridden,
     )
+    if not kvm_module.is_loaded and kvm_absence.doubt:
+        raise Undecided(f"kmod would load {next_load.module}, and {kvm_absence.doubt}", *kvm_absence.evidence)
     if next_load.doubt:
         raise Undecided(f"{next_load.module} may not load after a reboot: {next_load.doubt}", *next_load.origin)
 
@@ -150,6 +157,36 @@ def test_the_next_boots_command_line_does_not_override(next_cmdline: NextCmdline
     if lost:
         message = f"{lost[0].text} is on the current kernel command line, but not on that of the next boot"
         raise Undecided(message, *lost, *next_cmdline.evidence)
+
+
+@control(
+    "L0-PER-07",
+    severity=Severity.HIGH,
+    causes=[Cause.VOLATILE_CONFIGURATION],
+    architectures=[X86, S390X, POWER],
+)
+def test_what_sets_nested_outlives_the_next_boot(
+    lasting_settings: LastingSettings, next_load: NextLoad, policy: Policy
+) -> None:
+    """The file that sets nested is still there after the next boot.
+
+    An image-based or live system keeps changes to /etc in memory: a file that was written there decides until the
+    next boot, and not after it. What the image or the kernel's default says then is what counts.
+
+    Unknown: what is mounted at /etc was not inspected, or the file is lost and the kernel's default is not known.
+    """
+    lost = lasting_settings.lost
+    if not lasting_settings.relied_upon:
+        raise NotApplicable("no file of modprobe.d decides what the next load does", *next_load.origin)
+    if lasting_settings.unknown:
+        raise Undecided(lasting_settings.unknown, *lasting_settings.relied_upon)
+    is_right_without = next_load.default is policy.is_required and policy.persistence is not Persistence.EXPLICIT
+    if not lost or is_right_without:
+        return
+    message = f"{lost[0].text} in {lost[0].source} is gone after the next boot: {lasting_settings.reason}"
+    if next_load.default is None and policy.persistence is not Persistence.EXPLICIT:
+        raise Undecided(f"{message}, and the default of {next_load.module} is not known", *lost)
+    raise Finding(Cause.VOLATILE_CONFIGURATION, message, *lost)
 
 
 def _undetermined(next_load: NextLoad) -> str:

@@ -4,12 +4,14 @@ from nested_kvm import (
     X86,
     Answer,
     Cause,
+    Confinement,
     Cpu,
+    DeviceRule,
+    EncryptedMemory,
     Finding,
     Hypervisors,
     Identity,
-    KernelLog,
-    KernelModules,
+    KvmAbsence,
     KvmAccess,
     KvmDevice,
     KvmModule,
@@ -18,6 +20,7 @@ from nested_kvm import (
     NotApplicable,
     NotChecked,
     Pair,
+    Platform,
     Policy,
     Severity,
     Target,
@@ -26,19 +29,26 @@ from nested_kvm import (
     require,
 )
 
+NO_KVM_IN_ENCRYPTED = "the guest's memory is encrypted, so it cannot run KVM"
+
 
 @control(
     "L1-CPU-01",
     decides=True,
     severity=Severity.CRITICAL,
-    causes=[Cause.FLAG_MISSING, Cause.FLAG_PRESENT],
+    causes=[Cause.FLAG_MISSING, Cause.FLAG_PRESENT, Cause.MEMORY_ENCRYPTION],
     architectures=[X86, S390X],
 )
-def test_every_vcpu_shows_the_flag_as_the_policy_says(cpu: Cpu, policy: Policy) -> None:
+def test_every_vcpu_shows_the_flag_as_the_policy_says(
+    cpu: Cpu, encrypted_memory: EncryptedMemory, policy: Policy
+) -> None:
     """Every vCPU of the guest shows the virtualization flag, or none does, as the policy requires.
 
-    The domain's XML only asks for the flag; the guest's own /proc/cpuinfo shows whether it got it.
+    The domain's XML only asks for the flag; the guest's own /proc/cpuinfo shows whether it got it. A guest with
+    encrypted memory (SEV, TDX) gets none.
     """
+    if policy.is_required and not cpu.all_show_flag and encrypted_memory.signs:
+        raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *cpu.evidence, *encrypted_memory.signs)
     require(
         policy.either(cpu.all_show_flag, cpu.none_shows_flag),
         policy.either(Cause.FLAG_MISSING, Cause.FLAG_PRESENT),
@@ -47,16 +57,41 @@ def test_every_vcpu_shows_the_flag_as_the_policy_says(cpu: Cpu, policy: Policy) 
     )
 
 
+@control("L1-CPU-03", severity=Severity.LOW, causes=[Cause.NOT_A_GUEST], architectures=[X86])
+def test_the_guest_is_a_virtual_machine(platform: Platform, confinement: Confinement) -> None:
+    """The guest is a virtual machine: its CPUs or its names show a hypervisor below it.
+
+    A container shows the CPU, the modules and the names of the machine that it runs on: what is read in it is that
+    machine's, and a physical machine in its place is no guest at all.
+
+    Unknown: the target shows no hypervisor, and looks like a container, or DMI names no machine.
+    """
+    if platform.is_virtual:
+        return
+    if confinement.reason:
+        raise Undecided(confinement.reason, *confinement.evidence)
+    if platform.dmi is None:
+        raise Undecided("its CPUs do not show the hypervisor flag, and nothing names the machine", *platform.evidence)
+    raise Finding(Cause.NOT_A_GUEST, f"it shows no hypervisor; DMI names {platform.dmi}", *platform.evidence)
+
+
 @control(
     "L1-KVM-01",
     decides=True,
     severity=Severity.CRITICAL,
     only=Nested.REQUIRED,
-    causes=[Cause.GUEST_KERNEL_LACKS_KVM, Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED],
+    causes=[
+        Cause.GUEST_KERNEL_LACKS_KVM,
+        Cause.MODULE_NOT_LOADED,
+        Cause.MODULE_LOAD_FAILED,
+        Cause.MEMORY_ENCRYPTION,
+        Cause.MODULES_GONE,
+        Cause.NO_MODULES,
+    ],
     architectures=KNOWN,
 )
 def test_the_guests_own_kvm_is_ready(
-    cpu: Cpu, kvm_module: KvmModule, kvm_device: KvmDevice, kernel_log: KernelLog, kernel_modules: KernelModules
+    kvm_module: KvmModule, kvm_device: KvmDevice, kvm_absence: KvmAbsence, encrypted_memory: EncryptedMemory
 ) -> None:
     """The guest's own KVM module is loaded and its /dev/kvm exists.
 
@@ -65,18 +100,16 @@ def test_the_guests_own_kvm_is_ready(
 
     One polarity: a guest that must not nest needs no KVM, and whether it has the flag is for L1-CPU-01.
     """
+    if encrypted_memory.signs:
+        raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *encrypted_memory.signs)
     if kvm_module.is_loaded and kvm_device.is_kvm:
         return
-    if not kvm_module.is_loaded and kernel_modules.lacks_it:
-        message = f"the guest's kernel {kernel_modules.release} has no {kvm_module.name}"
-        raise Finding(Cause.GUEST_KERNEL_LACKS_KVM, message, *kernel_modules.evidence)
-    refusals = kernel_log.refusals_of(kvm_module.name, flag_is_shown=cpu.is_known_to_show_flag)
-    if refusals:
-        message = f"{kvm_module.name} is not loaded: the guest's kernel refused it"
-        raise Finding(Cause.MODULE_LOAD_FAILED, message, *refusals)
-    not_loaded = f"{kvm_module.name} is not loaded{kernel_modules.doubt}"
-    missing = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else not_loaded
-    raise Finding(Cause.MODULE_NOT_LOADED, missing, *kvm_module.evidence, *kvm_device.evidence)
+    is_explained = not kvm_module.is_loaded or kvm_absence.refusal is not None
+    what = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else f"{kvm_module.name} is not loaded"
+    if not is_explained or kvm_absence.cause is Cause.MODULE_NOT_LOADED:
+        why = "" if kvm_module.is_loaded or not kvm_absence.reason else f"; {kvm_absence.reason}"
+        raise Finding(Cause.MODULE_NOT_LOADED, f"{what}{why}", *kvm_module.evidence, *kvm_device.evidence)
+    raise Finding(kvm_absence.cause, f"{what}: {kvm_absence.reason}", *kvm_absence.evidence)
 
 
 @control(
@@ -84,15 +117,16 @@ def test_the_guests_own_kvm_is_ready(
     severity=Severity.HIGH,
     only=Nested.REQUIRED,
     causes=[Cause.DEV_KVM_NOT_PERMITTED],
+    architectures=KNOWN,
 )
-def test_the_account_may_open_dev_kvm(kvm_device: KvmDevice, kvm_access: KvmAccess) -> None:
+def test_the_account_may_open_dev_kvm(kvm_device: KvmDevice, kvm_access: KvmAccess, confinement: Confinement) -> None:
     """The account that will run the L2s may open /dev/kvm.
 
     The account is the one in the inventory, else the one that the guest's libvirt runs QEMU as, else the one that
     logged in. Root may always open the device, which proves nothing about another account.
 
-    Unknown: root logged in and no account is configured, the account does not exist in the guest, or the device has an
-    ACL and getfacl is not installed.
+    Unknown: root logged in and no account is configured, the account does not exist in the guest, the device has an
+    ACL and getfacl is not installed, or the target looks like a container, where the device cgroup decides as well.
 
     One polarity: where nesting is forbidden, no account has to run an L2.
     """
@@ -100,8 +134,39 @@ def test_the_account_may_open_dev_kvm(kvm_device: KvmDevice, kvm_access: KvmAcce
         raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
     if kvm_access.may_open is Answer.UNKNOWN:
         raise Undecided(kvm_access.reason, *kvm_access.evidence)
+    if confinement.reason and kvm_access.may_open is Answer.YES:
+        message = f"{confinement.reason}: its device cgroup decides whether /dev/kvm may be opened"
+        raise Undecided(message, *kvm_access.evidence, *confinement.evidence)
     permitted = kvm_access.may_open is Answer.YES
     require(permitted, Cause.DEV_KVM_NOT_PERMITTED, f"/dev/kvm: {kvm_access.reason}", *kvm_access.evidence)
+
+
+@control(
+    "L1-KVM-03",
+    severity=Severity.MEDIUM,
+    only=Nested.REQUIRED,
+    causes=[Cause.DEVICE_MODE_REVERTS],
+    architectures=KNOWN,
+)
+def test_the_mode_of_dev_kvm_lasts(kvm_device: KvmDevice, device_rule: DeviceRule) -> None:
+    """What the mode of the guest's /dev/kvm permits, udev's rules permit as well.
+
+    udev sets mode and group whenever it handles the device: at boot, when the module is loaded, when udev is restarted
+    or triggered. A chmod without a rule lasts until then.
+
+    Unknown: udev's rules were not inspected, none sets the mode, or one has conditions that were not evaluated.
+
+    One polarity: where nesting is forbidden, no account has to open the device.
+    """
+    if not kvm_device.is_kvm:
+        raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
+    lost = device_rule.takes_from(kvm_device)
+    message = (
+        f"/dev/kvm is {kvm_device.mode}, udev's rules make it {device_rule.mode}: {lost} will not open it any more"
+    )
+    require(lost is None, Cause.DEVICE_MODE_REVERTS, message, *kvm_device.evidence, *device_rule.evidence)
+    if device_rule.mode is None:
+        raise Undecided(device_rule.unknown or "udev's rules set no valid mode", *device_rule.evidence)
 
 
 @control("L1-CPU-02", severity=Severity.MEDIUM, causes=[Cause.WRONG_GUEST], architectures=None)

@@ -72,7 +72,7 @@ class Pair:
 
 def _l0_cpu(pair: Pair) -> None:
     cpu = pair.host.cpu
-    cause = Cause.L0_IS_A_GUEST if cpu.is_virtual else Cause.CPU_LACKS_FLAG
+    cause = Cause.L0_IS_A_GUEST if pair.host.platform.is_virtual else Cause.CPU_LACKS_FLAG
     message = f"{cpu.count_with_flag} of {len(cpu.flags)} CPUs of the host show {cpu.flag}"
     if not cpu.all_show_flag and pair.host.kernel_log.firmware_disabled:
         return  # The next link reports it.
@@ -88,17 +88,20 @@ def _l0_firmware(pair: Pair) -> None:
         raise Undecided("the host's kernel log is not readable")
 
 
-def _was_refused(machine: Machine) -> bool:
-    shown = machine.cpu.is_known_to_show_flag
-    return bool(machine.kernel_log.refusals_of(machine.kvm_module.name, flag_is_shown=shown))
-
-
 def _l0_module(pair: Pair) -> None:
     module, device = pair.host.kvm_module, pair.host.kvm_device
-    cause = Cause.MODULE_LOAD_FAILED if _was_refused(pair.host) else Cause.MODULE_NOT_LOADED
-    cause = Cause.OTHER_HYPERVISOR_OWNS_CPU if module.other_hypervisors else cause
-    require(module.is_loaded, cause, f"{module.name} is not loaded on the host", *module.evidence)
+    if not module.is_loaded and module.other_hypervisors:
+        message = f"{module.name} is not loaded on the host"
+        raise Finding(Cause.OTHER_HYPERVISOR_OWNS_CPU, message, *module.evidence)
+    if not module.is_loaded:
+        raise _absent(pair.host, "on the host")
     require(device.is_kvm, Cause.DEV_KVM_MISSING, "the host has no /dev/kvm", *device.evidence)
+
+
+def _absent(machine: Machine, where: str) -> Finding:
+    absence = machine.kvm_absence
+    why = f": {absence.reason}" if absence.reason else ""
+    return Finding(absence.cause, f"{machine.kvm_module.name} is not loaded {where}{why}", *absence.evidence)
 
 
 def _l0_nested(pair: Pair) -> None:
@@ -110,6 +113,8 @@ def _l0_nested(pair: Pair) -> None:
 
 def _domain_type(pair: Pair) -> None:
     domain = pair.domain
+    if domain.is_of_another_hypervisor:
+        raise Undecided(f"its type is {domain.type}: another hypervisor than KVM runs it")
     require(domain.runs_under_kvm, Cause.DOMAIN_EMULATED, f"its type is {domain.type}", *domain.evidence)
 
 
@@ -145,17 +150,14 @@ def _domain_running(pair: Pair) -> None:
 def _l1_cpu(pair: Pair) -> None:
     cpu = pair.inside.cpu
     message = f"{cpu.count_with_flag} of {len(cpu.flags)} vCPUs show {cpu.flag}"
+    signs = pair.inside.encrypted_memory.signs
+    require(not signs, Cause.MEMORY_ENCRYPTION, "the guest's memory is encrypted, so it cannot run KVM", *signs)
     require(cpu.all_show_flag, Cause.FLAG_MISSING, message, *cpu.evidence)
 
 
 def _l1_module(pair: Pair) -> None:
-    module = pair.inside.kvm_module
-    cause = Cause.MODULE_NOT_LOADED
-    if pair.inside.kernel_modules.lacks_it:
-        cause = Cause.GUEST_KERNEL_LACKS_KVM
-    elif _was_refused(pair.inside):
-        cause = Cause.MODULE_LOAD_FAILED
-    require(module.is_loaded, cause, f"{module.name} is not loaded in the guest", *module.evidence)
+    if not pair.inside.kvm_module.is_loaded:
+        raise _absent(pair.inside, "in the guest")
 
 
 def _l1_device(pair: Pair) -> None:

@@ -14,6 +14,7 @@ from nested_kvm.model.control import Level
 from nested_kvm.model.link import LinkName
 from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation import remediation
+from nested_kvm.remediation.domain import resume
 from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
 
 Limit = Callable[[str], AbstractContextManager[None]]
@@ -50,17 +51,36 @@ def _walked(fleet: Fleet, guest: Subject, pair: Pair) -> Diagnosis:
     if unseen:
         cause = _out_of_reach(fleet, guest, pair)
         reason = f"{unseen[0].name} is undetermined: {unseen[0].text}"
-        return Diagnosis(target.name, target.host, Answer.UNKNOWN, links, reason, cause=cause)
+        remedies: list[str] = []
+        if cause is Cause.DOMAIN_PAUSED:
+            reason = f"{reason}; the domain is {pair.domain.state}: nothing in it runs"
+            remedies = resume(fix_location(guest, pair.known_host, LinkName.DOMAIN_RUNNING))
+        return Diagnosis(
+            target.name, target.host, Answer.UNKNOWN, links, reason, cause=cause, remediation=tuple(remedies)
+        )
     return Diagnosis(target.name, target.host, Answer.YES, links, "Every link holds.")
 
 
 def _warnings(pair: Pair) -> Iterator[str]:
     """What will break later. A fact that could not be read gives no warning: its control is an error already."""
     with suppress(ObservationError):
+        if pair.host.kvm_module.is_loaded and pair.host.neighbours.may_take_the_cpu:
+            names = ", ".join(pair.host.neighbours.names)
+            yield f"may lose the CPU on {pair.host.target.name} to {names}: KVM runs with enable_virt_at_load=N"
+    with suppress(ObservationError):
+        missing = ", ".join(pair.host.assists.not_offered) if pair.host.cpu.is_x86 else ""
+        if missing:
+            yield f"may not start an L2: the CPU of {pair.host.target.name} has no {missing}"
+    with suppress(ObservationError):
         next_load = pair.host.next_load
         if next_load.fails or next_load.nested is False:
             how = next_load.reason or f"nested will be off, set by {next_load.said_by}"
             yield f"will stop nesting when {pair.host.target.name} reboots: {next_load.module}: {how}"
+    for machine in (pair.known_host, pair.guest):
+        with suppress(ObservationError):
+            if machine is not None and machine.kvm_module.is_loaded:
+                for item in machine.kernel_log.refusals_of_one_cpu(machine.kvm_module.name):
+                    yield f"cannot run VMs on every CPU of {machine.target.name}: {item.text}"
     with suppress(ObservationError):
         promise = pair.domain.promise(pair.host.cpu.require_vendor())
         if pair.shows_flag and promise.gives_flag is Answer.NO:
@@ -98,5 +118,8 @@ def _out_of_reach(fleet: Fleet, guest: Subject, pair: Pair) -> Cause | None:
     if host is not None and host.bundle.failure is not None:
         return Cause.L0_UNREACHABLE
     if guest.machine.bundle.failure is not None:
+        with suppress(ObservationError):
+            if pair.domain.is_paused:
+                return Cause.DOMAIN_PAUSED
         return Cause.L1_UNREACHABLE
     return Cause.WRONG_GUEST if pair.is_another_machine else None

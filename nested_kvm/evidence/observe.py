@@ -1,6 +1,5 @@
 """Observes one target: the probe in one execution, and libvirt in another."""
 
-import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,12 +11,14 @@ from nested_kvm.connection.base import CommandResult
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, LimitExceeded
 from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
 from nested_kvm.evidence.l2.boot import boot_l2
+from nested_kvm.evidence.layer import is_guest
 from nested_kvm.evidence.libvirt.access import Access, choose_access, query_libvirt
 from nested_kvm.evidence.libvirt.virsh import without_virsh
 from nested_kvm.evidence.probe import probe_script
 from nested_kvm.evidence.probe.answer import ProbeAnswer, parse_answer
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.evidence.redaction import without_secrets
+from nested_kvm.evidence.sources import CPUINFO
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.util.text import printable
 from nested_kvm.version import VERSION
@@ -93,8 +94,7 @@ def _complaint(answer: CommandResult) -> str:
 
 def _level(target: Target, readings: Mapping[str, Reading]) -> TargetLevel:
     """Return the level of a target; `auto` stays where its CPUs could not be read."""
-    cpuinfo = readings.get("/proc/cpuinfo")
+    cpuinfo = readings.get(CPUINFO)
     if target.level is not TargetLevel.AUTO or cpuinfo is None or cpuinfo.status is not Status.OK:
         return target.level
-    is_guest = re.search(r"^flags[ \t]*:.*\bhypervisor\b", cpuinfo.text, re.MULTILINE) is not None
-    return TargetLevel.L1 if is_guest else TargetLevel.L0
+    return TargetLevel.L1 if is_guest(readings) else TargetLevel.L0

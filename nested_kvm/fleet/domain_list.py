@@ -9,6 +9,7 @@ from nested_kvm.facts.kvm.nested_activity import DEBUGFS
 from nested_kvm.facts.kvm.vmm_process import PROCESS_KEY, VmmProcess
 from nested_kvm.facts.kvm.vmm_process import SOURCE as PROCESSES
 from nested_kvm.fleet.machine import Machine
+from nested_kvm.model.layer import Layer
 from nested_kvm.util.text import decimal
 
 
@@ -70,7 +71,8 @@ def _beside_libvirt(machine: Machine) -> Iterator[ListedDomain]:
 
 
 def _of_process(process: VmmProcess) -> ListedDomain:
-    reason = None if process.is_qemu else f"the CPU that {process.program} gives its guest is not known"
+    shows_cpu = process.is_qemu or process.layer is Layer.CLOUD_HYPERVISOR
+    reason = None if shows_cpu else f"the CPU that {process.program} gives its guest is not known"
     return ListedDomain(process.label, process.uuid, process.key, reason)
 
 

@@ -12,19 +12,25 @@ from nested_kvm.facts.advisories.advisory_file import packaged_advisories
 from nested_kvm.facts.kernel.build import KernelBuild, kernel_build_of
 from nested_kvm.facts.kernel.containment import Containment, containment_of
 from nested_kvm.facts.kernel.cpu import Cpu, cpu_of
+from nested_kvm.facts.kernel.encryption import EncryptedMemory, encrypted_memory_of
 from nested_kvm.facts.kernel.identity import Identity, identity_of
 from nested_kvm.facts.kernel.kvm_module import KvmModule, kvm_module_of
 from nested_kvm.facts.kernel.log import KernelLog, kernel_log_of
 from nested_kvm.facts.kernel.mitigations import Mitigations, mitigations_of
 from nested_kvm.facts.kernel.modules import KernelModules, kernel_modules_of
+from nested_kvm.facts.kernel.platform import Platform, platform_of
+from nested_kvm.facts.kvm.absence import KvmAbsence, kvm_absence_of
 from nested_kvm.facts.kvm.assists import Assists, assists_of
+from nested_kvm.facts.kvm.confinement import Confinement, confinement_of
 from nested_kvm.facts.kvm.device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of
+from nested_kvm.facts.kvm.device_rule import DeviceRule, device_rule_of
 from nested_kvm.facts.kvm.exposure import Exposure, KnownExposure, exposure_of
 from nested_kvm.facts.kvm.firmware import Firmware, firmware_by_device, firmware_by_log, firmware_by_module
 from nested_kvm.facts.kvm.hypervisors import Hypervisors, hypervisors_of
 from nested_kvm.facts.kvm.l2_boot import L2Boot, l2_boot_of
 from nested_kvm.facts.kvm.module_users import ModuleUsers
+from nested_kvm.facts.kvm.neighbours import Neighbours, neighbours_of
 from nested_kvm.facts.kvm.nested_activity import (
     NestedActivity,
     activity_in_domain,
@@ -32,6 +38,8 @@ from nested_kvm.facts.kvm.nested_activity import (
     activity_in_process,
 )
 from nested_kvm.facts.kvm.nesting import Nesting, nesting_of
+from nested_kvm.facts.kvm.other_vmm import cloud_hypervisor_version
+from nested_kvm.facts.kvm.page_tables import PageTables, page_tables_of
 from nested_kvm.facts.kvm.process_check import with_process
 from nested_kvm.facts.kvm.reach import reach_of
 from nested_kvm.facts.kvm.vm_holders import VmHolders, vm_holders_of
@@ -44,6 +52,7 @@ from nested_kvm.facts.libvirt.host_shutdown import HostShutdown, host_shutdown_o
 from nested_kvm.facts.libvirt.saved_states import SavedStates, saved_states_of
 from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline, next_cmdline_of
 from nested_kvm.facts.modprobe.config import ModprobeConfiguration, modprobe_configuration_of
+from nested_kvm.facts.modprobe.lasting import LastingSettings, lasting_settings_of
 from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines, nested_lines_of
 from nested_kvm.facts.modprobe.next_load import next_load_of
@@ -107,6 +116,16 @@ class Machine:
         return kernel_log_of(self.bundle)
 
     @cached_property
+    def platform(self) -> Platform:
+        """The hypervisor that the target runs on, as far as it is named."""
+        return platform_of(self.bundle, self.cpu)
+
+    @cached_property
+    def encrypted_memory(self) -> EncryptedMemory:
+        """Whether the target sees its own memory encrypted."""
+        return encrypted_memory_of(self.cpu, self.kernel_log)
+
+    @cached_property
     def firmware(self) -> Firmware:
         """Whether the target's firmware disables virtualization."""
         if self.kernel_log.is_readable or not self.cpu.is_x86:
@@ -137,6 +156,11 @@ class Machine:
         return kvm_device_of(self.bundle)
 
     @cached_property
+    def confinement(self) -> Confinement:
+        """Whether the target looks like a container."""
+        return confinement_of(self.kvm_module, self.kernel_modules, self.platform, is_guest=not self.is_l0)
+
+    @cached_property
     def kvm_access(self) -> KvmAccess:
         """Whether the account that will run VMs on the target may open its `/dev/kvm`."""
         return kvm_access_of(self.bundle, self.kvm_device)
@@ -158,6 +182,17 @@ class Machine:
         return kernel_modules_of(self.bundle, self.kvm_module_name)
 
     @cached_property
+    def kvm_absence(self) -> KvmAbsence:
+        """Why the target's KVM module is not loaded, where it is not."""
+        return kvm_absence_of(
+            self.kvm_module,
+            self.kernel_log,
+            self.kernel_modules,
+            is_guest=not self.is_l0,
+            shows_flag=self.cpu.is_known_to_show_flag,
+        )
+
+    @cached_property
     def module_users(self) -> ModuleUsers:
         """What keeps the target's KVM module from being reloaded, as far as it is visible."""
         try:
@@ -170,6 +205,16 @@ class Machine:
     def assists(self) -> Assists:
         """The hardware assists that the target's KVM module uses."""
         return assists_of(self.cpu, self.kvm_module)
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """The drivers of other hypervisors beside the target's KVM."""
+        return neighbours_of(self.bundle, self.kvm_module)
+
+    @cached_property
+    def page_tables(self) -> PageTables:
+        """Whether programs on the target get page tables for guests, on s390x."""
+        return page_tables_of(self.bundle)
 
     @cached_property
     def mitigations(self) -> Mitigations:
@@ -225,6 +270,16 @@ class Machine:
         return Guard(fixed, words[fixed], withholds=exposure.reach.now is Answer.NO)
 
     @cached_property
+    def lasting_settings(self) -> LastingSettings:
+        """Whether the files that decide the next load of the target's KVM module outlive the next boot."""
+        return lasting_settings_of(self.bundle, self.next_load, is_loaded=self.kvm_module.is_loaded)
+
+    @cached_property
+    def device_rule(self) -> DeviceRule:
+        """The mode and group that udev gives the target's `/dev/kvm`."""
+        return device_rule_of(self.bundle)
+
+    @cached_property
     def nested_lines(self) -> NestedLines:
         """The lines of the target's modprobe.d that set nested, or keep the module from loading."""
         return nested_lines_of(self._modprobe_configuration, self.next_load, self.bundle)
@@ -269,7 +324,8 @@ class Machine:
     def vmm_guests(self) -> VmmGuests:
         """What the guests of the target's VMM processes are given."""
         vendor = self.cpu.require_vendor()
-        return vmm_guests_of(self.vmm_processes, self.vm_holders, vendor, tuple(self._running_domains()))
+        version = cloud_hypervisor_version(self.bundle)
+        return vmm_guests_of(self.vmm_processes, self.vm_holders, vendor, tuple(self._running_domains()), version)
 
     def _running_domains(self) -> Iterator[Domain]:
         """The domains that libvirt runs, as far as it answers and describes them."""
@@ -310,7 +366,8 @@ class Machine:
         if self._candidate is not None:
             return self._candidate
         if self._is_process(name):
-            return domain_of_process(self.vmm_processes.named(name), self.vm_holders)
+            version = cloud_hypervisor_version(self.bundle)
+            return domain_of_process(self.vmm_processes.named(name), self.vm_holders, version)
         return self._with_process(domain_of(self.libvirt.record(name)))
 
     def saved_states(self, domain: str) -> SavedStates:

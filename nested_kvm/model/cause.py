@@ -33,6 +33,14 @@ class Cause(Enum):
         "l0-is-a-guest",
         "This host is itself a virtual machine, and its hypervisor does not expose hardware virtualization to it.",
     )
+    HYPERVISOR_HIDDEN = (
+        "hypervisor-hidden",
+        "The machine names itself a guest, and its CPUs hide the hypervisor flag: it is no physical host.",
+    )
+    NOT_A_GUEST = (
+        "not-a-guest",
+        "The target shows no hypervisor below it: it is a physical machine, or a container on one.",
+    )
     DEV_KVM_MISSING = (
         "dev-kvm-missing",
         "/dev/kvm is missing or is not the KVM device, so no VM can run under KVM.",
@@ -48,6 +56,18 @@ class Cause(Enum):
     MODULE_LOAD_FAILED = (
         "module-load-failed",
         "The kernel tried to load the KVM module, and the load failed.",
+    )
+    KERNEL_LACKS_KVM = (
+        "kernel-lacks-kvm",
+        "The running kernel was built without KVM.",
+    )
+    MODULES_GONE = (
+        "modules-gone",
+        "The running kernel's modules are no longer on disk: KVM can only be loaded after a reboot.",
+    )
+    NO_MODULES = (
+        "no-modules",
+        "There are no kernel modules here, as in a container or a system that runs from its initrd.",
     )
     OTHER_HYPERVISOR_OWNS_CPU = (
         "other-hypervisor-owns-cpu",
@@ -65,6 +85,22 @@ class Cause(Enum):
         "assist-off",
         "A hardware assist that nested guests depend on is disabled, although the CPU supports it.",
     )
+    PAGING_NOT_OFFERED = (
+        "paging-not-offered",
+        "The CPU has no second-level paging (EPT, NPT): nesting is offered, and L2s are slow or do not start.",
+    )
+    HYPERVISORS_SHARE_CPU = (
+        "hypervisors-share-cpu",
+        "Another hypervisor's driver is loaded beside KVM, which does not hold the CPU against it.",
+    )
+    PAGE_TABLES_REFUSED = (
+        "page-tables-refused",
+        "KVM refuses the page tables of the program that starts VMs: on s390x vm.allocate_pgste is off.",
+    )
+    DOMAIN_PAUSED = (
+        "domain-paused",
+        "The domain is paused, so nothing in the guest answers.",
+    )
     PERSISTED_VALUE_INVALID = (
         "persisted-value-invalid",
         "The configured value is invalid: the module will not load, and /dev/kvm will be missing after a reboot.",
@@ -80,6 +116,14 @@ class Cause(Enum):
     CMDLINE_OVERRIDES = (
         "cmdline-overrides",
         "The kernel command line overrides the modprobe.d configuration.",
+    )
+    VOLATILE_CONFIGURATION = (
+        "volatile-configuration",
+        "The file that sets nested is gone after the next boot: it is in memory, or made anew by the system's image.",
+    )
+    DEVICE_MODE_REVERTS = (
+        "device-mode-reverts",
+        "The mode of /dev/kvm was changed without a udev rule, and udev will take it back.",
     )
     RELOAD_PENDING = (
         "reload-pending",

@@ -9,7 +9,7 @@ from typing import Final
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.verdict import Finding
-from nested_kvm.remediation import domain, guest, host
+from nested_kvm.remediation import absence, domain, guest, host
 from nested_kvm.remediation.domain import Remedy
 from nested_kvm.remediation.other_architectures import remedy_by_architecture
 
@@ -24,9 +24,14 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.CPU_LACKS_FLAG: host.enable_in_firmware,
     Cause.FIRMWARE_DISABLED: host.enable_in_firmware,
     Cause.L0_IS_A_GUEST: host.expose_flag_below,
+    Cause.HYPERVISOR_HIDDEN: host.compare_level,
+    Cause.NOT_A_GUEST: host.compare_level,
     Cause.DEV_KVM_MISSING: host.create_device,
-    Cause.MODULE_NOT_LOADED: host.load_module,
-    Cause.MODULE_LOAD_FAILED: host.load_module,
+    Cause.MODULE_NOT_LOADED: absence.load_module,
+    Cause.MODULE_LOAD_FAILED: absence.after_refusal,
+    Cause.KERNEL_LACKS_KVM: host.install_kernel,
+    Cause.MODULES_GONE: absence.reboot_into_installed,
+    Cause.NO_MODULES: absence.use_another_system,
     Cause.OTHER_HYPERVISOR_OWNS_CPU: host.unload_other_hypervisor,
     Cause.NESTED_OFF: host.persist_and_reload,
     Cause.NESTED_ON: host.persist_and_reload,
@@ -38,6 +43,11 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.NOT_EXPLICIT: host.persist,
     Cause.DEV_KVM_WORLD_ACCESSIBLE: host.close_device,
     Cause.ASSIST_OFF: host.switch_assists_on,
+    Cause.PAGING_NOT_OFFERED: host.use_other_hardware,
+    Cause.HYPERVISORS_SHARE_CPU: host.hold_the_cpu,
+    Cause.PAGE_TABLES_REFUSED: host.allocate_page_tables,
+    Cause.VOLATILE_CONFIGURATION: host.put_on_cmdline,
+    Cause.DEVICE_MODE_REVERTS: host.keep_device_mode,
     Cause.DEAD_LINE: host.show_lines,
     Cause.CONTRADICTED_LINE: host.show_lines,
     Cause.LOAD_BLOCKED: host.show_lines,
@@ -47,7 +57,7 @@ _REMEDIES: Final[dict[Cause, Remedy]] = {
     Cause.FIXED_KERNEL_NOT_BOOTED: host.boot_fixed_kernel,
     Cause.SAVED_STATE_HAS_OLD_CPU: domain.remove_saved_states,
     Cause.SAVED_STATE_HAS_FLAG: domain.remove_saved_states,
-    Cause.MEMORY_ENCRYPTION: domain.stop_encrypting,
+    Cause.MEMORY_ENCRYPTION: absence.withdraw_encryption,
     Cause.PROCESS_CONTRADICTS_DEFINITION: domain.compare_process,
     Cause.FLAG_NOT_GUARANTEED: domain.edit_domain,
     Cause.WRONG_GUEST: domain.compare_uuids,

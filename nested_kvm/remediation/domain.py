@@ -8,6 +8,7 @@ from nested_kvm.errors import ObservationError
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.verdict import Finding
+from nested_kvm.remediation.layers import expose_by, withhold_by
 from nested_kvm.remediation.names import candidate_file, domain_name, flag_of
 
 Remedy = Callable[[Subject, Finding], list[str]]
@@ -123,6 +124,16 @@ def run_under_kvm(subject: Subject, _finding: Finding) -> list[str]:
     ]
 
 
+def resume(subject: Subject) -> list[str]:
+    """Find out why a domain is paused, and let it run."""
+    domain = shlex.quote(domain_name(subject))
+    return [
+        f"virsh domstate {domain} --reason  # who paused it: a user, a migration, an I/O error, or KVM itself",
+        f"tail -n 20 /var/log/libvirt/qemu/{domain}.log; dmesg | grep -i kvm | tail -n 20",
+        f"virsh resume {domain}  # where KVM paused it (internal error), another kernel or CPU mode has to come first",
+    ]
+
+
 def compare_uuids(subject: Subject, _finding: Finding) -> list[str]:
     """Find out which machine is at the guest's address."""
     domain = shlex.quote(subject.machine.target.domain or subject.name)
@@ -161,6 +172,9 @@ def remove_flag(subject: Subject, finding: Finding) -> list[str]:
 def _restart_qemu(subject: Subject) -> list[str]:
     """Without libvirt the CPU is set by QEMU's arguments: restart it with the right ones."""
     name, flag = shlex.quote(domain_name(subject)), flag_of(subject)
+    own = _own_words(subject, flag)
+    if own:
+        return [f"pgrep -a -f -- {name}  # how it was started", *own]
     cpu = subject.policy.either("-enable-kvm -cpu host", f"-cpu MODEL,-{flag}")
     proxmox = subject.policy.either("--cpu host", "--cpu with a named model")
     return [
@@ -168,6 +182,17 @@ def _restart_qemu(subject: Subject) -> list[str]:
         f"# shut it down and start it with {cpu} (Proxmox: qm set ID {proxmox}): a reboot is not enough",
         f"grep -cw {flag} /proc/cpuinfo  # inside the guest",
     ]
+
+
+def _own_words(subject: Subject, flag: str) -> list[str]:
+    """What changes the CPU in the words of another VMM than QEMU; empty where it is QEMU."""
+    try:
+        vmm = subject.machine.domain(subject.domain or subject.name).vmm
+    except ObservationError:
+        vmm = None
+    if vmm is None:
+        return []
+    return subject.policy.either(expose_by(vmm, flag), withhold_by(vmm, flag))
 
 
 def inspect_running_cpu(subject: Subject, _finding: Finding) -> list[str]:

@@ -30,8 +30,21 @@ def _is_open_to_no_one(subject: Subject) -> bool:
         return False
 
 
+def _is_container(subject: Subject) -> bool:
+    try:
+        return bool(subject.machine.confinement.reason)
+    except ObservationError:
+        return False
+
+
 def permit_account(subject: Subject, finding: Finding) -> list[str]:
     """Add the account to the device's group; if that is root, first set the group of udev's default rule."""
+    if _is_container(subject):
+        return [
+            "# a container: hand /dev/kvm to it on the machine that it runs on (docker run --device /dev/kvm;",
+            "# incus config device add NAME kvm unix-char source=/dev/kvm gid=GID), with its group's gid; then:",
+            "ls -l /dev/kvm",
+        ]
     if _is_open_to_no_one(subject):
         return host.close_device(subject, finding)
     name = shlex.quote(_account(subject))

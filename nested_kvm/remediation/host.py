@@ -5,13 +5,18 @@ import shlex
 from dataclasses import replace
 from typing import Final
 
+from nested_kvm.errors import ObservationError
 from nested_kvm.evidence import sources
+from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad
 from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.layer import Layer
 from nested_kvm.model.policy import Nested, Policy
 from nested_kvm.model.verdict import Finding
+from nested_kvm.remediation.boot_loader import change_cmdline
+from nested_kvm.remediation.layers import expose_below, layer_of_machine, withhold_by
 from nested_kvm.remediation.names import (
     flag_of,
-    is_built_in,
     module_of,
     next_load_of,
     reload_now,
@@ -31,41 +36,92 @@ def reload(subject: Subject, finding: Finding) -> list[str]:
     if load is None or load.nested is subject.policy.is_required:
         return [*shut_down_first(subject), *reload_now(subject)]
     if running_matches_policy(subject):
-        return [*persist(subject, finding), "# the running value matches the policy: no reload is needed"]
+        return [*_mend_next_load(subject, finding), "# the running value matches the policy: no reload is needed"]
     return persist_and_reload(subject, finding)
 
 
-def persist(subject: Subject, _finding: Finding) -> list[str]:
+def _mend_next_load(subject: Subject, finding: Finding) -> list[str]:
+    """What makes the next load right: the value that is invalid, the command line that wins, or a line of its own."""
+    load = next_load_of(subject)
+    if load is not None and load.fails:
+        return fix_value(subject, Finding(finding.cause, f"reboot: {load.reason}", *load.origin))
+    if load is not None and (_is_overridden(subject, load) or load.is_built_in):
+        return put_on_cmdline(subject, finding)
+    return persist(subject, finding)
+
+
+def _is_overridden(subject: Subject, load: NextLoad) -> bool:
+    """Whether the command line, of this boot or the next, sets nested against the policy: no file can win over it."""
+    if load.authority is Authority.COMMAND_LINE and load.nested is not subject.policy.is_required:
+        return True
+    try:
+        words = subject.machine.next_cmdline.against(nested=subject.policy.is_required)
+    except ObservationError:
+        return False
+    return any(".nested" in item.text for item in words)
+
+
+def put_on_cmdline(subject: Subject, _finding: Finding) -> list[str]:
+    """Have the next boot's command line set nested where no file does, and no longer set it otherwise."""
+    module, load = module_of(subject), next_load_of(subject)
+    is_built_in = load is not None and load.is_built_in
+    wrong = load is not None and _is_overridden(subject, load)
+    added = f"{module}.nested={subject.policy.either(1, 0)}" if is_built_in or not wrong else None
+    removed = f"{module}.nested={subject.policy.either(0, 1)}" if wrong else None
+    return [
+        *([f"# {module} is built in, so modprobe.d has no effect"] if is_built_in else []),
+        *change_cmdline(subject, added, removed),
+        f"{show_nested(module)}  # after the next boot",
+    ]
+
+
+def persist(subject: Subject, finding: Finding) -> list[str]:
     """Write a modprobe.d line that is read last, and verify with kmod."""
     module = module_of(subject)
     value = subject.policy.either(1, 0)
-    if is_built_in(subject):
-        return [
-            f"# {module} is built in, so modprobe.d has no effect: put {module}.nested={value} on the kernel",
-            "# command line (/etc/default/grub), then: update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg",
-            f"{show_nested(module)}  # after the next boot",
-        ]
+    load = next_load_of(subject)
+    if load is not None and (load.is_built_in or _is_overridden(subject, load) or _is_lost(subject)):
+        return put_on_cmdline(subject, finding)
     return [
         f"printf 'options {module} nested={value}\\n' > {OWN_FILE}",
         f"modprobe --show-depends {module}  # the last nested= must be {value}, and all must be numbers",
     ]
 
 
+def _is_lost(subject: Subject) -> bool:
+    """Whether a file in /etc would be gone after the next boot."""
+    try:
+        return bool(subject.machine.lasting_settings.is_etc_lost)
+    except ObservationError:
+        return False
+
+
 def persist_and_reload(subject: Subject, finding: Finding) -> list[str]:
-    """Write the modprobe.d line, then reload the module."""
-    if is_built_in(subject):
-        return persist(subject, finding)
+    """Make the next load right, then reload the module; where only a boot does that, leave the module as it is."""
     load = next_load_of(subject)
+    if load is not None and (load.is_built_in or _is_overridden(subject, load)):
+        return [
+            *put_on_cmdline(subject, finding),
+            f"# do not reload {module_of(subject)} before that boot: the current command line would win again",
+        ]
     if load is not None and load.fails:
         module = module_of(subject)
+        first = fix_value(subject, Finding(finding.cause, f"reboot: {load.reason}", *load.origin))
+        if not any(line.startswith("sed ") for line in first):
+            return [*first, f"# only then reload {module}: with that option it would not load again"]
         return [
-            f"# do not reload {module} yet: its configuration has an invalid value, and it would not load again;",
-            "# fix that value first (L0-PER-01 names the line), then:",
-            *shut_down_first(subject),
+            f"# {module} has an invalid value in its configuration, and would not load again: that comes first",
+            *first,
             *persist(subject, finding),
+            *shut_down_first(subject),
             *reload_now(subject),
         ]
-    return [*shut_down_first(subject), *persist(subject, finding), *reload_now(subject)]
+    if load is not None and load.nested is None:
+        return [
+            *persist(subject, finding),
+            f"# what the next load does is not known ({visible(load.reason)}): only then reload {module_of(subject)}",
+        ]
+    return [*persist(subject, finding), *shut_down_first(subject), *reload_now(subject)]
 
 
 def fix_value(subject: Subject, finding: Finding) -> list[str]:
@@ -110,29 +166,35 @@ def fix_cmdline(subject: Subject, finding: Finding) -> list[str]:
     named = [item for item in finding.evidence if item.source.startswith("/") and "/modprobe.d/" not in item.source]
     others = [item for item in named if ".nested" not in item.text]
     if others:
-        return [
-            *(f"# remove {visible(item.text)} in {visible(item.source)}" for item in others),
-            "update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg",
-            "# takes effect at the next boot",
-        ]
+        removed = ", ".join(dict.fromkeys(visible(item.text) for item in others))
+        shown = [f"# {visible(item.source)} has {visible(item.text)}" for item in others]
+        return [*shown, *change_cmdline(subject, None, removed), "# takes effect at the next boot"]
+    words = list(dict.fromkeys(visible(item.text) for item in named if item.source != sources.CMDLINE))
+    removed = ", ".join(words) or f"{module}.nested={subject.policy.either(0, 1)}"
     return [
-        f"grep -rn {module.replace('_', '[_-]')}.nested /etc/default/grub /etc/kernel/cmdline /boot/loader/entries",
-        f"# remove {module}.nested= there, then: update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg",
+        f"grep -o '{module.replace('_', '[_-]')}.nested[^ ]*' /proc/cmdline  # of this boot",
+        *change_cmdline(subject, None, removed),
         "# takes effect at the next boot",
     ]
 
 
-def load_module(subject: Subject, _finding: Finding) -> list[str]:
-    """Load the module, and read the kernel log."""
-    module = module_of(subject)
-    return [f"modprobe {module}", f"dmesg | grep -i kvm | tail -n 5; {show_nested(module)}"]
+def _is_loaded(subject: Subject) -> bool:
+    try:
+        return subject.machine.kvm_module.is_loaded
+    except ObservationError:
+        return True
 
 
 def create_device(subject: Subject, _finding: Finding) -> list[str]:
-    """Move aside what is at /dev/kvm, and create the device."""
+    """Load the module, which creates the device; move aside what is in its place."""
+    if not _is_loaded(subject):
+        return [
+            f"# /dev/kvm comes with {module_of(subject)}, which is not loaded: see the finding about the module",
+            "ls -l /dev/kvm  # a node without KVM in the kernel is no device",
+        ]
     return [
         "ls -l /dev/kvm  # if it exists and is not 10, 232: mv /dev/kvm /dev/kvm.aside",
-        f"modprobe {module_of(subject)}  # creates the device; if the module was loaded already, use mknod:",
+        "udevadm trigger --name-match=kvm --settle  # the module is loaded; where no udev creates the device, mknod:",
         "[ -c /dev/kvm ] || { mknod -m 660 /dev/kvm c 10 232 && chgrp kvm /dev/kvm; }",
         "ls -l /dev/kvm  # crw-rw---- root kvm 10, 232",
     ]
@@ -148,20 +210,28 @@ def enable_in_firmware(_subject: Subject, _finding: Finding) -> list[str]:
 
 def expose_flag_below(subject: Subject, _finding: Finding) -> list[str]:
     """The flag can only be exposed by the hypervisor that this machine runs on."""
-    return [
-        f"# on the host of this machine: expose {flag_of(subject)} (libvirt: <cpu mode='host-passthrough'/>),",
-        "# shut it down and start it (clouds offer this on some machine types only); then verify here:",
-        f"grep -cw {flag_of(subject)} /proc/cpuinfo",
-    ]
+    return expose_below(subject, flag_of(subject))
 
 
 def withhold_flag(subject: Subject, _finding: Finding) -> list[str]:
     """The flag can only be hidden by the hypervisor that this machine runs on."""
     flag = flag_of(subject)
+    layer = layer_of_machine(subject.machine, subject.host)
+    if layer not in {None, Layer.QEMU}:
+        return withhold_by(layer, flag)
     return [
         f"# on the host of this machine: hide {flag} (libvirt: <feature policy='disable' name='{flag}'/>),",
         "# shut it down and start it; then verify here that this prints 0:",
         f"grep -cw {flag} /proc/cpuinfo",
+    ]
+
+
+def compare_level(_subject: Subject, _finding: Finding) -> list[str]:
+    """Show what the machine is by each sign, and correct the inventory."""
+    return [
+        "grep -cw hypervisor /proc/cpuinfo; systemd-detect-virt; cat /sys/class/dmi/id/sys_vendor",
+        "# a guest: declare it below its host in the inventory, or audit it with --level=L1; a physical machine: as a",
+        "# host, or with --level=L0; a container: audit the machine that it runs on",
     ]
 
 
@@ -183,21 +253,78 @@ def close_device(_subject: Subject, _finding: Finding) -> list[str]:
     ]
 
 
+def keep_device_mode(_subject: Subject, _finding: Finding) -> list[str]:
+    """Have the account in the device's group, which a rule gives access, instead of a mode that udev takes back."""
+    return [
+        "grep -rn 'KERNEL==\"kvm\"' /etc/udev/rules.d /usr/lib/udev/rules.d  # the rules; the last one counts",
+        "# either add the accounts that run VMs to the device's group: usermod -aG kvm ACCOUNT; or, to keep the mode:",
+        "# a rule of your own in /etc/udev/rules.d/99-kvm.rules; then:",
+        "udevadm control --reload && udevadm trigger --name-match=kvm --settle && ls -l /dev/kvm",
+    ]
+
+
 def switch_assists_on(subject: Subject, finding: Finding) -> list[str]:
     """Enable the assists that are off."""
     names = [item.source.rpartition("/")[2] for item in finding.evidence if item.text in {"N", "0"}]
     options = " ".join(f"{name}=1" for name in names)
     write = f"printf 'options {module_of(subject)} {options}\\n' > /etc/modprobe.d/zz-kvm-assists.conf"
-    return [*shut_down_first(subject), write, *reload_now(subject)]
+    load = next_load_of(subject)
+    if load is None or load.nested is not subject.policy.is_required or load.is_built_in:
+        mend = _mend_next_load(subject, finding)
+        return [
+            write,
+            "# a reload now would change nested as well: make the next load right first, then reload:",
+            *mend,
+        ]
+    return [write, *shut_down_first(subject), *reload_now(subject)]
 
 
 def show_lines(subject: Subject, finding: Finding) -> list[str]:
     """Show each line: a person has to decide what was intended."""
+    load = next_load_of(subject)
+    if finding.cause is Cause.CONTRADICTED_LINE and load is not None and load.nested is not subject.policy.is_required:
+        return _mend_what_wins(subject, finding, load)
     places = [re.fullmatch(r"(/[^:]+):(\d+)", item.source) for item in finding.evidence]
     show = [f"sed -n {place[2]}p {shlex.quote(place[1])}  # fix or delete it" for place in places if place]
     others = [item for item, place in zip(finding.evidence, places, strict=True) if place is None]
     remove = [f"# remove {visible(item.text)} in {visible(item.source)}" for item in others if item.source[:1] == "/"]
     return [*show, *remove, f"modprobe --show-depends {module_of(subject)}  # what kmod reads from the rest"]
+
+
+def _mend_what_wins(subject: Subject, finding: Finding, load: NextLoad) -> list[str]:
+    """The line that loses may be the right one: the one that wins is against the policy."""
+    kept = [f"# keep {visible(item.source)}: {visible(item.text)}" for item in finding.evidence]
+    return [
+        *kept,
+        f"# what wins over it is against the policy, or not valid: {visible(load.said_by)}",
+        *_mend_next_load(subject, finding),
+    ]
+
+
+def use_other_hardware(_subject: Subject, _finding: Finding) -> list[str]:
+    """Second-level paging is the CPU's own: nothing on this machine adds it."""
+    return [
+        "grep -owE 'ept|npt' /proc/cpuinfo | sort | uniq -c  # prints nothing: this CPU has none",
+        "# run these guests on a host whose CPU has EPT (Intel, since 2008) or NPT (AMD, since 2007)",
+    ]
+
+
+def hold_the_cpu(_subject: Subject, _finding: Finding) -> list[str]:
+    """Unload the other hypervisor; let KVM hold the CPU again."""
+    return [
+        "grep -rn enable_virt_at_load /etc/modprobe.d; grep -o 'kvm.enable_virt_at_load[^ ]*' /proc/cmdline",
+        "# remove it there where KVM's guests count, or use one hypervisor only: stop the other's VMs, then:",
+        "modprobe -r vboxnetflt vboxnetadp vboxdrv vmmon",
+        "cat /sys/module/kvm/parameters/enable_virt_at_load  # after the next load of kvm: Y",
+    ]
+
+
+def allocate_page_tables(_subject: Subject, _finding: Finding) -> list[str]:
+    """Have the kernel of s390x give every program page tables for guests."""
+    return [
+        "printf 'vm.allocate_pgste=1\\n' > /etc/sysctl.d/99-kvm.conf && sysctl -p /etc/sysctl.d/99-kvm.conf",
+        '# or use a QEMU whose file is marked for it: readelf -lW "$(command -v qemu-system-s390x)" | grep PGSTE',
+    ]
 
 
 def update_kernel(_subject: Subject, _finding: Finding) -> list[str]:
@@ -251,10 +378,11 @@ def unload_other_hypervisor(subject: Subject, _finding: Finding) -> list[str]:
 
 
 def install_kernel(subject: Subject, _finding: Finding) -> list[str]:
-    """Install a kernel that includes KVM in the guest."""
+    """Install a kernel that includes KVM."""
     return [
         f"modinfo -n {module_of(subject)}  # whether this kernel has the module",
-        "# install the distribution's full kernel (not a minimal or cloud flavour without kvm) and reboot the guest",
+        "# install the distribution's full kernel (not a minimal, real-time or cloud flavour without kvm), or one that",
+        "# is built with CONFIG_KVM and the option for this CPU, and reboot",
     ]
 
 

@@ -9,6 +9,7 @@ from nested_kvm.model.architecture import ARM64, POWER, S390X, Architecture, arc
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation import host
+from nested_kvm.remediation.boot_loader import change_cmdline
 from nested_kvm.remediation.domain import Remedy
 
 
@@ -49,11 +50,11 @@ def _switch_on_where_it_can(subject: Subject, finding: Finding) -> list[str]:
 
 
 def _boot_with_mode(subject: Subject, _finding: Finding) -> list[str]:
-    change = subject.policy.either("add kvm-arm.mode=nested to", "remove kvm-arm.mode=nested from")
+    mode = "kvm-arm.mode=nested"
+    change = change_cmdline(subject, *subject.policy.either((mode, None), (None, mode)))
     return [
         "dmesg | grep 'kvm \\[1\\]'  # a CPU with FEAT_NV2 reports VHE+NV2",
-        f"# {change} the kernel's command line (/etc/default/grub), then:",
-        "update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg",
+        *change,
         "grep -o 'kvm-arm.mode=[^ ]*' /proc/cmdline  # after the next boot",
     ]
 

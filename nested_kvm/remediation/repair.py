@@ -27,9 +27,9 @@ def repair(subject: Subject, finding: Finding) -> tuple[Step, ...]:
 
 
 def _persist(subject: Subject, finding: Finding) -> tuple[Step, ...]:
-    if is_built_in(subject):
+    write = host.persist(subject, finding)[0]
+    if not write.startswith("printf "):
         return ()
-    write, _verify = host.persist(subject, finding)
     return Step(Phase.FILES, write), _next_load_is_right(subject)
 
 
@@ -59,6 +59,8 @@ def _reload(subject: Subject, _finding: Finding) -> tuple[Step, ...]:
 
 
 def _persist_and_reload(subject: Subject, finding: Finding) -> tuple[Step, ...]:
+    if not _persist(subject, finding):
+        return ()
     return *_persist(subject, finding), *_reload(subject, finding)
 
 

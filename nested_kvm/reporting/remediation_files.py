@@ -1,7 +1,7 @@
 """Remediation files: a shell script for each target with findings, and one Ansible playbook for all.
 
-They are generated, never run. A script contains the changes that need no decision, in the safe order, and refuses to
-run while any guest is running; the rest stands in it as comments.
+They are generated, never run. A script contains the changes that need no decision, in the safe order, and reloads no
+module while any guest is running; the rest stands in it as comments.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,6 +13,7 @@ from typing import Final
 
 from ruamel.yaml import YAML
 
+from nested_kvm.results.repair_step import Phase, Step
 from nested_kvm.results.run import Result, Run
 from nested_kvm.util.files import file_stem, write_atomically
 from nested_kvm.util.text import printable, visible
@@ -32,11 +33,16 @@ next_load_is() {
 }
 
 [ "$(id -u)" -eq 0 ] || refuse 'run this as root'
+"""
+
+
+_BEFORE_MODULE: Final = r"""
 [ -e /proc/self/fd ] || refuse 'without /proc it is unknown whether guests run'
 # shellcheck disable=SC2010  # only ls shows the targets of all processes' links in one call
 guests=$(ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:kvm-vm$' || :)
 [ "$guests" -eq 0 ] || refuse "guests are running here ($guests): shut them down first (virsh list --name)"
 """
+"""A file can be changed while guests run; a module cannot be unloaded."""
 
 
 def write_remediation(directory: Path, run: Run) -> bool:
@@ -64,13 +70,22 @@ def _script(run: Run, target: str, findings: list[Result]) -> str:
     if not steps:
         return "\n".join([*parts, "echo 'these fixes need a decision: read this file' >&2", "exit 1", ""])
     done = "echo 'done: start the guests that were shut down, and audit again'"
-    return "\n".join([*parts, _PROLOGUE, *(step.command for step in steps), done, ""])
+    return "\n".join([*parts, _PROLOGUE, *_commands(steps), done, ""])
+
+
+def _commands(steps: Iterable[Step]) -> Iterator[str]:
+    is_guarded = False
+    for step in steps:
+        if step.phase is Phase.MODULE and not is_guarded:
+            is_guarded = True
+            yield _BEFORE_MODULE
+        yield step.command
 
 
 def _heading(run: Run, target: str) -> Iterator[str]:
     yield f"# {printable(target)}: fixes for the findings of nested-kvm-compliance {run.version},"
     yield f"# {run.started:%Y-%m-%d %H:%M} UTC. Review it, then run it there as root."
-    yield "# Refuses to run while any guest is running; starts no guests."
+    yield "# Reloads no module while any guest is running; starts no guests."
 
 
 def _comments(findings: Iterable[Result]) -> Iterator[str]:
@@ -94,7 +109,7 @@ def _playbook(run: Run, fixed: list[str]) -> str:
         "vars": {"nested_kvm_scripts": {name: _file_name(name) for name in fixed}},
         "tasks": [
             {
-                "name": "Run the script of this machine, which refuses to run while any guest is running",
+                "name": "Run the script of this machine, which reloads no module while any guest is running",
                 "ansible.builtin.script": {"cmd": "{{ nested_kvm_scripts[inventory_hostname] | quote }}"},
                 "when": "inventory_hostname in nested_kvm_scripts",
             }

@@ -22,11 +22,11 @@ begin() { said="$said@$nonce begin $1$newline"; }
 end() {
     said="$said$newline@$nonce end $1$newline"
     frames=$((frames + 1))
-    [ "$((frames % 16))" -ne 0 ] || print_said
+    [ "$((frames % 16))" -ne 0 ] || flush
 }
 say() { said=$said$1$newline; }
 say_any() { [ -z "$1" ] || say "$1"; }
-print_said() {
+flush() {
     printf %s "$said"
     said=
 }
@@ -91,7 +91,7 @@ length_of() { length=; eval "length=\${""#1}"; }
 
 content() {
     if is_read "$1"; then said=$said$text; return; fi
-    print_said
+    flush
     cat "$1"
 }
 
@@ -143,7 +143,7 @@ present() {
 node() {
     begin "$1"
     pointing "$1"
-    print_said
+    flush
     if [ -e "$1" ]; then
         if ls -ldLn "$1" 2>/dev/null; then end "ok$link"; else end unreadable; fi
     elif [ -L "$1" ]; then end "dangling$link"
@@ -195,7 +195,7 @@ run() {
 
 answer() {
     if ! found "$1"; then end missing; return; fi
-    print_said
+    flush
     limited "$@" </dev/null 2>&1
     end "exit $?"
 }
@@ -220,7 +220,7 @@ together() {
 }
 
 # shellcheck disable=SC2016  # for the shell that it is given to
-framed='n=$nonce; unset nonce; set -f; for words do printf "@%s begin %s\n" "$n" "$words"; if command -v "${words%% *}" >/dev/null 2>&1; then $words </dev/null 2>&1; state="exit $?"; else state=missing; fi; printf "\n@%s end %s\n" "$n" "$state"; done'
+framed='n=$nonce;unset nonce;set -f;for words do printf "@%s begin %s\n" "$n" "$words";if command -v "${words%% *}" >/dev/null 2>&1;then $words </dev/null 2>&1;state="exit $?";else state=missing;fi;printf "\n@%s end %s\n" "$n" "$state";done'
 
 # Only the last 400 lines that match, of a command with a large answer.
 matching() {
@@ -230,7 +230,7 @@ matching() {
     if ! found "$1"; then end missing; return; fi
     answer=$(limited "$@" 2>&1)
     status=$?
-    print_said
+    flush
     if [ "$status" -ne 0 ]; then raw "$answer" | tail -n 5
     else
         lines=$(raw "$answer" | grep -iE "$pattern")

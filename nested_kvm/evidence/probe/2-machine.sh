@@ -1,4 +1,4 @@
-kernel='/proc/sys/kernel/osrelease /proc/sys/kernel/version /proc/cmdline /usr/lib/os-release'
+kernel='/proc/sys/kernel/osrelease /proc/sys/kernel/version /proc/cmdline /proc/sys/vm/allocate_pgste'
 dmi=/sys/class/dmi/id
 firmware="$dmi/sys_vendor $dmi/product_name $dmi/product_uuid"
 bugs=/sys/devices/system/cpu/vulnerabilities
@@ -20,7 +20,7 @@ measure() {
 
 cpu() {
     begin /proc/cpuinfo
-    print_said
+    flush
     if grep -E '^(processor|vendor_id|cpu family|model|model name|flags|vmx flags|features|Features|cpu|platform|MMU)[[:blank:]0-9]*[:=]' \
         /proc/cpuinfo 2>/dev/null; then end ok; else end unreadable; fi
 }
@@ -36,7 +36,7 @@ changelog() {
     done
     [ $# -gt 0 ] || return
     begin "$*"
-    print_said
+    flush
     limited "$@" 2>/dev/null | awk "$about_kvm"
     end "exit $?"
 }
@@ -65,6 +65,13 @@ vendor_module() {
             if grep -q '^platform.*\(pSeries\|PowerNV\)' /proc/cpuinfo 2>/dev/null; then module=kvm_hv
             elif [ "$(uname -m)" = aarch64 ]; then module=kvm; fi ;;
     esac
+}
+
+# The kernels whose modules kmod can find.
+trees() {
+    begin /lib/modules
+    for entry in /lib/modules/*/modules.dep; do [ ! -f "$entry" ] || name "${entry%/*}"; done
+    end ok
 }
 
 modules() {

@@ -2,7 +2,7 @@
 vmms() {
     begin '/proc/[0-9]*/cmdline'
     # shellcheck disable=SC2013  # words
-    for path in $(grep -lsE '(^|/)(qemu-system-|(qemu-|l)?kvm|cloud-hyp|firecr|crosvm|strato)' /proc/[0-9]*/cmdline); do
+    for path in $(grep -lsE '(^|/)(qemu-system-|(qemu-|l)?kvm|cloud-hyp|firecr|crosvm|strato|openvmm|krun)' /proc/[0-9]*/cmdline); do
         vmm "$path"
     done
     if [ -r /proc/1/cmdline ]; then end ok; else end unreadable; fi
@@ -29,7 +29,7 @@ judged() {
     program=${1##*/}
     case $program in
         *[!A-Za-z0-9_.+-]*) return ;;
-        qemu-system-* | qemu-kvm | kvm | kvm-spice | lkvm | cloud-hyp* | firecr* | crosvm | strato*) ;;
+        qemu-system-* | qemu-kvm | kvm | kvm-spice | lkvm | cloud-hyp* | firecr* | crosvm | strato* | openvmm | krun*) ;;
         *) return ;;
     esac
     say "$pid program=$program"
@@ -43,7 +43,7 @@ judged() {
         shift
         case $option in
             enable-kvm) say "$pid enable-kvm=on" ;;
-            name | uuid | cpu | cpus | accel | machine | M)
+            name | uuid | cpu | cpus | platform | api-socket | accel | machine | M)
                 [ $# -gt 0 ] || return
                 say "$pid $option=$1"
                 shift ;;
@@ -186,12 +186,12 @@ snapshots() {
         tell snapshot-list --active --name "$uuid"
         if [ "$status" -ne 0 ] || [ "$left" -eq 0 ]; then continue; fi
         chosen=$(raw "$answer" | head -n "$((left < 50 ? left : 50))")
-        print_said
+        flush
         raw "$chosen" | {
             while IFS= read -r name; do
                 [ -z "$name" ] || query snapshot-dumpxml "$uuid" "--snapshotname=$name"
             done
-            print_said
+            flush
         }
         left=$((left - $(raw "$chosen" | grep -c .)))
     done

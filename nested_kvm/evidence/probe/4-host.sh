@@ -3,16 +3,25 @@ memory=/var/cache/libvirt/qemu/capabilities
 blank='[[:blank:]]'
 esps='/boot /efi /boot/efi'
 grub="^[^#]*GRUB_CMDLINE|^$blank*(\.|source|if|case|for|while|\[|eval)$blank"
-sought="^(kernelopts|tuned_params)=|ON_SHUTDOWN=|^$blank*(auto_shutdown_|(user|group)$blank*=)"
+sought="^(kernelopts|tuned_params|(VARIANT_|IMAGE_)?ID)=|^[^# ]+ /(etc[^ ]*)? |ON_SHUTDOWN=|^$blank*(auto_shutdown_|(user|group)$blank*=)"
 well_known='/boot/grub2/grubenv /etc/default/libvirt-guests /etc/sysconfig/libvirt-guests'
-well_known="$well_known /usr/lib/libvirt/libvirt-guests.sh /usr/libexec/libvirt-guests.sh $qemu_conf"
+well_known="$well_known /proc/self/mounts /etc/os-release /usr/lib/libvirt/libvirt-guests.sh /usr/libexec/libvirt-guests.sh $qemu_conf"
 
 monitors() {
     begin 'virtual machine monitors'
-    print_said
+    flush
     for program in qemu-system-x86_64 qemu-system-i386 qemu-system-s390x qemu-system-ppc64 qemu-system-aarch64 \
-        qemu-kvm kvm cloud-hypervisor firecracker crosvm lkvm stratovirt /usr/libexec/qemu-kvm; do command -v "$program"; done
+        qemu-kvm kvm cloud-hypervisor firecracker crosvm lkvm stratovirt openvmm krunvm /usr/libexec/qemu-kvm; do command -v "$program"; done
     end ok
+}
+
+# The rules that give /dev/kvm its mode and group when udev next handles it.
+rules() {
+    begin 'udev rules of kvm'
+    flush
+    grep -s '"kvm"' /*/udev/rules.d/* /*/lib/udev/rules.d/*
+    end ok
+    ! found cloud-hypervisor || run cloud-hypervisor --version
 }
 
 # One grep for all of them. Where it cannot read one, or considers it binary, each file has its own.

@@ -32,10 +32,10 @@ main() {
     measure
     # shellcheck disable=SC2086  # words
     file $kernel
-    names /lib/modules
     changelog
     cpu
     modules
+    trees
     node /dev/kvm
     # shellcheck disable=SC2086  # words
     file $firmware
@@ -44,16 +44,17 @@ main() {
     file $mitigations
     boot
     monitors
+    rules
     well_known_settings
     libvirts_memory
     accounts
-    matching 'kvm|svm|vmx|vboxdrv|vmmon' dmesg
+    matching 'kvm|svm|vmx|vboxdrv|vmmon|encryption f' dmesg
     vmms
     vm_holders
     twice nested_runs
     libvirt "${3:-never}" "${4:-qemu:///system}"
     say "@$nonce done"
-    print_said
+    flush
 }
 
 main "$@" </dev/null

@@ -9,10 +9,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-_LAST_BRANCH: Final = re.compile(r"(?<=[^) ]) ;;(?:(\n)| )esac")
+_LAST_BRANCH: Final = re.compile(r"(?<=[^) ]) ?;;(?:(\n)| ?)esac")
 """The end of a case's last branch, which needs no `;;`."""
 _NAME: Final = re.compile(r"^ *([a-z]+(?:_[a-z]+)+|newline)(?:\(\)|=)", re.MULTILINE)
 """A function or variable whose name has several words: no path, option or command of the script contains one."""
+_QUOTED: Final = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*\"""")
+_OPERATOR: Final = re.compile(r" ?(\|\|?|&&|;) ?|(?<=[\w*?\"'\])])(\)) (?=[a-z\[])")
+"""Where a blank separates nothing: around an operator, and behind the pattern of a case's branch."""
 PARTS: Final = ("1-frames.sh", "2-machine.sh", "3-guests.sh", "4-host.sh", "5-main.sh")
 
 
@@ -25,13 +28,13 @@ def readable_probe() -> str:
 def probe_script() -> str:
     """The same script as it is sent, so that it fits into TCP's first window.
 
-    It has no comment lines and no indentation, and long names of functions and variables are short.
+    It has no comments and no needless blanks, and long names of functions and variables are short.
 
     No line of the parts begins inside quotes or in a here-document, so leading blanks never matter.
     """
-    lines = (line.lstrip(" ") for line in readable_probe().splitlines())
+    lines = (_tight(line.lstrip(" ")) for line in readable_probe().splitlines())
     script = "".join(f"{line}\n" for line in lines if line and not line.startswith("#")).replace(" \\\n", " ")
-    return short_names(_LAST_BRANCH.sub(lambda end: "\nesac" if end[1] else "; esac", script))
+    return short_names(_LAST_BRANCH.sub(lambda end: "\nesac" if end[1] else ";esac", script))
 
 
 def short_names(script: str) -> str:
@@ -40,3 +43,18 @@ def short_names(script: str) -> str:
     for letter, name in zip(string.ascii_letters, names, strict=False):
         script = re.sub(rf"\b{name}\b", f"_{letter}", script)
     return script
+
+
+def _tight(line: str) -> str:
+    """The line without the blanks that separate nothing; one whose quotes hold others is left as it is."""
+    if '"$(' in line or "\\" in line or line.count("'") % 2 or line.count('"') % 2:
+        return line
+    kept, end = [], 0
+    for quoted in _QUOTED.finditer(line):
+        kept += [_unspaced(line[end : quoted.start()]), quoted[0]]
+        end = quoted.end()
+    return "".join([*kept, _unspaced(line[end:])])
+
+
+def _unspaced(text: str) -> str:
+    return _OPERATOR.sub(lambda found: found[1] or found[2], text)

@@ -111,7 +111,7 @@ def _ubuntus(release: str, version: str) -> str | None:
 
 
 def _distribution(bundle: Bundle) -> str:
-    reading = bundle.readings.get(sources.OS_RELEASE) or bundle.readings.get("/etc/os-release")
+    reading = bundle.readings.get(sources.OS_RELEASE)
     found = _ID.search(reading.text) if reading is not None and reading.is_ok else None
     return found[1] if found else ""
 
@@ -124,5 +124,5 @@ def _live_patches(bundle: Bundle) -> Iterator[LivePatch]:
 
 
 def _installed(bundle: Bundle) -> tuple[str, ...] | None:
-    reading = bundle.readings.get(sources.INSTALLED_KERNELS)
+    reading = bundle.readings.get(sources.MODULE_TREES)
     return tuple(reading.text.split()) if reading is not None and reading.is_ok else None

@@ -34,8 +34,34 @@ _REFUSED: Final = re.compile(
     r"|kvm disabled from command line",
     re.IGNORECASE,
 )
-_REFUSED_BY_VENDOR: Final = re.compile(r".{0,400}?(?:not supported|failed|error)", re.IGNORECASE)
-"""Only of a message whose prefix is the vendor's module."""
+"""What refuses a load whatever prefix it has."""
+_PREFIXES: Final = {
+    "kvm_intel": frozenset({"kvm", "kvm_intel", "vmx"}),
+    "kvm_amd": frozenset({"kvm", "kvm_amd", "svm"}),
+    "kvm_hv": frozenset({"kvm", "kvm_hv", "kvm-hv"}),
+}
+"""The prefixes of a module's own messages. arm64's and s390x's kvm is left out: it logs what it has found at length."""
+_HARMLESS: Final = re.compile(
+    r"nested (?:virtualization|paging)|virtual (?:vmload|gif|nmi)|lbr virt|tsc scaling|x?2?avic\b|pmu virtualization"
+    r"|sev(?:-es|-snp)?\b|tdx\b|(?:using )?hyper-v|posted.interrupt|already loaded|unknown parameter"
+    r"|module verification failed|loading out-of-tree|module license|disabling lock debugging"
+    r"|exiting hardware virt|zapping|smp vm|v?cpu ?\d{0,4} ?[,:]|vcpu|guest|emulating|user requested|limiting|unhandled"
+    r"|ignored|kvm_set_|msr|pio|haltpoll|deprecated|(?:l1tf|mds|mmio stale data|taa|srbds|rfds|its) cpu bug"
+    r"|\[firmware bug\]|(?:nx )?huge pages|loaded|registered"
+    # What begins with the name of a process, which may be kvm.
+    r"|.{0,20}\[\d{1,10}\][: ]|.{0,20}page allocation failure|.{0,20}invoked oom|.{0,20}\(\d{1,10}\): drop_caches"
+    r"|potentially unexpected fatal|.{0,20}uses (?:deprecated|obsolete)|corrupted page table",
+    re.IGNORECASE,
+)
+"""What KVM logs of itself, of its guests or of a process by that name while it works, or is loaded."""
+_OF_ONE_CPU: Final = re.compile(
+    r".{0,80}?(?:inconsisten|not |failed|disabled|unable).{0,80}?\bcpu ?\d|.{0,80}?\bcpu ?\d{1,4}\b.{0,80}?"
+    r"(?:inconsisten|failed|disabled|unable)",
+    re.IGNORECASE,
+)
+_ENCRYPTED: Final = re.compile(
+    r"(?:.{0,40}memory encryption features active: .{0,20}(?:sev|tdx))|(?:virt/)?tdx: guest detected", re.IGNORECASE
+)
 _NAMELESS: Final = re.compile(r"no hardware support\s{0,10}\Z", re.IGNORECASE)
 _VENDOR_MODULES: Final = frozenset({"kvm_intel", "kvm_amd"})
 _WORD: Final = re.compile(r"\w{1,1024}")
@@ -52,16 +78,19 @@ class _Message:
     text: str
     body: str
     module: str | None
+    prefixes: frozenset[str] = frozenset()
+    """In lower case, without the thread that some name."""
 
     @classmethod
     def of(cls, line: str) -> "_Message":
         text = line[_end(_STAMP, line) :]
-        body, module = text, None
+        body, module, prefixes = text, None, set()
         for _ in range(2):
             found = _SUBSYSTEM.match(body)
             if found is not None:
                 body, module = body[found.end() :], found[1] or module
-        return cls(text, body, module)
+                prefixes.add(found[0].rstrip(": ").lower())
+        return cls(text, body, module, frozenset(prefixes))
 
     @property
     def is_prefixed(self) -> bool:
@@ -77,11 +106,18 @@ def _is_firmware(message: _Message) -> bool:
     return _FIRMWARE.match(message.body) is not None
 
 
-def _is_refusal(message: _Message) -> bool:
+def _is_refusal(message: _Message, module: str) -> bool:
+    """Whether the kernel refuses the module: of its own messages all that are not known to be harmless."""
     if not message.is_prefixed:
         return False
-    pattern = _REFUSED_BY_VENDOR if message.module in _VENDOR_MODULES else _REFUSED
-    return pattern.match(message.body) is not None or _REFUSED.match(message.body) is not None
+    if _REFUSED.match(message.body) is not None:
+        return True
+    own = _PREFIXES.get(module, frozenset())
+    return bool(own & message.prefixes) and message.prefixes <= own and _HARMLESS.match(message.body) is None
+
+
+def _is_of_one_cpu(message: _Message, module: str) -> bool:
+    return _is_refusal(message, module) and _OF_ONE_CPU.match(message.body) is not None
 
 
 def _is_owned(message: _Message) -> bool:
@@ -107,19 +143,31 @@ class KernelLog:
         return self._matching(_is_firmware)
 
     def refusals_of(self, module: str, *, flag_is_shown: bool) -> tuple[Evidence, ...]:
-        """Lines in which the kernel refuses to load that KVM module.
+        """Lines in which the kernel refuses to load that KVM module, where it is not loaded.
 
+        Its words differ from version to version: each line of the module's own that is not known to be harmless counts.
         A line that names the other vendor's module is about that one only. Before 5.16 "no hardware support" names
         none: where every CPU shows the flag, it is about the module for another CPU.
         """
         others = _VENDOR_MODULES - {module}
-        refusals = (item for item in self._matching(_is_refusal) if not others & set(_WORD.findall(item.text)))
+        found = self._matching(lambda message: _is_refusal(message, module))
+        refusals = (item for item in found if not others & set(_WORD.findall(item.text)))
         return tuple(item for item in refusals if not (flag_is_shown and _NAMELESS.search(item.text)))
 
     @property
     def owned_by_other(self) -> tuple[Evidence, ...]:
         """Lines which report that another hypervisor uses the CPU."""
         return self._matching(_is_owned)
+
+    def refusals_of_one_cpu(self, module: str) -> tuple[Evidence, ...]:
+        """Lines in which the running module refuses a CPU, one that was added or came with a migration."""
+        return self._matching(lambda message: _is_of_one_cpu(message, module))
+
+    @property
+    def memory_encryption(self) -> tuple[Evidence, ...]:
+        """Lines in which a guest's kernel finds its memory encrypted (SEV, TDX)."""
+        lines = ((line, _Message.of(line).text) for line in self.lines)
+        return tuple(Evidence(sources.KERNEL_LOG, line.strip()) for line, text in lines if _ENCRYPTED.match(text))
 
     @property
     def messages(self) -> tuple[tuple[str, str], ...]:

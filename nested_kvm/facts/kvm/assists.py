@@ -16,6 +16,8 @@ _ASSISTS: Final = {
     Vendor.AMD: {"npt": "npt", "vgif": "vgif", "vls": "v_vmsave_vmload"},
 }
 """Parameter to the word in /proc/cpuinfo that shows the CPU's support (arch/x86/include/asm/cpufeatures.h)."""
+_PAGING: Final = frozenset({"ept", "npt"})
+"""Without it KVM shadows the page tables of L1 and L2 alike: nesting is offered, and is not to be relied upon."""
 _OFF: Final = frozenset({"N", "n", "0"})
 
 
@@ -29,6 +31,8 @@ class Assists:
     off: tuple[str, ...]
     read: tuple[Evidence, ...]
     unreadable: tuple[str, ...] = ()
+    not_offered: tuple[str, ...] = ()
+    """Second-level paging, where it is off because the CPU has none."""
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -43,5 +47,8 @@ def assists_of(cpu: Cpu, module: KvmModule) -> Assists:
     return Assists(
         off=tuple(name for name, value in present.items() if value in _OFF and cpu.offers(words[name])),
         read=tuple(Evidence(f"{module.directory}/parameters/{name}", value) for name, value in present.items()),
+        not_offered=tuple(
+            name for name in _PAGING & present.keys() if present[name] in _OFF and not cpu.offers(words[name])
+        ),
         unreadable=tuple(name for name in words if name in module.unreadable),
     )

@@ -32,6 +32,8 @@ class KvmDevice:
     owner: int | None = None
     group: int | None = None
     numbers: tuple[int, int] | None = None
+    is_in_kernel: bool = True
+    """Whether any module of KVM is in the kernel; without one a node at the path is no device."""
     has_acl: bool = False
     """Whether the file has an access control list beside its mode."""
 
@@ -42,8 +44,21 @@ class KvmDevice:
 
     @property
     def is_kvm(self) -> bool:
-        """Whether `/dev/kvm` is the character device 10:232."""
+        """Whether `/dev/kvm` is the character device 10:232, and KVM is in the kernel."""
+        return self._is_node and self.is_in_kernel
+
+    @property
+    def _is_node(self) -> bool:
         return self.mode.startswith("c") and self.numbers == MAJOR_MINOR
+
+    @property
+    def flaw(self) -> str:
+        """Why it is not KVM's device, in words behind its path; empty where it is."""
+        if not self.exists:
+            return "does not exist"
+        if not self._is_node:
+            return "is not the character device 10:232"
+        return "" if self.is_in_kernel else "is a node without KVM in the kernel"
 
     @property
     def is_open_to_no_one(self) -> bool:
@@ -76,4 +91,8 @@ def kvm_device_of(bundle: Bundle) -> KvmDevice:
         raise NotObserved(f"{SOURCE}: ls prints {listing[:80]!r}")
     numbers = _DEVICE.match(line["rest"])
     device = (int(numbers[1]), int(numbers[2])) if numbers else None
-    return KvmDevice(listing, line["mode"], int(line["uid"]), int(line["gid"]), device, has_acl=line["more"] == "+")
+    modules = bundle.readings.get(sources.MODULES)
+    is_in_kernel = modules is None or not modules.is_ok or any(name.startswith("kvm") for name in modules.text.split())
+    return KvmDevice(
+        listing, line["mode"], int(line["uid"]), int(line["gid"]), device, is_in_kernel, has_acl=line["more"] == "+"
+    )

@@ -214,7 +214,7 @@ def _installed_fix(build: KernelBuild, advisories: list[Advisory]) -> Evidence |
             return Evidence(changelog.source, f"{newer} is installed, {build.package} runs")
     for release in build.installed or ():
         if release != build.release and all(_release_is_fixed(build, release, each) for each in advisories):
-            return Evidence(sources.INSTALLED_KERNELS, f"{release} is installed, {build.release} runs")
+            return Evidence(sources.MODULE_TREES, f"{release} is installed, {build.release} runs")
     return None
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from nested_kvm.errors import NotObserved
 from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.kvm.other_vmm import other_vmm_definition
 from nested_kvm.facts.kvm.process_check import runs_under_kvm
 from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
 from nested_kvm.facts.kvm.vm_holders import VmHolders
@@ -43,14 +44,16 @@ class FlagHolders:
         return f"; guests that hold the flag now: {', '.join(self.names)}" if self.names else ""
 
 
-def domain_of_process(process: VmmProcess, holders: VmHolders | None) -> Domain:
-    """The domain of a QEMU process without libvirt: its running CPU is its only definition.
+def domain_of_process(process: VmmProcess, holders: VmHolders | None, version: int | None = None) -> Domain:
+    """The domain of a VMM's process without libvirt: its running CPU is its only definition.
+
+    `version` is that of the installed Cloud Hypervisor, where it is known.
 
     Raises:
-        NotObserved: the process is not QEMU, or whether it runs under KVM was not observed.
+        NotObserved: whether the process runs under KVM was not observed.
     """
     if not process.is_qemu:
-        raise NotObserved(f"{process.label} is run by {process.program}, whose arguments do not show the CPU")
+        return _of_other_vmm(process, holders, version)
     under_kvm = runs_under_kvm(process, holders)
     if under_kvm is None:
         raise NotObserved(
@@ -71,14 +74,36 @@ def domain_of_process(process: VmmProcess, holders: VmHolders | None) -> Domain:
     )
 
 
+def _of_other_vmm(process: VmmProcess, holders: VmHolders | None, version: int | None) -> Domain:
+    """The domain of another VMM, none of which emulates: where it holds no VM of KVM, it runs under another."""
+    cpu = other_vmm_definition(process, version)
+    is_elsewhere = holders is not None and holders.are_all and process.pid not in holders.pids
+    kind = process.layer.value if is_elsewhere else "kvm"
+    return Domain(
+        name=process.label,
+        uuid=process.uuid or "",
+        type=kind,
+        state="running",
+        is_transient=True,
+        cpu=cpu,
+        live_cpu=cpu,
+        process=process.source,
+        vmm=process.layer,
+    )
+
+
 def vmm_guests_of(
-    processes: VmmProcesses, holders: VmHolders | None, vendor: Vendor, domains: Sequence[Domain] = ()
+    processes: VmmProcesses,
+    holders: VmHolders | None,
+    vendor: Vendor,
+    domains: Sequence[Domain] = (),
+    version: int | None = None,
 ) -> VmmGuests:
     """The guests that get the flag under KVM.
 
     `domains` are libvirt's running ones: a process that withholds what its domain exposes leaves it undecided.
     """
-    given = [(process, *_given(process, holders, vendor)) for process in processes.processes]
+    given = [(process, *_given(process, holders, vendor, version)) for process in processes.processes]
     undecided = [reason for _, answer, reason in given if answer is Answer.UNKNOWN]
     undecided += [f"{domain.name}: {reason}" for domain in domains if (reason := _unconfirmed(domain, vendor))]
     undecided += _unknown_holders(processes, holders)
@@ -89,11 +114,13 @@ def vmm_guests_of(
     return VmmGuests(tuple(process.label for process in givers), tuple(undecided), evidence)
 
 
-def _given(process: VmmProcess, holders: VmHolders | None, vendor: Vendor) -> tuple[Answer, str]:
+def _given(process: VmmProcess, holders: VmHolders | None, vendor: Vendor, version: int | None) -> tuple[Answer, str]:
     try:
-        domain = domain_of_process(process, holders)
+        domain = domain_of_process(process, holders, version)
     except NotObserved as reason:
         return Answer.UNKNOWN, str(reason)
+    if domain.is_of_another_hypervisor:
+        return Answer.UNKNOWN, f"{process.label}: {process.program} holds no VM of KVM"
     if not domain.runs_under_kvm:
         return Answer.NO, "the guest does not run under KVM"
     promise = domain.promise(vendor)

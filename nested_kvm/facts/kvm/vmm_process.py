@@ -16,13 +16,28 @@ from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
+from nested_kvm.model.layer import Layer
 from nested_kvm.model.verdict import Evidence, Undecided
 from nested_kvm.util.uuid import is_uuid
 
 SOURCE: Final = sources.VMM_PROCESSES
 PROCESS_KEY: Final = "pid:"
 """How the key of a process begins, where a domain is known by its process only."""
-_LINE: Final = re.compile(r"([0-9]{1,10}) (program|name|uuid|cpu|accel|machine|M|enable-kvm|global|readconfig)=(.*)")
+_LINE: Final = re.compile(
+    r"([0-9]{1,10}) (program|name|uuid|cpu|cpus|platform|accel|machine|M|enable-kvm|global|readconfig)=(.*)"
+)
+
+
+_LAYERS: Final = {
+    "cloud-hyp": Layer.CLOUD_HYPERVISOR,
+    "firecr": Layer.FIRECRACKER,
+    "crosvm": Layer.CROSVM,
+    "strato": Layer.STRATOVIRT,
+    "openvmm": Layer.OPENVMM,
+    "lkvm": Layer.KVMTOOL,
+    "krun": Layer.LIBKRUN,
+}
+"""How the names of the programs begin, as the probe selects them."""
 
 
 class Ambiguous(Undecided, NotObserved):
@@ -44,6 +59,16 @@ class VmmProcess:
     """The values of each `-global` of a CPU type."""
     config: str | None = None
     """The file of `-readconfig`; empty where its path was not kept, None where there is none."""
+
+    cpus: str | None = None
+    """What follows `--cpus` of Cloud Hypervisor."""
+    platform: str | None = None
+    """What follows `--platform` of Cloud Hypervisor."""
+
+    @property
+    def layer(self) -> Layer:
+        """The VMM by its own name."""
+        return next((layer for name, layer in _LAYERS.items() if self.program.startswith(name)), Layer.QEMU)
 
     @property
     def is_qemu(self) -> bool:
@@ -69,6 +94,8 @@ class VmmProcess:
     def evidence(self) -> tuple[Evidence, ...]:
         """The `-cpu` that the process was given, and the other arguments that may change its CPU."""
         given = qemu_cpu_definition(self.cpu, self.machine, self.properties, self.config).text
+        if not self.is_qemu:
+            given = "no --cpus" if self.cpus is None else f"--cpus {self.cpus}"
         return (Evidence(self.source, f"{self.program} ({self.label}): {given}"),)
 
 
@@ -154,6 +181,8 @@ def _process(pid: int, given: list[tuple[str, str]]) -> VmmProcess:
         accelerators=tuple(_accelerators(given)),
         properties=tuple(value for key, value in given if key == "global"),
         config=_config([value for key, value in given if key == "readconfig"]),
+        cpus=last.get("cpus"),
+        platform=last.get("platform"),
         machine=next((value for key, value in reversed(given) if key in {"machine", "M"}), None),
     )
 

@@ -69,6 +69,8 @@ class CpuDefinition:
     """Whether QEMU reads a configuration file that may change the CPU, and was not read here."""
     invalid: str | None = None
     """Why libvirt refuses the definition, where that is certain."""
+    undecided: str | None = None
+    """Why it is not known what the guest gets, where its VMM does not show that."""
     written: str | None = None
     """The definition as it was written, where that was not XML."""
 
@@ -118,6 +120,8 @@ class CpuDefinition:
             return Promise(Answer.UNKNOWN, f"<qemu:commandline> passes {self.passed_through} to QEMU")
         if self.reads_config:
             return Promise(Answer.UNKNOWN, "QEMU reads a file with -readconfig, which may change the CPU")
+        if self.undecided is not None:
+            return Promise(Answer.UNKNOWN, self.undecided)
         if self.invalid is not None:
             return Promise(Answer.UNKNOWN, f"libvirt refuses the definition: {self.invalid}")
         return self._by_feature(vendor) or self._by_mode(vendor)
@@ -125,7 +129,7 @@ class CpuDefinition:
     def _by_feature(self, vendor: Vendor) -> Promise | None:
         policy = self.features.get(vendor.flag)
         if policy == UNDECIDED:
-            return Promise(Answer.UNKNOWN, f"whether {self.text} has {vendor.flag} depends on QEMU's version")
+            return Promise(Answer.UNKNOWN, f"whether {self.text} has {vendor.flag} depends on the VMM's version")
         if policy in _OFF:
             return Promise(Answer.NO, f"the definition has {policy} {vendor.flag}", Cause.FEATURE_DISABLED)
         if policy in _ON or (policy == "optional" and self.mode == "custom"):

@@ -17,6 +17,7 @@ from nested_kvm.facts.libvirt.cpu_definition import CpuDefinition, Promise, cpu_
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.architecture import Architecture, architecture_of
 from nested_kvm.model.cause import Cause
+from nested_kvm.model.layer import Layer
 from nested_kvm.model.verdict import Evidence
 
 _MACHINES: Final = {
@@ -66,11 +67,23 @@ class Domain:
     os_type: str | None = None
     machine: str | None = None
     process_check: ProcessCheck = ProcessCheck()
+    vmm: Layer | None = None
+    """The VMM that runs it without libvirt, where that is not QEMU."""
 
     @property
     def runs_under_kvm(self) -> bool:
         """Whether the domain runs under KVM rather than being emulated."""
         return self.type == "kvm"
+
+    @property
+    def is_of_another_hypervisor(self) -> bool:
+        """Whether neither KVM nor QEMU's emulation runs the domain, as with `<domain type='hyperv'>`."""
+        return self.type not in {"kvm", "qemu"}
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether its vCPUs do not run, so that nothing answers in it."""
+        return self.state.lower().startswith(("paused", "pmsuspended", "crashed"))
 
     @property
     def is_running(self) -> bool:

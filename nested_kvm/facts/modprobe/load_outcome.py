@@ -72,6 +72,9 @@ class NextLoad:
         """Whether nested will be on; None where the load fails or its result is unknown."""
         return {LoadOutcome.ON: True, LoadOutcome.OFF: False}.get(self.outcome)
 
+    default: bool | None = None
+    """What nested is without any setting; None: that is not known."""
+
     @property
     def fails(self) -> bool:
         """Whether the module will not load, because of a value."""

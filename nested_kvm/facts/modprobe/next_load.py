@@ -47,7 +47,8 @@ def next_load_of(bundle: Bundle, module: str, configuration: ModprobeConfigurati
     release = KernelRelease.parse(bundle.text(sources.KERNEL_RELEASE).strip())
     cmdline, modinfo = bundle.text(sources.CMDLINE), bundle.reading(sources.module_parameters(module))
     blacklisting = tuple(line.evidence for line in configuration.blacklisting(normalised(module)) if line.number)
-    unknown = NextLoad(normalised(module), LoadOutcome.UNKNOWN, blacklisting=blacklisting)
+    default = {Setting.ON: True, Setting.OFF: False}.get(default_nested(normalised(module), release))
+    unknown = NextLoad(normalised(module), LoadOutcome.UNKNOWN, blacklisting=blacklisting, default=default)
     if not oracle.is_ok:
         return replace(unknown, reason=_oracle_failure(oracle), origin=(oracle.as_evidence(),))
     types = parameter_types(modinfo.text) if modinfo.is_ok else {}

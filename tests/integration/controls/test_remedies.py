@@ -75,7 +75,9 @@ def test_no_remedy_reloads_into_a_value_that_violates_the_policy(
     reloads = [number for number, line in enumerate(commands) if line.startswith("modprobe -r ")]
     assert bool(reloads) is is_reloaded
     assert all(number > kept for number in reloads)
-    assert is_reloaded is any(line.startswith("# fix that value first") for line in commands)
+    fixed = [number for number, line in enumerate(commands) if line.startswith("sed -i.bak ")]
+    assert bool(fixed) is is_reloaded
+    assert all(number < kept for number in fixed)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def bundle(release: str, version: str = "", distribution: str = "", **more: str)
     texts = {
         "/proc/sys/kernel/osrelease": release,
         "/proc/sys/kernel/version": version,
-        "/usr/lib/os-release": f"ID={distribution}",
+        "/etc/os-release": f"ID={distribution}",
         **more,
     }
     target = Target("kvm-a", TargetLevel.L0, Address.parse("kvm-a"), Policy())

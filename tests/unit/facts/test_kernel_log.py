@@ -10,6 +10,7 @@ import pytest
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kernel import log as kernel_log
 from nested_kvm.facts.kernel.log import KernelLog, kernel_log_of
+from nested_kvm.facts.kernel.refusal import RefusalKind, refusal_kind
 from tests.support.bundles import bundle_of
 
 STAMPS = (
@@ -27,6 +28,57 @@ SPOOFED = (
     'audit: type=1701 audit(1.1:2): auid=1000 exe="/tmp/kvm_amd: failed"',
     "traps: kvm_amd: error[41] general protection fault ip:0 in virtualization is disabled by the bios[400000+1000]",
     "vmmon[41]: segfault at 0 ip 0 sp 0 error 4 in vboxdrv: x[400000+1000]",
+)
+REFUSALS = {
+    RefusalKind.FIRMWARE: (
+        "kvm_amd: SVM disabled (by BIOS) in MSR_VM_CR on CPU 3",
+        "kvm_intel: VMX not enabled (by BIOS) in MSR_IA32_FEAT_CTL on CPU 3",
+        "kvm_intel: VMX not fully enabled on CPU 0. Check kernel logs and/or BIOS",
+        "kvm: support for 'kvm_amd' disabled by bios",
+    ),
+    RefusalKind.ENCRYPTION: ("kvm_amd: KVM is unsupported when running as an SEV guest",),
+    RefusalKind.NO_SUPPORT: (
+        "kvm_intel: CPU doesn't support VMX",
+        "kvm_amd: CPU 0 isn't AMD or Hygon",
+        "kvm_intel: VMX not supported by CPU 7",
+        "kvm_intel: Failed to setup VMCS config on CPU 0",
+        "kvm: no hardware support for 'kvm_amd'",
+    ),
+    RefusalKind.SYMBOL: (
+        "kvm: Unknown symbol irq_bypass_register_consumer (err 0)",
+        "kvm_amd: Unknown symbol kvm_set_msr_common (err -2)",
+        "kvm: disagrees about version of symbol module_layout",
+    ),
+    RefusalKind.FOREIGN: ("kvm_intel: version magic '5.4.0 SMP' should be '5.10.0 SMP mod_unload '",),
+    RefusalKind.INCONSISTENT: ("kvm_intel: Inconsistent VMCS config on CPU 8", "kvm: CPU 8 feature inconsistency!"),
+    RefusalKind.PARAMETER: ("kvm_amd: `y' invalid for parameter `nested'",),
+    RefusalKind.OTHER: ("kvm_intel: words of a kernel that is not written yet", "SVM: the unexpected happened"),
+}
+HARMLESS = (
+    "SVM: kvm: Nested Paging enabled",
+    "kvm_amd: TSC scaling supported",
+    "kvm: Nested Virtualization enabled",
+    "SVM: Virtual VMLOAD VMSAVE supported",
+    "SVM: LBR virtualization supported",
+    "kvm_amd: SEV enabled (ASIDs 100 - 509)",
+    "kvm_amd: x2AVIC enabled",
+    "kvm_intel: Using Hyper-V Enlightened VMCS",
+    "L1TF CPU bug present and SMT on, data leak possible.",
+    "kvm: SMP vm created on host with unstable TSC; guest TSC will not be reliable",
+    "kvm: zapping shadow pages for mmio generation wraparound",
+    "kvm: exiting hardware virtualization",
+    "kvm: module verification failed: signature and/or required key missing - tainting kernel",
+    "kvm_intel: unknown parameter 'nest' ignored",
+    "kvm: page allocation failure: order:4, mode:0x40cc0",
+    "kvm-guest: stealtime: cpu 0, msr 7bc21080",
+    "kvm-clock: using sched offset of 5010 cycles",
+    "kvm [421]: vcpu0, guest rIP: 0xffff Unhandled WRMSR(0xc0010007) = 0xffff",
+)
+OF_ONE_CPU = (
+    "kvm_intel: Inconsistent VMCS config on CPU 8",
+    "kvm: enabling virtualization on CPU8 failed",
+    "kvm_amd: SVM not supported by CPU 12",
+    "kvm: CPU 8 feature inconsistency!",
 )
 LONGEST_REPETITION = 1024
 PATTERNS = [each for each in vars(kernel_log).values() if isinstance(each, re.Pattern)]
@@ -74,3 +126,56 @@ def test_an_unbounded_repetition_would_be_seen() -> None:
 
 def test_a_line_is_cut_where_the_kernel_cuts_it() -> None:
     assert [len(line) for line in log("kvm: " + "virtualization disabled " * 4096).lines] == [1024]
+
+
+def module_of(line: str) -> str:
+    return "kvm_amd" if "amd" in line.lower() or "SVM" in line else "kvm_intel"
+
+
+@pytest.mark.parametrize("stamp", STAMPS)
+@pytest.mark.parametrize(("kind", "line"), [(kind, line) for kind, lines in REFUSALS.items() for line in lines])
+def test_what_a_module_logs_of_its_own_and_is_not_harmless_is_a_refusal(
+    stamp: str, kind: RefusalKind, line: str
+) -> None:
+    refusals = log(f"{stamp}{line}").refusals_of(module_of(line), flag_is_shown=True)
+    assert [each.text for each in refusals] == [f"{stamp}{line}".strip()]
+    assert refusal_kind(refusals) is kind
+
+
+@pytest.mark.parametrize("module", ["kvm_amd", "kvm_intel", "kvm", "kvm_hv"])
+@pytest.mark.parametrize("line", HARMLESS)
+def test_what_kvm_logs_while_it_works_refuses_nothing(line: str, module: str) -> None:
+    seen = log(f"[    4.1] {line}")
+    assert (seen.refusals_of(module, flag_is_shown=True), seen.refusals_of_one_cpu(module)) == ((), ())
+
+
+@pytest.mark.parametrize("line", OF_ONE_CPU)
+def test_a_running_modules_refusal_of_one_cpu_is_distinguished(line: str) -> None:
+    assert log(f"[ 8123.1] {line}").refusals_of_one_cpu(module_of(line))
+    assert not log("[ 8123.1] kvm_amd: `y' invalid for parameter `nested'").refusals_of_one_cpu("kvm_amd")
+
+
+def test_the_most_particular_kind_counts() -> None:
+    lines = "kvm_intel: VMX not supported by CPU 0\nkvm_intel: VMX not enabled (by BIOS) in MSR_IA32_FEAT_CTL on CPU 0"
+    assert refusal_kind(log(lines).refusals_of("kvm_intel", flag_is_shown=True)) is RefusalKind.FIRMWARE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP",
+        "AMD Memory Encryption Features active: SEV",
+        "Memory Encryption Features active: Intel TDX",
+        "tdx: Guest detected",
+        "virt/tdx: Guest detected",
+    ],
+)
+def test_a_guest_sees_that_its_memory_is_encrypted(line: str) -> None:
+    assert log(f"[    0.1] {line}").memory_encryption
+
+
+@pytest.mark.parametrize(
+    "line", ["Memory Encryption Features active: AMD SME", "virt/tdx: BIOS enabled: private KeyID"]
+)
+def test_a_host_that_can_encrypt_is_no_encrypted_guest(line: str) -> None:
+    assert not log(f"[    0.1] {line}").memory_encryption

@@ -12,7 +12,13 @@ from nested_kvm.facts.kernel.mitigations import FROM_GUESTS
 PROBE = probe_script()
 NOT_ASKED_HERE = {sources.AGAIN, sources.ACCOUNT_NUMBER}
 """The end of a name, and what earlier probes printed."""
-WHERE_THEY_EXIST = {*sources.GRUB_CFGS, *sources.ESP_ENTRIES, sources.LIVE_PATCHES, *sources.CHANGELOGS}
+WHERE_THEY_EXIST = {
+    *sources.GRUB_CFGS,
+    *sources.ESP_ENTRIES,
+    *sources.CHANGELOGS,
+    sources.LIVE_PATCHES,
+    sources.CLOUD_HYPERVISOR,
+}
 PARENTS = {sources.DMI: "sys_vendor", sources.VULNERABILITIES: FROM_GUESTS[0]}
 """Directories of which the probe prints some files, and one of those."""
 
@@ -36,7 +42,7 @@ def answer(script: str, *arguments: str) -> str:
 
 def settings(pattern: str, path: Path) -> list[str]:
     functions = readable_probe().rpartition("main ")[0]
-    return answer(f'{functions}\nnonce=N; settings "$1" "$2"; print_said', pattern, str(path)).split("\n")
+    return answer(f'{functions}\nnonce=N; settings "$1" "$2"; flush', pattern, str(path)).split("\n")
 
 
 def test_the_probe_prints_every_source_that_is_named() -> None:

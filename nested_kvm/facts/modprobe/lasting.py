@@ -1,0 +1,99 @@
+"""Whether a file that decides what KVM does is still there after the next boot.
+
+overlay /etc overlay rw,lowerdir=/sysroot/etc,upperdir=/run/overlay/etc.overlay/upper
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from nested_kvm.evidence import sources
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad
+from nested_kvm.model.verdict import Evidence
+
+_IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "rootfs"})
+_VOLATILE: Final = re.compile(r"(?:^|,)upperdir=(/run/|/tmp/|/dev/shm|/cow\b|/mnt/ram|/tmpfs)")
+"""Where an overlay keeps what is written, if that is in memory: live systems, and images with a writable /etc."""
+_GENERATED: Final = {
+    "sle-micro-rancher": "Harvester",
+    "harvester": "Harvester",
+    "k3os": "k3OS",
+    "rancheros": "RancherOS",
+    "talos": "Talos",
+    "cos": "Container-Optimized OS",
+    "bottlerocket": "Bottlerocket",
+    "boot2docker": "boot2docker",
+    "tinycore": "Tiny Core",
+}
+"""Systems that make /etc anew at each boot, by their ID."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastingSettings:
+    """The files on which the next load rests and that a boot removes; `unknown` is why that is not known.
+
+    Source: `/proc/self/mounts` of / and /etc, `/etc/os-release`, and what decides the next load.
+    """
+
+    relied_upon: tuple[Evidence, ...]
+    lost: tuple[Evidence, ...]
+    reason: str = ""
+    unknown: str = ""
+    is_etc_lost: bool = False
+    """Whether what is written below /etc is gone after the next boot, also where nothing there decides."""
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """The lines on which the next load rests."""
+        return self.relied_upon
+
+
+def lasting_settings_of(bundle: Bundle, next_load: NextLoad, *, is_loaded: bool) -> LastingSettings:
+    """Decide by what is mounted at /etc; without a mount of its own, by the root and the operating system."""
+    relied_upon = _relied_upon(next_load, is_loaded=is_loaded)
+    in_run = tuple(item for item in relied_upon if item.source.startswith("/run/"))
+    reason = _why_etc_is_lost(bundle)
+    is_lost = bool(reason)
+    if in_run:
+        return LastingSettings(relied_upon, in_run, "/run is in memory", is_etc_lost=is_lost)
+    in_etc = tuple(item for item in relied_upon if item.source.startswith("/etc/"))
+    if not in_etc:
+        return LastingSettings(relied_upon, (), is_etc_lost=is_lost)
+    if reason is None:
+        return LastingSettings(relied_upon, (), unknown="what is mounted at /etc was not inspected")
+    return LastingSettings(relied_upon, in_etc if reason else (), reason, is_etc_lost=is_lost)
+
+
+def _relied_upon(next_load: NextLoad, *, is_loaded: bool) -> tuple[Evidence, ...]:
+    lines = next_load.origin if next_load.authority is Authority.FILE or next_load.never_happens else ()
+    return (*lines, *(() if is_loaded else next_load.blacklisting))
+
+
+def _why_etc_is_lost(bundle: Bundle) -> str | None:
+    """Why a file in /etc is gone after a boot; empty: it is not; None: not inspected."""
+    mounts, system = bundle.readings.get(sources.MOUNTS), bundle.readings.get(sources.OS_RELEASE)
+    lines = mounts.text.split("\n") if mounts is not None and mounts.is_ok else []
+    places = {parts[1]: parts for line in lines if len(parts := line.split()) > 3}  # noqa: PLR2004 - device, place, type, options
+    at = places.get("/etc/modprobe.d") or places.get("/etc")
+    if at is not None:
+        return _why_mount_is_lost(at)
+    by_id = _by_system(system.text if system is not None and system.is_ok else "")
+    if by_id:
+        return by_id
+    root = places.get("/")
+    return None if root is None else _why_mount_is_lost(root)
+
+
+def _why_mount_is_lost(parts: list[str]) -> str:
+    place, kind, options = parts[1], parts[2], parts[3]
+    if kind in _IN_MEMORY:
+        return f"{place} is in memory ({kind})"
+    found = _VOLATILE.search(options) if kind in {"overlay", "aufs", "overlayfs"} else None
+    return "" if found is None else f"{place} is an overlay whose changes are kept in memory, below {found[1]}"
+
+
+def _by_system(text: str) -> str:
+    ids = re.findall(r"^(?:VARIANT_|IMAGE_)?ID=[\"']?([\w.-]+)", text, re.MULTILINE)
+    name = next((_GENERATED[each.lower()] for each in ids if each.lower() in _GENERATED), None)
+    return f"{name} makes /etc anew at each boot" if name else ""
