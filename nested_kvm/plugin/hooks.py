@@ -19,6 +19,7 @@ from nested_kvm.errors import NestedKvmError, UsageError
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.plugin.audit_session import AuditSession, audit_session
 from nested_kvm.plugin.check_errors import import_error, returning_none, skipped_file, traceback_lines
+from nested_kvm.plugin.installed import working_folder
 from nested_kvm.plugin.item_report import apply_result
 from nested_kvm.plugin.items import (
     MAINTENANCE,
@@ -60,7 +61,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if option.controls:
         with _usage_errors(config):
             check_catalogue_options(option)
-        write_catalogue(config.rootpath, print)
+        write_catalogue(config.rootpath, working_folder(config), print)
         return 0
     if option.help or option.version or option.markers:
         return None

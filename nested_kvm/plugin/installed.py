@@ -1,0 +1,57 @@
+"""An audit in any folder: by the checks and the settings that come with the package.
+
+`pytest` in a checkout finds both in its folder. Everywhere else pytest is started with them: by `nested-kvm audit`, by
+`pytest --pyargs nested_kvm.checks`, and by `pytest --hosts=…` in a folder without tests.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from nested_kvm.controls.catalogue import SITE
+from nested_kvm.controls.judge import CHECKS
+from nested_kvm.util.home import HOME
+
+PLUGINS: Final = (
+    "nested_kvm.plugin.hooks",
+    "nested_kvm.plugin.html_report",
+    "nested_kvm.plugin.fixtures",
+    "nested_kvm.plugin.control_item",
+)
+_SETTINGS: Final = HOME / "pytest.ini"
+_OWN: Final = HOME / CHECKS
+
+
+def run_audit(arguments: Sequence[str], plugins: Sequence[object] = ()) -> int:
+    """Audit from the current folder, with the options of pytest and of the audit, and return the exit status."""
+    return int(pytest.main(["-c", str(_SETTINGS), str(_OWN), *arguments], plugins=[*PLUGINS, _Installed(), *plugins]))
+
+
+def working_folder(config: pytest.Config) -> Path:
+    """The folder that holds a site's `checks/site` and `inventories`: that of the checkout, or the current one."""
+    is_installed = config.pluginmanager.has_plugin(_Installed.NAME)
+    return config.invocation_params.dir if is_installed else config.rootpath
+
+
+class _Installed:
+    """The plugin that makes such a run collect the package's checks, and those of the current folder."""
+
+    NAME = "nested_kvm_installed"
+
+    def __init__(self) -> None:
+        self.__name__ = self.NAME
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> None:
+        """Collect what the command line names, else all controls and a site's checks."""
+        if config.inipath != _SETTINGS or config.rootpath != HOME:
+            raise pytest.UsageError("-c and --rootdir are not supported: the audit brings its own settings")
+        named = [argument for argument in config.args if argument != str(_OWN)]
+        if named:
+            config.args = named
+            return
+        site = config.invocation_params.dir / CHECKS / SITE
+        config.args = [str(_OWN), str(site)] if site.is_dir() and not site.is_relative_to(_OWN) else [str(_OWN)]
+        config.args_source = pytest.Config.ArgsSource.TESTPATHS
