@@ -10,6 +10,7 @@ from nested_kvm.controls.chain import Pair, walk
 from nested_kvm.errors import ObservationError
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Subject
+from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.link import LinkName
@@ -38,7 +39,8 @@ _FIRMWARE: Final = frozenset({Cause.CPU_LACKS_FLAG, Cause.FIRMWARE_DISABLED})
 class MachineDiagnosis:
     """What one machine can do now, and why not. `warnings` is what changes with its next boot."""
 
-    is_guest: bool
+    is_guest: bool | None
+    """None: that is not known."""
     runs_vms: Answer
     """Whether VMs run under KVM on it."""
     guests_nest: Answer
@@ -57,7 +59,7 @@ class MachineDiagnosis:
 
 def diagnose_machine(machine: Machine) -> MachineDiagnosis:
     """Walk the links of the chain that lie on one machine, up to the first that is broken or was not seen."""
-    is_guest = not machine.is_l0
+    is_guest = _is_guest(machine) is True
     to_run = _links(machine, _AS_GUEST if is_guest else _AS_HOST)
     runs_vms, access = _answer(to_run), _access(machine) if is_guest else None
     if runs_vms is Answer.YES and access is not None:
@@ -69,7 +71,7 @@ def diagnose_machine(machine: Machine) -> MachineDiagnosis:
 
 
 def _explained(machine: Machine, links: list[SeenLink], runs_vms: Answer, guests_nest: Answer) -> MachineDiagnosis:
-    is_guest, warnings = not machine.is_l0, tuple(_warnings(machine))
+    is_guest, warnings = _is_guest(machine), tuple(_warnings(machine))
     finding = next((link.finding for link in links if link.finding is not None), None)
     if finding is not None:
         place = Subject(machine, machine.target.name, machine.target.policy)
@@ -88,6 +90,11 @@ def _explained(machine: Machine, links: list[SeenLink], runs_vms: Answer, guests
         why = f"{unseen.name} is undetermined: {unseen.text}"
         return MachineDiagnosis(is_guest, runs_vms, guests_nest, why, warnings=warnings)
     return MachineDiagnosis(is_guest, runs_vms, guests_nest, "Every link holds.", warnings=warnings)
+
+
+def _is_guest(machine: Machine) -> bool | None:
+    level = machine.target.level
+    return None if level is TargetLevel.AUTO else level is TargetLevel.L1
 
 
 def _refused(machine: Machine, reason: str) -> MachineDiagnosis:

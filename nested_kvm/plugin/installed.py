@@ -22,11 +22,14 @@ PLUGINS: Final = (
 )
 _SETTINGS: Final = HOME / "pytest.ini"
 _OWN: Final = HOME / CHECKS
+_REWRITING: Final = "ignore::pytest.PytestAssertRewriteWarning"
+"""pytest warns that it cannot rewrite the assertions of modules that were imported before: no check is among them."""
 
 
 def run_audit(arguments: Sequence[str], plugins: Sequence[object] = ()) -> int:
     """Audit from the current folder, with the options of pytest and of the audit, and return the exit status."""
-    return int(pytest.main(["-c", str(_SETTINGS), str(_OWN), *arguments], plugins=[*PLUGINS, _Installed(), *plugins]))
+    brought = ["-c", str(_SETTINGS), "-W", _REWRITING, str(_OWN)]
+    return int(pytest.main([*brought, *arguments], plugins=[*PLUGINS, _Installed(), *plugins]))
 
 
 def working_folder(config: pytest.Config) -> Path:
@@ -42,6 +45,10 @@ class _Installed:
 
     def __init__(self) -> None:
         self.__name__ = self.NAME
+
+    def pytest_addoption(self, parser: pytest.Parser) -> None:
+        """Name the program in usage errors by what can be typed."""
+        parser.prog = "nested-kvm audit"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> None:
