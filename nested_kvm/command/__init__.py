@@ -28,6 +28,9 @@ _AUDITS: Final[Mapping[str, tuple[str, ...]]] = {
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command, and return the exit status."""
     given = list(sys.argv[1:] if words is None else words)
+    if sys.flags.optimize > 1:
+        sys.stderr.write("nested-kvm: python -OO removes docstrings, which say what a control requires\n")
+        return USAGE
     asks_for_help = not {"-h", "--help"}.isdisjoint(given)
     if given and given[0] in _AUDITS and not asks_for_help and "_ARGCOMPLETE" not in os.environ:
         return _audit([*_AUDITS[given[0]], *given[1:]])

@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         f"{_EXAMPLES}\n\n{EXIT_STATUSES}",
     )
     parser.add_argument("--version", action="version", version=f"nested-kvm {VERSION}")
-    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(prog="nested-kvm", dest="command", title="commands", metavar="COMMAND")
     for name, text in (
         ("audit", "evaluate every control; reports go into reports/"),
         ("gate", "the same, strictly: errors and unknowns block too"),
@@ -85,6 +85,7 @@ def audit_options() -> list[str]:
 
 def _add_audit(commands: Any, name: str, text: str) -> None:
     parser = _add(commands, name, text, f"{_AS_PYTEST}\n\n{EXIT_STATUSES}")
+    parser.usage = "%(prog)s [OPTIONS] [CHECKS]"
     parser.add_argument(
         "--hosts", metavar="HOSTS", help="what to audit: ssh://root@kvm-a,local://; with --inventory glob patterns"
     )

@@ -15,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from nested_kvm.inspection import Inspection
 
+INSTALLED: Final = "nested_kvm_installed"
+"""The plugin of an audit that was started outside a checkout."""
 _CHECKS: Final = "nested_kvm.checks"
 _HOOKS: Final = "nested_kvm.plugin.hooks"
 _WITH_A_PATH: Final = (
@@ -40,7 +42,7 @@ _INSPECTED: Final[pytest.StashKey[MutableMapping[object, "Inspection | Exception
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
     """Audit, if that is what this pytest was started for; and under `--nagios` arm its guard."""
     config: Any = pluginmanager.get_plugin("pytestconfig")
-    if config is None or pluginmanager.has_plugin(_HOOKS):
+    if config is None or pluginmanager.has_plugin(INSTALLED):
         return
     words = [os.fspath(word) for word in config.invocation_params.args]
     given = _audit_asked_for(config, words)

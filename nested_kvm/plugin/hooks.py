@@ -3,9 +3,11 @@
 Options in; every target observed before collection; one item for each control and subject; reports out.
 """
 
+import argparse
 import gc
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -47,7 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the audit's options; and under `--nagios` be ready to answer, whatever happens next."""
     if asks_for_nagios():
         GUARD.arm()
-    add_options(parser)
+    try:
+        add_options(parser)
+    except (ValueError, argparse.ArgumentError) as error:
+        message = f"another plugin of pytest has an option of the audit: {error}; leave it out with -p no:NAME"
+        raise pytest.UsageError(message) from None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,6 +61,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Check the command line and the inventory before anything is inspected; or print the catalogue."""
     option = config.option
     with _usage_errors(config):
+        if sys.flags.optimize > 1:
+            raise UsageError("python -OO removes docstrings, which say what a control requires: run it without -OO")
         check_plugins(config)
     for name, description in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {description}")

@@ -12,6 +12,8 @@ import pytest
 
 from nested_kvm.controls.catalogue import SITE
 from nested_kvm.controls.judge import CHECKS
+from nested_kvm.plugin.early import INSTALLED
+from nested_kvm.plugin.nagios_exit import GUARD, asks_for_nagios
 from nested_kvm.util.home import HOME
 
 PLUGINS: Final = (
@@ -28,27 +30,33 @@ _REWRITING: Final = "ignore::pytest.PytestAssertRewriteWarning"
 
 def run_audit(arguments: Sequence[str], plugins: Sequence[object] = ()) -> int:
     """Audit from the current folder, with the options of pytest and of the audit, and return the exit status."""
+    if asks_for_nagios():
+        GUARD.arm()
     brought = ["-c", str(_SETTINGS), "-W", _REWRITING, str(_OWN)]
-    return int(pytest.main([*brought, *arguments], plugins=[*PLUGINS, _Installed(), *plugins]))
+    return int(pytest.main([*brought, *arguments], plugins=[_Installed(), *plugins]))
 
 
 def working_folder(config: pytest.Config) -> Path:
     """The folder that holds a site's `checks/site` and `inventories`: that of the checkout, or the current one."""
-    is_installed = config.pluginmanager.has_plugin(_Installed.NAME)
+    is_installed = config.pluginmanager.has_plugin(INSTALLED)
     return config.invocation_params.dir if is_installed else config.rootpath
 
 
 class _Installed:
     """The plugin that makes such a run collect the package's checks, and those of the current folder."""
 
-    NAME = "nested_kvm_installed"
-
     def __init__(self) -> None:
-        self.__name__ = self.NAME
+        self.__name__ = INSTALLED
 
     def pytest_addoption(self, parser: pytest.Parser) -> None:
         """Name the program in usage errors by what can be typed."""
         parser.prog = "nested-kvm audit"
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(self, early_config: pytest.Config) -> None:
+        """Load the audit's plugins where a checkout's conftest.py does: after those of other packages."""
+        for name in PLUGINS:
+            early_config.pluginmanager.import_plugin(name)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> None:
