@@ -47,7 +47,7 @@ class ForeignConnection(Connection):
             result = self._backend.run(command, script, *arguments)
             answer = CommandResult(result.rc if result.rc >= 0 else None, result.stdout_bytes, result.stderr_bytes)
         except Exception as error:  # each backend raises its own library's
-            raise ConnectionFailed(f"{self.name}: {type(error).__name__}: {printable(error, 500)}") from error
+            raise ConnectionFailed(f"{self.name}: {_complaint(error)}") from error
         if len(answer.stdout) > _LIMIT:
             raise LimitExceeded(f"{self.name}: it wrote more than {_LIMIT} bytes", partial=answer.stdout[:_LIMIT])
         return answer
@@ -55,6 +55,12 @@ class ForeignConnection(Connection):
     @override
     def close(self) -> None:
         """Leave it open: it is the other suite's."""
+
+
+def _complaint(error: Exception) -> str:
+    """What the program that connects printed, where the error has its result; else the error itself."""
+    printed = getattr(error.args[0], "stderr", "") if error.args else ""
+    return printable(printed, 500) or f"{type(error).__name__}: {printable(error, 500)}"
 
 
 def foreign_connection(host: Any) -> ForeignConnection:

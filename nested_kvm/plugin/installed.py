@@ -4,7 +4,7 @@
 `pytest --pyargs nested_kvm.checks`, and by `pytest --hosts=…` in a folder without tests.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -58,9 +58,13 @@ class _Installed:
         for name in PLUGINS:
             early_config.pluginmanager.import_plugin(name)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_cmdline_main(self, config: pytest.Config) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
         """Collect what the command line names, else all controls and a site's checks."""
+        self._choose_checks(config)
+        return (yield)
+
+    def _choose_checks(self, config: pytest.Config) -> None:
         if config.inipath != _SETTINGS or config.rootpath != HOME:
             raise pytest.UsageError("-c and --rootdir are not supported: the audit brings its own settings")
         named = [argument for argument in config.args if argument != str(_OWN)]

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pwd import getpwnam
 from tempfile import TemporaryDirectory
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-USER = 61099
-"""The uid of an account that exists nowhere: it owns nothing but its folder."""
+USER = getpwnam("nobody").pw_uid
+"""The uid of an account that owns nothing but its folder; ssh wants it to have a name."""
 SECONDS = 300
 _PIP = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CERT", "PIP_DEFAULT_TIMEOUT")
 

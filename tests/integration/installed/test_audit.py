@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nested_kvm.inventory.load import load_inventory
 from tests.support.installed import Installed
 from tests.support.suite import run_suite
 
@@ -89,11 +90,11 @@ def test_pytest_alone_audits_what_init_wrote(installed: Installed) -> None:
     [
         (["-k", "L0-PER-01"], "PARTIAL"),
         (["-m", "critical"], "PARTIAL"),
-        (["-x"], "stopped"),
+        (["-x"], "stopping after 1 failures"),
         (["--lf"], "--lf is not supported"),
         (["-c", "/dev/null"], "-c and --rootdir are not supported"),
         (["--rootdir=/tmp"], "-c and --rootdir are not supported"),
-        (["-p", "no:testinfra"], "pytest-testinfra is not active"),
+        (["-p", "no:pytest11.testinfra"], "pytest-testinfra is not active"),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )
@@ -176,5 +177,5 @@ def test_runs_are_merged(installed: Installed) -> None:
         )
     answer = installed.run(folder, "nested-kvm", "merge", "r1/latest", "r2/latest")
     assert answer.returncode == 1, answer.stdout + answer.stderr
-    whole = json.loads((installed.home / "fleet" / "baseline.json").read_text())
-    assert {each["name"] for each in results(folder)["targets"]} == {each["name"] for each in whole["targets"]}
+    whole = {target.name for target in load_inventory(installed.home / "fleet" / "inventory.yaml")}
+    assert {each["name"] for each in results(folder)["targets"]} == whole

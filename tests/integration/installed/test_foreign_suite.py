@@ -14,7 +14,7 @@ def test_the_diagnosis_is_a_sentence(host, nested_kvm):
     assert nested_kvm.diagnosis
 
 def test_facts_have_the_names_that_controls_take(nested_kvm):
-    assert nested_kvm.identity.kernel
+    assert nested_kvm.identity.kernel_release
     assert nested_kvm.cpu.flags
     assert nested_kvm.architecture
 """
@@ -39,6 +39,8 @@ def ssh_config(installed: Installed, name: str, machines: tuple[Sshd, Sshd]) -> 
         key.chmod(0o600)
         lines += [f"Host m{number}", "HostName 127.0.0.1", f"Port {machine.port}", f"User {machine.user}"]
         lines += [f'IdentityFile "{key}"', "IdentitiesOnly yes", f'UserKnownHostsFile "{folder}/known_hosts"']
+    # As is usual with Testinfra: its ssh backend starts a program for every command, which shares one connection.
+    lines += ["Host *", f'ControlPath "{folder}/%n"']
     (folder / "known_hosts").write_text("".join(machine.known_hosts() for machine in machines))
     (folder / "config").write_text("\n".join(lines) + "\n")
     give(folder)
@@ -80,7 +82,9 @@ def test_two_hosts_of_one_name_are_not_confused(installed: Installed, machines: 
     text = config.read_text()
     known = text.partition("UserKnownHostsFile ")[2].partition("\n")[0]
     keys = [line for line in text.splitlines() if line.startswith("IdentityFile")]
-    config.write_text("\n".join(["Host *", *keys, f"UserKnownHostsFile {known}"]) + "\n")
+    config.write_text(
+        "\n".join(["Host *", *keys, f"UserKnownHostsFile {known}", f'ControlPath "{config.parent}/%p"']) + "\n"
+    )
     before = [machine.logins for machine in machines]
     folder = installed.folder("foreign ports", {"test_one.py": ASKS})
     hosts = ",".join(f"ssh://{machine.user}@127.0.0.1:{machine.port}" for machine in machines)
@@ -133,7 +137,7 @@ def test_the_runner_prints(host, nested_kvm):
     A control of a site in a suite of its own.
     """
     require(host.check_output("echo me") == "me", Cause.FLAG_MISSING, "it prints something else")
-    require(nested_kvm.identity.kernel == "{kernel}", Cause.FLAG_MISSING, "another kernel")
+    require(nested_kvm.identity.kernel_release == "{kernel}", Cause.FLAG_MISSING, "another kernel")
 '''
 
 

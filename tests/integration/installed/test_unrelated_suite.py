@@ -37,7 +37,8 @@ def session(installed: Installed, folder: Path, *words: str) -> Session:
 
 
 def without_times(text: str) -> str:
-    return re.sub(r"in [0-9.]+s", "in Ns", text)
+    """The output; without the time, and without the lines in which pytest lists every installed plugin by its name."""
+    return re.sub(r"in [0-9.]+s", "in Ns", re.sub(r"^(plugins|metadata): .*\n", "", text, flags=re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
@@ -111,5 +112,5 @@ def test_a_folder_with_tests_is_never_audited(installed: Installed, name: str) -
 
 def test_an_empty_folder_is_not_audited_unless_that_is_asked_for(installed: Installed) -> None:
     folder = installed.folder("nothing")
-    answer = installed.run(folder, "pytest")
+    answer = installed.run(folder, "pytest", "-p", "no:cacheprovider")
     assert (answer.returncode, list(folder.iterdir())) == (5, [])

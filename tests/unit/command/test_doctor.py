@@ -38,6 +38,7 @@ def host(tmp_path: Path, **readings: str | Reading) -> MachineDiagnosis:
     """Diagnose a host on AMD that complies, but for what is given."""
     sources = {"parameters": "/sys/module/kvm_amd/parameters", "modules": "/sys/module", "device": "/dev/kvm"}
     sources |= {"cpuinfo": "/proc/cpuinfo", "log": "dmesg", "depends": "modprobe --show-depends kvm_amd"}
+    sources["conf"] = "/etc/modprobe.d/kvm.conf"
     given = {sources[name]: reading for name, reading in readings.items()}
     return diagnose_machine(Machine(bundle(record(tmp_path, "kvm-a", readings=given))))
 
@@ -75,7 +76,8 @@ def test_what_was_not_seen_is_neither_yes_nor_no(tmp_path: Path) -> None:
 
 
 def test_a_reboot_that_takes_nesting_away_is_a_warning(tmp_path: Path) -> None:
-    found = host(tmp_path, depends="insmod /lib/modules/6.1.0-28-amd64/kernel/arch/x86/kvm/kvm-amd.ko nested=y")
+    kvm = "insmod /lib/modules/6.1.0-28-amd64/kernel/arch/x86/kvm/kvm"
+    found = host(tmp_path, depends=f"{kvm}.ko\n{kvm}-amd.ko nested=y", conf="options kvm_amd nested=y")
     assert found.can_nest is Answer.YES
     assert len(found.warnings) == 1
     assert "reboot" in found.warnings[0]
