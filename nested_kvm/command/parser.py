@@ -109,7 +109,7 @@ def _add_for_others(commands: Any) -> None:
     probe = _add(commands, "probe", "print the script that inspects a machine")
     probe.add_argument("arguments", nargs="*", help="the script's own arguments, set in it; see its head")
     answers = _add(commands, "import-answers", "make evidence of what Salt or Ansible collected", add_help=False)
-    answers.add_argument("rest", nargs="*", metavar="ARGUMENT", help="see `… import-answers --help`")
+    answers.add_argument("rest", nargs="*", metavar="ARGUMENT", help="`import-answers --help` lists them")
     schema = _add(commands, "schema", "print the JSON Schema of a file")
     schema.add_argument("of", choices=SCHEMAS, help="of which file")
     completion = _add(commands, "completion", 'for your shell: eval "$(nested-kvm completion bash)"')
