@@ -93,7 +93,7 @@ def build(folder: Path, what: str = "wheel", source: Path = ROOT) -> Path:
     """Build the wheel or the sdist with the locked hatchling, and return it."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", what, "-d", str(folder)]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
-    (built,) = folder.glob("*.whl" if what == "wheel" else "*.tar.gz")
+    (built,) = folder.glob(f"nested_kvm_compliance-*{'.whl' if what == 'wheel' else '.tar.gz'}")
     return built
 
 
