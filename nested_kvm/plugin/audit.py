@@ -141,7 +141,9 @@ def _choose(options: Options, root: Path) -> tuple[Inventory, Inventory, dict[st
     elif saved is not None:
         whole = Inventory(f"--evidence={options.evidence}", _hosts_first([each.target for each in saved.values()]))
     elif options.hosts:
-        whole = ad_hoc_inventory(options.hosts, options.level, options.policy, options.default_scheme)
+        whole = ad_hoc_inventory(
+            options.hosts, options.level, options.policy, options.default_scheme, libvirt=options.libvirt
+        )
         return whole, whole, None
     else:
         whole = replace(load_inventory(_default_inventory(root)), source=DEFAULT_INVENTORY)

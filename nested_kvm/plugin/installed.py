@@ -4,6 +4,7 @@
 `pytest --pyargs nested_kvm.checks`, and by `pytest --hosts=…` in a folder without tests.
 """
 
+import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,8 @@ PLUGINS: Final = (
 )
 _SETTINGS: Final = HOME / "pytest.ini"
 _OWN: Final = HOME / CHECKS
+_OLDEST: Final = (8, 4)
+"""As in pyproject.toml; pip can be told to install an older one."""
 _REWRITING: Final = "ignore::pytest.PytestAssertRewriteWarning"
 """pytest warns that it cannot rewrite the assertions of modules that were imported before: no check is among them."""
 
@@ -32,6 +35,10 @@ def run_audit(arguments: Sequence[str], plugins: Sequence[object] = ()) -> int:
     """Audit from the current folder, with the options of pytest and of the audit, and return the exit status."""
     if asks_for_nagios():
         GUARD.arm()
+    if pytest.version_tuple < _OLDEST:
+        needed = ".".join(map(str, _OLDEST))
+        sys.stderr.write(f"nested-kvm-compliance needs pytest {needed} or newer; this is {pytest.__version__}\n")
+        return int(pytest.ExitCode.USAGE_ERROR)
     brought = ["-c", str(_SETTINGS), "-W", _REWRITING, str(_OWN)]
     return int(pytest.main([*brought, *arguments], plugins=[_Installed(), *plugins]))
 

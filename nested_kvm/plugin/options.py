@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.connection import Settings
+from nested_kvm.inventory.ad_hoc import DEFAULT_LIBVIRT, libvirt_of_option
 from nested_kvm.inventory.shard import Shard, parse_shard
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.control import Severity
@@ -52,6 +53,11 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         "--undeclared",
         choices=[undeclared.value for undeclared in Undeclared],
         help="with --hosts alone: the policy for the domains found there (default: any, informational only)",
+    )
+    group.addoption(
+        "--libvirt",
+        metavar="URI",
+        help=f"with --hosts alone: the libvirt of each host; none: there is none (default: {DEFAULT_LIBVIRT})",
     )
     group.addoption(
         "--evidence", type=Path, metavar="DIR", help="evaluate saved evidence instead of connecting to targets"
@@ -158,6 +164,8 @@ class Options:
     default_scheme: str
     level: TargetLevel
     policy: Policy
+    libvirt: str | None
+    """The libvirt URI of targets given by --hosts alone; None: they have none."""
     report_dir: Path
     evidence: Path | None
     max_age: timedelta | None
@@ -196,6 +204,7 @@ class Options:
                 nested=Nested(given.nested or Nested.REQUIRED),
                 undeclared=Undeclared(given.undeclared or Undeclared.ANY),
             ),
+            libvirt=libvirt_of_option(given.libvirt),
             report_dir=given.report_dir,
             evidence=given.evidence,
             max_age=_max_age(given),

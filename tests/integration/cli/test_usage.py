@@ -60,6 +60,8 @@ OPTIONS = {
     ),
     "an inventory that is not there": (["--inventory={absent}"], "{absent}: No such file or directory"),
     "a level beside an inventory": (["--inventory={good}", "--level=L0"], "--level goes with --hosts alone"),
+    "a libvirt beside an inventory": (["--inventory={good}", "--libvirt=none"], "--libvirt goes with --hosts alone"),
+    "a libvirt that is no URI": (["--hosts=kvm-a", "--libvirt=nowhere"], "--libvirt: 'nowhere' is not a libvirt URI"),
     "a policy without hosts": (["--nested=forbidden"], "--nested goes with --hosts alone"),
     "a policy beside evidence": (
         ["--evidence={bundles}", "--hosts=kvm-a", "--undeclared=any"],
