@@ -26,7 +26,7 @@ PLUGINS: Final = (
 _SETTINGS: Final = HOME / "pytest.ini"
 _OWN: Final = HOME / CHECKS
 _OLDEST: Final = (8, 4)
-"""As in pyproject.toml; pip can be told to install an older one."""
+"""As in pyproject.toml, which `pip install --no-deps` does not read."""
 _REWRITING: Final = "ignore::pytest.PytestAssertRewriteWarning"
 """pytest warns that it cannot rewrite the assertions of modules that were imported before: no check is among them."""
 

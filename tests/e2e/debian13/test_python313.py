@@ -120,11 +120,13 @@ def _for_python(lock: str, version: str) -> Iterator[str]:
     environment = {"python_version": version, "python_full_version": f"{version}.0"}
     wanted = True
     for line in lock.splitlines():
-        if line[:1].isalpha():
-            requirement = Requirement(line.removesuffix(" \\"))
-            wanted = requirement.marker is None or requirement.marker.evaluate(environment)
+        begins = line[:1].isalpha()
+        pin = line.removesuffix(" \\")
+        if begins:
+            marker = Requirement(pin).marker
+            wanted = marker is None or marker.evaluate(environment)
         if wanted:
-            yield f"{line.partition(' ; ')[0]} \\" if line[:1].isalpha() else line
+            yield pin.partition(" ; ")[0] + " \\" if begins else line
 
 
 def _copy_project(clone: Path) -> None:
