@@ -13,7 +13,7 @@ from tests.support.spreading import ByFile
 settings.register_profile("suite", deadline=None)  # a busy machine is not a defect
 settings.load_profile("suite")
 
-pytest_plugins = ("pytester", "tests.support.sshd")
+pytest_plugins = ("pytester", "tests.support.installed", "tests.support.sshd")
 
 
 def pytest_configure() -> None:

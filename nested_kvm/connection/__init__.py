@@ -4,6 +4,7 @@ import testinfra.host
 
 from nested_kvm.connection.base import CommandResult, Connection, Settings, Stream, StreamConnection
 from nested_kvm.connection.connect import check_settings, connect, connect_by_agent, connect_limit
+from nested_kvm.connection.foreign import ForeignConnection, foreign_connection
 from nested_kvm.connection.libvirt_tunnel import LibvirtTunnel, libvirt_tunnel
 from nested_kvm.connection.ssh.connector import SshConnector
 from nested_kvm.connection.ssh.passphrases import unlock_keys
@@ -14,6 +15,7 @@ Host = testinfra.host.Host
 __all__ = [
     "CommandResult",
     "Connection",
+    "ForeignConnection",
     "Host",
     "LibvirtTunnel",
     "Settings",
@@ -24,6 +26,7 @@ __all__ = [
     "connect",
     "connect_by_agent",
     "connect_limit",
+    "foreign_connection",
     "libvirt_tunnel",
     "unlock_keys",
 ]

@@ -35,13 +35,15 @@ class DeclaredControl:
     marks: frozenset[str]
 
 
-def catalogue(root: Path) -> list[Control]:
-    """Every control below `root/checks`, by id.
+def catalogue(root: Path, working_folder: Path | None = None) -> list[Control]:
+    """Every control below `root/checks`, by id; a site's are below that of the working folder, by default the same.
 
     Raises:
         ControlDefinitionError: two controls have the same id, or a file is not a Python file.
     """
-    return [declared.control for declared in _declared(sorted((root / CHECKS).rglob("test_*.py")))]
+    site = (working_folder or root) / CHECKS / SITE
+    paths = {*(root / CHECKS).rglob("test_*.py"), *site.rglob("test_*.py")}
+    return [declared.control for declared in _declared(sorted(paths))]
 
 
 def own_controls(root: Path) -> list[DeclaredControl]:
@@ -67,9 +69,9 @@ def _declared(paths: Iterable[Path]) -> list[DeclaredControl]:
     return [found[identifier] for identifier in sorted(found)]
 
 
-def write_catalogue(root: Path, write: Callable[[str], None]) -> None:
+def write_catalogue(root: Path, working_folder: Path, write: Callable[[str], None]) -> None:
     """Print one line for each control; the handbook has the rest."""
-    for control in catalogue(root):
+    for control in catalogue(root, working_folder):
         only = "" if control.only is None else f", only where nested is {control.only}"
         write(f"{control.id} ({control.severity}{only}): {control.title}")
 

@@ -25,6 +25,7 @@ from nested_kvm.inventory.shard import FleetShard, fleet_digest, split
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.plugin.options import DEFAULT_INVENTORY, Options
 from nested_kvm.results.run import TargetResult
+from nested_kvm.util.home import HOME
 
 
 class Audit:
@@ -145,11 +146,19 @@ def _choose(options: Options, root: Path) -> tuple[Inventory, Inventory, dict[st
     elif saved is not None:
         whole = Inventory(f"--evidence={options.evidence}", _hosts_first([each.target for each in saved.values()]))
     elif options.hosts:
-        whole = ad_hoc_inventory(options.hosts, options.level, options.policy, options.default_scheme)
+        whole = ad_hoc_inventory(
+            options.hosts, options.level, options.policy, options.default_scheme, libvirt=options.libvirt
+        )
         return whole, whole, None
     else:
-        whole = replace(load_inventory(root / DEFAULT_INVENTORY), source=DEFAULT_INVENTORY)
+        whole = replace(load_inventory(_default_inventory(root)), source=DEFAULT_INVENTORY)
     return (whole.select(options.hosts) if options.hosts else whole), whole, saved
+
+
+def _default_inventory(root: Path) -> Path:
+    """The one of the working folder, else the one that comes with the package: this machine."""
+    own = root / DEFAULT_INVENTORY
+    return own if own.exists() else HOME / DEFAULT_INVENTORY
 
 
 def _saved(directory: Path) -> dict[str, Bundle]:

@@ -23,6 +23,7 @@ from nested_kvm.model.verdict import Outcome
 from nested_kvm.plugin.audit import Audit
 from nested_kvm.plugin.budget import EvaluationBudget
 from nested_kvm.plugin.host_usage import may_ask_for_host
+from nested_kvm.plugin.installed import working_folder
 from nested_kvm.plugin.items import MAINTENANCE
 from nested_kvm.plugin.option_conflicts import only_lists
 from nested_kvm.plugin.options import Options
@@ -49,7 +50,7 @@ class AuditSession(ReportingSession):
         super().__init__(config, Options.of(config))
         if self.options.evidence is None:
             check_settings(self.options.settings)
-        self.audit = Audit(self.options, config.rootpath)
+        self.audit = Audit(self.options, working_folder(config))
         self.run = Run(str(uuid.uuid4()), self.started, VERSION, self.audit.inventory.source, shard=self.audit.shard)
         self.ledger = self._open_ledger()
         self.only_lists = only_lists(config.option)
@@ -200,7 +201,7 @@ class AuditSession(ReportingSession):
 
     def _uncollected(self) -> list[str]:
         """The files of a site's checks that pytest did not collect."""
-        root = self._config.rootpath
+        root = working_folder(self._config)
         files = [] if self.audit.candidate is not None else sorted((root / CHECKS / SITE).rglob("test_*.py"))
         left = [path.relative_to(root) for path in files if path not in self.state.collected]
         return [printable(f"{path} was not collected") for path in left]

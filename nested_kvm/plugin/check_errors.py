@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.model.control import ControlDefinitionError
+from nested_kvm.plugin.installed import working_folder
 from nested_kvm.util.text import printable, visible
 
 
@@ -16,7 +17,7 @@ def import_error(collector: pytest.Collector, report: pytest.CollectReport) -> s
     call = getattr(report, "call", None)
     raised = None if call is None or call.excinfo is None else call.excinfo.value
     error = None if raised is None else raised.__cause__ or raised
-    place = _shown(collector.path, collector.config.rootpath)
+    place = _shown(collector.path, working_folder(collector.config))
     if error is None:
         return f"{place}: cannot be collected"
     line = error.lineno if isinstance(error, SyntaxError) else _line_in(collector.path, error)
@@ -27,7 +28,7 @@ def import_error(collector: pytest.Collector, report: pytest.CollectReport) -> s
 def skipped_file(collector: pytest.Collector, report: pytest.CollectReport) -> str:
     """File and reason of a check file that was skipped as a whole."""
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-    return f"{_shown(collector.path, collector.config.rootpath)} was skipped: {printable(reason)}"
+    return f"{_shown(collector.path, working_folder(collector.config))} was skipped: {printable(reason)}"
 
 
 def returning_none(check: Callable[..., object]) -> Callable[..., None]:

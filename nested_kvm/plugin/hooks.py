@@ -3,9 +3,11 @@
 Options in; every target observed before collection; one item for each control and subject; reports out.
 """
 
+import argparse
 import gc
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -19,6 +21,7 @@ from nested_kvm.errors import NestedKvmError, UsageError
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.plugin.audit_session import AuditSession, audit_session
 from nested_kvm.plugin.check_errors import import_error, returning_none, skipped_file, traceback_lines
+from nested_kvm.plugin.installed import working_folder
 from nested_kvm.plugin.item_report import apply_result
 from nested_kvm.plugin.items import (
     MAINTENANCE,
@@ -46,7 +49,11 @@ from nested_kvm.util.text import printable
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the audit's options; and be ready to answer, whatever happens next."""
     GUARD.watch(needs_answer=asks_for_nagios())
-    add_options(parser)
+    try:
+        add_options(parser)
+    except (ValueError, argparse.ArgumentError) as error:
+        message = f"another plugin of pytest has an option of the audit: {error}; leave it out with -p no:NAME"
+        raise pytest.UsageError(message) from None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -54,13 +61,15 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Check the command line and the inventory before anything is inspected; or print the catalogue."""
     option = config.option
     with _usage_errors(config):
+        if sys.flags.optimize > 1:
+            raise UsageError("python -OO removes docstrings, which say what a control requires: run it without -OO")
         check_plugins(config)
     for name, description in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {description}")
     if option.controls:
         with _usage_errors(config):
             check_catalogue_options(option)
-        write_catalogue(config.rootpath, print)
+        write_catalogue(config.rootpath, working_folder(config), print)
         return 0
     if option.help or option.version or option.markers:
         return None

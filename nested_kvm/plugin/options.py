@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.connection import Settings
+from nested_kvm.inventory.ad_hoc import DEFAULT_LIBVIRT, libvirt_of_option
 from nested_kvm.inventory.shard import Shard, parse_shard
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.control import Severity
@@ -58,6 +59,11 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         type=Path,
         metavar="FILE",
         help="advisories of kernels, in YAML: added to the packaged ones, or in place of those of the same id",
+    )
+    group.addoption(
+        "--libvirt",
+        metavar="URI",
+        help=f"without an inventory: the libvirt of each host; none: there is none (default: {DEFAULT_LIBVIRT})",
     )
     group.addoption(
         "--evidence", type=Path, metavar="DIR", help="evaluate saved evidence instead of connecting to targets"
@@ -165,6 +171,8 @@ class Options:
     level: TargetLevel
     policy: Policy
     advisories: Path | None
+    libvirt: str | None
+    """The libvirt URI of targets given by --hosts without an inventory; None: they have none."""
     report_dir: Path
     evidence: Path | None
     max_age: timedelta | None
@@ -204,6 +212,7 @@ class Options:
                 undeclared=Undeclared(given.undeclared or Undeclared.ANY),
             ),
             advisories=given.advisories,
+            libvirt=libvirt_of_option(given.libvirt),
             report_dir=given.report_dir,
             evidence=given.evidence,
             max_age=_max_age(given),

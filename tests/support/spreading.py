@@ -5,7 +5,7 @@ from typing import Final
 from typing_extensions import override
 from xdist.scheduler import LoadScopeScheduling
 
-SHARED: Final = ("integration/controls/",)
+SHARED: Final = ("integration/controls/", "integration/installed/")
 """Folders whose files share a session fixture that is expensive to make."""
 INDEPENDENT: Final = ("adversary/", "unit/facts/")
 """Folders whose tests share nothing: each may run anywhere."""

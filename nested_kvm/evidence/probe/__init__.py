@@ -1,10 +1,12 @@
 """The probe: one POSIX `sh` script, written in parts and sent as one.
 
-`python -m nested_kvm.evidence.probe` prints it, for other tools that run a script on a fleet.
+`nested-kvm probe`, or `python -m nested_kvm.evidence.probe`, prints it, for other tools that run a script on a fleet.
 """
 
 import re
+import shlex
 import string
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -22,6 +24,12 @@ PARTS: Final = ("1-frames.sh", "2-machine.sh", "3-guests.sh", "4-host.sh", "5-ma
 def readable_probe() -> str:
     """The whole script, as people read it; its head documents its arguments."""
     return "".join(files(__name__).joinpath(part).read_text(encoding="utf-8") for part in PARTS)
+
+
+def probe_with(arguments: Sequence[str]) -> str:
+    """The whole script with its arguments set in it, for engines that can pass none."""
+    head = f"set -- {shlex.join(arguments)}\n" if arguments else ""
+    return head + readable_probe()
 
 
 @cache

@@ -1,10 +1,7 @@
 """Print the probe; with arguments, they are set in it: `python -m nested_kvm.evidence.probe '' 10 always`."""
 
-import shlex
 import sys
 
-from nested_kvm.evidence.probe import readable_probe
+from nested_kvm.evidence.probe import probe_with
 
-if len(sys.argv) > 1:
-    sys.stdout.write(f"set -- {shlex.join(sys.argv[1:])}\n")
-sys.stdout.write(readable_probe())
+sys.stdout.write(probe_with(sys.argv[1:]))

@@ -64,6 +64,11 @@ OPTIONS = {
         "--level is for a run by --hosts without an inventory",
     ),
     "a policy without hosts": (["--nested=forbidden"], "--nested is for a run by --hosts without an inventory"),
+    "a libvirt beside an inventory": (
+        ["--inventory={good}", "--libvirt=none"],
+        "--libvirt is for a run by --hosts without an inventory",
+    ),
+    "a libvirt that is no URI": (["--hosts=kvm-a", "--libvirt=nowhere"], "--libvirt: 'nowhere' is not a libvirt URI"),
     "a policy beside evidence": (
         ["--evidence={bundles}", "--hosts=kvm-a", "--undeclared=any"],
         "--undeclared is for a run by --hosts without an inventory",

@@ -40,7 +40,10 @@ ADDRESSES: dict[str, tuple[Mapping[str, Any], str]] = {
 
 PROBLEMS: dict[str, tuple[Mapping[str, Any], str]] = {
     "level": ({"nested_level": "L2"}, "nested_level: Input should be 'auto', 'L0' or 'L1'"),
-    "policy": ({"nested_policy": "forbiden"}, "nested_policy.nested: Input should be 'required', 'forbidden' or 'guarded'"),
+    "policy": (
+        {"nested_policy": "forbiden"},
+        "nested: Input should be 'required', 'forbidden' or 'guarded'",
+    ),
     "policy-key": ({"nested_policy": {"nest": "required"}}, "nested_policy.nest: Extra inputs are not permitted"),
     "template": (
         {"ansible_host": "{{ inventory_hostname }}.example.net"},

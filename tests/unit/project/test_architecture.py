@@ -17,7 +17,10 @@ LAYERS = (
     "fleet",
     "remediation",
     "controls",
+    "inspection",
     "plugin",
+    "command",
+    "__main__",
 )
 """From the ground up: a package may import its own layer and those before it."""
 

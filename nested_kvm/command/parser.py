@@ -1,0 +1,140 @@
+"""The command line of `nested-kvm`: its help, its completion and its man page come from this parser."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+
+from nested_kvm.plugin.options import add_options
+from nested_kvm.version import VERSION
+
+SCHEMAS: Final = ("inventory", "waivers", "results", "evidence")
+SHELLS: Final = ("bash", "zsh", "fish")
+EXIT_STATUSES: Final = """\
+exit status:
+  0  compliant              1  a finding at or above --fail-on
+  6  not decided            4  bad usage, or nothing to audit
+  2, 3, 5  as pytest: interrupted, internal error, nothing selected"""
+_EXAMPLES: Final = """\
+examples:
+  nested-kvm doctor                                can this machine nest?
+  nested-kvm audit --hosts=ssh://root@kvm-a        one host, no inventory
+  nested-kvm init && nested-kvm gate --inventory=inventory.yaml
+  nested-kvm explain 'kvm: disabled by bios'       a message, in plain words"""
+_AS_PYTEST: Final = """\
+It is a pytest run: all options of pytest and of pytest-testinfra work as well,
+such as -k, -m, -x, -v, --junitxml and --ssh-config; `pytest --help` lists them."""
+
+
+class _OptionGroup:
+    """Takes pytest's form of an option for argparse's."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._group = parser.add_argument_group("options of the audit (write --name=value)")
+
+    def addoption(self, *names: str, **settings: Any) -> None:
+        """Add an option."""
+        self._group.add_argument(*names, **settings)
+
+
+class _Options:
+    """Stands in for pytest's parser, so that the audit's options are written down once."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._group = _OptionGroup(parser)
+
+    def getgroup(self, _name: str, _description: str = "") -> _OptionGroup:
+        """Return the one group."""
+        return self._group
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command."""
+    parser = _parser(
+        "nested-kvm",
+        "Can every guest that must run VMs do so, now and after the next reboot, and can\nnone that must not?",
+        f"{_EXAMPLES}\n\n{EXIT_STATUSES}",
+    )
+    parser.add_argument("--version", action="version", version=f"nested-kvm {VERSION}")
+    commands = parser.add_subparsers(prog="nested-kvm", dest="command", title="commands", metavar="COMMAND")
+    for name, text in (
+        ("audit", "evaluate every control; reports go into reports/"),
+        ("gate", "the same, strictly: errors and unknowns block too"),
+        ("maintenance", "does an L2 run? ask before a migration or reboot"),
+    ):
+        _add_audit(commands, name, text)
+    merge = _add(commands, "merge", "make one report of several runs, e.g. of shards")
+    merge.add_argument("runs", nargs="+", metavar="DIR", help="a run's folder, with its results.json")
+    _add(commands, "controls", "list the controls")
+    _add_explain(commands)
+    _add_doctor(commands)
+    init = _add(commands, "init", "write an inventory, a check of your own and a CI job")
+    init.add_argument("folder", nargs="?", type=Path, default=Path(), help="where to (default: here)")
+    _add_for_others(commands)
+    return parser
+
+
+def audit_options() -> list[str]:
+    """The options that the audit adds to pytest's, and those of pytest-testinfra."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_options(cast("pytest.Parser", _Options(parser)))
+    own = [name for action in parser._actions for name in action.option_strings]  # noqa: SLF001 - no other way to list
+    return [*own, "--hosts", "--connection", "--ssh-config", "--ssh-identity-file", "--sudo", "--ansible-inventory"]
+
+
+def _add_audit(commands: Any, name: str, text: str) -> None:
+    parser = _add(commands, name, text, f"{_AS_PYTEST}\n\n{EXIT_STATUSES}")
+    parser.usage = "%(prog)s [OPTIONS] [CHECKS]"
+    parser.add_argument(
+        "--hosts", metavar="HOSTS", help="what to audit: ssh://root@kvm-a,local://; with --inventory glob patterns"
+    )
+    add_options(cast("pytest.Parser", _Options(parser)))
+
+
+def _add_explain(commands: Any) -> None:
+    parser = _add(commands, "explain", "a control, a cause, or a message that you saw")
+    parser.add_argument(
+        "words", nargs="+", metavar="WHAT", help="L0-PER-01, host-model-drops-svm, or 'kvm: disabled by bios'"
+    )
+
+
+def _add_doctor(commands: Any) -> None:
+    statuses = "exit status:\n  0  it can nest    1  it cannot    6  that could not be decided"
+    parser = _add(commands, "doctor", "can this machine nest, can its VMs, and if not, why?", statuses)
+    parser.add_argument("--json", action="store_true", help="the answer for programs")
+
+
+def _add_for_others(commands: Any) -> None:
+    probe = _add(commands, "probe", "print the script that inspects a machine")
+    probe.add_argument("arguments", nargs="*", help="the script's own arguments, set in it; see its head")
+    answers = _add(commands, "import-answers", "make evidence of what Salt or Ansible collected", add_help=False)
+    answers.add_argument("rest", nargs="*", metavar="ARGUMENT", help="`import-answers --help` lists them")
+    schema = _add(commands, "schema", "print the JSON Schema of a file")
+    schema.add_argument("of", choices=SCHEMAS, help="of which file")
+    completion = _add(commands, "completion", 'for your shell: eval "$(nested-kvm completion bash)"')
+    completion.add_argument("shell", choices=SHELLS, help="your shell")
+
+
+def _add(commands: Any, name: str, text: str, epilog: str = "", *, add_help: bool = True) -> argparse.ArgumentParser:
+    added = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=epilog,
+        add_help=add_help,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return cast("argparse.ArgumentParser", added)
+
+
+def _parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        name,
+        usage="%(prog)s [-h] [--version] COMMAND …",
+        description=description,
+        epilog=epilog,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
