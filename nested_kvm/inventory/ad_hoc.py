@@ -10,9 +10,13 @@ from nested_kvm.model.policy import Policy
 
 
 def ad_hoc_inventory(
-    specs: Sequence[str], level: TargetLevel, policy: Policy, default_scheme: str = "ssh"
+    specs: Sequence[str],
+    level: TargetLevel,
+    policy: Policy,
+    default_scheme: str = "ssh",
+    libvirt: str | None = "qemu:///system",
 ) -> Inventory:
-    """Make an inventory of host specs; a spec given twice is one target.
+    """Make an inventory of host specs; a spec given twice is one target. `libvirt` None: the hosts have none.
 
     Raises:
         UsageError: one of them is not a host spec.
@@ -30,14 +34,13 @@ def ad_hoc_inventory(
     short = [_short_name(address) for address in addresses]
     count = Counter(short)
     names = [name if count[name] == 1 else address.spec for name, address in zip(short, addresses, strict=True)]
-    return Inventory("--hosts", tuple(_target(*pair, level, policy) for pair in zip(names, addresses, strict=True)))
+    targets = (
+        Target(name, level, address, policy, libvirt=libvirt) for name, address in zip(names, addresses, strict=True)
+    )
+    return Inventory("--hosts", tuple(targets))
 
 
 def _short_name(address: Address) -> str:
     if address.is_local:
         return "localhost"
     return address.spec.rpartition("://")[2].partition("?")[0].rstrip("/") or address.spec
-
-
-def _target(name: str, address: Address, level: TargetLevel, policy: Policy) -> Target:
-    return Target(name, level, address, policy, libvirt="qemu:///system")

@@ -38,7 +38,12 @@ def _host_address(text: str) -> str:
     return _address(text)
 
 
-def _libvirt_uri(text: str) -> str:
+def libvirt_uri(text: str) -> str:
+    """Return a libvirt URI, or `none`.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if text != NO_LIBVIRT and not _LIBVIRT_URI.fullmatch(text):
         raise ValueError(f"{text!r} is not a libvirt URI of the form qemu:///system, nor `none`")
     return text
@@ -51,7 +56,7 @@ def _account(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-LibvirtUri = Annotated[str, AfterValidator(_libvirt_uri)]
+LibvirtUri = Annotated[str, AfterValidator(libvirt_uri)]
 
 
 class _Section(BaseModel):

@@ -140,7 +140,7 @@ def _choose(options: Options, root: Path) -> tuple[Inventory, Inventory, dict[st
     elif saved is not None:
         whole = Inventory(f"--evidence={options.evidence}", _hosts_first([each.target for each in saved.values()]))
     elif options.hosts:
-        whole = ad_hoc_inventory(options.hosts, options.level, options.policy, options.default_scheme)
+        whole = ad_hoc_inventory(options.hosts, options.level, options.policy, options.default_scheme, options.libvirt)
         return whole, whole, None
     else:
         whole = replace(load_inventory(root / DEFAULT_INVENTORY), source=DEFAULT_INVENTORY)

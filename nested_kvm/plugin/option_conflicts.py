@@ -41,6 +41,7 @@ _FOR_THE_MERGED_RUNS: Final = (
     "shard",
     "domain_xml",
     "level",
+    "libvirt",
     "nested",
     "undeclared",
 )
@@ -190,7 +191,7 @@ def _check_marker_expression(config: pytest.Config) -> None:
 def _ad_hoc(given: Given) -> str | None:
     """The first option that describes targets given by --hosts alone."""
     # --nested may also be about the domain of --domain-xml, whatever the inventory requires.
-    names = ("level", "undeclared") if given.domain_xml else ("level", "nested", "undeclared")
+    names = ("level", "undeclared", "libvirt", *(() if given.domain_xml else ("nested",)))
     return next((name for name in names if getattr(given, name)), None)
 
 

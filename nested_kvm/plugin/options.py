@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.connection import Settings
+from nested_kvm.errors import UsageError
+from nested_kvm.inventory.schema import NO_LIBVIRT, libvirt_uri
 from nested_kvm.inventory.shard import Shard, parse_shard
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.control import Severity
@@ -52,6 +54,11 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         "--undeclared",
         choices=[undeclared.value for undeclared in Undeclared],
         help="with --hosts alone: the policy for the domains found there (default: any, informational only)",
+    )
+    group.addoption(
+        "--libvirt",
+        metavar="none|URI",
+        help="with --hosts alone: `none` where VMs run without libvirt, or its URI (default: qemu:///system)",
     )
     group.addoption(
         "--evidence", type=Path, metavar="DIR", help="evaluate saved evidence instead of connecting to targets"
@@ -158,6 +165,8 @@ class Options:
     default_scheme: str
     level: TargetLevel
     policy: Policy
+    libvirt: str | None
+    """libvirt's URI on the hosts that --hosts alone names; None: they have none."""
     report_dir: Path
     evidence: Path | None
     max_age: timedelta | None
@@ -196,6 +205,7 @@ class Options:
                 nested=Nested(given.nested or Nested.REQUIRED),
                 undeclared=Undeclared(given.undeclared or Undeclared.ANY),
             ),
+            libvirt=_libvirt(given.libvirt),
             report_dir=given.report_dir,
             evidence=given.evidence,
             max_age=_max_age(given),
@@ -209,6 +219,14 @@ class Options:
             forks=given.forks,
             settings=_settings(given),
         )
+
+
+def _libvirt(given: str | None) -> str | None:
+    try:
+        uri = libvirt_uri("qemu:///system" if given is None else given)
+    except ValueError as error:
+        raise UsageError(f"--libvirt: {error}") from None
+    return None if uri == NO_LIBVIRT else uri
 
 
 def _max_age(given: argparse.Namespace) -> timedelta | None:

@@ -71,7 +71,7 @@ NOT_NEEDED = {
     r"virsh .* (list --all --uuid --with-snapshot|snapshot-list .*)": "a domain without snapshots",
     r"virsh .* (list --all --uuid|capabilities)": "a guest's own libvirt is not evaluated; hosts miss both",
     r"getfacl .*|id": "the mode decides, and root was logged in",
-    r"/proc/cmdline|modinfo .*": "in a guest nothing persistent is required",
+    r"/proc/cmdline|modinfo .*|ls -l /proc/self/ns": "in a guest nothing persistent is required",
 }
 """Readings that no control misses on a machine that passes, each with the reason."""
 
