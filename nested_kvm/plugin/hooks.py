@@ -62,6 +62,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
             check_catalogue_options(option)
         write_catalogue(config.rootpath, print)
         return 0
+    if option.markers:
+        with _usage_errors(config):
+            check_catalogue_options(option)
     if option.help or option.version or option.markers:
         return None
     _end_as_if_interrupted(config)

@@ -155,7 +155,8 @@ def check_catalogue_options(given: Given) -> None:
     """
     if given.gate or given.nagios:
         option = "--gate" if given.gate else "--nagios"
-        raise UsageError(f"{option} decides on a run: --controls only lists the controls")
+        listing = "--markers only lists the markers" if given.markers else "--controls only lists the controls"
+        raise UsageError(f"{option} decides on a run: {listing}")
 
 
 def only_lists(given: Given) -> bool:

@@ -141,7 +141,7 @@ MACHINES: Final[Mapping[str, BadMachine]] = {
     "the next boot blocks a dependency": BadMachine(
         "L0-PER-05", _grub('GRUB_CMDLINE_LINUX="module_blacklist=irqbypass"')
     ),
-    "RHEL 7 runs with what somebody gave it": BadMachine(
+    "RHEL 7 runs with a value that was given once": BadMachine(
         "L0-PER-01",
         {
             "readings": {"/proc/sys/kernel/osrelease": "3.10.0-1160.el7.x86_64"},
@@ -150,7 +150,7 @@ MACHINES: Final[Mapping[str, BadMachine]] = {
         },
         base="intel-l0",
     ),
-    "SLES 12 runs with what somebody gave it": BadMachine(
+    "SLES 12 runs with a value that was given once": BadMachine(
         "L0-PER-01",
         {"readings": {"/proc/sys/kernel/osrelease": "4.12.14-122.37-default"}, "modprobe.d": {}, "kmod gives": ""},
         base="intel-l0",
