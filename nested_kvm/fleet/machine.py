@@ -26,6 +26,7 @@ from nested_kvm.facts.kvm.nested_activity import (
     NestedActivity,
     activity_in_domain,
     activity_in_guest,
+    activity_in_host,
     activity_in_process,
 )
 from nested_kvm.facts.kvm.nesting import Nesting, nesting_of
@@ -44,6 +45,7 @@ from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines, nested_lines_of
 from nested_kvm.facts.modprobe.next_load import next_load_of
 from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.model.answer import Answer
 from nested_kvm.model.architecture import ARM64, architecture_of
 
 
@@ -266,7 +268,11 @@ class Machine:
     def nested_activity(self, domain: str | None) -> NestedActivity:
         """Whether an L2 runs in that domain; with None, in this machine itself."""
         if domain is None:
-            return activity_in_guest(self.bundle, self.kvm_module)
+            within = activity_in_host if self.is_l0 else activity_in_guest
+            return within(self.bundle, self.kvm_module)
+        found = self.domain(domain)
+        if not found.is_running:
+            return NestedActivity(Answer.NO, f"the domain is {found.state}", found.evidence, is_stopped=True)
         if self._is_process(domain):
             return activity_in_process(self.bundle, self.vmm_processes.named(domain))
         return activity_in_domain(self.bundle, self.libvirt.record(domain))
