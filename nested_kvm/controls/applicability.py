@@ -8,15 +8,18 @@ from nested_kvm.facts.kvm.exposure import Exposure
 from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline
 from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines
+from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.answer import Answer
-from nested_kvm.model.architecture import Architecture, architecture_of
+from nested_kvm.model.architecture import ARM64, Architecture, architecture_of
 from nested_kvm.model.control import Control
 from nested_kvm.model.verdict import NotApplicable, NotChecked, Undecided
 from nested_kvm.util.text import printable
 
 _NEXT_BOOT: Final = frozenset({NextLoad, NextCmdline, NestedLines, Exposure})
 """Facts about the next boot: a container's files do not show them for the kernel that it runs on."""
+_OF_PARAMETER: Final = frozenset({NextLoad, NestedLines})
+_NESTING_PARAMETERS: Final = frozenset({"nested", "mode"})
 
 
 def check_applies(control: Control, subject: Subject) -> None:
@@ -70,10 +73,22 @@ def _check_machine(control: Control, subject: Subject) -> None:
         # A deciding control that cannot be asked decides nothing; elsewhere another control decides in its place.
         if control.decides and (here is None or machine.is_for_candidate):
             raise Undecided(message)
+        _check_no_parameter(control, machine, here)
         raise NotApplicable(message)
     if not _NEXT_BOOT.isdisjoint(control.facts) and machine.containment.is_container is not Answer.NO:
         reason = machine.containment.reason
         raise Undecided(f"{reason}; a container's files do not configure the next boot", *machine.containment.evidence)
+
+
+def _check_no_parameter(control: Control, machine: Machine, here: Architecture | None) -> None:
+    """Where the command line alone turns nesting on, find out that KVM has no parameter that might do so as well."""
+    if here is not ARM64 or _OF_PARAMETER.isdisjoint(control.facts):
+        return
+    module = machine.kvm_module
+    names = sorted(_NESTING_PARAMETERS & {*module.parameters, *module.unreadable})
+    if names:
+        message = f"{module.name} has the parameter {', '.join(names)} on {here.name}: its next value is not evaluated"
+        raise Undecided(message, *module.evidence)
 
 
 def _inapplicable(known: Iterable[Architecture], here: Architecture | None, machine: str) -> str:

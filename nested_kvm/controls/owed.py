@@ -35,7 +35,7 @@ class OwedResults:
     def add(self, controls: Iterable[Control], fleet: Fleet) -> None:
         """Owe each control for each subject of its level."""
         for control in controls:
-            self._owed.update(_key(control.id, subject) for subject in fleet.subjects(control.level))
+            self._owed.update(_key(control.id, subject) for subject in fleet.subjects_of(control))
 
     def add_indispensable(self, known: Iterable[Control], fleet: Fleet) -> None:
         """Owe what decides also where the file of its check is missing."""

@@ -35,6 +35,7 @@ from nested_kvm.facts.kvm.nested_activity import (
     NestedActivity,
     activity_in_domain,
     activity_in_guest,
+    activity_in_host,
     activity_in_process,
 )
 from nested_kvm.facts.kvm.nesting import Nesting, nesting_of
@@ -379,7 +380,11 @@ class Machine:
     def nested_activity(self, domain: str | None) -> NestedActivity:
         """Whether an L2 runs in that domain; with None, in this machine itself."""
         if domain is None:
-            return activity_in_guest(self.bundle, self.kvm_module)
+            within = activity_in_host if self.is_l0 else activity_in_guest
+            return within(self.bundle, self.kvm_module)
+        found = self.domain(domain)
+        if not found.is_running:
+            return NestedActivity(Answer.NO, f"the domain is {found.state}", found.evidence, is_stopped=True)
         if self._is_process(domain):
             return activity_in_process(self.bundle, self.vmm_processes.named(domain))
         return activity_in_domain(self.bundle, self.libvirt.record(domain))

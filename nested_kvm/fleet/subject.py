@@ -10,7 +10,7 @@ from nested_kvm.fleet.host_group import HostGroup, host_groups
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.inventory.target import Target
 from nested_kvm.model.answer import Answer
-from nested_kvm.model.control import Level
+from nested_kvm.model.control import Control, Level
 from nested_kvm.model.policy import Guard, Nested, Policy, guarded
 from nested_kvm.model.verdict import Undecided
 from nested_kvm.util.uuid import is_uuid
@@ -106,6 +106,18 @@ class Fleet:
     def subjects(self, level: Level) -> list[Subject]:
         """The subjects of the controls of that level."""
         return self._subjects.get(level, [])
+
+    def subjects_of(self, control: Control) -> list[Subject]:
+        """The subjects of a control: those of its level; of one about operations on domains also each host without any.
+
+        That nothing runs on such a host is an answer as well: without it the host would have no result.
+        """
+        found = self.subjects(control.level)
+        if not control.is_about_operations or control.level is not Level.DOMAIN:
+            return found
+        with_domains = {each.machine.target.name for each in found}
+        hosts = (each for each in self.machines.values() if each.is_l0 and each.is_observed)
+        return [*found, *(self._itself(each) for each in hosts if each.target.name not in with_domains)]
 
     def guests_of(self, host: str) -> list[Target]:
         """The guests that the inventory names on that host."""

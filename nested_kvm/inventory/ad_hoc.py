@@ -37,7 +37,7 @@ def ad_hoc_inventory(
     *,
     libvirt: str | None = DEFAULT_LIBVIRT,
 ) -> Inventory:
-    """Make an inventory of host specs; a spec given twice is one target.
+    """Make an inventory of host specs; a spec given twice is one target. `libvirt` None: the hosts have none.
 
     Raises:
         UsageError: one of them is not a host spec.

@@ -26,10 +26,10 @@ class EvaluationBudget:
 
     @contextmanager
     def of(self, target: str) -> Iterator[None]:
-        """Around everything that is computed from the evidence of a target.
+        """Around everything that is computed from the evidence of a target, or by one check of a site's own.
 
         Raises:
-            LimitExceeded: it took too long, or there is no time left for the target.
+            LimitExceeded: it took too long, or there is no time left.
         """
         left = self._seconds - self._spent.get(target, 0.0)
         if left <= 0:

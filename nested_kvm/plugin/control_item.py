@@ -116,7 +116,7 @@ def _takes_facts_only(control: Control, function: Any) -> bool:
 
 def _items(collector: pytest.Module, name: str, function: object, control: Control) -> Iterator[pytest.Item]:
     facts = _parameters(function)
-    subjects = audit_session(collector.config).audit.fleet.subjects(control.level)
+    subjects = audit_session(collector.config).audit.fleet.subjects_of(control)
     if not subjects:
         yield ControlWithoutSubject.from_parent(collector, name=f"{name}[none]", function=function)
     for subject, identifier in zip(subjects, distinct(safe_id(each.id) for each in subjects), strict=True):

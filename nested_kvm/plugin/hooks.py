@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -71,6 +71,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
             check_catalogue_options(option)
         write_catalogue(config.rootpath, working_folder(config), print)
         return 0
+    if option.markers:
+        with _usage_errors(config):
+            check_catalogue_options(option)
     if option.help or option.version or option.markers:
         return None
     _end_as_if_interrupted(config)
@@ -242,6 +245,25 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     audits.audit.connections.close(target.name for target in audits.audit.inventory if target.name not in wanted)
     gc.freeze()
     audits.take_over_the_summary()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Limit the CPU time of a site's own check, its facts and fixtures included: one that loops costs one error."""
+    with _budget_of(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Limit the CPU time of a site's own check."""
+    with _budget_of(item):
+        return (yield)
+
+
+def _budget_of(item: pytest.Item) -> AbstractContextManager[None]:
+    """Each check has its own time: the controls of its target keep theirs."""
+    return audit_session(item.config).budget.of(printable(item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

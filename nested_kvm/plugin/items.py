@@ -54,7 +54,7 @@ def deselected_by(config: pytest.Config, item: pytest.Item) -> str:
 def parametrize(metafunc: pytest.Metafunc, fleet: Fleet) -> None:
     """One item for each subject; None, to be deselected, where the fleet has no subject of the control's level."""
     control = control_of_item(metafunc.function, metafunc.function.__name__)
-    subjects: list[Subject | None] = [*fleet.subjects(control.level)] or [None]
+    subjects: list[Subject | None] = [*fleet.subjects_of(control)] or [None]
     ids = ["none" if subject is None else safe_id(subject.id) for subject in subjects]
     metafunc.parametrize("subject", subjects, ids=ids, indirect=True)
 

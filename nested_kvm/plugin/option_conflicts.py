@@ -42,9 +42,9 @@ _FOR_THE_MERGED_RUNS: Final = (
     "shard",
     "domain_xml",
     "level",
+    "libvirt",
     "nested",
     "undeclared",
-    "libvirt",
 )
 """Options that the runs to be merged have used already."""
 
@@ -156,7 +156,8 @@ def check_catalogue_options(given: Given) -> None:
     """
     if given.gate or given.nagios:
         option = "--gate" if given.gate else "--nagios"
-        raise UsageError(f"{option} decides on a run: --controls only lists the controls")
+        listing = "--markers only lists the markers" if given.markers else "--controls only lists the controls"
+        raise UsageError(f"{option} decides on a run: {listing}")
 
 
 def only_lists(given: Given) -> bool:

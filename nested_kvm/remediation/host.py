@@ -128,9 +128,9 @@ def fix_value(subject: Subject, finding: Finding) -> list[str]:
     """Replace the invalid value with one that is valid for every type of the parameter."""
     if any(item.source == sources.CMDLINE for item in finding.evidence):
         return fix_cmdline(subject, finding)
-    option = re.search(r"reboot: \S+ of (\w+) is not", finding.message)
-    if option is not None:
-        return _fix_option(option[1], finding)
+    load = next_load_of(subject)
+    if load is not None and load.refused is not None:
+        return _fix_option(load.refused, finding)
     value = subject.policy.either(1, 0)
     lines = []
     for item in finding.evidence:

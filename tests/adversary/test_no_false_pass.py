@@ -24,7 +24,9 @@ from tests.support.adversary import (
     cases,
     false_passes,
     mutations,
+    report,
     unmissed,
+    why_not_needed,
 )
 from tests.support.evaluation import evaluate, readings_of
 
@@ -62,18 +64,6 @@ ANOTHER_MACHINE = [
     Excused("DOM-CPU-04", "virsh .* (list|snapshot-list) .*", LYING, "a domain without snapshots has no old one"),
 ]
 """Lies that make an honest other machine: what remains shows no fault."""
-NOT_NEEDED = {
-    r"/etc/os-release": "nothing depends on the distribution's name",
-    r"/sys/module/kvm(/parameters)?": "on x86 the vendor's module has nested",
-    r"/usr/lib/modprobe\.d|/lib/modprobe\.d": "an empty directory, or none, is the same; kmod's answer is compared",
-    r"/proc/\[0-9\]\*/cmdline|ls -lq /proc/.*": "read for hosts without libvirt, and where nesting is forbidden",
-    r"virsh .* version --daemon": "an old libvirt matters only where its cache is stale",
-    r"virsh .* (list --all --uuid --with-snapshot|snapshot-list .*)": "a domain without snapshots",
-    r"virsh .* (list --all --uuid|capabilities)": "a guest's own libvirt is not evaluated; hosts miss both",
-    r"getfacl .*|id( -u)?": "the mode decides, and root was logged in",
-    r"/proc/cmdline|modinfo .*": "in a guest nothing persistent is required",
-}
-"""Readings that no control misses on a machine that passes, each with the reason."""
 
 
 def is_excused(found: FalsePass, *changes: Mutation) -> bool:
@@ -115,10 +105,7 @@ def test_no_single_change_makes_a_pass(name: str) -> None:
 )
 def test_every_reading_of_a_machine_that_passes_is_missed(name: str) -> None:
     assert {answer.outcome for answer in answers(name).values()} & {Outcome.PASS}
-    patterns = NOT_NEEDED
-    unexplained = [
-        source for _, source in unmissed(name) if not any(re.fullmatch(pattern, source) for pattern in patterns)
-    ]
+    unexplained = [source for _, source in unmissed(name) if why_not_needed(source) is None]
     assert unexplained == []
 
 
@@ -155,3 +142,13 @@ def test_there_are_attacks_of_every_kind() -> None:
     kinds = {change.kind for name in ("amd-nested-off", "amd-passes") for change in mutations(name)}
     assert kinds == set(MUTATIONS)
     assert sum(map(len, cases().values())) > 10_000
+
+
+def test_what_no_control_misses_is_printed_with_the_reason() -> None:
+    """By `python -m tests.support.adversary`: a line without a reason is an absence that is taken for compliance."""
+    head, *lines = report(iter(["amd-passes"]))
+    assert head.startswith(f"amd-passes: {len(lines)} of ")
+    assert len(lines) == len(unmissed("amd-passes"))
+    assert "  amd-passes: /etc/os-release: nothing depends on the distribution's name" in lines
+    assert not [line for line in lines if "UNEXPLAINED" in line]
+    assert why_not_needed("/proc/cpuinfo") is None

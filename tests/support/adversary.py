@@ -7,6 +7,7 @@ where the reading was the very evidence of the fault, and nowhere else.
 `python -m tests.support.adversary` prints the readings of passing machines that no control misses.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -40,6 +41,19 @@ LIES: Final[Mapping[str, Callable[[Reading], Reading | None]]] = {
 MUTATIONS: Final = {**SILENCES, **LIES}
 _OF_FILES: Final = {"unreadable", "gone"}
 _OF_COMMANDS: Final = {"timed out", "no such command", "failed"}
+
+NOT_NEEDED: Final = {
+    r"/etc/os-release": "nothing depends on the distribution's name",
+    r"/sys/module/kvm(/parameters)?": "on x86 the vendor's module has nested",
+    r"/usr/lib/modprobe\.d|/lib/modprobe\.d": "an empty directory, or none, is the same; kmod's answer is compared",
+    r"/proc/\[0-9\]\*/cmdline|ls -lq /proc/.*": "read for hosts without libvirt, and where nesting is forbidden",
+    r"virsh .* version --daemon": "an old libvirt matters only where its cache is stale",
+    r"virsh .* (list --all --uuid --with-snapshot|snapshot-list .*)": "a domain without snapshots",
+    r"virsh .* (list --all --uuid|capabilities)": "a guest's own libvirt is not evaluated; hosts miss both",
+    r"getfacl .*|id": "the mode decides, and root was logged in",
+    r"/proc/cmdline|modinfo .*|ls -l /proc/self/ns": "in a guest nothing persistent is required",
+}
+"""Readings that no control misses on a machine that passes, each with the reason."""
 
 
 @dataclass(frozen=True, order=True)
@@ -143,13 +157,19 @@ def unmissed(name: str) -> list[tuple[str, str]]:
     return sorted(place for place, is_missed in found.items() if not is_missed)
 
 
+def why_not_needed(source: str) -> str | None:
+    """Why a machine may pass without this reading; None: its absence would be taken for compliance."""
+    return next((why for pattern, why in NOT_NEEDED.items() if re.fullmatch(pattern, source)), None)
+
+
 def report(names: Iterator[str]) -> Iterator[str]:
     """For each machine, the readings that no control misses: not needed, or their absence is taken for compliance."""
     for name in names:
         of_all = sum(len(readings) for readings in readings_of(name).values())
         missing = unmissed(name)
         yield f"{name}: {len(missing)} of {of_all} readings are missed by no control"
-        yield from (f"  {target}: {source}" for target, source in missing)
+        for target, source in missing:
+            yield f"  {target}: {source}: {why_not_needed(source) or 'UNEXPLAINED'}"
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def evaluate(
     return {
         (subject.id, control.id): answer(control, function, subject)
         for control, function in controls().items()
-        for subject in fleet.subjects(control.level)
+        for subject in fleet.subjects_of(control)
         if subject.policy.binding and (only is None or (subject.id, control.id) in only)
     }
 

@@ -30,6 +30,9 @@ for words in json.load(sys.stdin):
 """
 """Runs one command line after the other in one process, which saves the time to start it."""
 
+EACH = MANY.replace("json.load(sys.stdin)", "map(json.loads, sys.stdin)").replace("]))", "]), flush=True)")
+"""The same, each as it is asked."""
+
 
 @dataclass
 class SuiteRun:
@@ -106,6 +109,33 @@ def run_many(command_lines: Iterable[Sequence[object]], *, report_dir: Path) -> 
     )
     answers = [json.loads(line) for line in ended.stdout.splitlines()]
     return [SuiteRun(status, output, errors, report_dir) for status, output, errors in answers]
+
+
+class Runner:
+    """One process that runs the audit again and again."""
+
+    def __init__(self, home: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", EACH],
+            cwd=ROOT,
+            env=environment(home),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    def run(self, *arguments: object, report_dir: Path) -> SuiteRun:
+        """Run the audit in the project's folder and wait for its end."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([f"--report-dir={report_dir}", *map(str, arguments)]) + "\n")
+        status, output, errors = json.loads(self._process.stdout.readline())
+        return SuiteRun(status, output, errors, report_dir)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=SECONDS)
 
 
 def run_suite(*arguments: object, report_dir: Path, root: Path = ROOT) -> SuiteRun:

@@ -44,6 +44,8 @@ class NestedActivity:
     evidence: tuple[Evidence, ...] = ()
     has_entered: bool = False
     """Whether a counter shows that an L2 was entered at some time: another source's 0 is then no proof."""
+    is_stopped: bool = False
+    """Whether the domain itself does not run."""
 
 
 def activity_in_domain(bundle: Bundle, record: DomainRecord) -> NestedActivity:
@@ -74,6 +76,14 @@ def activity_in_guest(bundle: Bundle, module: KvmModule) -> NestedActivity:
         reason = f"{', '.join(others)} is loaded, and may run a VM that KVM does not show; {by_kvm.reason}"
         return NestedActivity(Answer.UNKNOWN, reason, (Evidence("/sys/module", ", ".join(others)), *by_kvm.evidence))
     return by_kvm
+
+
+def activity_in_host(bundle: Bundle, module: KvmModule) -> NestedActivity:
+    """Whether an L2 may run on a host of which no domain is known: a VM that is held there may have one."""
+    found = activity_in_guest(bundle, module)
+    if found.runs is not Answer.YES:
+        return found
+    return NestedActivity(Answer.UNKNOWN, f"{found.reason}, and no domain accounts for it", found.evidence)
 
 
 def _by_kvm(bundle: Bundle, module: KvmModule) -> NestedActivity:

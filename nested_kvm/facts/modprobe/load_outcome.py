@@ -60,6 +60,8 @@ class NextLoad:
     """Whether an `install` command replaces the module itself, and not one that it depends on."""
     blacklisting: tuple[Evidence, ...] = ()
     """The modprobe.d lines that keep udev from loading the module at boot."""
+    refused: str | None = None
+    """The module of which an option other than `nested` fails the load."""
     doubt: str = ""
     """Why the load may fail although nested is decided; empty: it does not fail."""
     origin: tuple[Evidence, ...] = ()

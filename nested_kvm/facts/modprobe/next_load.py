@@ -135,7 +135,7 @@ class _Case:
         if refused is not None:
             authority, origin = self._origin_of(refused)
             failed = replace(found, outcome=LoadOutcome.FAILS, authority=authority, value=refused.word.text)
-            return replace(failed, reason=refused.reason, origin=(origin,))
+            return replace(failed, reason=refused.reason, origin=(origin,), refused=refused.module)
         doubts = [each.reason for each in faults]
         for each in self.answer.insertions:
             doubts += [

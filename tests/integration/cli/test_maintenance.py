@@ -107,3 +107,39 @@ def test_an_older_file_without_them_is_still_read(tmp_path: Path) -> None:
     assert older is not None
     assert newer is not None
     assert older.domains == tuple(replace(each, vcpu_statistics=()) for each in newer.domains)
+
+
+UNUSED = ok("/sys/module/kvm_amd", "refcnt=0\ninitstate=live\n")
+IN_USE = ok("/sys/module/kvm_amd", "refcnt=1\ninitstate=live\n")
+WITHOUT_A_VM = {
+    "nothing runs": ((UNUSED, ok(HOLDERS, "")), "pass", 0),
+    "a VM is held": ((IN_USE, ok(HOLDERS, "293\n")), "unknown", 1),
+    "the module is in use": ((IN_USE, ok(HOLDERS, "")), "unknown", 1),
+    "processes are hidden": ((IN_USE, Reading(HOLDERS, Status.UNREADABLE)), "unknown", 1),
+    "another hypervisor is loaded": ((UNUSED, ok("/sys/module", "kvm\nkvm_amd\nvboxdrv")), "unknown", 1),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_VM)
+def test_a_host_without_a_domain_is_asked_itself(tmp_path: Path, name: str) -> None:
+    """An operator asks before a reboot whether anything would end; no domain at all is an answer, and not silence."""
+    readings, outcome, status = WITHOUT_A_VM[name]
+    (tmp_path / "evidence").mkdir()
+    write_bundle(tmp_path / "evidence", machine("kvm-z", *readings, domains=(), policy=REQUIRED))
+    asked = run_suite(f"--evidence={tmp_path}/evidence", "-m", "maintenance", "--gate", report_dir=tmp_path / "reports")
+    (found,) = asked.document["results"]
+    assert (found["control"], found["outcome"], asked.status) == ("DOM-OPS-01", outcome, status)
+    assert ("kvm-z  PASS" in asked.output) is (status == 0)
+
+
+def test_a_host_without_a_domain_does_not_block_the_others(tmp_path: Path) -> None:
+    never = record(NEVER, name="never")
+    (tmp_path / "evidence").mkdir()
+    for name, domains in ("kvm-y", (never,)), ("kvm-z", ()):
+        write_bundle(tmp_path / "evidence", machine(name, UNUSED, ok(HOLDERS, ""), domains=domains, policy=REQUIRED))
+    words = [f"--evidence={tmp_path}/evidence", "-m", "maintenance"]
+    gate = run_suite(*words, "--gate", report_dir=tmp_path / "gate")
+    assert (gate.status, gate.document["run"]["complete"]) == (0, True)
+    assert {each["subject"] for each in gate.document["results"]} == {"never", "kvm-z"}
+    nagios = run_suite(*words, "--nagios", report_dir=tmp_path / "nagios")
+    assert (nagios.status, nagios.output.split(" - ")[0]) == (0, "NESTED-KVM OK")

@@ -133,3 +133,46 @@ def test_a_check_that_is_skipped_does_not_pass_a_gate(tmp_path: Path) -> None:
     assert run.status != 0
     assert not [line for line in run.output.splitlines() if line.endswith("  PASS")]
     assert run.outcomes("kvm-a")["SITE-test_own"] == "notchecked"
+
+
+LOOPING = """\
+import pytest
+
+@pytest.fixture
+def looping(target):
+    while target.name == "kvm-a":
+        pass
+
+def test_in_its_body(target):
+    \'\'\'It ends.\'\'\'
+    while target.name == "kvm-a":
+        pass
+
+def test_in_its_fixture(looping):
+    \'\'\'It is set up.\'\'\'
+
+def test_catches_it(target):
+    \'\'\'It catches the limit.\'\'\'
+    try:
+        while target.name == "kvm-a":
+            pass
+    except Exception:
+        return
+"""
+SHORT = """\
+from nested_kvm.plugin.audit_session import audit_session
+from nested_kvm.plugin.budget import EvaluationBudget
+
+def pytest_collection_modifyitems(config):
+    audit_session(config).budget = EvaluationBudget(0.5)
+"""
+
+
+def test_a_check_that_loops_costs_one_error(tmp_path: Path) -> None:
+    run = run_with(tmp_path, LOOPING, "--gate", conftest=SHORT)
+    names = {"SITE-test_in_its_body", "SITE-test_in_its_fixture", "SITE-test_catches_it"}
+    of_a, of_b = run.outcomes("kvm-a"), run.outcomes("kvm-b")
+    assert {name: of_a[name] for name in names} == dict.fromkeys(names, "error")
+    assert {name: of_b[name] for name in names} == dict.fromkeys(names, "pass")
+    assert {name for name, outcome in of_a.items() if outcome == "error"} == names
+    assert run.status == 1

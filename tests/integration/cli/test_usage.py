@@ -144,3 +144,25 @@ def test_the_process_ends_with_that_status(tmp_path: Path) -> None:
     run = run_suite(f"--inventory={tmp_path}/absent.yaml", report_dir=tmp_path / "reports")
     assert (run.status, run.output) == (4, "")
     assert run.errors.splitlines() == [f"ERROR: {tmp_path}/absent.yaml: No such file or directory", ""]
+
+
+def test_hosts_without_an_inventory_may_have_no_libvirt(tmp_path: Path) -> None:
+    run = run_suite("--hosts=ssh://127.0.0.1:1", "--libvirt=none", report_dir=tmp_path / "none")
+    name = run.document["targets"][0]["name"]
+    assert run.evidence(name)["target"]["libvirt"] is None
+    usual = run_suite("--hosts=ssh://127.0.0.1:1", report_dir=tmp_path / "usual")
+    assert usual.evidence(name)["target"]["libvirt"] == "qemu:///system"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--hosts=ssh://127.0.0.1:1", "--libvirt=maybe"], "--libvirt: 'maybe' is not a libvirt URI"),
+        (["--libvirt=none"], "--libvirt is for a run by --hosts without an inventory"),
+        (["--inventory=inventories/local.yaml", "--libvirt=none"], "--libvirt is for a run by --hosts without an inventory"),
+    ],
+)
+def test_libvirts_uri_is_checked(tmp_path: Path, words: list[str], message: str) -> None:
+    run = run_suite(*words, report_dir=tmp_path / "reports")
+    assert (run.status, run.output) == (4, "")
+    assert message in run.errors
