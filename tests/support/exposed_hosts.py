@@ -32,7 +32,7 @@ def write_advisories(folder: Path) -> Path:
     """Write the packaged advisories with the streams that the hosts' `vendor` names."""
     document = YAML(typ="safe").load(PACKAGED)
     for host in recorded_hosts().values():
-        vendor = host.get("vendor")
+        vendor: dict[str, Any] = host.get("vendor", {})
         for entry in document["advisories"] if vendor else ():
             if vendor.get("of") == "all" or entry["id"] == "CVE-2026-53359":
                 fix = {"distributions": [host["id"]], "stream": vendor["stream"], "fixed": vendor["fixed"]}

@@ -24,8 +24,8 @@ class Audited:
         return str(found[0]["outcome"])
 
     def exposure(self, name: str) -> dict[str, Any]:
-        (found,) = [each for each in self.document["exposures"] if each["target"] == name]
-        return found
+        found: list[dict[str, Any]] = [each for each in self.document["exposures"] if each["target"] == name]
+        return found[0]
 
     def verdicts(self) -> dict[str, str]:
         lines = [line.split() for line in self.output.splitlines()]
