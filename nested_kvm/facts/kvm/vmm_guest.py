@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from nested_kvm.errors import NotObserved
 from nested_kvm.facts.kernel.cpu import Vendor
@@ -12,6 +13,9 @@ from nested_kvm.facts.kvm.vmm_process import VmmProcess, VmmProcesses
 from nested_kvm.facts.libvirt.domain import Domain
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Evidence
+
+_CLOUD_HYPERVISOR: Final = "cloud-hyp"
+_FIRECRACKER: Final = "firecr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,10 @@ def vmm_guests_of(
 
 
 def _given(process: VmmProcess, holders: VmHolders | None, vendor: Vendor) -> tuple[Answer, str]:
+    if process.program.startswith(_CLOUD_HYPERVISOR):
+        return _by_cloud_hypervisor(process, vendor)
+    if process.program.startswith(_FIRECRACKER):
+        return Answer.UNKNOWN, f"{process.label}: Firecracker's CPU template decides, which its arguments do not show"
     try:
         domain = domain_of_process(process, holders)
     except NotObserved as reason:
@@ -98,6 +106,18 @@ def _given(process: VmmProcess, holders: VmHolders | None, vendor: Vendor) -> tu
         return Answer.NO, "the guest does not run under KVM"
     promise = domain.promise(vendor)
     return promise.gives_flag, f"{process.label}: {promise.reason}"
+
+
+def _by_cloud_hypervisor(process: VmmProcess, vendor: Vendor) -> tuple[Answer, str]:
+    """Cloud Hypervisor exposes nesting unless `--cpus` has nested=off, which did nothing on AMD before its v52."""
+    options = dict(part.partition("=")[::2] for part in (process.cpus or "").split(","))
+    if process.cpus is None:
+        return Answer.UNKNOWN, f"{process.label}: its API defines its CPU, which its arguments do not show"
+    if options.get("nested", "on") == "on":
+        return Answer.YES, f"{process.label}: --cpus {process.cpus} exposes nesting, as is the default"
+    if vendor is Vendor.AMD:
+        return Answer.UNKNOWN, f"{process.label}: nested={options['nested']} does nothing on AMD before v52"
+    return Answer.NO, f"{process.label}: --cpus has nested={options['nested']}"
 
 
 def _unconfirmed(domain: Domain, vendor: Vendor) -> str | None:

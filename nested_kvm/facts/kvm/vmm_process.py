@@ -22,7 +22,7 @@ from nested_kvm.util.uuid import is_uuid
 SOURCE: Final = sources.VMM_PROCESSES
 PROCESS_KEY: Final = "pid:"
 """How the key of a process begins, where a domain is known by its process only."""
-_LINE: Final = re.compile(r"([0-9]{1,10}) (program|name|uuid|cpu|accel|machine|M|enable-kvm|global|readconfig)=(.*)")
+_LINE: Final = re.compile(r"([0-9]{1,10}) (program|name|uuid|cpus?|accel|machine|M|enable-kvm|global|readconfig)=(.*)")
 
 
 class Ambiguous(Undecided, NotObserved):
@@ -38,6 +38,8 @@ class VmmProcess:
     name: str | None = None
     uuid: str | None = None
     cpu: str | None = None
+    cpus: str | None = None
+    """Cloud Hypervisor's `--cpus`."""
     accelerators: tuple[str, ...] = ()
     machine: str | None = None
     properties: tuple[str, ...] = ()
@@ -68,6 +70,8 @@ class VmmProcess:
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """The `-cpu` that the process was given, and the other arguments that may change its CPU."""
+        if not self.is_qemu:
+            return (Evidence(self.source, f"{self.program} ({self.label}): --cpus {self.cpus or 'is not given'}"),)
         given = qemu_cpu_definition(self.cpu, self.machine, self.properties, self.config).text
         return (Evidence(self.source, f"{self.program} ({self.label}): {given}"),)
 
@@ -151,6 +155,7 @@ def _process(pid: int, given: list[tuple[str, str]]) -> VmmProcess:
         name=None if name is None else _name(name),
         uuid=last.get("uuid", "").lower() or None,
         cpu=last.get("cpu"),
+        cpus=last.get("cpus"),
         accelerators=tuple(_accelerators(given)),
         properties=tuple(value for key, value in given if key == "global"),
         config=_config([value for key, value in given if key == "readconfig"]),
