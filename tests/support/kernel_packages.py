@@ -116,7 +116,7 @@ def _numbers(name: str) -> list[int]:
 
 
 class _Apt:
-    """apt with lists and a cache of its own: neither the machine's sources nor its packages change."""
+    """apt with a separate cache and separate lists: neither the machine's sources nor its packages change."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -59,8 +59,10 @@ class Changelog:
         A version whose items contradict each other, or one that reverts the patch of that title, decides nothing.
         """
         named = re.compile(rf"(?<![\w-]){re.escape(identifier)}(?![\w-])")
-        for heading in dict.fromkeys(heading for heading, _ in self.items):
-            texts = [text for at, text in self.items if at == heading]
+        entries: dict[str, list[str]] = {}
+        for heading, text in self.items:
+            entries.setdefault(heading, []).append(text)
+        for heading, texts in entries.items():
             reverting = [text for text in texts if _reverts(text, named, title)]
             fixing = [text for text in texts if named.search(text) and text not in reverting]
             if reverting:

@@ -38,14 +38,14 @@ class VmmProcess:
     name: str | None = None
     uuid: str | None = None
     cpu: str | None = None
-    cpus: str | None = None
-    """Cloud Hypervisor's `--cpus`."""
     accelerators: tuple[str, ...] = ()
     machine: str | None = None
     properties: tuple[str, ...] = ()
     """The values of each `-global` of a CPU type."""
     config: str | None = None
     """The file of `-readconfig`; empty where its path was not kept, None where there is none."""
+    cpus: str | None = None
+    """Cloud Hypervisor's `--cpus`."""
 
     @property
     def is_qemu(self) -> bool:
