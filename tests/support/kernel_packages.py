@@ -26,7 +26,7 @@ from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.policy import Policy
 
-SUITES: Final = ("bookworm", "bookworm-backports", "trixie", "trixie-backports", "forky", "sid")
+SUITES: Final = ("bookworm", "bookworm-backports", "trixie", "trixie-backports", "sid")
 SECURITY: Final = (("Debian-Security", "bookworm-security"), ("Debian-Security", "trixie-security"))
 WANTED: Final = 10
 LEAST: Final = 8
@@ -178,10 +178,16 @@ class _Apt:
         return own + [(sites[label], suite) for label, suite in SECURITY if label in sites]
 
     def _apt(self, *command: str, folder: Path | None = None) -> str:
+        # A container's settings may switch the caches off, and each call would read all lists again.
+        kept = ("-o", "Dir::Cache::pkgcache=pkgcache.bin", "-o", "Dir::Cache::srcpkgcache=srcpkgcache.bin")
         done = subprocess.run(
-            command, env={"APT_CONFIG": str(self._config), "PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-            cwd=folder, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            (command[0], *kept, *command[1:]),
+            env={"APT_CONFIG": str(self._config), "PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode != 0:
             raise NotAvailable(f"{' '.join(command)}: {(done.stderr.strip().splitlines() or ['failed'])[-1][:200]}")
         return done.stdout
