@@ -73,6 +73,9 @@ package() {
         dnf:nc) echo netcat ;;
         *:nc) echo netcat-openbsd ;;
         apt-get:chromedriver) echo chromium-driver ;;
+        apt-get:promtool) echo prometheus ;;
+        zypper:promtool) echo golang-github-prometheus-prometheus ;;
+        *:promtool) echo golang-github-prometheus ;;
         *:qemu-ga) echo qemu-guest-agent ;;
         dnf:shellcheck | zypper:shellcheck) echo ShellCheck ;;
         *) echo "$2" ;;

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
 missing() {
-    for program in sshd busybox shellcheck virsh qemu-ga nc; do
+    for program in sshd busybox shellcheck virsh qemu-ga nc promtool; do
         command -v "$program" >/dev/null || echo "$program"
     done
     [ "$(uname -m)" != x86_64 ] || command -v qemu-system-x86_64 >/dev/null || echo qemu

@@ -53,10 +53,10 @@ def exposed_line(host: HostExposure) -> str:
 
 def proof_lines(host: HostExposure) -> Iterator[str]:
     """Return a line for each advisory on a host: its state, and what shows it."""
-    yield printable(f"{host.target}  {host.state}  {host.kernel}; {host.reach}", 1000)
+    yield printable(f"{host.target}: {host.state}; {host.kernel}; {host.reach}", 1000)
     for each in host.cves:
         proof = "" if each.proof is None else f" [{each.proof.source}: {each.proof.text}]"
-        yield printable(f"  {_named(each)}  {_STATES[each.state]}: {each.reason}{proof}", 600)
+        yield f"  {printable(f'{_named(each)}: {_STATES[each.state]}: {each.reason}{proof}', 600)}"
 
 
 def has_guarded(run: Run) -> bool:

@@ -58,6 +58,11 @@ class HostExposure:
     """The fixed kernel that is installed and not booted."""
 
     @property
+    def is_unfixed(self) -> bool:
+        """Whether the running kernel certainly lacks the fix of an advisory, whether guests reach it or not."""
+        return any(each.is_fixed is Answer.NO for each in self.cves)
+
+    @property
     def open(self) -> tuple[CveExposure, ...]:
         """What guests certainly reach now."""
         return tuple(each for each in self.cves if each.is_open)

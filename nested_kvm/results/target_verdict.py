@@ -1,6 +1,6 @@
 """The verdict on each target: a target passes only where something that decides was evaluated and passed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -79,7 +79,8 @@ def _decided(run: Run, hosts: Mapping[str, str | None]) -> _Decided:
             answered[each.decides].update(_targets_of(each, hosts) if is_own else _guest_of(each, hosts))
         elif each.outcome is Outcome.NOTCHECKED and each.check is not None:
             skipped.append(each)
-    required = {each.name for each in run.targets if each.policy is None or each.policy.is_required}
+    unfixed = {host.target for host in run.exposures if host.is_unfixed}
+    required = {each.name for each in run.targets if _must_nest(each, unfixed)}
     return _Decided(
         # Where nothing that decides is asked at all (-m maintenance), what was asked is the question.
         answered=frozenset(answered[asks_what_decides]),
@@ -90,6 +91,13 @@ def _decided(run: Run, hosts: Mapping[str, str | None]) -> _Decided:
             if asks_what_decides and each.can_nest is Answer.UNKNOWN and each.target in required
         },
     )
+
+
+def _must_nest(target: TargetResult, unfixed: Container[str]) -> bool:
+    """Whether nesting has to work on a target; where its policy is guarded, unless the host's kernel lacks a fix."""
+    if target.policy is None:
+        return True
+    return target.policy.may_be_required and not (target.policy.is_guarded and (target.host or target.name) in unfixed)
 
 
 def _status(run: Run, target: TargetResult, blocks: tuple[Result, ...], decided: _Decided) -> TargetStatus:

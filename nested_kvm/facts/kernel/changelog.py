@@ -17,7 +17,9 @@ from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading
 from nested_kvm.model.verdict import Evidence
 
-_DPKG_HEADING: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{0,80} \(([^()\s]{1,80})\) ")
+_DPKG_HEADING: Final = re.compile(r"(?P<source>[a-z0-9][a-z0-9+.-]{0,80}) \((?P<version>[^()\s]{1,80})\) ")
+_SIGNED: Final = "linux-signed-"
+"""Debian signs a package in another source: its version 6.1.192+2 is that of 6.1.192-2."""
 _RPM_HEADING: Final = re.compile(r"\* .{5,200}")
 _REVERTS: Final = re.compile(r"\brevert(?:s|ed)?[ :]{1,4}", re.IGNORECASE)
 _DENIES: Final = re.compile(
@@ -59,8 +61,10 @@ class Changelog:
         A version whose items contradict each other, or one that reverts the patch of that title, decides nothing.
         """
         named = re.compile(rf"(?<![\w-]){re.escape(identifier)}(?![\w-])")
-        for heading in dict.fromkeys(heading for heading, _ in self.items):
-            texts = [text for at, text in self.items if at == heading]
+        entries: dict[str, list[str]] = {}
+        for heading, text in self.items:
+            entries.setdefault(heading, []).append(text)
+        for heading, texts in entries.items():
             reverting = [text for text in texts if _reverts(text, named, title)]
             fixing = [text for text in texts if named.search(text) and text not in reverting]
             if reverting:
@@ -104,7 +108,13 @@ def _parse(reading: Reading) -> Changelog | None:
     first = is_heading.match(reading.text)
     if not reading.is_ok or first is None:
         return None
-    return Changelog(reading.source, is_dpkg, tuple(_items(reading.text, is_heading)), first[1] if is_dpkg else None)
+    items = tuple(_items(reading.text, is_heading))
+    return Changelog(reading.source, is_dpkg, items, _package_version(first) if is_dpkg else None)
+
+
+def _package_version(heading: re.Match[str]) -> str:
+    version = heading["version"]
+    return version.replace("+", "-", 1) if heading["source"].startswith(_SIGNED) else version
 
 
 def _items(text: str, is_heading: re.Pattern[str]) -> Iterator[tuple[str, str]]:

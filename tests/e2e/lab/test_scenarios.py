@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -247,3 +248,44 @@ def test_nested_off_by_reload(auditor_without_guests: Auditor) -> None:
     expect_diagnoses(required, forbidden, passthrough=NOT_SWITCHED_ON, changed=NOT_SWITCHED_ON)
     assert auditor.lab.host.nested()
     assert guest_facts.read(auditor.lab.host.guest("passthrough")).flag
+
+
+@pytest.mark.parametrize(
+    ("name", "running"),
+    [
+        ("forbidden-for-both-vendors", "pass"),
+        ("forbidden-by-blocked-modules", "notapplicable"),
+        ("forbidden-by-kernel-arguments", "pass"),
+    ],
+)
+def test_what_forbids_nesting_in_the_field_passes_and_is_found_again_after_undo(
+    auditor_without_guests: Auditor, name: str, running: str
+) -> None:
+    auditor = auditor_without_guests
+    with auditor.entered(name):
+        forbidden = auditor.report(nested="forbidden")
+        guarded = auditor.report(nested="guarded")
+    expect(forbidden, HOST, L0_KVM_04=running, L0_PER_01="pass", L0_SEC_02="pass", L0_SEC_03="pass")
+    is_fixed = exposure_of(guarded)["state"] == "fixed"
+    expect(guarded, HOST, L0_SEC_03="pass", **({} if is_fixed else {"L0_PER_01": "pass", "L0_KVM_04": running}))
+    assert forbidden.result("L0-PER-01", HOST)["evidence"], "the line that proves it"
+    assert auditor.lab.host.nested()
+    again = auditor.report(nested="forbidden")
+    expect(again, HOST, L0_KVM_04="fail", L0_PER_01="fail")
+
+
+def test_the_hosts_own_kernel_is_judged_by_its_version_and_its_changelog(auditor: Auditor) -> None:
+    """Compare with the package that the host itself names, by the last floor of its series."""
+    version = auditor.ask("sed 's/.*Debian \\([0-9.]*\\).*/\\1/' /proc/sys/kernel/version")
+    found = exposure_of(auditor.report())
+    states = {each["id"]: each["state"] for each in found["cves"]}
+    assert version in found["kernel"]
+    numbers = [int(each) for each in version.split(".")]
+    if numbers[:2] == [6, 1]:
+        assert (states["CVE-2026-64561"] == "fixed") is (numbers >= [6, 1, 183])
+        assert (states["CVE-2026-53359"] == "fixed") is (numbers >= [6, 1, 177])
+
+
+def exposure_of(report: audit.Report) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [each for each in report.data["exposures"] if each["target"] == HOST]
+    return found[0]

@@ -124,6 +124,20 @@ def test_the_changelog_of_the_running_package_proves_a_fix() -> None:
     assert any(JANUSCAPE in item.text and "6.1.150-1" in item.source for item in found.evidence)
 
 
+@pytest.mark.parametrize(
+    ("heading", "running", "answer"),
+    [
+        ("linux-signed-amd64 (6.1.150+1)", "6.1.150-1", Answer.YES),
+        ("linux-signed-amd64 (6.1.150+1~bpo12+1)", "6.1.150-1~bpo12+1", Answer.YES),
+        ("linux-signed-amd64 (6.1.150+2)", "6.1.150-1", Answer.NO),
+        ("linux (6.1.150+1)", "6.1.150-1", Answer.NO),
+    ],
+)
+def test_a_signed_package_names_the_version_that_was_signed(heading: str, running: str, answer: Answer) -> None:
+    text = f"{heading} bookworm-security; urgency=high\n  * {TITLE} ({JANUSCAPE})"
+    assert state(bundle("6.1.0-56-amd64", DEBIAN.format(running), "debian", **{DPKG: text})).is_fixed is answer
+
+
 def test_the_changelog_of_an_update_that_does_not_run_proves_nothing() -> None:
     assert state(dpkg(f"  * {TITLE} ({JANUSCAPE})", running="6.1.192-2")).is_fixed is Answer.NO
 
