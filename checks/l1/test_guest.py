@@ -176,12 +176,14 @@ def test_it_is_the_guest_that_the_inventory_names(pair: Pair, identity: Identity
     libvirt gives a guest its domain's uuid. Where an address was reassigned, or belongs to a guest of another host,
     another machine answers at it.
 
-    Unknown: the guest does not show its uuid, which only root may read.
+    Unknown: the guest does not show its uuid, which only root may read, or its VMM was not given one.
     """
     if target.host is None:
         raise NotApplicable("the inventory names no host of this guest, so there is no domain to compare with")
     if identity.uuid is None:
         raise Undecided(f"the guest's uuid is not shown{'' if identity.is_root else ': only root may read it'}")
+    if not pair.domain.uuid:
+        raise Undecided("its VMM was not given a uuid, so there is none to compare with", *pair.domain.evidence)
     message = f"the guest's uuid is {identity.uuid}, the domain's is {pair.domain.uuid}"
     require(identity.is_domain(pair.domain.uuid), Cause.WRONG_GUEST, message, *pair.domain.evidence)
 

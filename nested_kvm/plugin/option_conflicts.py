@@ -35,6 +35,7 @@ _FOR_THE_MERGED_RUNS: Final = (
     "hosts",
     "evidence",
     "active",
+    "active_on_xen",
     "waivers",
     "baseline",
     "shard",
@@ -72,6 +73,10 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
     (
         lambda given: given.active and given.evidence,
         "--active starts an L2 in guests, and --evidence connects to none: leave one out",
+    ),
+    (
+        lambda given: given.active_on_xen and not given.active,
+        "--active-on-xen only widens --active: give both",
     ),
     (
         lambda given: given.active and "maintenance" in given.markexpr,
