@@ -66,7 +66,7 @@ _OF_THE_KERNEL: Final = frozenset(
         "bus_lock_detect",
     ]
 )
-"""Words that the kernel makes of its own, or that no guest is given: they differ by kernel and firmware settings."""
+"""Words that the kernel itself makes, or that no guest is given: they differ by kernel and firmware settings."""
 _SHOWN: Final = 24
 """How many words a message names."""
 

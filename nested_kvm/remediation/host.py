@@ -42,7 +42,7 @@ def reload(subject: Subject, finding: Finding) -> list[str]:
 
 
 def _mend_next_load(subject: Subject, finding: Finding) -> list[str]:
-    """What makes the next load right: the value that is invalid, the command line that wins, or a line of its own."""
+    """What makes the next load right: the value that is invalid, the command line that wins, or another line."""
     load = next_load_of(subject)
     if load is not None and load.fails:
         return fix_value(subject, Finding(finding.cause, f"reboot: {load.reason}", *load.origin))
@@ -287,7 +287,7 @@ def keep_device_mode(_subject: Subject, _finding: Finding) -> list[str]:
     return [
         "grep -rn 'KERNEL==\"kvm\"' /etc/udev/rules.d /usr/lib/udev/rules.d  # the rules; the last one counts",
         "# either add the accounts that run VMs to the device's group: usermod -aG kvm ACCOUNT; or, to keep the mode:",
-        "# a rule of your own in /etc/udev/rules.d/99-kvm.rules; then:",
+        "# your own rule in /etc/udev/rules.d/99-kvm.rules; then:",
         "udevadm control --reload && udevadm trigger --name-match=kvm --settle && ls -l /dev/kvm",
     ]
 
