@@ -207,7 +207,8 @@ def test_the_mode_of_dev_kvm_lasts(kvm_device: KvmDevice, device_rule: DeviceRul
     udev sets mode and group whenever it handles the device: at boot, when the module is loaded, when udev is restarted
     or triggered. A chmod without a rule lasts until then, and the accounts that relied on it cannot open the device.
 
-    Unknown: udev's rules were not inspected, none sets the mode, or one has conditions that were not evaluated.
+    Unknown: udev's rules were not inspected, none sets the mode, one has conditions that were not evaluated, or the
+    device has an access control list that no rule gives it.
 
     One polarity: where nesting is forbidden, no account has to open the device.
     """
@@ -218,5 +219,7 @@ def test_the_mode_of_dev_kvm_lasts(kvm_device: KvmDevice, device_rule: DeviceRul
         f"/dev/kvm is {kvm_device.mode}, udev's rules make it {device_rule.mode}: {lost} will not open it any more"
     )
     require(lost is None, Cause.DEVICE_MODE_REVERTS, message, *kvm_device.evidence, *device_rule.evidence)
+    if kvm_device.has_acl and not device_rule.gives_acl:
+        raise Undecided("an access control list beside the mode is not udev's: it may be gone", *kvm_device.evidence)
     if device_rule.mode is None:
         raise Undecided(device_rule.unknown or "udev's rules set no valid mode", *device_rule.evidence)

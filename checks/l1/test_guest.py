@@ -154,7 +154,8 @@ def test_the_mode_of_dev_kvm_lasts(kvm_device: KvmDevice, device_rule: DeviceRul
     udev sets mode and group whenever it handles the device: at boot, when the module is loaded, when udev is restarted
     or triggered. A chmod without a rule lasts until then.
 
-    Unknown: udev's rules were not inspected, none sets the mode, or one has conditions that were not evaluated.
+    Unknown: udev's rules were not inspected, none sets the mode, one has conditions that were not evaluated, or the
+    device has an access control list that no rule gives it.
 
     One polarity: where nesting is forbidden, no account has to open the device.
     """
@@ -165,6 +166,8 @@ def test_the_mode_of_dev_kvm_lasts(kvm_device: KvmDevice, device_rule: DeviceRul
         f"/dev/kvm is {kvm_device.mode}, udev's rules make it {device_rule.mode}: {lost} will not open it any more"
     )
     require(lost is None, Cause.DEVICE_MODE_REVERTS, message, *kvm_device.evidence, *device_rule.evidence)
+    if kvm_device.has_acl and not device_rule.gives_acl:
+        raise Undecided("an access control list beside the mode is not udev's: it may be gone", *kvm_device.evidence)
     if device_rule.mode is None:
         raise Undecided(device_rule.unknown or "udev's rules set no valid mode", *device_rule.evidence)
 
@@ -176,12 +179,14 @@ def test_it_is_the_guest_that_the_inventory_names(pair: Pair, identity: Identity
     libvirt gives a guest its domain's uuid. Where an address was reassigned, or belongs to a guest of another host,
     another machine answers at it.
 
-    Unknown: the guest does not show its uuid, which only root may read.
+    Unknown: the guest does not show its uuid, which only root may read, or its VMM was not given one.
     """
     if target.host is None:
         raise NotApplicable("the inventory names no host of this guest, so there is no domain to compare with")
     if identity.uuid is None:
         raise Undecided(f"the guest's uuid is not shown{'' if identity.is_root else ': only root may read it'}")
+    if not pair.domain.uuid:
+        raise Undecided("its VMM was not given a uuid, so there is none to compare with", *pair.domain.evidence)
     message = f"the guest's uuid is {identity.uuid}, the domain's is {pair.domain.uuid}"
     require(identity.is_domain(pair.domain.uuid), Cause.WRONG_GUEST, message, *pair.domain.evidence)
 

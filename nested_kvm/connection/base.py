@@ -31,6 +31,8 @@ class Settings:
     ssh_identity_file: Path | None = None
     sudo: bool = False
     """Run as root by `sudo -n`, which never prompts."""
+    active_on_xen: bool = False
+    """Start a test VM also in a guest of Xen, which an L2 under KVM can bring down."""
     sudo_user: str | None = None
 
     def for_address(self, address: Address) -> "Settings":

@@ -54,7 +54,7 @@ class Pair:
             own, uuid = dmi_uuid_of(self.guest.bundle), self.domain.uuid
         except ObservationError:
             return False
-        return own is not None and not is_same_machine(own, uuid)
+        return bool(own and uuid) and not is_same_machine(own or "", uuid)
 
     @cached_property
     def domain(self) -> Domain:

@@ -11,6 +11,7 @@ from nested_kvm.fleet.subject import Fleet, Subject
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.control import Level
+from nested_kvm.model.layer import Layer
 from nested_kvm.model.link import LinkName
 from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation import remediation
@@ -76,6 +77,9 @@ def _warnings(pair: Pair) -> Iterator[str]:
         if next_load.fails or next_load.nested is False:
             how = next_load.reason or f"nested will be off, set by {next_load.said_by}"
             yield f"will stop nesting when {pair.host.target.name} reboots: {next_load.module}: {how}"
+    with suppress(ObservationError):
+        if pair.inside.platform.layer is Layer.XEN and pair.shows_flag:
+            yield f"may end when it starts an L2: {pair.guest.target.name} runs on Xen, which an L2 under KVM can crash"
     for machine in (pair.known_host, pair.guest):
         with suppress(ObservationError):
             if machine is not None and machine.kvm_module.is_loaded:

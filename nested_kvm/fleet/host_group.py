@@ -8,6 +8,7 @@ from heapq import nsmallest
 from typing import Final
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.fleet.host_features import HostFeatures, features_of_group
 from nested_kvm.fleet.host_traits import HostTraits, host_traits_of
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.inventory.target import Target, TargetLevel
@@ -29,6 +30,8 @@ class GroupComparison:
     others: int = 0
     differences: tuple[Evidence, ...] = ()
     unseen: tuple[str, ...] = ()
+    features: HostFeatures | None = None
+    """The CPU features that the host lacks; None: its CPUs could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,11 @@ class HostGroup:
         differences = tuple(self._differences(host, own))
         if others and not differences and own.unseen:
             raise NotObserved(next(iter(own.unseen.values())))
-        return GroupComparison(self.name, others, differences, self._unseen)
+        return GroupComparison(self.name, others, differences, self._unseen, self._features.get(host))
+
+    @cached_property
+    def _features(self) -> Mapping[str, HostFeatures]:
+        return features_of_group([machine for machine in self._machines if machine.is_observed])
 
     @cached_property
     def _traits(self) -> Mapping[str, HostTraits]:

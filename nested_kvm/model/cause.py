@@ -119,7 +119,7 @@ class Cause(Enum):
     )
     VOLATILE_CONFIGURATION = (
         "volatile-configuration",
-        "The file that sets nested is gone after the next boot: it is in memory, or made anew by the system's image.",
+        "The file that sets nested is gone after the next boot: it is in memory, or made again by the system's image.",
     )
     DEVICE_MODE_REVERTS = (
         "device-mode-reverts",

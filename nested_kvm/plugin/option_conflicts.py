@@ -37,6 +37,7 @@ _FOR_THE_MERGED_RUNS: Final = (
     "evidence",
     "active",
     "advisories",
+    "active_on_xen",
     "waivers",
     "baseline",
     "shard",
@@ -71,6 +72,10 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
     (
         lambda given: given.active and given.evidence,
         "--active starts an L2 in guests, and --evidence connects to none: leave one out",
+    ),
+    (
+        lambda given: given.active_on_xen and not given.active,
+        "--active-on-xen only widens --active: give both",
     ),
     (
         lambda given: given.active and "maintenance" in given.markexpr,

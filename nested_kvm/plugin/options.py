@@ -78,6 +78,11 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         action="store_true",
         help="boot a tiny test VM (L2) in each guest that must nest (default: start nothing)",
     )
+    group.addoption(
+        "--active-on-xen",
+        action="store_true",
+        help="with --active: also in guests of Xen, where an L2 under KVM can crash the whole guest",
+    )
 
     group.addoption(
         "--domain-xml",
@@ -237,6 +242,7 @@ def _max_age(given: argparse.Namespace) -> timedelta | None:
 def _settings(given: object) -> Settings:
     values = vars(given)
     return Settings(
+        active_on_xen=values["active_on_xen"],
         connect_timeout=values["connect_timeout"],
         probe_timeout=values["probe_timeout"],
         ssh_config=Path(values["ssh_config"]) if values["ssh_config"] else None,

@@ -17,11 +17,23 @@ _Lines = Callable[[Subject, Finding], list[str]]
 def load_module(subject: Subject, _finding: Finding) -> list[str]:
     """Load the module now and at every boot, and read the kernel log."""
     module = module_of(subject)
+    if _lacks_flag(subject):
+        return [
+            f"# {module} cannot be loaded on a CPU without {flag_of(subject)}: that finding comes first; then:",
+            f"modprobe {module}",
+        ]
     return [
         f"modprobe {module}",
         f"lsmod | grep -w {module} || dmesg | grep -iE 'kvm|svm|vmx' | tail -n 5  # why the kernel refused it",
         f"printf '{module}\\n' > /etc/modules-load.d/kvm.conf  # where udev does not load it at boot",
     ]
+
+
+def _lacks_flag(subject: Subject) -> bool:
+    try:
+        return not subject.machine.cpu.all_show_flag
+    except ObservationError:
+        return False
 
 
 def after_refusal(subject: Subject, finding: Finding) -> list[str]:

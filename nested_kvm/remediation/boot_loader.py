@@ -10,7 +10,7 @@ from nested_kvm.fleet.subject import Subject
 _BY_SYSTEM: Final = {
     "talos": (
         "# Talos: in the machine configuration machine.install.extraKernelArgs: {change}; then",
-        "# talosctl upgrade of the node: it writes the boot entry anew (with a UKI: a new image with these arguments)",
+        "# talosctl upgrade of the node: it writes the boot entry again (with a UKI: a new image with these arguments)",
     ),
     "nixos": (
         "# NixOS: in configuration.nix boot.kernelParams: {change}, or boot.extraModprobeConfig for modprobe.d; then:",
@@ -48,7 +48,7 @@ def change_cmdline(subject: Subject, add: str | None, remove: str | None = None)
 
 
 def _by_files(subject: Subject, change: str, add: str | None, remove: str | None) -> list[str]:
-    """By the files of the boot loader that were found, where the system has no way of its own."""
+    """By the files of the boot loader that were found, where the system has no other way."""
     if _is_ostree(subject):
         options = [f"--delete-if-present={remove}"] if remove else []
         options += [f"--append-if-missing={add}"] if add else []
@@ -58,7 +58,7 @@ def _by_files(subject: Subject, change: str, add: str | None, remove: str | None
         return [f"# {change} in {places}, then:", "update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg"]
     if _has(subject, sources.KERNEL_INSTALL):
         return [
-            f"# {change} in {sources.KERNEL_INSTALL}, then write the boot entries or the unified kernel image anew:",
+            f"# {change} in {sources.KERNEL_INSTALL}, then write the boot entries or the unified kernel image again:",
             "kernel-install add-all || dracut --force --regenerate-all || mkinitcpio -P",
         ]
     if _has(subject, sources.BOOT_ENTRIES):

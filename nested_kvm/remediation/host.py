@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -12,7 +13,7 @@ from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.layer import Layer
 from nested_kvm.model.policy import Nested, Policy
-from nested_kvm.model.verdict import Finding
+from nested_kvm.model.verdict import Evidence, Finding
 from nested_kvm.remediation.boot_loader import change_cmdline
 from nested_kvm.remediation.layers import expose_below, layer_of_machine, withhold_by
 from nested_kvm.remediation.names import (
@@ -26,6 +27,8 @@ from nested_kvm.remediation.names import (
 )
 from nested_kvm.util.text import visible
 
+_VENDORS: Final = ("/usr/lib/", "/lib/", "/usr/local/lib/", "/run/")
+"""Where packages and other programs write: a file of the same name in /etc masks one there."""
 OWN_FILE: Final = "/etc/modprobe.d/zz-nested-kvm.conf"
 """kmod sorts files by basename: this one is read after the usual names."""
 
@@ -41,7 +44,7 @@ def reload(subject: Subject, finding: Finding) -> list[str]:
 
 
 def _mend_next_load(subject: Subject, finding: Finding) -> list[str]:
-    """What makes the next load right: the value that is invalid, the command line that wins, or a line of its own."""
+    """What makes the next load right: the value that is invalid, the command line that wins, or another line."""
     load = next_load_of(subject)
     if load is not None and load.fails:
         return fix_value(subject, Finding(finding.cause, f"reboot: {load.reason}", *load.origin))
@@ -82,10 +85,30 @@ def persist(subject: Subject, finding: Finding) -> list[str]:
     load = next_load_of(subject)
     if load is not None and (load.is_built_in or _is_overridden(subject, load) or _is_lost(subject)):
         return put_on_cmdline(subject, finding)
+    if load is not None and load.fails:
+        return fix_value(subject, Finding(finding.cause, f"reboot: {load.reason}", *load.origin))
+    show = f"modprobe --show-depends {module}  # the last nested= must be {value}, and all must be numbers"
+    changed = _lines_that_decide(subject, load)
+    if changed:
+        return [*_changed_lines(subject, changed), show]
     return [
         f"printf 'options {module} nested={value}\\n' > {OWN_FILE}",
-        f"modprobe --show-depends {module}  # the last nested= must be {value}, and all must be numbers",
+        show,
     ]
+
+
+def _lines_that_decide(subject: Subject, load: NextLoad | None) -> list[Evidence]:
+    """The lines of modprobe.d that set nested otherwise: a line of another file beside them would contradict them."""
+    if load is None or load.authority is not Authority.FILE or load.nested is None:
+        return []
+    is_right = load.nested is subject.policy.is_required
+    lines = [*load.contradicted] if is_right else [*load.origin, *load.overridden]
+    return [item for item in lines if _is_changeable(item)]
+
+
+def _is_changeable(item: Evidence) -> bool:
+    """Whether the line names the parameter in its own file; in /run it would be gone with the next boot."""
+    return re.fullmatch(r"/(?!run/).+\.conf:\d+", item.source) is not None and "nested" in item.text
 
 
 def _is_lost(subject: Subject) -> bool:
@@ -112,7 +135,6 @@ def persist_and_reload(subject: Subject, finding: Finding) -> list[str]:
         return [
             f"# {module} has an invalid value in its configuration, and would not load again: that comes first",
             *first,
-            *persist(subject, finding),
             *shut_down_first(subject),
             *reload_now(subject),
         ]
@@ -131,17 +153,26 @@ def fix_value(subject: Subject, finding: Finding) -> list[str]:
     load = next_load_of(subject)
     if load is not None and load.refused is not None:
         return _fix_option(load.refused, finding)
-    value = subject.policy.either(1, 0)
-    lines = []
-    for item in finding.evidence:
+    module = module_of(subject)
+    verify = f"modprobe --show-depends {module}  # every nested= in the output must be a number"
+    return [*_changed_lines(subject, finding.evidence), verify]
+
+
+def _changed_lines(subject: Subject, lines: Iterable[Evidence]) -> list[str]:
+    """The commands that give nested the policy's value where each line sets it; a vendor's file is copied first."""
+    value, commands = subject.policy.either(1, 0), []
+    for item in dict.fromkeys(lines):
         place = re.fullmatch(r"(/.+\.conf):(\d+)", item.source)
         if place:
             # \< and \> keep other parameters, such as nested_early_check, as they are.
             change = f"s/\\<nested\\>\\(=[^[:space:]]*\\)\\{{0,1\\}}/nested={value}/g"
             address = f"{place[2]}{{:a;{change};/\\\\$/{{n;ba}}}}" if _is_continued(subject, *place.groups()) else ""
-            lines.append(f"sed -i.bak {shlex.quote(address or place[2] + change)} {shlex.quote(place[1])}")
-    module = module_of(subject)
-    return [*lines, f"modprobe --show-depends {module}  # every nested= in the output must be a number"]
+            script, path = shlex.quote(address or place[2] + change), place[1]
+            own = f"/etc/modprobe.d/{path.rpartition('/')[2]}"
+            in_place = not path.startswith(_VENDORS)
+            to = "" if in_place else f" > {shlex.quote(own)}"
+            commands.append(f"sed {'-i.bak ' if in_place else ''}{script} {shlex.quote(path)}{to}")
+    return commands
 
 
 def _fix_option(module: str, finding: Finding) -> list[str]:
@@ -258,7 +289,7 @@ def keep_device_mode(_subject: Subject, _finding: Finding) -> list[str]:
     return [
         "grep -rn 'KERNEL==\"kvm\"' /etc/udev/rules.d /usr/lib/udev/rules.d  # the rules; the last one counts",
         "# either add the accounts that run VMs to the device's group: usermod -aG kvm ACCOUNT; or, to keep the mode:",
-        "# a rule of your own in /etc/udev/rules.d/99-kvm.rules; then:",
+        "# your own rule in /etc/udev/rules.d/99-kvm.rules; then:",
         "udevadm control --reload && udevadm trigger --name-match=kvm --settle && ls -l /dev/kvm",
     ]
 

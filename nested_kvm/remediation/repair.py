@@ -27,10 +27,10 @@ def repair(subject: Subject, finding: Finding) -> tuple[Step, ...]:
 
 
 def _persist(subject: Subject, finding: Finding) -> tuple[Step, ...]:
-    write = host.persist(subject, finding)[0]
-    if not write.startswith("printf "):
+    changes = [line for line in host.persist(subject, finding) if line.startswith(("printf ", "sed "))]
+    if not changes:
         return ()
-    return Step(Phase.FILES, write), _next_load_is_right(subject)
+    return *(Step(Phase.FILES, line) for line in changes), _next_load_is_right(subject)
 
 
 def _fix_value(subject: Subject, finding: Finding) -> tuple[Step, ...]:

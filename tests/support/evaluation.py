@@ -80,6 +80,11 @@ def readings_of(name: str) -> Readings:
     return found
 
 
+def fleet_of(name: str, readings: Readings) -> Fleet:
+    """A scenario's machines that answered like this."""
+    return Fleet([Machine(bundle) for bundle in _answered(name, readings)], _declared().targets)
+
+
 def evaluate(
     name: str, readings: Readings, only: Container[tuple[str, str]] | None = None
 ) -> dict[tuple[str, str], Answer]:
@@ -87,7 +92,7 @@ def evaluate(
 
     A subject of which nothing is required is left out: its results are informational.
     """
-    fleet = Fleet([Machine(bundle) for bundle in _answered(name, readings)], _declared().targets)
+    fleet = fleet_of(name, readings)
     return {
         (subject.id, control.id): answer(control, function, subject)
         for control, function in controls().items()

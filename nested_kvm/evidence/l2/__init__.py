@@ -9,6 +9,10 @@ from typing import Final
 
 BY_QEMU: Final = "qemu-system-x86_64 -accel kvm"
 BY_PYTHON: Final = "python3, by ioctl of /dev/kvm"
+ON_XEN: Final = (
+    "no test VM (L2) was started: the guest runs on Xen, which an L2 under KVM can bring down; "
+    "--active-on-xen starts one all the same"
+)
 ANSWER: Final = "L2OK"
 LEFT: Final = 85
 """The exit status of QEMU when a guest writes 42 to isa-debug-exit: 2 * 42 + 1."""

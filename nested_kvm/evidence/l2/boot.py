@@ -6,11 +6,13 @@ from typing import Final
 
 from nested_kvm.connection import Connection, Settings
 from nested_kvm.errors import ObservationError
-from nested_kvm.evidence.l2 import BY_QEMU, boot_arguments, boot_script
+from nested_kvm.evidence.l2 import BY_QEMU, ON_XEN, boot_arguments, boot_script
+from nested_kvm.evidence.layer import layer_of_readings
 from nested_kvm.evidence.probe.answer import parse_answer
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.architecture import X86
+from nested_kvm.model.layer import Layer
 from nested_kvm.model.policy import Nested
 
 DEVICE: Final = "/dev/kvm"
@@ -24,6 +26,8 @@ def boot_l2(
     """Start an L2 where the policy requires nesting, and return the readings. Nothing is raised."""
     if target.level is not TargetLevel.L1 or target.policy.nested is not Nested.REQUIRED or not _is_x86(readings):
         return {}
+    if layer_of_readings(readings) is Layer.XEN and not settings.active_on_xen:
+        return {BY_QEMU: Reading(BY_QEMU, Status.ABSENT, ON_XEN)}
     device = readings.get(DEVICE)
     if device is not None and device.status in {Status.ABSENT, Status.DANGLING}:
         return {BY_QEMU: Reading(BY_QEMU, Status.ABSENT, f"no L2 can be started: there is no {DEVICE}")}

@@ -107,7 +107,7 @@ def _is_firmware(message: _Message) -> bool:
 
 
 def _is_refusal(message: _Message, module: str) -> bool:
-    """Whether the kernel refuses the module: of its own messages all that are not known to be harmless."""
+    """Whether the kernel refuses the module: all its own messages that are not known to be harmless do."""
     if not message.is_prefixed:
         return False
     if _REFUSED.match(message.body) is not None:
@@ -145,7 +145,7 @@ class KernelLog:
     def refusals_of(self, module: str, *, flag_is_shown: bool) -> tuple[Evidence, ...]:
         """Lines in which the kernel refuses to load that KVM module, where it is not loaded.
 
-        Its words differ from version to version: each line of the module's own that is not known to be harmless counts.
+        Its words differ from version to version: each of the module's lines that is not known to be harmless counts.
         A line that names the other vendor's module is about that one only. Before 5.16 "no hardware support" names
         none: where every CPU shows the flag, it is about the module for another CPU.
         """

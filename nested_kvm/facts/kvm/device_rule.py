@@ -4,7 +4,7 @@
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nested_kvm.evidence import sources
@@ -30,6 +30,8 @@ class DeviceRule:
     group: str | None
     unknown: str = ""
     evidence: tuple[Evidence, ...] = ()
+    gives_acl: bool = False
+    """Whether a rule tags the device for the accounts that are logged in at the machine."""
 
     def takes_from(self, device: KvmDevice) -> str | None:
         """Who loses access when udev next handles the device; None: no one does, as far as the mode shows."""
@@ -63,7 +65,8 @@ def device_rule_of(bundle: Bundle) -> DeviceRule:
             files[name] = known = (directory, [])
         if known[0] == directory:
             known[1].append(rule)
-    return _of([(f"{files[name][0]}/{name}", rule) for name in sorted(files) for rule in files[name][1]])
+    rules = [(f"{files[name][0]}/{name}", rule) for name in sorted(files) for rule in files[name][1]]
+    return replace(_of(rules), gives_acl=any('TAG+="uaccess"' in rule for _, rule in rules))
 
 
 def _rank(directory: str) -> int:

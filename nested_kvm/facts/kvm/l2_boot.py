@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.l2 import ANSWER, BY_PYTHON, BY_QEMU, LEFT
+from nested_kvm.evidence.l2 import ANSWER, BY_PYTHON, BY_QEMU, LEFT, ON_XEN
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Evidence
@@ -50,6 +50,8 @@ def l2_boot_of(bundle: Bundle) -> L2Boot:
     if bundle.failure is None and BY_QEMU not in bundle.readings:
         return L2Boot(None, "no test VM (L2) was started in the guest: that needs --active")
     tried = [bundle.reading(BY_QEMU), *([bundle.reading(BY_PYTHON)] if BY_PYTHON in bundle.readings else [])]
+    if tried[0].text.strip() == ON_XEN:
+        return L2Boot(None, ON_XEN)
     if tried[0].status is Status.ABSENT:
         return L2Boot(Answer.NO, tried[0].text, (Evidence("/dev/kvm", "does not exist"),))
     if tried[0].status is Status.UNREADABLE:

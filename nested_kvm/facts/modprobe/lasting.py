@@ -26,7 +26,7 @@ _GENERATED: Final = {
     "boot2docker": "boot2docker",
     "tinycore": "Tiny Core",
 }
-"""Systems that make /etc anew at each boot, by their ID."""
+"""Systems that make /etc again at each boot, by their ID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class LastingSettings:
 
 
 def lasting_settings_of(bundle: Bundle, next_load: NextLoad, *, is_loaded: bool) -> LastingSettings:
-    """Decide by what is mounted at /etc; without a mount of its own, by the root and the operating system."""
+    """Decide by what is mounted at /etc; without its own mount, by the root and the operating system."""
     relied_upon = _relied_upon(next_load, is_loaded=is_loaded)
     in_run = tuple(item for item in relied_upon if item.source.startswith("/run/"))
     reason = _why_etc_is_lost(bundle)
@@ -96,4 +96,4 @@ def _why_mount_is_lost(parts: list[str]) -> str:
 def _by_system(text: str) -> str:
     ids = re.findall(r"^(?:VARIANT_|IMAGE_)?ID=[\"']?([\w.-]+)", text, re.MULTILINE)
     name = next((_GENERATED[each.lower()] for each in ids if each.lower() in _GENERATED), None)
-    return f"{name} makes /etc anew at each boot" if name else ""
+    return f"{name} makes /etc again at each boot" if name else ""

@@ -158,8 +158,8 @@ def test_hosts_without_an_inventory_may_have_no_libvirt(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--hosts=ssh://127.0.0.1:1", "--libvirt=maybe"], "--libvirt: 'maybe' is not a libvirt URI"),
-        (["--libvirt=none"], "--libvirt is for a run by --hosts without an inventory"),
-        (["--inventory=inventories/local.yaml", "--libvirt=none"], "--libvirt is for a run by --hosts without an inventory"),
+        (["--libvirt=none"], "--libvirt is for a run by --hosts without"),
+        (["--inventory=inventories/local.yaml", "--libvirt=none"], "--libvirt is for a run by --hosts without"),
     ],
 )
 def test_libvirts_uri_is_checked(tmp_path: Path, words: list[str], message: str) -> None:

@@ -52,6 +52,7 @@ def test_the_guest_is_diagnosed(run: FleetRun, name: str, domain: str) -> None:
     said = run.diagnoses()[f"{name}.{domain}" if domain else name]
     found = (said["can_nest"], said["broken_link"], said["cause"])
     assert found == (expected.can_nest, expected.broken_link, expected.cause), said["explanation"]
+    assert [text for text in expected.warns if not any(text in warning for warning in said["warnings"])] == []
 
 
 def test_there_are_enough_of_them() -> None:

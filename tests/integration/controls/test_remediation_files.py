@@ -60,7 +60,7 @@ def test_the_playbook_is_one_that_ansible_takes(remediation: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("scenario", "steps"),
     [
-        ("amd-nested-off", ["options kvm_amd nested=1", "next_load_is kvm_amd 1", "modprobe -r kvm_amd", "grep -qx"]),
+        ("amd-nested-off", ["/nested=1/g", "next_load_is kvm_amd 1", "modprobe -r kvm_amd", "grep -qx"]),
         ("amd-nested-y", ["sed -i.bak", "next_load_is kvm_amd 1"]),
         ("amd-forbidden-fails", ["options kvm_amd nested=0", "next_load_is kvm_amd 0", "modprobe -r kvm_amd"]),
         ("amd-recorded", ["--edit --cpu host-model,require=svm"]),

@@ -1,5 +1,6 @@
 """What is printed to mend a finding does mend it, where that can be tried with real programs."""
 
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -71,13 +72,11 @@ def test_no_remedy_reloads_into_a_value_that_violates_the_policy(
     fleet_run: FleetRun, control: str, scenario: str, *, is_reloaded: bool
 ) -> None:
     commands = fleet_run.results[scenario]["", control]["remediation"]
-    kept = next(number for number, line in enumerate(commands) if "> /etc/modprobe.d" in line)
+    kept = next(number for number, line in enumerate(commands) if re.search(r"(> |/g' )/etc/modprobe\.d", line))
     reloads = [number for number, line in enumerate(commands) if line.startswith("modprobe -r ")]
     assert bool(reloads) is is_reloaded
     assert all(number > kept for number in reloads)
-    fixed = [number for number, line in enumerate(commands) if line.startswith("sed -i.bak ")]
-    assert bool(fixed) is is_reloaded
-    assert all(number < kept for number in fixed)
+    assert all(kept < number for number, line in enumerate(commands) if line.startswith("virsh "))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +86,7 @@ def test_no_remedy_reloads_into_a_value_that_violates_the_policy(
         ("amd-cmdline-invalid", "L0-PER-01", "/etc/default/grub", "sed"),
         ("amd-cmdline-overrides", "L0-PER-01", "/etc/default/grub", "/etc/modprobe.d"),
         ("amd-built-in-file-only", "L0-PER-03", "kvm_amd.nested=1", "> /etc/modprobe.d"),
-        ("intel-nested-off", "L0-PER-01", "options kvm_intel nested=1", "kvm_amd"),
+        ("intel-nested-off", "L0-PER-01", "/nested=1/g", "kvm_amd"),
         ("amd-forbidden-fails", "L0-PER-01", "options kvm_amd nested=0", "nested=1"),
         ("amd-dev-kvm-plain-file", "L0-KVM-01", "mv /dev/kvm", "nested"),
         ("amd-guest-forbidden-fails", "L1-CPU-01", "policy='disable' name='svm'", "host-passthrough"),

@@ -4,17 +4,20 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nested_kvm.connection import connect
-from nested_kvm.evidence.l2 import BY_PYTHON, BY_QEMU, LEFT
+from nested_kvm.evidence.l2 import BY_PYTHON, BY_QEMU, LEFT, ON_XEN
 from nested_kvm.evidence.l2.boot import boot_l2
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.facts.kvm.l2_boot import l2_boot_of
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.policy import Policy
 from tests.integration.l2.test_boot import until
+from tests.support.bundles import bundle_of
 from tests.support.guests import CPU, ssh_config, with_cpuinfo
 from tests.support.schema import assert_valid
 from tests.support.sshd import Sshd, SshdFactory
@@ -163,3 +166,19 @@ def cmdlines() -> Iterator[bytes]:
             yield path.read_bytes()
         except OSError:
             continue
+
+
+XEN = {
+    "/sys/class/dmi/id/sys_vendor": Reading("/sys/class/dmi/id/sys_vendor", Status.OK, "Xen"),
+    "/sys/class/dmi/id/product_name": Reading("/sys/class/dmi/id/product_name", Status.OK, "HVM domU"),
+}
+
+
+def test_on_xen_nothing_is_started_unless_that_is_asked_for(guest: Sshd, target: Target) -> None:
+    with closing(connect(guest.address(), guest.client(), name="l1")) as connection:
+        refused = boot_l2(target, connection, guest.client(), READINGS | XEN)
+        asked = boot_l2(target, connection, replace(guest.client(), active_on_xen=True), READINGS | XEN)
+    assert refused[BY_QEMU].text == ON_XEN
+    assert asked[BY_QEMU].text != ON_XEN
+    verdict = l2_boot_of(bundle_of(*refused.values()))
+    assert (verdict.answers, verdict.reason) == (None, ON_XEN)
