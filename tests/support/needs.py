@@ -58,6 +58,8 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "virsh": lambda: _lacks("virsh"),
     "nc": lambda: _lacks("nc"),
     "accounts": _lacks_namespaces,
+    "podman": lambda: _lacks("podman"),
+    "systemd-analyze": lambda: _lacks("systemd-analyze"),
     "mmdebstrap": lambda: _lacks("mmdebstrap", "git") or _lacks_namespaces(),
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
     "inspecjs": lambda: _lacks("node") or (None if INSPECJS.is_dir() else "not installed: inspecjs (make test-deps)"),
