@@ -58,6 +58,7 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "virsh": lambda: _lacks("virsh"),
     "nc": lambda: _lacks("nc"),
     "accounts": _lacks_namespaces,
+    "release": lambda: None if Path(sys.prefix, "release", "ready").exists() else "not there: make .venv/release/ready",
     "podman": lambda: _lacks("podman"),
     "systemd-analyze": lambda: _lacks("systemd-analyze"),
     "mmdebstrap": lambda: _lacks("mmdebstrap", "git") or _lacks_namespaces(),
