@@ -16,7 +16,7 @@ demo: .venv/ready ## Audit a recorded fleet: needs no hypervisor; its report sho
 	@.venv/bin/pytest --inventory=examples/fleet/inventory.yaml --evidence=examples/fleet/evidence \
 		--waivers=examples/fleet/waivers.yaml --baseline=examples/fleet/baseline.json $(ARGS) || [ $$? -eq 1 ]
 
-test: .venv/ready-for-tests .venv/engines/ready test-deps ## Run all tests of the project but the lab's; ARGS='-k word' narrows them
+test: .venv/ready-for-tests .venv/engines/ready .venv/release/ready test-deps ## Run all tests of the project but the lab's; ARGS='-k word' narrows them
 	@tools/test.sh $(ARGS)
 
 test-fast: .venv/ready-for-tests ## Run the quick unit tests: no service, no network, under a minute

@@ -59,7 +59,7 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "nc": lambda: _lacks("nc"),
     "accounts": _lacks_namespaces,
     "release": lambda: None if Path(sys.prefix, "release", "ready").exists() else "not there: make .venv/release/ready",
-    "podman": lambda: _lacks("podman"),
+    "groff": lambda: _lacks("groff"),
     "systemd-analyze": lambda: _lacks("systemd-analyze"),
     "mmdebstrap": lambda: _lacks("mmdebstrap", "git") or _lacks_namespaces(),
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),

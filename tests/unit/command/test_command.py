@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -175,9 +174,8 @@ def test_the_man_page_is_fresh() -> None:
     assert all(f"\n.SS {name}" in page for name in ("audit", "doctor", "explain"))
 
 
+@pytest.mark.needs("groff")
 def test_the_man_page_is_roff() -> None:
-    if shutil.which("groff") is None:
-        pytest.skip("not installed: groff")
     command = ["groff", "-man", "-ww", "-Tutf8", "-K", "utf8", str(ROOT / "docs" / "nested-kvm.1")]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stderr) == (0, "")
