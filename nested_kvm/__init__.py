@@ -197,12 +197,14 @@ _MODULES = {
 """Where each name is defined."""
 
 
-def __getattr__(name: str) -> object:
-    """Import a name where it is first used."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_MODULES[name]), name)
-    return found
+if not TYPE_CHECKING:  # for a type checker the names above are all there are
+
+    def __getattr__(name: str) -> object:
+        """Import a name where it is first used."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_MODULES[name]), name)
+        return found
 
 
 def __dir__() -> list[str]:

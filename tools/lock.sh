@@ -39,4 +39,5 @@ lock requirements.lock pyproject.toml --group build
 lock requirements-libvirt.lock --group libvirt-build --constraints requirements.lock
 lock requirements-test.lock --group test --constraints requirements.lock
 lock requirements-engines.lock --group engines
+lock requirements-release.lock --group release --constraints requirements.lock
 lock requirements-fuzz.lock pyproject.toml --group fuzz --group build --constraints requirements.lock

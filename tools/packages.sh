@@ -63,6 +63,7 @@ package() {
         *:qemu) echo qemu-system-x86 ;;
         dnf:busybox) echo busybox ;;
         *:busybox) echo busybox-static ;;
+        *:systemd-analyze) echo systemd ;;
         *:sshd) echo openssh-server ;;
         dnf:ssh | zypper:ssh) echo openssh-clients ;;
         *:ssh) echo openssh-client ;;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .venv from the lock files: what an audit needs; with the word "tests", what the tests need; with
-# "engines" or "fuzz" a separate environment for that, below .venv.
+# "engines", "fuzz" or "release" a separate environment for that, below .venv.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/packages.sh
@@ -149,7 +149,7 @@ set_up_beside() {
     awk '/^[a-z]/ { on = /^(cython|setuptools)==/ } on' "requirements-$1.lock" >"$scratch/builder"
     if pip_into ".venv/$1" --require-hashes -r "$scratch/builder" &&
         pip_into ".venv/$1" --require-hashes --no-build-isolation -r "requirements-$1.lock"; then
-        [ "$1" = engines ] || install_project_into ".venv/$1"
+        [ "$1" != fuzz ] || install_project_into ".venv/$1"
         touch ".venv/$1/ready"
     else
         die "pip could not install them (its last lines are above)"
@@ -161,8 +161,8 @@ main() {
     case ${1-audit} in
         audit) set_up_audit ;;
         tests) set_up_tests ;;
-        engines | fuzz) set_up_beside "$1" ;;
-        *) die "usage: tools/setup.sh [tests | engines | fuzz]" ;;
+        engines | fuzz | release) set_up_beside "$1" ;;
+        *) die "usage: tools/setup.sh [tests | engines | fuzz | release]" ;;
     esac
 }
 

@@ -129,6 +129,12 @@ def _schema(given: argparse.Namespace, _rest: list[str]) -> int:
     return 0
 
 
+def _validate(given: argparse.Namespace, _rest: list[str]) -> int:
+    from nested_kvm.command.validate import validate  # noqa: PLC0415 - as above
+
+    return validate(given.kind, given.files)
+
+
 def _completion(given: argparse.Namespace, _rest: list[str]) -> int:
     sys.stdout.write(argcomplete.shellcode(["nested-kvm"], shell=given.shell))  # type: ignore[attr-defined]  # public
     return 0
@@ -142,5 +148,6 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, list[str]], int]]] =
     "probe": _probe,
     "import-answers": _import_answers,
     "schema": _schema,
+    "validate": _validate,
     "completion": _completion,
 }

@@ -10,6 +10,7 @@ from nested_kvm.plugin.options import add_options
 from nested_kvm.version import VERSION
 
 SCHEMAS: Final = ("inventory", "waivers", "results", "evidence")
+WRITTEN: Final = ("inventory", "waivers")
 SHELLS: Final = ("bash", "zsh", "fish")
 EXIT_STATUSES: Final = """\
 exit status:
@@ -112,6 +113,9 @@ def _add_for_others(commands: Any) -> None:
     answers.add_argument("rest", nargs="*", metavar="ARGUMENT", help="`import-answers --help` lists them")
     schema = _add(commands, "schema", "print the JSON Schema of a file")
     schema.add_argument("of", choices=SCHEMAS, help="of which file")
+    validate = _add(commands, "validate", "find the errors of an inventory or a waiver file")
+    validate.add_argument("kind", choices=WRITTEN, help="what the files are")
+    validate.add_argument("files", nargs="+", type=Path, metavar="FILE", help="the files")
     completion = _add(commands, "completion", 'for your shell: eval "$(nested-kvm completion bash)"')
     completion.add_argument("shell", choices=SHELLS, help="your shell")
 

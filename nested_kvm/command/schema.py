@@ -1,4 +1,7 @@
-"""The JSON Schemas of the files that people write and programs read."""
+"""The JSON Schemas of the files that people write and programs read.
+
+`python -m nested_kvm.command.schema` writes those of inventory and waivers into `nested_kvm/schema/`.
+"""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +14,7 @@ from typing_extensions import override
 
 from nested_kvm.inventory.schema import InventoryFile
 from nested_kvm.results.waiver_file import WaiverFile
+from nested_kvm.util.home import PACKAGE
 
 _WRITTEN: Mapping[str, type[BaseModel]] = {"inventory": InventoryFile, "waivers": WaiverFile}
 
@@ -25,19 +29,22 @@ class _Generator(GenerateJsonSchema):
 
 def schema(name: str) -> str:
     """Return the schema of `inventory`, `waivers`, `results` or `evidence`, as text."""
-    model = _WRITTEN.get(name)
-    if model is None:
-        return files("nested_kvm").joinpath("schema", f"{name}-1.schema.json").read_text(encoding="utf-8")
-    return _of_model(name, model)
+    return files("nested_kvm").joinpath("schema", f"{name}-1.schema.json").read_text(encoding="utf-8")
 
 
-def _of_model(name: str, model: type[BaseModel]) -> str:
-    generated = model.model_json_schema(schema_generator=_Generator)
-    for each in generated.get("$defs", {}).values():
+def generated(name: str) -> str:
+    """Return the schema of `inventory` or `waivers`, made from the model that reads the file."""
+    made = _WRITTEN[name].model_json_schema(schema_generator=_Generator)
+    for each in made.get("$defs", {}).values():
         each.pop("title", None)
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"nested-kvm-compliance/{name}/1",
         "title": name,
     }
-    return json.dumps({**generated, **head}, indent=2) + "\n"
+    return json.dumps({**made, **head}, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    for each in _WRITTEN:
+        (PACKAGE / "schema" / f"{each}-1.schema.json").write_text(generated(each), encoding="utf-8")

@@ -30,7 +30,7 @@ _WITH_A_PATH: Final = (
     "--merge",
 )
 _ASK_FOR_AN_AUDIT: Final = ("--hosts", "--inventory", "--ansible-inventory", "--evidence", "--merge", "--controls")
-_OF_TESTS: Final = (".py", ".ipynb", ".feature", ".robot", ".tavern.yaml", ".tavern.yml", ".txt", ".rst")
+_OF_TESTS: Final = (".py", ".ipynb", ".feature", ".robot", ".tavern.yaml", ".tavern.yml")
 """Ends of the names of files in which pytest itself, or a plugin, may find tests."""
 _MOST_FILES: Final = 2000
 """Files after which a folder is taken for one with tests."""
@@ -142,7 +142,7 @@ def _may_hold_tests(folder: Path) -> bool:
         for name in files:
             count += 1
             is_site_check = name.endswith(".py") and Path(path) == folder / "checks" / "site"
-            named_for_tests = name.endswith(_OF_TESTS) or name.startswith(("test_", "molecule."))
+            named_for_tests = name.endswith(_OF_TESTS) or name.startswith(("test", "molecule."))
             if (named_for_tests and not (is_site_check and _asks_for_us(Path(path, name)))) or count > _MOST_FILES:
                 return True
     return False

@@ -38,8 +38,17 @@ def run_audit(arguments: Sequence[str], plugins: Sequence[object] = ()) -> int:
         needed = ".".join(map(str, _OLDEST))
         sys.stderr.write(f"nested-kvm-compliance needs pytest {needed} or newer; this is {pytest.__version__}\n")
         return int(pytest.ExitCode.USAGE_ERROR)
-    brought = ["-c", str(_SETTINGS), "-W", _REWRITING, str(_OWN)]
+    brought = ["-c", str(_SETTINGS), "-W", _REWRITING, str(_OWN), *_only_a_sites_conftest()]
     return int(pytest.main([*brought, *arguments], plugins=[_Installed(), *plugins]))
+
+
+def _only_a_sites_conftest() -> list[str]:
+    """Keep out every conftest.py of the folders around: only one beside a site's checks belongs to the audit.
+
+    In a checkout of the project, or in another suite's folder, theirs would end the run.
+    """
+    site = Path.cwd() / CHECKS / SITE
+    return [f"--confcutdir={site.parent}"] if site.is_dir() and Path.cwd() != HOME else []
 
 
 def working_folder(config: pytest.Config) -> Path:

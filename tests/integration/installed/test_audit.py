@@ -78,6 +78,18 @@ def test_a_sites_checks_in_the_current_folder_are_evaluated(installed: Installed
     assert {"L0-PER-01", "SITE-EXAMPLE-01"} <= {line.partition(" ")[0] for line in listed.splitlines()}
 
 
+@pytest.mark.parametrize("around", ["pytest_plugins = ('nothing.here',)\n", "raise SystemExit('not asked for')\n"])
+def test_another_suites_conftest_is_not_the_audits(installed: Installed, around: str) -> None:
+    """One beside the site's checks is: its fixtures are theirs."""
+    check = "def test_it(host, answer):\n    assert answer == 42\n"
+    own = "import pytest\n\n\n@pytest.fixture\ndef answer():\n    return 42\n"
+    files = {"conftest.py": around, "checks/site/test_own.py": check, "checks/site/conftest.py": own}
+    folder = installed.folder(f"around-{len(around)}", files)
+    answer = installed.run(folder, "nested-kvm", "audit", "--hosts=local://")
+    found = [each for each in results(folder)["results"] if each["control"].startswith("SITE-")]
+    assert [each["outcome"] for each in found] == ["pass"], answer.stdout + answer.stderr
+
+
 def test_pytest_alone_audits_what_init_wrote(installed: Installed) -> None:
     folder = installed.folder("init-and-pytest")
     assert installed.run(folder, "nested-kvm", "init").returncode == 0

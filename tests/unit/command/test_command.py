@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +38,9 @@ def test_the_help_is_one_screen_with_every_command_examples_and_exit_statuses() 
     assert len(lines) <= SCREEN[0]
     assert max(map(len, lines)) <= SCREEN[1]
     assert {"examples:", "exit status:"} <= set(lines)
-    commands = "audit gate maintenance merge controls explain init doctor probe import-answers schema completion"
+    commands = (
+        "audit gate maintenance merge controls explain init doctor probe import-answers schema validate completion"
+    )
     assert all(any(line.split()[:1] == [name] for line in lines) for name in commands.split())
 
 
@@ -119,6 +120,18 @@ def test_a_schema_refuses_an_unknown_key(capsys: pytest.CaptureFixture[str]) -> 
         jsonschema.validate({"hosts": {"a": {"adress": "local://"}}}, json.loads(capsys.readouterr().out))
 
 
+def test_files_are_validated_each_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.yaml").write_text("hosts:\n  a: {adress: local://}\n")
+    (tmp_path / "worse.yaml").write_text("hosts: [")
+    good = ROOT / "inventories" / "example.yaml"
+    assert main(["validate", "inventory", str(good)]) == 0
+    assert main(["validate", "inventory", str(tmp_path / "bad.yaml"), str(good), str(tmp_path / "worse.yaml")]) == 4
+    errors = capsys.readouterr().err
+    assert f"{tmp_path}/bad.yaml:2" in errors
+    assert f"{tmp_path}/worse.yaml:" in errors
+    assert main(["validate", "waivers", str(ROOT / "examples" / "fleet" / "waivers.yaml")]) == 0
+
+
 def complete(line: str) -> set[str]:
     """Ask for completions as a shell does: argcomplete answers on descriptor 8."""
     read, write = os.pipe()
@@ -161,9 +174,8 @@ def test_the_man_page_is_fresh() -> None:
     assert all(f"\n.SS {name}" in page for name in ("audit", "doctor", "explain"))
 
 
+@pytest.mark.needs("groff")
 def test_the_man_page_is_roff() -> None:
-    if shutil.which("groff") is None:
-        pytest.skip("not installed: groff")
     command = ["groff", "-man", "-ww", "-Tutf8", "-K", "utf8", str(ROOT / "docs" / "nested-kvm.1")]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stderr) == (0, "")
