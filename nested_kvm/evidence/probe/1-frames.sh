@@ -35,7 +35,7 @@ found() { command -v "$1" >/dev/null 2>&1; }
 
 limited() { timeout -s KILL "$seconds" "$@"; }
 
-# Replaces timeout(1): a watchdog that ends with the process that it watches, and holds no pipe open. Terminated before
+# Replaces timeout(1): a watch_dog that ends with the process that it watches, and holds no pipe open. Terminated before
 # it sleeps, it must not sleep at all: then $! is still the job.
 watched() {
     "$@" &
@@ -45,10 +45,10 @@ watched() {
         sleep "$seconds" &
         wait "$!" && kill -KILL "$job"
     ) >/dev/null 2>&1 &
-    watchdog=$!
+    watch_dog=$!
     wait "$job" 2>/dev/null
     status=$?
-    { kill "$watchdog"; wait "$watchdog"; } 2>/dev/null
+    { kill "$watch_dog"; wait "$watch_dog"; } 2>/dev/null
     return "$status"
 }
 
@@ -201,7 +201,7 @@ answer() {
 }
 
 # A timeout(1) that is a link belongs to a multi-call binary. Some versions of uutils do not kill, or kill only the command
-# and not its children: then the watchdog is used.
+# and not its children: then the watch_dog is used.
 has_timeout() { timeout=$(command -v timeout) && [ ! -L "$timeout" ]; }
 
 # Commands of plain words under one time limit, which starts two programs instead of one for each. GNU timeout(1) ends

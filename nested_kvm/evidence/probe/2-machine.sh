@@ -1,15 +1,15 @@
 kernel='/proc/sys/kernel/osrelease /proc/sys/kernel/version /proc/cmdline /proc/sys/vm/allocate_pgste'
 dmi=/sys/class/dmi/id
-firmware="$dmi/sys_vendor $dmi/product_name $dmi/product_uuid"
+firmware_files="$dmi/sys_vendor $dmi/product_name $dmi/product_uuid"
 bugs=/sys/devices/system/cpu/vulnerabilities
-mitigations="$bugs/itlb_multihit $bugs/l1tf"
-folders='/etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /usr/lib/modprobe.d /lib/modprobe.d'
+mitigation_files="$bugs/itlb_multihit $bugs/l1tf"
+config_folders='/etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /usr/lib/modprobe.d /lib/modprobe.d'
 
 # Sets $sizes, with one program start: a line for each file that can be read.
 measure() {
     # shellcheck disable=SC2086  # words
-    set -- $kernel $firmware $mitigations /etc/kernel/cmdline
-    for folder in $folders; do set -- "$@" "$folder"/* "$folder"/.[!.]*; done
+    set -- $kernel $firmware_files $mitigation_files /etc/kernel/cmdline
+    for folder in $config_folders; do set -- "$@" "$folder"/* "$folder"/.[!.]*; done
     for path do
         shift
         case $path in *"$newline"*) continue ;; esac
@@ -88,7 +88,7 @@ modules() {
 }
 
 kmod() {
-    for folder in $folders; do
+    for folder in $config_folders; do
         names "$folder"
         for_each file "$folder"
     done

@@ -38,10 +38,10 @@ main() {
     trees
     node /dev/kvm
     # shellcheck disable=SC2086  # words
-    file $firmware
+    file $firmware_files
     kmod
     # shellcheck disable=SC2086  # words
-    file $mitigations
+    file $mitigation_files
     boot
     monitors
     rules
