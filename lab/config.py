@@ -10,6 +10,8 @@ from lab.errors import NeedsError
 SOURCE = Path(__file__).resolve().parent
 ADDRESS = "127.0.0.1"
 HOST = "lab-l0"
+PORTS_APART = 10
+"""Between two labs of one suite."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,16 @@ SUITES = {
 
 @dataclass(frozen=True)
 class LabConfig:
-    """One lab: two suites share nothing and may be up together."""
+    """One lab: two suites share nothing, two labs of one suite share their image; all may be up together."""
 
     suite: Suite
     directory: Path
+    number: int = 1
 
     @property
     def port(self) -> int:
         """The port of the host's sshd on loopback."""
-        return self.suite.port
+        return self.suite.port + PORTS_APART * (self.number - 1)
 
     @property
     def image(self) -> Path:
@@ -66,27 +69,36 @@ class LabConfig:
         return self.directory / "image"
 
     @property
+    def own(self) -> Path:
+        """The directory of the files that no other lab shares."""
+        return self.directory if self.number == 1 else self.directory / str(self.number)
+
+    @property
     def run(self) -> Path:
         """The directory of a running lab's files; `lab down` removes it."""
-        return self.directory / "run"
+        return self.own / "run"
 
     @property
     def ssh_config(self) -> Path:
         """The client configuration, for ssh and for the audit's `--ssh-config`."""
-        return self.directory / "ssh_config"
+        return self.own / "ssh_config"
 
     @property
     def known_hosts(self) -> Path:
         """The host keys of the host and of every guest."""
-        return self.directory / "known_hosts"
+        return self.own / "known_hosts"
 
 
-def from_environment() -> LabConfig:
-    """Read LAB_SUITE and LAB_PORT; the lab's files are under `.lab/` at the top of the project."""
+def from_environment(number: int = 1) -> LabConfig:
+    """Read LAB_SUITE and LAB_PORT; the lab's files are under `.lab/` at the top of the project.
+
+    Args:
+        number: 1, or that of another lab of the same suite.
+    """
     name = os.environ.get("LAB_SUITE", "bookworm")
     if name not in SUITES:
         raise NeedsError(f"LAB_SUITE={name} is not one of {', '.join(SUITES)}")
     port = os.environ.get("LAB_PORT", str(SUITES[name].port))
     if not port.isdecimal():
         raise NeedsError(f"LAB_PORT={port} is not a port number")
-    return LabConfig(replace(SUITES[name], port=int(port)), SOURCE.parent / ".lab" / name)
+    return LabConfig(replace(SUITES[name], port=int(port)), SOURCE.parent / ".lab" / name, number)

@@ -13,7 +13,7 @@ BEATS = "heartbeat.log"
 LIMIT = 20.0
 """Seconds without a beat, of the emulator's own time: ten beats missed."""
 FIRST_BEAT_FACTOR = 3
-"""Firmware, kernel and initramfs come before the first beat, and the second CPU after the first."""
+"""Firmware, kernel and initramfs come before the first beat."""
 MAX_SLOWDOWN = 10.0
 NANOSECONDS = 1e9
 POOL_THREAD = "worker"

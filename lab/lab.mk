@@ -1,6 +1,7 @@
 # The lab: a real L0, its L1s and an L2 under emulation. LAB_SUITE=trixie puts Debian 13 in place of Debian 12.
 LAB_SUITE ?= bookworm
 export LAB_SUITE
+LABS ?= 2
 LAB := @python3 -m lab
 
 .PHONY: lab-deps lab-up lab-down lab-status lab-scenario lab-audit test-lab
@@ -24,8 +25,8 @@ lab-scenario: ## Enter a scenario: NAME=l2-running; UNDO=1 undoes it
 lab-audit: .venv/ready ## Audit the lab
 	.venv/bin/pytest --inventory=lab/inventory.yaml --ssh-config=.lab/$(LAB_SUITE)/ssh_config $(ARGS)
 
-test-lab: .venv/ready-for-tests lab-deps ## Run the end-to-end tests: the audit's results against the facts in the lab
-	.venv/bin/pytest tests/e2e/lab --durations=15 $(ARGS)
+test-lab: .venv/ready-for-tests lab-deps ## Run the end-to-end tests: the audit's results against the facts in two labs (LABS=1: in one)
+	.venv/bin/pytest tests/e2e/lab -n $(LABS) --durations=15 $(ARGS)
 
 %-intel: export LAB_SUITE = intel
 

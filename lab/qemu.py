@@ -30,7 +30,7 @@ def _arguments(config: LabConfig) -> list[str]:
     image = config.image
     return [
         *machine.split(),
-        *f"-smp 2 -m {MEMORY_MIB} -display none -no-reboot -serial file:console.log".split(),
+        *f"-smp 1 -m {MEMORY_MIB} -display none -no-reboot -serial file:console.log".split(),
         *("-serial", f"file:{BEATS}"),
         *("-qmp", f"unix:{MONITOR},server=on,wait=off"),
         *("-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd")),

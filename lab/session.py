@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab import image, keys, needs, watched
 from lab.config import LabConfig
@@ -76,11 +77,13 @@ class Session:
             self.emulator.stop()
 
     def _build(self) -> None:
-        if not image.ready(self.config):
-            say(f"building the {self.config.suite.name} image: usually 30 to 90 s, depending on the mirror")
-            begun = time.monotonic()
-            image.build(self.config)
-            say(f"  built in {time.monotonic() - begun:.0f} s")
+        # Another lab of this suite may be building the image that they share.
+        with _locked(self.config.directory / "image.lock"):
+            if not image.ready(self.config):
+                say(f"building the {self.config.suite.name} image: usually 30 to 90 s, depending on the mirror")
+                begun = time.monotonic()
+                image.build(self.config)
+                say(f"  built in {time.monotonic() - begun:.0f} s")
         keys.write_client_files(self.config)
 
     def _start_persistently(self, guests: Sequence[str]) -> None:
@@ -199,12 +202,19 @@ class Session:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the lab's lock: two `lab up` at the same time would share a disk."""
-        self.config.directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.config.directory / "lock", os.O_CREAT | os.O_RDWR, 0o644)
+        self.config.own.mkdir(parents=True, exist_ok=True)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
+            with _locked(self.config.own / "lock", fcntl.LOCK_NB):
+                yield
         except BlockingIOError as error:
-            raise LabError(f"another lab command is running in {self.config.directory}") from error
-        finally:
-            os.close(descriptor)
+            raise LabError(f"another lab command is running in {self.config.own}") from error
+
+
+@contextmanager
+def _locked(path: Path, how: int = 0) -> Iterator[None]:
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
+        yield
+    finally:
+        os.close(descriptor)

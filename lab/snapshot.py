@@ -31,7 +31,7 @@ class Snapshot:
     @property
     def directory(self) -> Path:
         """Where it is kept; `lab down` leaves it alone, as it does the image."""
-        return self.config.directory / ("snapshot-guests" if self.guests else "snapshot-host")
+        return self.config.own / ("snapshot-guests" if self.guests else "snapshot-host")
 
     def is_usable(self) -> bool:
         """Whether it was made with this image, this emulator and these guests."""

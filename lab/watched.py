@@ -1,6 +1,7 @@
 """Run a program that waits for the lab, and stop waiting as soon as the lab's host is dead or hangs."""
 
 import subprocess
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -51,22 +52,27 @@ def run(
         HostLostError: the host died or hung before the command ended.
         TimeoutExpired: the command did not end within `limit` seconds.
     """
-    deadline = time.monotonic() + limit
-    pipe = subprocess.PIPE
-    unsent: bytes | None = stdin
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=cwd, env=environment) as process:
+    # Input from a file, since after a time limit Popen.communicate() sends no more of what did not fit into a pipe.
+    with tempfile.TemporaryFile() as file:
+        file.write(stdin)
+        file.seek(0)
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=file, stdout=pipe, stderr=pipe, cwd=cwd, env=environment) as process:
+            try:
+                out, err = _output(config, process, time.monotonic() + limit)
+            except subprocess.TimeoutExpired:
+                raise subprocess.TimeoutExpired(list(command), limit) from None
+            finally:
+                # Ctrl-C and a lost host included; one that has ended is left alone.
+                process.kill()
+    return subprocess.CompletedProcess(list(command), process.returncode, out, err)
+
+
+def _output(config: LabConfig, process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes]:
+    while True:
         try:
-            while True:
-                try:
-                    patience = min(INTERVAL, max(0.0, deadline - time.monotonic()))
-                    out, err = process.communicate(unsent, timeout=patience)
-                except subprocess.TimeoutExpired:
-                    unsent = None  # Popen keeps what is left of it, and refuses to be given it twice.
-                    check_host(config)
-                    if time.monotonic() >= deadline:
-                        raise subprocess.TimeoutExpired(list(command), limit) from None
-                else:
-                    return subprocess.CompletedProcess(list(command), process.returncode, out, err)
-        finally:
-            # Ctrl-C and a lost host included; one that has ended is left alone.
-            process.kill()
+            return process.communicate(timeout=min(INTERVAL, max(0.0, deadline - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            check_host(config)
+            if time.monotonic() >= deadline:
+                raise

@@ -1,33 +1,52 @@
 """Fixtures for the end-to-end tests: the lab is up while they run, and left as it was found."""
 
+import os
 import re
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
+from typing_extensions import override
+from xdist.scheduler import LoadScopeScheduling
 
 from lab import scenario
-from lab.config import from_environment
+from lab.config import LabConfig, from_environment
 from lab.errors import GuestHungError, HostLostError, RemoteError, SilentError
 from lab.progress import say
 from lab.session import TRIES, Session
+from tests.e2e.lab.definitions import DEFINITIONS
 
 HERE = Path(__file__).resolve().parent
 EMULATION_FAILED = pytest.StashKey[bool]()
-RUN_AGAIN = pytest.StashKey[list[str]]()
+RUN_AGAIN = "run again"
 STAGES = (
     "test_bad_situations",
     "test_truth_table/nested-on",
+    "test_oracle/nested-on",
     "test_scenarios",
     "test_agent",
     "test_remediation",
     "test_truth_table/nested-off",
+    "test_oracle/nested-off",
 )
 """A guest takes half a minute to start, and each reload of the module stops them all."""
+OF_THE_SECOND_LAB = ("nested-off", "test_scenarios.py", "test_agent.py", "test_remediation.py")
 EMULATIONS_OWN = (HostLostError, GuestHungError, SilentError)
 """No finding of the audit raises one of these."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much is drawn."""
+    parser.addoption(
+        "--definitions",
+        type=int,
+        default=DEFINITIONS,
+        metavar="N",
+        help="CPU definitions to hold against the host's own libvirt and QEMU (default: %(default)s, always the same)",
+    )
 
 
 def pytest_configure() -> None:
@@ -45,6 +64,20 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests so that each stage finds the guests and the module as the one before it leaves them."""
     items.sort(key=_stage)
+
+
+class ByLab(LoadScopeScheduling):
+    """Gives each of two processes, with a lab each, the stages that together take half of the time."""
+
+    @override
+    def _split_scope(self, nodeid: str) -> str:
+        return str(any(mark in nodeid for mark in OF_THE_SECOND_LAB))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByLab:
+    """Keep each stage in one lab."""
+    return ByLab(config, log)
 
 
 def _stage(item: pytest.Item) -> int:
@@ -66,8 +99,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         if not item.stash[EMULATION_FAILED]:
             break
         say(f"\nthe emulation failed in {item.name}: running it again in a new lab")
-        item.config.stash.setdefault(RUN_AGAIN, []).append(item.name)
-        session = Session(from_environment())
+        item.user_properties.append((RUN_AGAIN, item.name))
+        session = Session(own_config())
         session.emulator.stop()
         session.forget_snapshots()
         item.session._setupstate.teardown_exact(None)
@@ -98,22 +131,37 @@ def _is_emulations_own(error: BaseException) -> bool:
         if isinstance(chain, EMULATIONS_OWN):
             return True
         chain = chain.__cause__ or chain.__context__
-    session = Session(from_environment())
+    session = Session(own_config())
     try:
         return not session.is_up() or bool(session.host.unstoppable())
     except (HostLostError, RemoteError):
         return True
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how often the emulation failed: what is run again must not hide that it gets worse."""
-    for name in config.stash.get(RUN_AGAIN, []):
-        terminalreporter.write_line(f"run again in a new lab: {name}")
+    reports = [each for reports in terminalreporter.stats.values() for each in reports]
+    tests = {each.nodeid: each.user_properties for each in reports if isinstance(each, pytest.TestReport)}
+    for nodeid, properties in tests.items():
+        if times := sum(name == RUN_AGAIN for name, _ in properties):
+            terminalreporter.write_line(f"run again in a new lab, {times} of at most {TRIES - 1} times: {nodeid}")
+
+
+def own_config() -> LabConfig:
+    """The lab of this process: each process of pytest-xdist has one of its own."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    return from_environment(int(worker.removeprefix("gw")) + 1)
+
+
+@pytest.fixture(scope="session")
+def definitions(pytestconfig: pytest.Config) -> int:
+    """How many CPU definitions are drawn."""
+    return int(pytestconfig.getoption("--definitions"))
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Session]:
-    session = Session(from_environment())
+    session = Session(own_config())
     was_up = session.is_up()
     session.up()
     for name in scenario.active(session):

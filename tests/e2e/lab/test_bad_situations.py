@@ -117,7 +117,7 @@ def test_a_host_that_hangs_is_noticed_long_before_its_command_times_out(lab: Ses
         monitor.execute("stop")
         try:
             begun = time.monotonic()
-            with pytest.raises(HostLostError, match="no heartbeat from CPU 0, 1"):
+            with pytest.raises(HostLostError, match="no heartbeat from CPU 0"):
                 lab.host.shell.run("true", limit=10 * LIMIT)
             assert time.monotonic() - begun < LIMIT
         finally:

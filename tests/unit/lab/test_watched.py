@@ -29,12 +29,13 @@ def test_a_program_that_ends_first_has_its_input_output_and_status(config: LabCo
     assert (done.returncode, done.stdout, done.stderr) == (3, b"yes", b"no\n")
 
 
-def test_input_is_sent_once_to_a_program_that_outlasts_several_checks(
+def test_all_input_is_sent_once_to_a_program_that_outlasts_several_checks(
     config: LabConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checks: list[LabConfig] = []
     monkeypatch.setattr(watched, "check_host", checks.append)
     monkeypatch.setattr(watched, "INTERVAL", 0.05)
-    done = watched.run(config, ["sh", "-c", "sleep 1; cat"], limit=LIMIT, stdin=b"once")
-    assert (done.returncode, done.stdout) == (0, b"once")
+    sent = b"more than fits into a pipe" * 10_000
+    done = watched.run(config, ["sh", "-c", "sleep 1; cat"], limit=LIMIT, stdin=sent)
+    assert (done.returncode, done.stdout) == (0, sent)
     assert len(checks) > 1

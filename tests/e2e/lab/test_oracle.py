@@ -1,0 +1,159 @@
+"""Our rules about CPU definitions, held against what the host's own libvirt and QEMU make of drawn ones."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from lab.config import from_environment
+from lab.oracle import Given, Oracle
+from lab.progress import say
+from lab.session import Session
+from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml, reduce_domain_xml
+from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
+from nested_kvm.facts.libvirt.cpu_definition import CpuDefinition, cpu_definition_of
+from nested_kvm.model.answer import Answer
+from tests.e2e.lab.definitions import DEFINITIONS, Drawn, arguments, domains
+
+T = TypeVar("T")
+BATCH: Final = 250
+STARTS: Final = 40
+"""Command lines in place of definitions: each is a QEMU that is started."""
+WITHOUT_NESTED: Final = 100
+FLAG: Final = from_environment().suite.flag
+VENDOR: Final = next(vendor for vendor in Vendor if vendor.flag == FLAG)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["nested-on", "nested-off"])
+def oracle(request: pytest.FixtureRequest, lab: Session) -> Oracle:
+    """The lab's host, with nested on or off; nothing is remembered from one to the other."""
+    if lab.host.nested() is not request.param:
+        lab.host.stop_all()
+        lab.host.set_nested(on=request.param)
+    return Oracle(lab.host.shell)
+
+
+def test_a_domain_gets_what_its_definition_promises(oracle: Oracle, lab: Session, definitions: int) -> None:
+    nested = lab.host.nested()
+    models = oracle.names()["libvirt"]
+    seen: Counter[str] = Counter()
+
+    def hold(drawn: Sequence[Drawn]) -> None:
+        given = oracle.of_domains([(each.machine, each.xml) for each in drawn])
+        compared = [(each, _promised(each), there) for each, there in zip(drawn, given, strict=True)]
+        seen.update(_kind(promised, there) for _, promised, there in compared)
+        wrong = [
+            f"{each.machine} {each.cpu}: {promised}, but -cpu {there.cpu} gives {there.flag}"
+            for each, promised, there in compared
+            if _disagree(promised, there, nested=nested)
+        ]
+        assert wrong == []
+
+    _draw(hold, domains(models), definitions if nested else WITHOUT_NESTED)
+    _print(f"domains with nested {'on' if nested else 'off'}", seen)
+    assert seen["decided"] > seen["unknown"], "most definitions are decided"
+
+
+def test_a_command_line_gives_what_is_read_from_it(oracle: Oracle, lab: Session, definitions: int) -> None:
+    nested = lab.host.nested()
+    models = ["host", "max", "EPYC", "EPYC-v2", "Opteron_G2", "Skylake-Server", "qemu64", "kvm64", "phenom"]
+    seen: Counter[str] = Counter()
+
+    def hold(drawn: Sequence[tuple[str, ...]]) -> None:
+        given = oracle.of_arguments(drawn)
+        compared = [
+            (each, _of_arguments(each).promise(VENDOR).gives_flag, there)
+            for each, there in zip(drawn, given, strict=True)
+        ]
+        seen.update(_kind(promised, there) for _, promised, there in compared)
+        wrong = [
+            f"{there.cpu}: {promised}, but it gives {there.flag}"
+            for _, promised, there in compared
+            if _disagree(promised, there, nested=nested)
+        ]
+        assert wrong == []
+
+    _draw(hold, arguments(models), STARTS * definitions // DEFINITIONS if nested else STARTS // 5)
+    _print(f"command lines with nested {'on' if nested else 'off'}", seen)
+    assert seen["decided"], "some command line is decided"
+
+
+def test_the_weak_definitions_are_those_that_start_without_the_flag(oracle: Oracle, lab: Session) -> None:
+    """With nested off, `weakness` names a definition that libvirt starts all the same, and a required flag none."""
+    if lab.host.nested():
+        weak = [_named("optional"), _named("force", check="none")]
+        assert [there.flag for there in _given(oracle, weak)] == [True, True]
+        return
+    weak, strict = [_named("optional")], [_named("require"), _named("require", check="partial")]
+    assert [there.flag for there in _given(oracle, weak)] == [False]
+    assert all(_definition(each).weakness(FLAG) for each in weak)
+    assert [there.flag for there in _given(oracle, strict)] != [True, True]
+    assert not any(_definition(each).weakness(FLAG) for each in strict)
+
+
+def _named(policy: str, check: str = "partial") -> Drawn:
+    feature = f"<feature policy='{policy}' name='{FLAG}'/>"
+    return Drawn("q35", f"<cpu mode='custom' match='exact' check='{check}'><model>Opteron_G2</model>{feature}</cpu>")
+
+
+def _given(oracle: Oracle, drawn: Sequence[Drawn]) -> list[Given]:
+    return oracle.of_domains([(each.machine, each.xml) for each in drawn])
+
+
+def _definition(drawn: Drawn) -> CpuDefinition:
+    return cpu_definition_of(parse_domain_xml(reduce_domain_xml(drawn.xml)))
+
+
+def _promised(drawn: Drawn) -> Answer:
+    return _definition(drawn).promise(VENDOR).gives_flag
+
+
+def _of_arguments(words: Sequence[str]) -> CpuDefinition:
+    """Read as the audit does: of an option that is given twice the last counts, and every -global."""
+    options = list(zip(words[::2], words[1::2], strict=True))
+    last = dict(options)
+    properties = [value for option, value in options if option == "-global"]
+    return qemu_cpu_definition(last.get("-cpu"), last["-machine"], properties)
+
+
+def _disagree(promised: Answer, there: Given, *, nested: bool) -> bool:
+    """A definition says what a guest gets on a host that offers the flag; with nested off no guest gets it."""
+    if there.flag is None or promised is Answer.UNKNOWN:
+        return False
+    return there.flag is not (nested and promised is Answer.YES)
+
+
+def _kind(promised: Answer, there: Given) -> str:
+    if there.flag is None:
+        return "refused"
+    return "unknown" if promised is Answer.UNKNOWN else "decided"
+
+
+def _draw(hold: Callable[[list[T]], None], drawn: st.SearchStrategy[T], number: int) -> None:
+    """Hold a number of drawn values against the oracle, in batches: one question each takes far longer."""
+    size = min(BATCH, number)
+
+    @settings(
+        max_examples=-(-number // size),
+        deadline=None,
+        # The usual run draws the same each time: what is new to it is found by a larger one, not by a red build.
+        derandomize=number <= DEFINITIONS,
+        database=None,
+        print_blob=True,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(drawn, min_size=size, max_size=size))
+    def held(batch: list[T]) -> None:
+        hold(batch)
+
+    held()
+
+
+def _print(what: str, seen: Counter[str]) -> None:
+    total = sum(seen.values())
+    say(f"{what}: {total} asked, {', '.join(f'{count} {kind}' for kind, count in sorted(seen.items()))}")
