@@ -59,7 +59,7 @@ class Oracle:
         return [self.by_xml[domain] for domain in domains]
 
     def of_arguments(self, commands: Sequence[tuple[str, ...]]) -> list[Given]:
-        """What QEMU makes of its own arguments; each is a QEMU that is started, and takes seconds."""
+        """What QEMU makes of command lines; each is a QEMU that is started, and takes seconds."""
         fresh = list(dict.fromkeys(command for command in commands if command not in self.by_arguments))
         for command, answer in zip(fresh, self._ask("started", fresh) if fresh else [], strict=True):
             self.by_arguments[command] = Given(answer.get("flag"), " ".join(command), answer.get("error", ""))
