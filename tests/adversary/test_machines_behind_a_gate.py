@@ -1,5 +1,6 @@
 """Machines that must not pass, one by one behind a gate: each differs in one fault from a machine that does."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,3 +46,17 @@ def test_without_a_fault_it_passes(runner: Runner, tmp_path: Path, base: str) ->
 
 def test_there_are_as_many_as_passed_once() -> None:
     assert len(MACHINES) >= 34
+
+
+def test_a_waived_libvirt_lists_no_domain(runner: Runner, tmp_path: Path) -> None:
+    """The finding is accepted; what it kept from being evaluated is not."""
+    waivers = tmp_path / "waivers.yaml"
+    entry = {"control": "*", "target": "*", "reason": "known", "approver": "Grace", "permanent": True}
+    waivers.write_text(json.dumps({"waivers": [entry]}))
+    machine = MACHINES["nesting is forbidden, and libvirt refuses"]
+    run = gate(runner, machine, tmp_path, "--gate", ANY_AGE, f"--waivers={waivers}")
+    libvirt = next(each for each in run.document["results"] if each["control"] == "L0-LIB-01")
+    assert (libvirt["outcome"], libvirt["waiver"] is not None) == ("fail", True)
+    assert run.outcomes(NAME)["DOM-CPU-02"] == "error"
+    assert run.status == 1
+    assert passes(run) == []
