@@ -54,6 +54,10 @@ ANOTHER_MACHINE = [
     Excused("L0-PER-0[56]", "/boot/loader/entries", LYING, "the entry that was not read is not listed any more"),
     Excused("L0-PER-0[56]", "/boot/grub/grub.cfg", frozenset({"dropped"}), "printed where it exists: there is none"),
     Excused("L0-PER-06", "/boot/grub2/grubenv", frozenset({"cut"}), "a variable that is shorter sets something else"),
+    Excused("L0-PER-07", "/proc/self/mounts", LYING, "the mount over /etc was the very evidence"),
+    Excused("L0-KVM-08|L1-KVM-03", "udev rules of kvm", LYING, "the rule that withholds was the very evidence"),
+    Excused("L0-CPU-02", "/sys/class/dmi/id/.*|/proc/cpuinfo", LYING, "the name, or the flag, was what contradicts"),
+    Excused("L0-KVM-06", "/sys/module(/kvm/parameters)?", LYING, "the other hypervisor, or the value, is not there"),
     Excused("L1-KVM-02", "/etc/libvirt/qemu.conf", LYING, "libvirt's default account may be permitted"),
     Excused("L0-SEC-02", r"/proc/\[0-9\]\*/cmdline", frozenset({"cut"}), "QEMU's CPU without -cpu has no flag"),
     Excused("L0-SEC-02", r"ls -lq .*", frozenset({"blank"}), "the list named the process that nothing else shows"),
@@ -64,6 +68,7 @@ ANOTHER_MACHINE = [
 """Lies that make an honest other machine: what remains shows no fault."""
 NOT_NEEDED = {
     r"/etc/os-release": "nothing depends on the distribution's name",
+    r"/sys/class/dmi/id/product_uuid": "a host's uuid is compared with nothing, and a guest's may be hidden",
     r"/sys/module/kvm(/parameters)?": "on x86 the vendor's module has nested",
     r"/usr/lib/modprobe\.d|/lib/modprobe\.d": "an empty directory, or none, is the same; kmod's answer is compared",
     r"/proc/\[0-9\]\*/cmdline|ls -lq /proc/.*": "read for hosts without libvirt, and where nesting is forbidden",
