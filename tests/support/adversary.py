@@ -44,6 +44,7 @@ _OF_COMMANDS: Final = {"timed out", "no such command", "failed"}
 
 NOT_NEEDED: Final = {
     r"/etc/os-release": "nothing depends on the distribution's name",
+    r"/sys/class/dmi/id/product_uuid": "a host's uuid is compared with nothing, and a guest's may be hidden",
     r"/sys/module/kvm(/parameters)?": "on x86 the vendor's module has nested",
     r"/usr/lib/modprobe\.d|/lib/modprobe\.d": "an empty directory, or none, is the same; kmod's answer is compared",
     r"/proc/\[0-9\]\*/cmdline|ls -lq /proc/.*": "read for hosts without libvirt, and where nesting is forbidden",

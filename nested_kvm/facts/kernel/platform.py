@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.layer import DMI_NAMES, dmi_names, layer_of_readings
+from nested_kvm.evidence.reading import Status
 from nested_kvm.facts.kernel.cpu import Cpu
 from nested_kvm.model.layer import Layer, is_physical
 from nested_kvm.model.verdict import Evidence
@@ -56,7 +57,9 @@ def platform_of(bundle: Bundle, cpu: Cpu) -> Platform:
         ObservationError: the kernel's release or DMI was not inspected.
     """
     for name in DMI_NAMES:
-        bundle.reading(f"{sources.DMI}/{name}")
+        reading = bundle.reading(f"{sources.DMI}/{name}")
+        if reading.status is not Status.ABSENT:
+            reading.require()
     release, dmi = bundle.text(sources.KERNEL_RELEASE).strip(), dmi_names(bundle.readings)
     shown = (Evidence(sources.DMI, dmi),) if dmi else (Evidence(sources.KERNEL_RELEASE, release),)
     bit = cpu.is_virtual if cpu.is_x86 else None

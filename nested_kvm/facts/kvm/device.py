@@ -91,8 +91,7 @@ def kvm_device_of(bundle: Bundle) -> KvmDevice:
         raise NotObserved(f"{SOURCE}: ls prints {listing[:80]!r}")
     numbers = _DEVICE.match(line["rest"])
     device = (int(numbers[1]), int(numbers[2])) if numbers else None
-    modules = bundle.readings.get(sources.MODULES)
-    is_in_kernel = modules is None or not modules.is_ok or any(name.startswith("kvm") for name in modules.text.split())
+    is_in_kernel = any(name.startswith("kvm") for name in bundle.text(sources.MODULES).split())
     return KvmDevice(
         listing, line["mode"], int(line["uid"]), int(line["gid"]), device, is_in_kernel, has_acl=line["more"] == "+"
     )

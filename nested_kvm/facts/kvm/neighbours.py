@@ -5,6 +5,7 @@ from typing import Final
 
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.reading import Status
 from nested_kvm.facts.kernel.kvm_module import KvmModule
 from nested_kvm.model.verdict import Evidence
 
@@ -25,9 +26,18 @@ class Neighbours:
 
 
 def neighbours_of(bundle: Bundle, module: KvmModule) -> Neighbours:
-    """Without the parameter, KVM is older than 6.12, and takes the CPU when a VM starts; then nothing is said."""
-    names, reading = module.other_hypervisors, bundle.readings.get(_PARAMETERS)
-    lines = reading.text.split("\n") if reading is not None and reading.is_ok else []
+    """Without the parameter, KVM is older than 6.12, and takes the CPU when a VM starts; then nothing is said.
+
+    Raises:
+        ObservationError: another hypervisor is loaded, and the parameters of kvm could not be read.
+    """
+    names = module.other_hypervisors
+    lines = _parameters(bundle) if names and module.is_loaded else []
     set_off = [line for line in lines if line.strip() in _OFF]
     shown = (Evidence(sources.MODULES, ", ".join(names)), *(Evidence(_PARAMETERS, line) for line in set_off))
     return Neighbours(names, bool(names and set_off), shown if names else ())
+
+
+def _parameters(bundle: Bundle) -> list[str]:
+    reading = bundle.reading(_PARAMETERS)
+    return [] if reading.status is Status.ABSENT else reading.require().text.split("\n")

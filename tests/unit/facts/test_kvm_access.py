@@ -17,7 +17,7 @@ NO_LIBVIRT = Reading(QEMU_CONF, Status.ABSENT)
 def access(mode: str, acl: str | None = None, account: str = DEV, *more: Reading) -> KvmAccess:
     device = ok("/dev/kvm", f"{mode} 1 0 106 10, 232 Nov 21 00:21 /dev/kvm")
     listed = Reading(GETFACL, Status.MISSING) if acl is None else ok(GETFACL, acl.replace(" ", "\n"))
-    bundle = bundle_of(device, listed, ok("id", account), NO_LIBVIRT, *more)
+    bundle = bundle_of(device, listed, ok("id", account), NO_LIBVIRT, *more, modules="kvm")
     return kvm_access_of(bundle, kvm_device_of(bundle))
 
 

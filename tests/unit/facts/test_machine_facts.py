@@ -15,7 +15,7 @@ NAMELESS = "id: cannot find name for group ID 77\nuid=1000(ci) gid=77 groups=77\
 
 
 def device(listing: str, status: Status = Status.OK) -> KvmDevice:
-    return kvm_device_of(bundle_of(Reading("/dev/kvm", status, listing)))
+    return kvm_device_of(bundle_of(Reading("/dev/kvm", status, listing), modules="kvm"))
 
 
 @pytest.mark.parametrize(
