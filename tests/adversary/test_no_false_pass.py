@@ -59,11 +59,20 @@ ANOTHER_MACHINE = [
     Excused("L0-SEC-02", r"ls -lq .*", frozenset({"blank"}), "the list named the process that nothing else shows"),
     Excused("PAIR-01", ".*/product_uuid", frozenset({"unreadable", *LIES}), "the uuid is for root: see L1-CPU-02"),
     Excused("L1-NST-01", "qemu-system-.*", frozenset({"no such command"}), "without QEMU the bare L2 is the proof"),
+    Excused(".*", "gzip -dc .*", ANY, "Debian's own version proves a fix where the changelog was not read"),
+    Excused(
+        ".*",
+        "/sys/kernel/livepatch/.*",
+        frozenset({"dropped", *LIES}),
+        "without the live patch the kernel is certainly not fixed",
+    ),
     Excused("DOM-CPU-04", "virsh .* (list|snapshot-list) .*", LYING, "a domain without snapshots has no old one"),
 ]
 """Lies that make an honest other machine: what remains shows no fault."""
 NOT_NEEDED = {
-    r"/etc/os-release": "nothing depends on the distribution's name",
+    r"/usr/lib/os-release": "the distribution's name matters where the advisories know its releases",
+    r"/lib/modules": "it shows a fixed kernel that is not booted, where the running one is not fixed",
+    r"gzip -dc .*": "Debian's own version proves a fix as well",
     r"/sys/module/kvm(/parameters)?": "on x86 the vendor's module has nested",
     r"/usr/lib/modprobe\.d|/lib/modprobe\.d": "an empty directory, or none, is the same; kmod's answer is compared",
     r"/proc/\[0-9\]\*/cmdline|ls -lq /proc/.*": "read for hosts without libvirt, and where nesting is forbidden",
