@@ -65,6 +65,13 @@ ANOTHER_MACHINE = [
     Excused("L0-SEC-02", r"ls -lq .*", frozenset({"blank"}), "the list named the process that nothing else shows"),
     Excused("PAIR-01", ".*/product_uuid", frozenset({"unreadable", *LIES}), "the uuid is for root: see L1-CPU-02"),
     Excused("L1-NST-01", "qemu-system-.*", frozenset({"no such command"}), "without QEMU the bare L2 is the proof"),
+    Excused(".*", "gzip -dc .*", ANY, "Debian's own version proves a fix where the changelog was not read"),
+    Excused(
+        ".*",
+        "/sys/kernel/livepatch/.*",
+        frozenset({"dropped", *LIES}),
+        "without the live patch the kernel is certainly not fixed",
+    ),
     Excused("DOM-CPU-04", "virsh .* (list|snapshot-list) .*", LYING, "a domain without snapshots has no old one"),
 ]
 """Lies that make an honest other machine: what remains shows no fault."""
@@ -153,6 +160,6 @@ def test_what_no_control_misses_is_printed_with_the_reason() -> None:
     head, *lines = report(iter(["amd-passes"]))
     assert head.startswith(f"amd-passes: {len(lines)} of ")
     assert len(lines) == len(unmissed("amd-passes"))
-    assert "  amd-passes: /etc/os-release: nothing depends on the distribution's name" in lines
+    assert "  amd-passes: /etc/os-release: the distribution's name matters where the advisories know its releases" in lines
     assert not [line for line in lines if "UNEXPLAINED" in line]
     assert why_not_needed("/proc/cpuinfo") is None

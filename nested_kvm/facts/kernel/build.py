@@ -7,6 +7,7 @@ from typing import Final
 
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.reading import Reading
 from nested_kvm.facts.kernel.changelog import Changelog, changelog_of
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.kernel_version import KernelVersion
@@ -22,17 +23,21 @@ _VANILLA: Final = re.compile(r"\d{1,4}\.\d{1,4}(?:\.\d{1,5})?", re.ASCII)
 _ID: Final = re.compile(r"^ID=[\"']?([A-Za-z0-9._-]{1,60})[\"']?\s*$", re.ASCII | re.MULTILINE)
 
 
+_ENABLED: Final = {True: "enabled", False: "not enabled", None: "could not be read"}
+
+
 @dataclass(frozen=True, slots=True)
 class LivePatch:
     """A live patch that is loaded."""
 
     name: str
-    is_enabled: bool
+    is_enabled: bool | None
+    """None: that could not be read."""
 
     @property
     def evidence(self) -> Evidence:
         """Where it is."""
-        return Evidence(f"{sources.LIVE_PATCHES}/{self.name}", "enabled" if self.is_enabled else "not enabled")
+        return Evidence(f"{sources.LIVE_PATCHES}/{self.name}", _ENABLED[self.is_enabled])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,12 @@ def _live_patches(bundle: Bundle) -> Iterator[LivePatch]:
     for source, reading in bundle.readings.items():
         folder, _, name = source.rpartition("/")
         if folder == sources.LIVE_PATCHES:
-            yield LivePatch(name, reading.is_ok and "enabled=1" in reading.text.split())
+            yield LivePatch(name, _is_enabled(reading))
+
+
+def _is_enabled(reading: Reading) -> bool | None:
+    found = [line for line in reading.text.split() if line.startswith("enabled=")] if reading.is_ok else []
+    return None if not found else found[0] == "enabled=1"
 
 
 def _installed(bundle: Bundle) -> tuple[str, ...] | None:

@@ -180,15 +180,15 @@ def _with_live_patches(build: KernelBuild, found: CveState) -> CveState:
     """A live patch may have the fix that the kernel lacks; only its name can show it."""
     if found.is_fixed is Answer.YES:
         return found
-    enabled = [each for each in build.live_patches if each.is_enabled]
+    enabled = [each for each in build.live_patches if each.is_enabled is not False]
     named = found.advisory.id.casefold().replace("-", "_")
-    naming = [each for each in enabled if _names(each.name, named)]
+    naming = [each for each in enabled if each.is_enabled and _names(each.name, named)]
     if naming:
         reason = "an enabled live patch is named for it"
         return CveState(found.advisory, Answer.YES, reason, (naming[0].evidence,))
     if not enabled:
         return found
-    reason = f"{found.reason}; a live patch is enabled, and nothing shows whether it has the fix"
+    reason = f"{found.reason}; a live patch may be enabled that has the fix"
     evidence = (*found.evidence, *(each.evidence for each in enabled))
     return CveState(found.advisory, Answer.UNKNOWN, reason, evidence)
 

@@ -20,7 +20,7 @@ INVENTORIES = {
     ),
     "an unknown policy word": (
         "policy:\n  persistence: explicit\n  nested: forbiden\n" + HOST,
-        ":3: policy.nested: Input should be 'required' or 'forbidden'",
+        ":3: policy.nested: Input should be 'required', 'forbidden' or 'guarded'",
     ),
     "a host twice": (
         "hosts:\n  kvm-a: {}\n  kvm-b: {}\n  kvm-a: {}\n",

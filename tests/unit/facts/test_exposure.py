@@ -216,6 +216,7 @@ def test_what_is_no_changelog_is_none(text: str) -> None:
         ("livepatch-cve-2026-53359-2", "enabled=1", Answer.YES),
         ("livepatch_CVE_2026_533591", "enabled=1", Answer.UNKNOWN),
         ("livepatch_CVE_2026_53359", "enabled=0", Answer.NO),
+        ("livepatch_CVE_2026_53359", "enabled!", Answer.UNKNOWN),
     ],
 )
 def test_a_live_patch_counts_by_its_name_only(name: str, enabled: str, answer: Answer) -> None:
