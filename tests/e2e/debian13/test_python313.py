@@ -42,7 +42,7 @@ class Debian:
 
     def run(self, script: str, folder: str = HOME) -> subprocess.CompletedProcess[str]:
         """Run a shell script as the user; the packages come from a folder."""
-        mounts = f'mount --rbind /sys "{self.root}/sys"'
+        mounts = f'mount --rbind /sys "{self.root}/sys"; mount -t tmpfs -o mode=1777 none "{self.root}/dev/shm"'  # noqa: S108
         variables = {"HOME": HOME, "PATH": "/usr/bin:/bin", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/opt/wheels"}
         assignments = [f"{name}={value}" for name, value in variables.items()]
         inside = ["env", "-i", *assignments, "sh", "-c", f'cd "{folder}" && {script}']
