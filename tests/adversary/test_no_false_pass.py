@@ -160,6 +160,8 @@ def test_what_no_control_misses_is_printed_with_the_reason() -> None:
     head, *lines = report(iter(["amd-passes"]))
     assert head.startswith(f"amd-passes: {len(lines)} of ")
     assert len(lines) == len(unmissed("amd-passes"))
-    assert "  amd-passes: /etc/os-release: the distribution's name matters where the advisories know its releases" in lines
+    assert (
+        "  amd-passes: /etc/os-release: the distribution's name matters where the advisories know its releases" in lines
+    )
     assert not [line for line in lines if "UNEXPLAINED" in line]
     assert why_not_needed("/proc/cpuinfo") is None
