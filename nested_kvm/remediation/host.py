@@ -373,8 +373,13 @@ def close_escape(subject: Subject, finding: Finding) -> list[str]:
         "apt-get update && apt-get dist-upgrade || dnf upgrade --refresh 'kernel*' || zypper update 'kernel-*'",
         *boot_fixed_kernel(subject, finding),
         "# or withhold nesting from every guest until then:",
-        *switch_off(subject, finding),
+        *(_as_comments(switch_off(subject, finding)) if subject.policy.is_required else switch_off(subject, finding)),
     ]
+
+
+def _as_comments(commands: list[str]) -> list[str]:
+    """Commands that are shown and not run: they would violate the policy, so a person decides."""
+    return [line if line.startswith("#") else f"# {line}" for line in commands]
 
 
 def boot_fixed_kernel(subject: Subject, _finding: Finding) -> list[str]:

@@ -41,13 +41,13 @@ def remedies_of(name: str, readings: Mapping[str, Mapping[str, Reading]]) -> Ite
             if subject.machine.target.name == name and subject.domain is None:
                 finding = _finding(fleet, control, function, subject)
                 if finding is not None:
-                    yield control.id, remediation(subject, finding)
+                    yield control.id, remediation(subject.settled, finding)
 
 
 def _finding(_fleet: Fleet, control: object, function: object, subject: Subject) -> Finding | None:
     try:
         check_applies(control, subject)  # type: ignore[arg-type]
-        facts = {each: FACTS[each](subject) for each in inspect.signature(function).parameters}  # type: ignore[arg-type]
+        facts = {each: FACTS[each](subject.settled) for each in inspect.signature(function).parameters}  # type: ignore[arg-type]
         function(**facts)  # type: ignore[operator]
     except Finding as finding:
         return finding
