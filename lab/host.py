@@ -25,6 +25,13 @@ AWAIT_KVM = (
     "do sleep 0.5; done' >/dev/null 2>&1"
 )
 STOP_LIMIT = 90
+UNLOAD_LIMIT = 120
+UNLOAD = f"""
+# With no guest running, libvirt still holds the module for as long as it takes to probe QEMU.
+unload() {{
+    timeout {UNLOAD_LIMIT} sh -c "until modprobe -r $module 2>/dev/null; do sleep 1; done" || modprobe -r "$module"
+}}
+"""
 # libvirt gives a QEMU 40 seconds to die, and then leaves its domain "in shutdown". What ends a little later is fine.
 UNSTOPPABLE = r"""
 left() {
@@ -141,8 +148,12 @@ class Host:
 
     def set_nested(self, *, on: bool) -> None:
         """Reload the KVM module with nested on or off; no guest may be running."""
-        module = self.config.suite.module
-        self.shell.run(f"modprobe -r {module} && modprobe {module} nested={int(on)}")
+        self.reload(f"nested={int(on)}")
+
+    def reload(self, option: str = "") -> None:
+        """Reload the KVM module, with an option in place of modprobe.d's; no guest may be running."""
+        script = f"module={self.config.suite.module}\n{UNLOAD}\nunload && modprobe $module {option}"
+        self.shell.run(script, limit=UNLOAD_LIMIT + 60)
 
     def nested(self) -> bool:
         """Whether nested is on in the loaded module."""

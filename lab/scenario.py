@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lab.config import SOURCE
 from lab.errors import LabError
+from lab.host import UNLOAD
 from lab.progress import say
 from lab.session import Session
 from lab.shell import Shell
@@ -40,7 +41,7 @@ class Scenario:
 
     def script(self, module: str, *, undo: bool) -> bytes:
         """Return the file's text with a call of `enter` or `undo`."""
-        return f"set -eu\nmodule={module}\n{self.text}\n{'undo' if undo else 'enter'}\n".encode()
+        return f"set -eu\nmodule={module}\n{UNLOAD}\n{self.text}\n{'undo' if undo else 'enter'}\n".encode()
 
 
 def names() -> list[str]:

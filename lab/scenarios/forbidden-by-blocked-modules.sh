@@ -3,7 +3,7 @@
 # guests: restarted
 enter() {
     for name in $(virsh -q list --name); do virsh -q destroy "$name"; done
-    modprobe -r "$module"
+    unload
     for each in kvm_intel kvm_amd; do printf 'install %s /bin/false\nblacklist %s\n' "$each" "$each"; done \
         >/etc/modprobe.d/disable-kvm.conf
     ! modprobe "$module"

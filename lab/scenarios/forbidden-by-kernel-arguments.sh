@@ -19,6 +19,6 @@ undo() {
 }
 reload() {
     for name in $(virsh -q list --name); do virsh -q destroy "$name"; done
-    modprobe -r "$module"
+    unload
     modprobe "$module"
 }

@@ -5,6 +5,6 @@ enter() { reload nested=0; }
 undo() { reload; }
 reload() {
     for name in $(virsh -q list --name); do virsh -q destroy "$name"; done
-    modprobe -r "$module"
+    unload
     modprobe "$module" "$@"
 }

@@ -53,7 +53,7 @@ def _reload(subject: Subject, _finding: Finding) -> tuple[Step, ...]:
     complaint = shlex.quote(f"{module} was reloaded, but {parameter} does not match the policy")
     return (
         _next_load_is_right(subject),
-        Step(Phase.MODULE, f"modprobe -r {module}\nmodprobe {module}"),
+        Step(Phase.MODULE, f"unload {module}\nmodprobe {module}"),
         Step(Phase.MODULE, f"grep -qx '{value}' {parameter} || refuse {complaint}"),
     )
 

@@ -24,6 +24,13 @@ set -eu
 export LC_ALL=C
 refuse() { printf 'refused: %s\n' "$1" >&2; exit 1; }
 
+# Unload module $1, which libvirt holds for a moment while it probes QEMU.
+unload() {
+    tries=30
+    until modprobe -r "$1" 2>/dev/null || [ "$tries" -eq 0 ]; do tries=$((tries - 1)); sleep 1; done
+    [ "$tries" -gt 0 ] || modprobe -r "$1"
+}
+
 # What the next load of module $1 will be given: every value readable, and $2 the last.
 next_load_is() {
     values=$(modprobe --show-depends "$1" | tail -n 1 | tr ' ' '\n' | sed -n -e 's/^nested=//p' -e 's/^nested$/none/p')

@@ -62,7 +62,7 @@ def test_an_invalid_value_is_fixed_before_it_can_fail_a_load(emptied_lab: Sessio
     fixed = remediate(lab, tmp_path / "before")
     assert fixed.status == 0, fixed.err
     assert audited(lab, tmp_path / "after").outcome("L0-PER-01", HOST) == "pass"
-    lab.host.shell.run("modprobe -r kvm_amd && modprobe kvm_amd")
+    lab.host.reload()
     assert lab.host.nested()
 
 

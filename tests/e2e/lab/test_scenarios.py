@@ -13,6 +13,7 @@ from lab import guest_facts, scenario
 from lab.config import HOST
 from lab.errors import LabError
 from lab.guests import named
+from lab.host import UNLOAD
 from lab.session import Session
 from tests.e2e.lab import audit
 
@@ -223,7 +224,7 @@ def test_a_scenario_is_not_entered_twice(auditor: Auditor) -> None:
 def test_a_reload_under_nested_y_leaves_no_kvm_at_all(auditor_without_guests: Auditor) -> None:
     auditor = auditor_without_guests
     with auditor.entered("nested-y-persisted"):
-        answer = auditor.lab.host.shell.ask("modprobe -r kvm_amd; modprobe kvm_amd")
+        answer = auditor.lab.host.shell.ask(f"module=kvm_amd\n{UNLOAD}\nunload; modprobe kvm_amd", limit=300)
         assert "Invalid argument" in answer.err
         assert auditor.ask("test -e /dev/kvm || echo none") == "none"
         report = auditor.report()
@@ -274,16 +275,16 @@ def test_what_forbids_nesting_in_the_field_passes_and_is_found_again_after_undo(
     expect(again, HOST, L0_KVM_04="fail", L0_PER_01="fail")
 
 
-def test_the_hosts_own_kernel_is_judged_by_its_version_and_its_changelog(auditor: Auditor) -> None:
-    """Compare with the package that the host itself names, by the last floor of its series."""
+def test_the_hosts_own_kernel_is_judged_by_its_version(auditor: Auditor) -> None:
+    """Compare with the package that the host itself names; its image holds no changelog."""
     version = auditor.ask("sed 's/.*Debian \\([0-9.]*\\).*/\\1/' /proc/sys/kernel/version")
     found = exposure_of(auditor.report())
-    states = {each["id"]: each["state"] for each in found["cves"]}
+    states = {each["id"]: each["is_fixed"] for each in found["cves"]}
     assert version in found["kernel"]
     numbers = [int(each) for each in version.split(".")]
     if numbers[:2] == [6, 1]:
-        assert (states["CVE-2026-64561"] == "fixed") is (numbers >= [6, 1, 183])
-        assert (states["CVE-2026-53359"] == "fixed") is (numbers >= [6, 1, 177])
+        assert (states["CVE-2026-64561"] == "yes") is (numbers >= [6, 1, 183])
+        assert (states["CVE-2026-53359"] == "yes") is (numbers >= [6, 1, 177])
 
 
 def exposure_of(report: audit.Report) -> dict[str, Any]:

@@ -60,9 +60,9 @@ def test_the_playbook_is_one_that_ansible_takes(remediation: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("scenario", "steps"),
     [
-        ("amd-nested-off", ["/nested=1/g", "next_load_is kvm_amd 1", "modprobe -r kvm_amd", "grep -qx"]),
+        ("amd-nested-off", ["/nested=1/g", "next_load_is kvm_amd 1", "unload kvm_amd", "grep -qx"]),
         ("amd-nested-y", ["sed -i.bak", "next_load_is kvm_amd 1"]),
-        ("amd-forbidden-fails", ["options kvm_amd nested=0", "next_load_is kvm_amd 0", "modprobe -r kvm_amd"]),
+        ("amd-forbidden-fails", ["options kvm_amd nested=0", "next_load_is kvm_amd 0", "unload kvm_amd"]),
         ("amd-recorded", ["--edit --cpu host-model,require=svm"]),
     ],
 )
@@ -75,7 +75,7 @@ def test_a_script_changes_what_was_found_in_the_safe_order(remediation: Path, sc
 def test_only_the_reload_of_a_module_waits_for_the_guests(remediation: Path) -> None:
     for file in remediation.glob("*.sh"):
         text = file.read_text()
-        guard, reload = text.find("guests are running here"), text.find("\nmodprobe -r ")
+        guard, reload = text.find("guests are running here"), text.find("\nunload ")
         assert (guard == -1) is (reload == -1), file.name
         assert guard <= reload, file.name
         assert not 0 < guard < text.find("> /etc/modprobe.d"), file.name
