@@ -14,7 +14,7 @@ from nested_kvm.model.policy import Policy
 from nested_kvm.version import VERSION
 from tests.support.scenario import base, reading
 
-KERNEL = "6.1.0-28-amd64"
+KERNEL = "6.1.0-56-cloud-amd64"
 HOST: Mapping[str, str] = {
     "uname -m": "x86_64",
     "id -u": "0",

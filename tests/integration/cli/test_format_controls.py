@@ -23,7 +23,7 @@ CONTROLS = "".join(
 NAME = f"kvm-{CONTROLS}a"
 READINGS = {
     "/etc/modprobe.d/kvm.conf": f"# {CONTROLS}\noptions kvm_amd nested=y",
-    "modprobe --show-depends kvm_amd": "insmod /lib/modules/6.1.0-28-amd64/kernel/arch/x86/kvm/kvm-amd.ko nested=y",
+    "modprobe --show-depends kvm_amd": "insmod /lib/modules/6.1.0-56/kvm-amd.ko nested=y",
     "/etc/libvirt/qemu.conf": f'auto_shutdown_try_save = "persistent" {CONTROLS}',
     "dmesg": f"kvm: disabled by bios {CONTROLS}",
     "/sys/class/dmi/id/sys_vendor": CONTROLS,
