@@ -6,6 +6,7 @@ its imports when a test asks for it. Everything else of the audit is loaded by `
 """
 
 import os
+import sys
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -50,7 +51,8 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
         from nested_kvm.plugin.installed import run_audit  # noqa: PLC0415 - costs what only an audit may cost
 
         raise SystemExit(run_audit(given, config.invocation_params.plugins or ()))
-    if "--nagios" in (*words, *os.environ.get("PYTEST_ADDOPTS", "").split()) and _is_ours(config.rootpath):
+    # Of the process, not of this run: a program that calls pytest must not end with a plugin's exit status.
+    if "--nagios" in (*sys.argv, *os.environ.get("PYTEST_ADDOPTS", "").split()) and _is_ours(config.rootpath):
         from nested_kvm.plugin.nagios_exit import GUARD  # noqa: PLC0415 - as above
 
         GUARD.arm()
