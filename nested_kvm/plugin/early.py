@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from nested_kvm.plugin import INSTALLED
+
 if TYPE_CHECKING:
     from nested_kvm.inspection import Inspection
 
-INSTALLED: Final = "nested_kvm_installed"
-"""The plugin of an audit that was started outside a checkout."""
 _CHECKS: Final = "nested_kvm.checks"
 _HOOKS: Final = "nested_kvm.plugin.hooks"
 _WITH_A_PATH: Final = (

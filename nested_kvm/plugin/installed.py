@@ -13,7 +13,7 @@ import pytest
 
 from nested_kvm.controls.catalogue import SITE
 from nested_kvm.controls.judge import CHECKS
-from nested_kvm.plugin.early import INSTALLED
+from nested_kvm.plugin import INSTALLED
 from nested_kvm.plugin.process_exit import GUARD, asks_for_nagios
 from nested_kvm.util.home import HOME
 
