@@ -18,7 +18,6 @@ UNKNOWN: Final = 3
 _INTERNAL_ERROR: Final = 3
 _USAGE: Final = 4
 _NO_ANSWER: Final = "NESTED-KVM UNKNOWN - the run ended without an answer: see standard error"
-_OURS: Final = "nested_kvm.plugin.hooks"
 
 
 class Guard:
@@ -122,14 +121,6 @@ def _complain(message: str) -> None:
 def asks_for_nagios() -> bool:
     """Whether the command line, or PYTEST_ADDOPTS, has `--nagios`."""
     return "--nagios" in sys.argv or "--nagios" in os.environ.get("PYTEST_ADDOPTS", "").split()
-
-
-def is_own_folder() -> bool:
-    """Whether pytest was started in the project's folder: Testinfra has a `--nagios` for any other suite."""
-    try:
-        return _OURS in Path("conftest.py").read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return False
 
 
 GUARD: Final = Guard()
