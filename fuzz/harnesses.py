@@ -14,7 +14,7 @@ from tempfile import mkdtemp
 from fuzz import seeds
 from fuzz.facts import every_fact, machine_with
 from nested_kvm.connection.ssh.config import SshConfig
-from nested_kvm.connection.ssh.known_hosts import KnownHosts
+from nested_kvm.connection.ssh.known_hosts_file import KnownHosts
 from nested_kvm.errors import (
     AnswerUnusable,
     EvidenceUnusable,

@@ -10,7 +10,7 @@ from nested_kvm.connection.deadline import Deadline
 from nested_kvm.connection.ssh.connection import SshConnection
 from nested_kvm.connection.ssh.credentials import Credentials
 from nested_kvm.connection.ssh.endpoint import Endpoint
-from nested_kvm.connection.ssh.host_keys import Trust
+from nested_kvm.connection.ssh.host_key_check import Trust
 from nested_kvm.connection.ssh.paramiko_channel import Carrier, Transport
 from nested_kvm.connection.ssh.proxy_command import ProxyCommand
 from nested_kvm.connection.ssh.transport import ConnectionDropped, agree_on_keys, dial, log_in

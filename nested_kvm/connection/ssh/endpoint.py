@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from nested_kvm.connection.base import DEFAULT_CONNECT_TIMEOUT, Settings
 from nested_kvm.connection.ssh.config import SshConfig
 from nested_kvm.connection.ssh.config_options import SshOptions
-from nested_kvm.connection.ssh.host_keys import SSH_PORT
+from nested_kvm.connection.ssh.host_key_check import SSH_PORT
 from nested_kvm.errors import ConnectionFailed, InventoryError
 from nested_kvm.inventory.address import Address
 

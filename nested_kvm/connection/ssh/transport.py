@@ -12,7 +12,7 @@ from paramiko.ssh_exception import PartialAuthentication
 
 from nested_kvm.connection.deadline import Deadline
 from nested_kvm.connection.ssh.credentials import Credentials
-from nested_kvm.connection.ssh.host_keys import Trust
+from nested_kvm.connection.ssh.host_key_check import Trust
 from nested_kvm.connection.ssh.paramiko_channel import TRANSPORT_ERRORS, Carrier, Transport
 from nested_kvm.errors import ConnectionFailed, LoginRejected, ObservationError
 from nested_kvm.util.text import plural, printable

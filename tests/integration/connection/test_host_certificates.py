@@ -11,7 +11,7 @@ import pytest
 from nested_kvm.connection import connect
 from nested_kvm.connection.ssh.certificate import Certificate, CertificateUnusableError
 from nested_kvm.connection.ssh.config import SshConfig
-from nested_kvm.connection.ssh.host_keys import Trust
+from nested_kvm.connection.ssh.host_key_check import Trust
 from nested_kvm.errors import HostKeyRejected
 from tests.support.sshd import Sshd, SshdFactory, make_key, public
 

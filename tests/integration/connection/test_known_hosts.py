@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from nested_kvm.connection.ssh.known_hosts import KnownHosts
+from nested_kvm.connection.ssh.known_hosts_file import KnownHosts
 
 KEY = base64.b64encode(b"the key").decode()
 

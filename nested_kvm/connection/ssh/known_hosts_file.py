@@ -1,4 +1,4 @@
-"""Parse known_hosts, by sshd(8)'s "SSH_KNOWN_HOSTS FILE FORMAT"; `host_keys.py` checks keys against it.
+"""Parse known_hosts, by sshd(8)'s "SSH_KNOWN_HOSTS FILE FORMAT"; `host_key_check.py` checks keys against it.
 
 paramiko's reader supports neither markers nor patterns, and raises on a broken line.
 """

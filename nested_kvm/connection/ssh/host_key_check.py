@@ -9,7 +9,7 @@ import paramiko
 
 from nested_kvm.connection.ssh.certificate import Certificate, CertificateUnusableError
 from nested_kvm.connection.ssh.config_options import SshOptions
-from nested_kvm.connection.ssh.known_hosts import KnownHosts, KnownKey
+from nested_kvm.connection.ssh.known_hosts_file import KnownHosts, KnownKey
 from nested_kvm.errors import HostKeyRejected
 
 SSH_PORT = 22
