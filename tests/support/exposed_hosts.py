@@ -60,7 +60,7 @@ def _readings(host: dict[str, Any], *, is_on: bool) -> Iterator[Reading]:
     own = {
         "/proc/sys/kernel/osrelease": host["release"],
         "/proc/sys/kernel/version": host["version"],
-        "/usr/lib/os-release": f"ID={host['id']}",
+        "/etc/os-release": f"ID={host['id']}",
         "/lib/modules": host["release"],
     }
     if "changelog" in host or host["id"] != "debian" or host["state"] != "fixed":

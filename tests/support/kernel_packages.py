@@ -61,7 +61,7 @@ class KernelPackage:
         given = {
             "/proc/sys/kernel/osrelease": self.release,
             "/proc/sys/kernel/version": self.text,
-            "/usr/lib/os-release": "ID=debian",
+            "/etc/os-release": "ID=debian",
         }
         readings = {source: Reading(source, Status.OK, text) for source, text in given.items()}
         target = Target(self.name, TargetLevel.L0, Address.parse("kernel"), Policy())
@@ -212,7 +212,7 @@ def _probed(changelog: Path, release: str) -> Reading:
         script = script.replace("/usr/share/doc", f"{folder}/doc").replace(
             "/proc/sys/kernel/osrelease", f"{folder}/osrelease"
         )
-        script += "nonce=N seconds=60 frames=0 said=\nchangelog\nprint_said\n"
+        script += "nonce=N seconds=60 frames=0 said=\nchangelog\nflush\n"
         done = subprocess.run(["sh"], input=script, capture_output=True, text=True, check=True)
     text = done.stdout.partition("\n")[2].rpartition("\n@N end exit 0")[0]
     return Reading(f"gzip -dc /usr/share/doc/linux-image-{release}/{changelog.name}", Status.OK, text.strip("\n"))

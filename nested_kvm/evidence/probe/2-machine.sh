@@ -48,7 +48,7 @@ print substr(s,1,999)}i=""}
 /^ *\* /{p();c=$0;next}
 /^ *[-+] /{p();i=$0;next}
 {if(i)i=i$0;else c=c$0}
-NR>99999{exit}
+NR==99999{exit}
 END{p()}'
 
 # Sets $module. On x86 the vendor is in the second line.

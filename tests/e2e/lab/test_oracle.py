@@ -1,7 +1,7 @@
 """Our rules about CPU definitions, held against what the host's own libvirt and QEMU make of drawn ones."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import pytest
@@ -23,7 +23,6 @@ T = TypeVar("T")
 BATCH: Final = 250
 STARTS: Final = 40
 """Command lines in place of definitions: each is a QEMU that is started."""
-WITHOUT_NESTED: Final = 100
 FLAG: Final = from_environment().suite.flag
 VENDOR: Final = next(vendor for vendor in Vendor if vendor.flag == FLAG)
 
@@ -38,30 +37,46 @@ def oracle(request: pytest.FixtureRequest, lab: Session) -> Oracle:
 
 
 def test_a_domain_gets_what_its_definition_promises(oracle: Oracle, lab: Session, definitions: int) -> None:
-    nested = lab.host.nested()
+    if not lab.host.nested():
+        pytest.skip("an expansion keeps a flag that is asked for, whatever KVM offers: below it is started instead")
     models = oracle.names()["libvirt"]
-    seen: Counter[str] = Counter()
+    seen: dict[Drawn, str] = {}
 
     def hold(drawn: Sequence[Drawn]) -> None:
         given = oracle.of_domains([(each.machine, each.xml) for each in drawn])
         compared = [(each, _promised(each), there) for each, there in zip(drawn, given, strict=True)]
-        seen.update(_kind(promised, there) for _, promised, there in compared)
+        seen.update((each, _kind(promised, there)) for each, promised, there in compared)
         wrong = [
             f"{each.machine} {each.cpu}: {promised}, but -cpu {there.cpu} gives {there.flag}"
             for each, promised, there in compared
-            if _disagree(promised, there, nested=nested)
+            if _disagree(promised, there, nested=True)
         ]
         assert wrong == []
 
-    _draw(hold, domains(models), definitions if nested else WITHOUT_NESTED)
-    _print(f"domains with nested {'on' if nested else 'off'}", seen)
-    assert seen["decided"] > seen["unknown"], "most definitions are decided"
+    _draw(hold, domains(models), definitions)
+    counts = _counts("domains with nested on", seen)
+    assert counts["decided"] > counts["unknown"], "most definitions are decided"
+
+
+def test_with_nested_off_no_definition_gives_the_flag(oracle: Oracle, lab: Session) -> None:
+    if lab.host.nested():
+        pytest.skip("nested is on")
+    promising = [
+        Drawn("q35", "<cpu mode='host-passthrough'/>"),
+        Drawn("q35", "<cpu mode='maximum'/>"),
+        _named("require"),
+        _named("force", check="none"),
+    ]
+    assert all(_promised(each) is Answer.YES for each in promising)
+    cpus = [there.cpu for there in _given(oracle, promising)]
+    started = oracle.of_arguments([("-machine", "q35", "-cpu", cpu) for cpu in cpus])
+    assert [there.flag for there in started] == [False] * len(promising)
 
 
 def test_a_command_line_gives_what_is_read_from_it(oracle: Oracle, lab: Session, definitions: int) -> None:
     nested = lab.host.nested()
     models = ["host", "max", "EPYC", "EPYC-v2", "Opteron_G2", "Skylake-Server", "qemu64", "kvm64", "phenom"]
-    seen: Counter[str] = Counter()
+    seen: dict[tuple[str, ...], str] = {}
 
     def hold(drawn: Sequence[tuple[str, ...]]) -> None:
         given = oracle.of_arguments(drawn)
@@ -69,7 +84,7 @@ def test_a_command_line_gives_what_is_read_from_it(oracle: Oracle, lab: Session,
             (each, _of_arguments(each).promise(VENDOR).gives_flag, there)
             for each, there in zip(drawn, given, strict=True)
         ]
-        seen.update(_kind(promised, there) for _, promised, there in compared)
+        seen.update((each, _kind(promised, there)) for each, promised, there in compared)
         wrong = [
             f"{there.cpu}: {promised}, but it gives {there.flag}"
             for _, promised, there in compared
@@ -78,21 +93,14 @@ def test_a_command_line_gives_what_is_read_from_it(oracle: Oracle, lab: Session,
         assert wrong == []
 
     _draw(hold, arguments(models), STARTS * definitions // DEFINITIONS if nested else STARTS // 5)
-    _print(f"command lines with nested {'on' if nested else 'off'}", seen)
-    assert seen["decided"], "some command line is decided"
+    counts = _counts(f"command lines with nested {'on' if nested else 'off'}", seen)
+    assert counts["decided"], "some command line is decided"
 
 
-def test_the_weak_definitions_are_those_that_start_without_the_flag(oracle: Oracle, lab: Session) -> None:
-    """With nested off, `weakness` names a definition that libvirt starts all the same, and a required flag none."""
-    if lab.host.nested():
-        weak = [_named("optional"), _named("force", check="none")]
-        assert [there.flag for there in _given(oracle, weak)] == [True, True]
-        return
-    weak, strict = [_named("optional")], [_named("require"), _named("require", check="partial")]
-    assert [there.flag for there in _given(oracle, weak)] == [False]
-    assert all(_definition(each).weakness(FLAG) for each in weak)
-    assert [there.flag for there in _given(oracle, strict)] != [True, True]
-    assert not any(_definition(each).weakness(FLAG) for each in strict)
+def test_a_weak_definition_gives_the_flag_only_where_there_is_one(oracle: Oracle, lab: Session) -> None:
+    weak = _named("optional")
+    assert _definition(weak).weakness(FLAG)
+    assert [there.flag for there in _given(oracle, [weak])] == [lab.host.nested()]
 
 
 def _named(policy: str, check: str = "partial") -> Drawn:
@@ -138,7 +146,7 @@ def _draw(hold: Callable[[list[T]], None], drawn: st.SearchStrategy[T], number: 
     size = min(BATCH, number)
 
     @settings(
-        max_examples=-(-number // size),
+        max_examples=1 - (-number // size),  # the first is the simplest, over and over
         deadline=None,
         # The usual run draws the same each time: what is new to it is found by a larger one, not by a red build.
         derandomize=number <= DEFINITIONS,
@@ -154,6 +162,7 @@ def _draw(hold: Callable[[list[T]], None], drawn: st.SearchStrategy[T], number: 
     held()
 
 
-def _print(what: str, seen: Counter[str]) -> None:
-    total = sum(seen.values())
-    say(f"{what}: {total} asked, {', '.join(f'{count} {kind}' for kind, count in sorted(seen.items()))}")
+def _counts(what: str, seen: Mapping[object, str]) -> Counter[str]:
+    counts = Counter(seen.values())
+    say(f"{what}: {len(seen)} different ones asked, {', '.join(f'{counts[kind]} {kind}' for kind in sorted(counts))}")
+    return counts

@@ -97,6 +97,7 @@ def test_a_waived_finding_says_who_answers_for_it(runs: Runs, folder: Path) -> N
         "source": f"{folder}/the finding.yaml:3",
         "cause": None,
         "accepts": None,
+        "until": None,
     }
     lines = runs["the finding"].output.splitlines()
     assert f"kvm-a  L0-OPS-01  waived until {AHEAD} by ops@example.net: replaced in spring" in lines
