@@ -11,6 +11,8 @@ from tests.support.suite import run_suite
 
 STATES = ("fixed", "exposed", "undecided")
 BY_STATE = {state: {name for name, host in recorded_hosts().items() if host["state"] == state} for state in STATES}
+FORGETFUL = {"talos-vulnerable"}
+"""It makes /etc again at each boot, so a line in modprobe.d switches nothing off for long."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def test_under_guarded_patched_and_on_passes_the_rest_blocks(guarded_on: Audited
 
 def test_under_guarded_unpatched_and_off_passes(guarded_off: Audited) -> None:
     verdicts = guarded_off.verdicts()
-    assert all(verdicts[name] == "PASS" for name in BY_STATE["exposed"]), guarded_off.output[-3000:]
+    assert {name for name in BY_STATE["exposed"] if verdicts[name] == "BLOCK"} == FORGETFUL, guarded_off.output[-3000:]
     assert {guarded_off.exposure(name)["state"] for name in BY_STATE["exposed"]} == {"closed"}
     assert all(verdicts[name] == "BLOCK" for name in BY_STATE["undecided"]), "which polarity applies is not decided"
     assert all(verdicts[name] == "BLOCK" for name in BY_STATE["fixed"]), "nesting has to work where the kernel is fixed"
@@ -108,8 +110,9 @@ def test_under_required_only_what_is_proven_is_a_finding(required_on: Audited) -
 
 
 def test_under_forbidden_every_host_with_nesting_off_passes(forbidden_off: Audited) -> None:
-    assert forbidden_off.status == 0, forbidden_off.output[-3000:]
-    assert set(forbidden_off.verdicts().values()) == {"PASS"}
+    blocked = {name for name, verdict in forbidden_off.verdicts().items() if verdict == "BLOCK"}
+    assert {name.partition("-")[0] for name in blocked} == {"talos"}, forbidden_off.output[-3000:]
+    assert {forbidden_off.outcome(name, "L0-PER-07") for name in blocked} == {"fail"}
 
 
 def test_the_terminal_shows_each_host_with_its_proof(guarded_on: Audited) -> None:
