@@ -95,7 +95,8 @@ def test_the_hosts_work_is_told_apart(document: dict[str, Any]) -> None:
 
 def test_the_hosts_comply(document: dict[str, Any]) -> None:
     (suite,) = [each for each in document["figures"] if (each["name"], each["hosts"]) == ("suite", 3)]
-    assert set(suite["outcomes"]) == {"notapplicable", "pass"}
+    # The files are mounts over those of another machine: whether they outlive a boot is not known.
+    assert set(suite["outcomes"]) == {"notapplicable", "pass", "unknown"}
     assert suite["outcomes"]["pass"] >= 30
     assert suite["results"] == sum(suite["outcomes"].values())
 
