@@ -6,10 +6,10 @@ from typing import Final
 
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.facts.boot.command_line_files import BootLine, BootLines, boot_lines_of
 from nested_kvm.facts.kernel.cmdline import builtin_parameter, refused_modules, skipped_initcalls
 from nested_kvm.facts.kernel.parameter import ParameterType, Setting, read_parameter, words
 from nested_kvm.facts.kernel.release import KernelRelease
-from nested_kvm.facts.modprobe.boot_cmdline_files import BootLine, BootLines, boot_lines_of
 from nested_kvm.facts.modprobe.config_cmdline import parse_cmdline
 from nested_kvm.facts.modprobe.config_line import Directive, ModprobeLine
 from nested_kvm.facts.modprobe.module_info import ModuleInfo, module_info_of

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nested_kvm.facts.modprobe import grub_defaults as module
-from nested_kvm.facts.modprobe.grub_defaults import GrubDefaults, grub_defaults
+from nested_kvm.facts.boot import grub_defaults as module
+from nested_kvm.facts.boot.grub_defaults import GrubDefaults, grub_defaults
 from tests.support.bundles import ok
 from tests.support.needs import program
 

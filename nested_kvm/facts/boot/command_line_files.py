@@ -11,7 +11,7 @@ from typing import Final
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.facts.modprobe.grub_defaults import grub_defaults
+from nested_kvm.facts.boot.grub_defaults import grub_defaults
 from nested_kvm.util.text import printable
 
 _DIRECTORIES: Final = {sources.GRUB_D: ".cfg", sources.BOOT_ENTRIES: ".conf"}
