@@ -95,9 +95,9 @@ def test_the_hosts_work_is_told_apart(document: dict[str, Any]) -> None:
 
 def test_the_hosts_comply(document: dict[str, Any]) -> None:
     (suite,) = [each for each in document["figures"] if (each["name"], each["hosts"]) == ("suite", 3)]
-    # The files are mounts over those of another machine: whether they outlive a boot is not known.
+    # Like a container they are in other namespaces: what their files say of the next boot is not known.
     assert set(suite["outcomes"]) == {"notapplicable", "pass", "unknown"}
-    assert suite["outcomes"]["pass"] >= 30
+    assert suite["outcomes"]["pass"] >= 27
     assert suite["results"] == sum(suite["outcomes"].values())
 
 
