@@ -2,7 +2,7 @@
 # Scripts should call .venv/bin/pytest: make has its own exit status.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help audit demo test test-fast test-engines fuzz bench lint words lock pyz release setup set-up test-deps test-parts bench-deps bench-parts clean
+.PHONY: help audit demo docs test test-fast test-engines fuzz bench lint words lock pyz release setup set-up test-deps test-parts bench-deps bench-parts clean
 
 help: ## List the targets
 	@echo 'Usage: make TARGET'
@@ -16,7 +16,10 @@ demo: .venv/ready ## Audit a recorded fleet: needs no hypervisor; its report sho
 	@.venv/bin/pytest --inventory=examples/fleet/inventory.yaml --evidence=examples/fleet/evidence \
 		--waivers=examples/fleet/waivers.yaml --baseline=examples/fleet/baseline.json $(ARGS) || [ $$? -eq 1 ]
 
-test: .venv/ready-for-tests .venv/engines/ready .venv/release/ready test-deps ## Run all tests of the project but the lab's; ARGS='-k word' narrows them
+docs: .venv/docs/ready ## Build the pages of docs/ as a site in build/docs/; a warning or a dead link is an error
+	@tools/docs.sh
+
+test: .venv/ready-for-tests .venv/docs/ready .venv/engines/ready .venv/release/ready test-deps ## Run all tests of the project but the lab's; ARGS='-k word' narrows them
 	@tools/test.sh $(ARGS)
 
 test-fast: .venv/ready-for-tests ## Run the quick unit tests: no service, no network, under a minute
@@ -82,7 +85,7 @@ endif
 	@tools/setup.sh tests
 
 # Real programs with many dependencies get separate environments, so that the audit's own matches its lock file.
-.venv/engines/ready .venv/fuzz/ready .venv/release/ready: .venv/%/ready: requirements-%.lock | .venv/ready
+.venv/docs/ready .venv/engines/ready .venv/fuzz/ready .venv/release/ready: .venv/%/ready: requirements-%.lock | .venv/ready
 	@tools/setup.sh $*
 
 -include lab/lab.mk

@@ -23,7 +23,8 @@ from nested_kvm.errors import (
     ObservationError,
     UsageError,
 )
-from nested_kvm.evidence.bundle import LibvirtAnswer
+from nested_kvm.evidence.archive.archives import machines_of_archive
+from nested_kvm.evidence.bundle import LibvirtAnswer, Origin
 from nested_kvm.evidence.bundle_file import read_bundle
 from nested_kvm.evidence.engine import answers_of_ansible, answers_of_salt
 from nested_kvm.evidence.import_answers import import_answers
@@ -34,6 +35,9 @@ from nested_kvm.evidence.libvirt.vcpu_statistics import statistics_of_virsh
 from nested_kvm.evidence.probe.answer import parse_answer_of_any_nonce
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.evidence.redaction import without_secrets
+from nested_kvm.facts.definition.definition_file import DefinitionFile, DefinitionUnusable
+from nested_kvm.facts.definition.definition_files import domains_in
+from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.facts.kvm.l2_boot import l2_boot_of
 from nested_kvm.facts.libvirt.domain import domain_of
 from nested_kvm.fleet.machine import Machine
@@ -79,6 +83,15 @@ def answer(data: bytes) -> None:
         parsed = parse_answer_of_any_nonce(data)
         kept = without_secrets(parsed.readings)
         assert without_secrets(kept) == kept
+
+
+def archive(data: bytes) -> None:
+    """A support archive of any kind, and every fact of the machines in it; kmod is not asked."""
+    with suppress(EvidenceUnusable):
+        for found in machines_of_archive(_kept("archive.tar", data)):
+            readings = {each.source: each for each in found.readings}
+            host = machine_with({}, found.libvirt).bundle
+            every_fact(Machine(replace(host, readings=readings, origin=Origin(found.kind, found.tool, "archive.tar"))))
 
 
 def engine(data: bytes) -> None:
@@ -206,9 +219,21 @@ def ansible_inventory(data: bytes) -> None:
                 inventory_of_ansible(Path("hosts"), document)
 
 
+def definitions(data: bytes) -> None:
+    """A file that defines guests; the first byte chooses its name, and so its form."""
+    names = seeds.definition_names()
+    file = DefinitionFile(names[data[0] % len(names)], data[1:].decode("utf-8", "replace")) if data else None
+    with suppress(DefinitionUnusable):
+        for domain in domains_in([file] if file else []).domains:
+            assert domain.name.isprintable()
+            domain.promise_by((Vendor.INTEL, Vendor.AMD))
+
+
 HARNESSES: Mapping[str, Harness] = {
+    "definitions": Harness(definitions, seeds.definitions),
     "evidence": Harness(evidence, seeds.evidence),
     "answer": Harness(answer, seeds.answers),
+    "archive": Harness(archive, seeds.archives),
     "engine": Harness(engine, seeds.engine),
     "domain_xml": Harness(domain_xml, seeds.domain_xml),
     "modprobe": Harness(_reading("/etc/modprobe.d/kvm.conf"), seeds.modprobe),

@@ -1,6 +1,7 @@
 """Where the fuzzer starts: captures of real machines, most of them the scenarios' own."""
 
 import json
+import lzma
 import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -73,6 +74,12 @@ def answers() -> Iterator[bytes]:
     yield _answer()
     yield _answer().replace(b"\n", b"\r\n")
     yield _answer()[:2000]
+
+
+def archives() -> Iterator[bytes]:
+    """The example archives, unpacked to tars: a fuzzer gets nowhere in compressed bytes."""
+    for path in sorted((ROOT / "examples" / "archives").iterdir()):
+        yield lzma.decompress(path.read_bytes())
 
 
 def engine() -> Iterator[bytes]:
@@ -191,6 +198,22 @@ def inventory() -> Iterator[bytes]:
     """The inventories that come along."""
     for path in sorted((ROOT / "inventories").glob("*.yaml")):
         yield path.read_bytes()
+
+
+@cache
+def _definition_files() -> tuple[Path, ...]:
+    return tuple(sorted(path for path in (ROOT / "examples" / "candidates").rglob("*") if path.is_file()))
+
+
+def definition_names() -> tuple[str, ...]:
+    """The names of the examples of guests that are not deployed, of every form."""
+    return tuple(path.name for path in _definition_files())
+
+
+def definitions() -> Iterator[bytes]:
+    """These examples, each after a byte that chooses its name."""
+    for number, path in enumerate(_definition_files()):
+        yield bytes([number]) + path.read_bytes()
 
 
 def ansible_inventory() -> Iterator[bytes]:

@@ -1,5 +1,7 @@
 """The Intel host's Bochs: it emulates VMX, which QEMU does not, at a fraction of the speed."""
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 from signal import SIGKILL
@@ -9,9 +11,11 @@ from lab.config import ADDRESS, LabConfig, Suite
 from lab.software import Software, command_line
 
 DISC = "boot.iso"
+TERMINAL = {"TERM": "vt100"}
+"""It draws on a terminal that it does not have."""
 CONFIGURATION = """
 display_library: term
-cpu: model=corei7_haswell_4770, count=1, ips=100000000, reset_on_triple_fault=0
+cpu: model={cpu}, count=1, ips=100000000, reset_on_triple_fault=0
 memory: guest=1536, host=1536
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
@@ -31,6 +35,27 @@ error: action=ignore
 info: action=ignore
 debug: action=ignore
 """
+CPU = "corei7_haswell_4770"
+SMALL_CONFIGURATION = f"""
+display_library: term
+cpu: model={CPU}, count=1, ips=100000000, reset_on_triple_fault=0
+memory: guest=512, host=512
+romimage: file=/usr/share/bochs/BIOS-bochs-latest
+vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
+pci: enabled=1, chipset=i440fx
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=cdrom, path={DISC}, status=inserted
+boot: cdrom
+com1: enabled=1, mode=file, dev=console
+com2: enabled=1, mode=file, dev=answers
+clock: sync=slowdown, time0=utc
+log: bochs.log
+panic: action=fatal
+error: action=ignore
+info: action=ignore
+debug: action=ignore
+"""
+"""Of a machine that needs no disk: what it is asked is in its initramfs, what it answers goes to its second port."""
 NETWORK = """# slirp config
 net = 10.0.2.0
 mask = 255.255.255.0
@@ -54,8 +79,8 @@ def software(config: LabConfig) -> Software:
         [needs.program("bochs-bin"), "-q", "-f", configuration, "-rc", "commands"],
         configuration,
         _prepare,
-        # It draws on a terminal that it does not have, and ignores SIGTERM once its guest runs.
-        {"TERM": "vt100"},
+        TERMINAL,
+        # It ignores SIGTERM once its guest runs.
         (SIGKILL,),
     )
 
@@ -65,20 +90,42 @@ def _prepare(config: LabConfig) -> None:
     for name in ("root.raw", "base.raw"):
         # Bochs locks a disk by its name; both links lead to one image, and writes go to journals.
         (run / name).symlink_to(image / "base.raw")
-    (run / "bochsrc").write_text(CONFIGURATION.format(image=image))
+    (run / "bochsrc").write_text(CONFIGURATION.format(image=image, cpu=CPU))
     (run / "slirp.conf").write_text(NETWORK.format(address=ADDRESS, port=config.port))
     # Debian's Bochs is built with its debugger, which waits for a command to continue.
     (run / "commands").write_text("c\n")
 
 
 def make_disc(work: Path, suite: Suite) -> None:
-    """Make a boot disc with kernel and initramfs: Bochs cannot boot a kernel directly."""
+    """Make the boot disc of an image, with its newest kernel and initramfs."""
+    _make_disc(work, work / "vmlinuz-newest", work / "initrd-newest", command_line(suite))
+
+
+def start_small(work: Path, kernel: Path, initrd: Path, arguments: str) -> "subprocess.Popen[bytes]":
+    """Start a machine without a disk in a folder that is its own: its second serial port writes to `answers` there."""
+    _make_disc(work, kernel, initrd, arguments)
+    (work / "bochsrc").write_text(SMALL_CONFIGURATION)
+    (work / "commands").write_text("c\n")
+    return subprocess.Popen(
+        [needs.program("bochs-bin"), "-q", "-f", "bochsrc", "-rc", "commands"],
+        cwd=work,
+        env={**os.environ, **TERMINAL},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _make_disc(work: Path, kernel: Path, initrd: Path, arguments: str) -> None:
+    """Make a disc from which a kernel boots: Bochs cannot boot one directly."""
     disc = work / "disc"
     disc.mkdir()
-    files = [work / "vmlinuz", work / "initrd", Path("/usr/lib/ISOLINUX/isolinux.bin")]
-    for path in [*files, Path("/usr/lib/syslinux/modules/bios/ldlinux.c32")]:
-        (disc / path.name).write_bytes(path.read_bytes())
-    (disc / "isolinux.cfg").write_text(MENU.format(command_line=command_line(suite)))
+    # The disc's file system has short names only.
+    shutil.copy(kernel, disc / "vmlinuz")
+    shutil.copy(initrd, disc / "initrd")
+    for path in ("/usr/lib/ISOLINUX/isolinux.bin", "/usr/lib/syslinux/modules/bios/ldlinux.c32"):
+        shutil.copy(path, disc)
+    (disc / "isolinux.cfg").write_text(MENU.format(command_line=arguments))
     command = [needs.program("genisoimage"), "-quiet", "-o", str(work / DISC), "-b", "isolinux.bin"]
     command += ["-c", "boot.cat", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", str(disc)]
     subprocess.run(command, check=True)

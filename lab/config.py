@@ -46,6 +46,7 @@ class Suite:
 SUITES = {
     "bookworm": Suite("bookworm", "bookworm", 10022),
     "trixie": Suite("trixie", "trixie", 10023),
+    "sid": Suite("sid", "sid", 10025),
     "intel": Suite("intel", "bookworm", 10024, "intel", first_guests=("passthrough",), slowness=8),
 }
 
@@ -57,6 +58,15 @@ class LabConfig:
     suite: Suite
     directory: Path
     number: int = 1
+    kernel: Literal["newest", "oldest"] = "newest"
+    """Of those that the release's mirror has; the image holds both."""
+    arguments: str = ""
+    """More of the kernel's command line."""
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether the host boots as `lab up` boots it."""
+        return self.kernel == "newest" and not self.arguments
 
     @property
     def port(self) -> int:

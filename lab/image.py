@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from lab import bochs, initramfs, keys, needs
+from lab import bochs, initramfs, keys, mirrors, needs
 from lab.config import HOST, SOURCE, LabConfig, Suite
 from lab.errors import BuildError
 from lab.guests import GUESTS
@@ -27,6 +28,7 @@ PACKAGES = (
     "libvirt-clients",
     "virtinst",
     "qemu-guest-agent",
+    "sosreport",
 )
 LEFT_OUT = (
     "/lib/modules/*/kernel/drivers/gpu/*",
@@ -37,8 +39,15 @@ LEFT_OUT = (
     "/usr/share/locale/*",
     "/usr/share/qemu/*.fd",
 )
+CHANGELOGS = "/usr/share/doc/linux-image-*"
 # The cloud kernel is smaller and faster to boot, and lacks the drivers of the machine that Bochs emulates.
 KERNELS = {"amd": "linux-image-cloud-amd64", "intel": "linux-image-amd64"}
+# A host whose kernel lacks the fixes of the newest: the release's archive keeps some for a while.
+ADD_OLDEST_KERNEL = r"""
+all=$(chroot "$1" apt-cache pkgnames linux-image- | grep -E '^linux-image-([0-9]+[.]){2}[^ ]*-cloud-amd64$' | sort -V)
+oldest=$(echo "$all" | head -1)
+chroot "$1" apt-get install --no-install-recommends -y -q "$oldest"
+"""
 # Not needed by a lab that runs for minutes; without these the host boots in half the time.
 MASKED = (
     "apt-daily.timer",
@@ -103,16 +112,21 @@ def _fill(suite: Suite, work: Path) -> None:
     _bootstrap(suite, root, work / "build.log")
     keys.make_all(work)
     _customize(suite, root, work)
-    kernel = next((root / "lib/modules").iterdir()).name
-    shutil.copy(root / f"boot/vmlinuz-{kernel}", work / "vmlinuz")
-    (work / "initrd").write_bytes(initramfs.build(root, kernel, suite.vendor))
+    kernels = sorted((each.name for each in (root / "lib/modules").iterdir()), key=_numbers)
+    for age, kernel in (("oldest", kernels[0]), ("newest", kernels[-1])):
+        shutil.copy(root / f"boot/vmlinuz-{kernel}", work / f"vmlinuz-{age}")
+        (work / f"initrd-{age}").write_bytes(initramfs.build(root, kernel, suite.vendor))
     for name in ("vmlinuz", "initrd"):
-        shutil.copy(work / name, root / f"boot/lab-{name}")
+        shutil.copy(work / f"{name}-newest", root / f"boot/lab-{name}")
     if suite.vendor == "intel":
         bochs.make_disc(work, suite)
     _disk(root, work / "base.raw")
     shutil.rmtree(root)
     (work / "stamp").write_text(_stamp(suite))
+
+
+def _numbers(kernel: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", kernel)]
 
 
 def _bootstrap(suite: Suite, root: Path, log: Path) -> None:
@@ -124,6 +138,9 @@ def _bootstrap(suite: Suite, root: Path, log: Path) -> None:
         "--format=directory",
     ]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
+    command += [f"--dpkgopt=path-include={CHANGELOGS}"]
+    if suite.vendor == "amd":
+        command += [f"--customize-hook={ADD_OLDEST_KERNEL}"]
     command += ['--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"']
     packages = ",".join([*PACKAGES, KERNELS[suite.vendor]])
     command += [f"--include={packages}", suite.release, str(root), "-"]
@@ -131,7 +148,12 @@ def _bootstrap(suite: Suite, root: Path, log: Path) -> None:
     environment = {**os.environ, "INITRD": "No", "LC_ALL": "C"}
     with log.open("wb") as output:
         done = subprocess.run(
-            command, input=sources(suite.release).encode(), stdout=output, stderr=output, env=environment, check=False
+            command,
+            input=mirrors.sources(suite.release).encode(),
+            stdout=output,
+            stderr=output,
+            env=environment,
+            check=False,
         )
     if done.returncode:
         raise BuildError(f"mmdebstrap failed: {_last_line(log)} (full log: {log})")
@@ -140,35 +162,6 @@ def _bootstrap(suite: Suite, root: Path, log: Path) -> None:
 def _last_line(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("E:")]
     return lines[-1] if lines else "no reason given"
-
-
-def sources(suite: str) -> str:
-    """Return the release's apt sources on this machine's own mirrors; LAB_SOURCES overrides them."""
-    if "LAB_SOURCES" in os.environ:
-        return os.environ["LAB_SOURCES"]
-    command = [
-        "apt-get",
-        "indextargets",
-        "--format",
-        "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)",
-        "Created-By: Packages",
-    ]
-    listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    lines = {line for target in listing.splitlines() if (line := _source(target.split(), suite))}
-    if not lines:
-        raise BuildError("apt has no Debian mirror configured; set LAB_SOURCES='deb URI SUITE main'")
-    return "\n".join(sorted(lines)) + "\n"
-
-
-def _source(target: list[str], suite: str) -> str | None:
-    """Translate one of apt's index targets to the wanted release: main and its security updates only."""
-    uri, release, component, *origin = target
-    name, _, kind = release.partition("-")
-    if component != "main" or origin not in ([], ["Debian"]) or kind not in ("", "security"):
-        return None
-    if name not in ("bullseye", "bookworm", "trixie", "forky", "sid"):
-        return None
-    return f"deb {uri} {suite}{'-security' if kind else ''} main"
 
 
 def _customize(suite: Suite, root: Path, work: Path) -> None:

@@ -11,11 +11,11 @@ from lab.config import ADDRESS
 from lab.errors import NeedsError
 
 PACKAGES = {
-    "qemu-system-x86_64": "qemu-system-x86",
-    "qemu-img": "qemu-utils",
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
     "modprobe": "kmod",
+    "modinfo": "kmod",
+    "depmod": "kmod",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }

@@ -36,6 +36,7 @@ class Oracle:
     """The host's own programs; each definition is asked once."""
 
     shell: Shell
+    flag: str
     by_xml: dict[tuple[str, str], Given] = field(default_factory=dict)
     by_arguments: dict[tuple[str, ...], Given] = field(default_factory=dict)
 
@@ -51,7 +52,8 @@ class Oracle:
             domain: answer["cpu"] for domain, answer in zip(fresh, translations, strict=True) if "error" not in answer
         }
         asked = [_model(machine, cpu) for (machine, _), cpu in cpus.items()]
-        for (domain, cpu), answer in zip(cpus.items(), self._ask("expanded", asked) if asked else [], strict=True):
+        answers = self._ask("expanded", self.flag, asked) if asked else []
+        for (domain, cpu), answer in zip(cpus.items(), answers, strict=True):
             self.by_xml[domain] = Given(answer.get("flag"), cpu, answer.get("error", ""))
         for domain, answer in zip(fresh, translations, strict=True):
             if "error" in answer:
@@ -61,7 +63,7 @@ class Oracle:
     def of_arguments(self, commands: Sequence[tuple[str, ...]]) -> list[Given]:
         """What QEMU makes of command lines; each is a QEMU that is started, and takes seconds."""
         fresh = list(dict.fromkeys(command for command in commands if command not in self.by_arguments))
-        for command, answer in zip(fresh, self._ask("started", fresh) if fresh else [], strict=True):
+        for command, answer in zip(fresh, self._ask("started", self.flag, fresh) if fresh else [], strict=True):
             self.by_arguments[command] = Given(answer.get("flag"), " ".join(command), answer.get("error", ""))
         return [self.by_arguments[command] for command in commands]
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 QEMU = "qemu-system-x86_64"
-FLAG = "svm"
 CPU = "/machine/unattached/device[0]"
 
 
@@ -89,34 +88,34 @@ def translated(definitions: list[str]) -> list[dict[str, str]]:
     return answers
 
 
-def expanded(cpus: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a guest with each model would get here, by machine type."""
+def expanded(flag: str, cpus: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Whether a guest with each model would get a flag here, by machine type."""
     answers: list[dict[str, Any]] = [{} for _ in cpus]
     for machine in sorted({cpu["machine"] for cpu in cpus}):
         with qemu(["-machine", f"{machine},accel=kvm"]) as monitor:
             for answer, cpu in zip(answers, cpus, strict=True):
                 if cpu["machine"] == machine:
-                    answer.update(_expansion(monitor, {"name": cpu["model"], "props": cpu["properties"]}))
+                    answer.update(_expansion(monitor, flag, {"name": cpu["model"], "props": cpu["properties"]}))
     return answers
 
 
-def _expansion(monitor: Monitor, model: dict[str, Any]) -> dict[str, Any]:
+def _expansion(monitor: Monitor, flag: str, model: dict[str, Any]) -> dict[str, Any]:
     try:
         answer = monitor.ask("query-cpu-model-expansion", type="full", model=model)
     except Refused as error:
         return {"error": str(error)}
-    return {"flag": answer["model"]["props"][FLAG]}
+    return {"flag": answer["model"]["props"][flag]}
 
 
-def started(commands: list[list[str]]) -> list[dict[str, Any]]:
-    """What the CPU of a QEMU with each command line has."""
-    return [_started(arguments) for arguments in commands]
+def started(flag: str, commands: list[list[str]]) -> list[dict[str, Any]]:
+    """Whether the CPU of a QEMU with each command line has a flag."""
+    return [_started(flag, arguments) for arguments in commands]
 
 
-def _started(arguments: list[str]) -> dict[str, Any]:
+def _started(flag: str, arguments: list[str]) -> dict[str, Any]:
     try:
         with qemu(["-accel", "kvm", *arguments]) as monitor:
-            return {"flag": monitor.ask("qom-get", path=CPU, property=FLAG)}
+            return {"flag": monitor.ask("qom-get", path=CPU, property=flag)}
     except Refused as error:
         return {"error": str(error)}
 

@@ -2,8 +2,8 @@
 
 import subprocess
 
-from lab import needs
 from lab.config import ADDRESS, HOST, LabConfig
+from lab.emulator_package import EmulatorPackage
 from lab.heartbeat import BEATS
 from lab.software import Software, command_line
 
@@ -15,12 +15,14 @@ DISK = "host.qcow2"
 def software(config: LabConfig) -> Software:
     """Return the QEMU of one lab."""
     mark = f"{HOST}-{config.suite.name},debug-threads=on"
-    return Software([needs.program("qemu-system-x86_64"), "-name", mark, *_arguments(config)], mark, _prepare)
+    package = EmulatorPackage.of(config)
+    command = [*package.program("qemu-system-x86_64"), *package.firmware, "-name", mark, *_arguments(config)]
+    return Software(command, mark, _prepare, package.environment)
 
 
 def _prepare(config: LabConfig) -> None:
     """Create a fresh disk over the read-only image."""
-    command = [needs.program("qemu-img"), "create", "-q", "-f", "qcow2", "-F", "raw"]
+    command = [*EmulatorPackage.of(config).program("qemu-img"), "create", "-q", "-f", "qcow2", "-F", "raw"]
     command += ["-b", str(config.image / "base.raw"), str(config.run / DISK)]
     subprocess.run(command, check=True)
 
@@ -33,8 +35,8 @@ def _arguments(config: LabConfig) -> list[str]:
         *f"-smp 1 -m {MEMORY_MIB} -display none -no-reboot -serial file:console.log".split(),
         *("-serial", f"file:{BEATS}"),
         *("-qmp", f"unix:{MONITOR},server=on,wait=off"),
-        *("-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd")),
-        *("-append", command_line(config.suite)),
+        *("-kernel", str(image / f"vmlinuz-{config.kernel}"), "-initrd", str(image / f"initrd-{config.kernel}")),
+        *("-append", f"{command_line(config.suite)} {config.arguments}".rstrip()),
         *("-drive", f"file={DISK},if=none,id=root,format=qcow2,cache=unsafe"),
         *("-device", "virtio-blk-pci,drive=root,addr=4"),
         *("-drive", f"file={image / 'base.raw'},if=none,id=base,format=raw,readonly=on"),

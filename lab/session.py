@@ -11,6 +11,7 @@ from pathlib import Path
 from lab import image, keys, needs, watched
 from lab.config import LabConfig
 from lab.emulator import BOOT_LIMIT, Emulator
+from lab.emulator_package import EmulatorPackage
 from lab.errors import GuestHungError, HostLostError, LabError, NotRunningError, RemoteError
 from lab.guests import named
 from lab.host import Host
@@ -77,13 +78,17 @@ class Session:
             self.emulator.stop()
 
     def _build(self) -> None:
-        # Another lab of this suite may be building the image that they share.
+        # Another lab may be building what they share.
         with _locked(self.config.directory / "image.lock"):
             if not image.ready(self.config):
                 say(f"building the {self.config.suite.name} image: usually 30 to 90 s, depending on the mirror")
                 begun = time.monotonic()
                 image.build(self.config)
                 say(f"  built in {time.monotonic() - begun:.0f} s")
+        package = EmulatorPackage.of(self.config)
+        with _locked(package.directory.with_suffix(".lock")):
+            if self.config.suite.vendor == "amd" and not package.ready():
+                package.unpack()
         keys.write_client_files(self.config)
 
     def _start_persistently(self, guests: Sequence[str]) -> None:
@@ -147,8 +152,8 @@ class Session:
 
     @property
     def _has_snapshots(self) -> bool:
-        """Whether the emulator can save the host: not Bochs with its volatile disks."""
-        return self.config.suite.vendor == "amd"
+        """Whether the emulator can save the host, not Bochs with its volatile disks, and this is the host to save."""
+        return self.config.suite.vendor == "amd" and self.config.is_standard
 
     @property
     def _usually(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lab import qemu
 from lab.config import LabConfig
+from lab.emulator_package import EmulatorPackage
 from lab.errors import HostLostError, LabError
 from lab.guests import GUESTS
 from lab.monitor import Monitor
@@ -82,7 +83,12 @@ class Snapshot:
 
     def _stamp(self) -> str:
         command = qemu.software(self.config).command
-        version = subprocess.run([command[0], "--version"], check=True, capture_output=True, text=True).stdout
+        version = subprocess.run(
+            [*EmulatorPackage.of(self.config).program("qemu-system-x86_64"), "--version"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
         parts = [(self.config.image / "stamp").read_text(), version, *command, *self.guests]
         parts += [guest.xml(self.config.suite) for guest in GUESTS]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()

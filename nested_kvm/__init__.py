@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nested_kvm.controls.chain import Pair, first_break
     from nested_kvm.facts.kernel.cpu import Cpu, Vendor
     from nested_kvm.facts.kernel.encryption import EncryptedMemory
+    from nested_kvm.facts.kernel.faults import KernelFaults
     from nested_kvm.facts.kernel.identity import Identity
     from nested_kvm.facts.kernel.kvm_module import KvmModule
     from nested_kvm.facts.kernel.log import KernelLog
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from nested_kvm.facts.libvirt.host_shutdown import HostShutdown
     from nested_kvm.facts.libvirt.saved_states import SavedStates
     from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline
+    from nested_kvm.facts.modprobe.boot_load import BootLoad
     from nested_kvm.facts.modprobe.lasting import LastingSettings
     from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad
     from nested_kvm.facts.modprobe.nested_lines import NestedLines
@@ -69,6 +71,7 @@ __all__ = [
     "Answer",
     "Assists",
     "Authority",
+    "BootLoad",
     "Cause",
     "Confinement",
     "Cpu",
@@ -87,6 +90,7 @@ __all__ = [
     "Identity",
     "Informed",
     "Inspection",
+    "KernelFaults",
     "KernelLog",
     "KernelModules",
     "KnownExposure",
@@ -136,6 +140,7 @@ _MODULES = {
     "EncryptedMemory": "nested_kvm.facts.kernel.encryption",
     "Identity": "nested_kvm.facts.kernel.identity",
     "KvmModule": "nested_kvm.facts.kernel.kvm_module",
+    "KernelFaults": "nested_kvm.facts.kernel.faults",
     "KernelLog": "nested_kvm.facts.kernel.log",
     "Mitigations": "nested_kvm.facts.kernel.mitigations",
     "KernelModules": "nested_kvm.facts.kernel.modules",
@@ -179,6 +184,7 @@ _MODULES = {
     "S390X": "nested_kvm.model.architecture",
     "X86": "nested_kvm.model.architecture",
     "architecture_of": "nested_kvm.model.architecture",
+    "BootLoad": "nested_kvm.facts.modprobe.boot_load",
     "Cause": "nested_kvm.model.cause",
     "Level": "nested_kvm.model.control",
     "Severity": "nested_kvm.model.control",

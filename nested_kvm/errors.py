@@ -7,6 +7,7 @@
     │   └── InventoryError       … because of the inventory: file, line and key
     ├── FileUnusable             a file cannot be read within its bounds; each caller handles it
     │   └── FileMissing          … because it does not exist
+    ├── SignatureRefused         a signature is not one of an allowed signer; each caller handles it
     ├── ObservationError         something could not be inspected: outcome `error`
     │   ├── ConnectionFailed     the target is unreachable
     │   │   ├── HostKeyRejected  … because it is not known to be the machine it claims to be
@@ -15,7 +16,9 @@
     │   ├── LimitExceeded        it took too long or wrote too much, and was closed
     │   ├── AnswerUnusable       the probe's answer is cut, empty or not the probe's
     │   ├── EvidenceUnusable     an evidence file is not one, or of a newer schema
+    │   │   └── ArchiveUnusable  … or a support archive that is broken, hostile or of an unknown kind
     │   └── NotObserved          the evidence lacks one reading: missing, denied, timed out
+    │       └── NotCollected     … because the tool that made the archive does not collect it: outcome `unknown`
     └── Verdict                  any result of a check but "it holds"; defined in `model/verdict.py`
         ├── Finding              the requirement is violated: outcome `fail`
         ├── Undecided            inspected, but the evidence is inconclusive: `unknown`
@@ -43,6 +46,10 @@ class FileUnusable(NestedKvmError):
 
 class FileMissing(FileUnusable):
     """A file does not exist."""
+
+
+class SignatureRefused(NestedKvmError):
+    """A signature is missing, is of other data, or of no allowed signer; the message says which."""
 
 
 class ObservationError(NestedKvmError):
@@ -84,5 +91,13 @@ class EvidenceUnusable(ObservationError):
     """An evidence file is not one, is broken, or comes from a newer schema."""
 
 
+class ArchiveUnusable(EvidenceUnusable):
+    """A support archive is broken, hostile or of an unknown kind; the message says what, where and what to do."""
+
+
 class NotObserved(ObservationError):
     """One reading is not in the evidence; the message says which, and why."""
+
+
+class NotCollected(NotObserved):
+    """The tool that made the archive does not collect this reading: outcome `unknown`."""

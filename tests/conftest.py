@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -30,6 +31,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose real parts are missing; in CI nothing may be missing, so there it is an error."""
+    with suppress(OSError):
+        os.set_blocking(0, True)  # a program that an earlier test started may have left standard input otherwise
     lacking = [missing(part) for marker in item.iter_markers("needs") for part in marker.args]
     reasons = [reason for reason in lacking if reason is not None]
     if reasons and os.environ.get("CI") == "true":

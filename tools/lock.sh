@@ -40,4 +40,5 @@ lock requirements-libvirt.lock --group libvirt-build --constraints requirements.
 lock requirements-test.lock --group test --constraints requirements.lock
 lock requirements-engines.lock --group engines
 lock requirements-release.lock --group release --constraints requirements.lock
+lock requirements-docs.lock --group docs --constraints requirements-test.lock --constraints requirements.lock
 lock requirements-fuzz.lock pyproject.toml --group fuzz --group build --constraints requirements.lock

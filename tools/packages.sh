@@ -75,6 +75,7 @@ package() {
         *:nc) echo netcat-openbsd ;;
         apt-get:chromedriver) echo chromium-driver ;;
         apt-get:promtool) echo prometheus ;;
+        apt-get:sos) echo sosreport ;;
         zypper:promtool) echo golang-github-prometheus-prometheus ;;
         *:promtool) echo golang-github-prometheus ;;
         *:qemu-ga) echo qemu-guest-agent ;;

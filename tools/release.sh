@@ -9,8 +9,9 @@ cd "$(dirname "$0")/.."
 dist=${DIST-dist}
 tools=.venv/release/bin
 
+# The tag's, or one that counts the commits since the last; the same for all parts of a release.
 version() {
-    sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml
+    "$tools/hatchling" version 2>"$scratch/log" || die "hatchling finds no version: $(tail -n 1 "$scratch/log")"
 }
 
 # The same commit gives the same files.
@@ -21,8 +22,8 @@ set_the_clock() {
 
 # A release has its commit's tag for a version: what was built from another commit must not look like it.
 check_the_tag() {
-    git tag --points-at HEAD 2>/dev/null | grep -qx "v$(version)" ||
-        die "this commit is not tagged v$(version): git tag -s v$(version), or UNTAGGED=yes for a trial"
+    git describe --exact-match --tags --match 'v[0-9]*' >/dev/null 2>&1 ||
+        die "this commit has no tag of a version: git tag -s v1.2.3, or UNTAGGED=yes for a trial"
 }
 
 check_the_tree() {
@@ -51,7 +52,8 @@ pip_into_pyz() {
 # What the audit needs, with licences and hashes, in CycloneDX's form and by its own tool.
 write_sbom() {
     say "writing the SBOM"
-    quietly "$tools/cyclonedx-py" requirements --pyproject pyproject.toml --output-reproducible \
+    sed "s/^dynamic = \[\"version\"\]$/version = \"$(version)\"/" pyproject.toml >"$scratch/pyproject.toml"
+    quietly "$tools/cyclonedx-py" requirements --pyproject "$scratch/pyproject.toml" --output-reproducible \
         --output-file "$dist/nested-kvm-compliance-$(version).cdx.json" requirements.lock ||
         die "cyclonedx-py could not write it"
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .venv from the lock files: what an audit needs; with the word "tests", what the tests need; with
-# "engines", "fuzz" or "release" a separate environment for that, below .venv.
+# "engines", "fuzz", "release" or "docs" a separate environment for that, below .venv.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/packages.sh
@@ -161,8 +161,8 @@ main() {
     case ${1-audit} in
         audit) set_up_audit ;;
         tests) set_up_tests ;;
-        engines | fuzz | release) set_up_beside "$1" ;;
-        *) die "usage: tools/setup.sh [tests | engines | fuzz | release]" ;;
+        engines | fuzz | release | docs) set_up_beside "$1" ;;
+        *) die "usage: tools/setup.sh [tests | engines | fuzz | release | docs]" ;;
     esac
 }
 

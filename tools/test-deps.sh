@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
 missing() {
-    for program in sshd busybox shellcheck virsh qemu-ga nc promtool groff systemd-analyze; do
+    for program in sshd busybox shellcheck virsh qemu-ga nc promtool groff systemd-analyze sos; do
         command -v "$program" >/dev/null || echo "$program"
     done
     [ "$(uname -m)" != x86_64 ] || command -v qemu-system-x86_64 >/dev/null || echo qemu
@@ -41,7 +41,8 @@ install_missing $(missing)
 # By itself: not every distribution has the browser as a package, which must not keep the others away.
 # shellcheck disable=SC2046  # as above
 install_missing $(missing_of_browser)
-# As above: the distribution in which the wheel is tried is made by it.
-# shellcheck disable=SC2046  # as above
-install_missing $(command -v mmdebstrap >/dev/null || echo mmdebstrap)
+# As above: the distribution in which the wheel is tried is made by mmdebstrap, the image of the Containerfile by buildah.
+for program in mmdebstrap buildah; do
+    command -v "$program" >/dev/null || install_missing "$program"
+done
 install_inspecjs || say "going on without inspecjs: the test that needs it will say so"

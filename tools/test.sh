@@ -5,10 +5,11 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 run() {
-    .venv/bin/pytest tests --ignore=tests/e2e/lab "$@"
+    tools/tests-again.sh tests --ignore=tests/e2e/lab --durations=15 "$@"
 }
 
-run -n auto -m 'not alone' "$@"
+# Folders in order: those of e2e and integration, whose files take longest, before those of unit.
+run -n auto --no-loadscope-reorder -m 'not alone' "$@"
 together=$?
 run -m alone "$@"
 alone=$?

@@ -71,8 +71,9 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
     Unknown: host-model with an optional flag, and no live XML shows the outcome; the live XML contradicts the rule; it
     depends on QEMU's version; the mode is not known; on s390x the model is a named one; <qemu:commandline> passes
     arguments to QEMU that may change the CPU; a VMM beside QEMU does not show it, or another hypervisor runs the
-    domain; libvirt refuses the definition, or could not start it on this host; or
-    the architecture is one on which no CPU feature stands for nesting.
+    domain; libvirt refuses the definition, or could not start it on this host; the file of a domain that is not
+    deployed does not say it, or no host is known and the CPU's vendor decides; or the architecture is one on which no
+    CPU feature stands for nesting.
     """
     if architecture_of(cpu.architecture) not in {X86, S390X}:
         message = f"how a domain on {cpu.architecture} gets nesting is not evaluated"
@@ -88,14 +89,14 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
     if policy.is_required and encryption is not None:
         message = f"the guest's memory is encrypted ({encryption}), so it cannot run KVM"
         raise Finding(Cause.MEMORY_ENCRYPTION, message, *domain.evidence)
-    promise = domain.promise(cpu.require_vendor())
+    promise = domain.promise_by(cpu.vendors)
     if promise.gives_flag is Answer.UNKNOWN:
-        raise Undecided(f"whether {cpu.flag} is exposed is not known: {promise.reason}", *domain.evidence)
+        raise Undecided(f"whether {cpu.flags_of_vendors} is exposed is not known: {promise.reason}", *domain.evidence)
     gives = promise.gives_flag is Answer.YES
     require(
         gives is policy.is_required or policy.is_withheld,
         Cause.DOMAIN_GIVES_FLAG if gives else promise.cause or Cause.FEATURE_DISABLED,
-        f"{cpu.flag} is {'' if gives else 'not '}exposed: {promise.reason}",
+        f"{cpu.flags_of_vendors} is {'' if gives else 'not '}exposed: {promise.reason}",
         *domain.evidence,
     )
 
@@ -115,8 +116,11 @@ def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module
     are not those of the XML, libvirt describes another guest than the one that runs.
 
     Unknown: several processes claim to be the domain, a process was given a -global or a -readconfig that may change
-    the CPU, or a process without -accel tcg holds no VM.
+    the CPU, or a process without -accel tcg holds no VM; or a cluster shows that the guest runs, and its process was
+    not found.
     """
+    if not domain.is_running and domain.file is not None and domain.process_check.doubt is not None:
+        raise Undecided(domain.process_check.doubt, *domain.evidence)
     if not domain.is_running:
         raise NotApplicable(f"the domain is {domain.state}: there is no running CPU", *domain.evidence)
     difference = domain.changed_since_start(cpu.require_vendor(), kvm_module.offers_nested)
@@ -146,9 +150,9 @@ def test_nothing_saved_brings_an_older_cpu_back(
     definition says by now. The next start restores a managed save automatically.
 
     Unknown: a saved state cannot be read, there are too many of them, or its CPU is host-passthrough or maximum, whose
-    flag depends on the value of nested at that time.
+    flag depends on the value of nested at that time; or a cluster's guest was saved with its memory.
     """
-    if domain.process is not None:
+    if domain.process is not None and domain.file is None:
         raise NotApplicable("the guest is not libvirt's, so it has no saved state", *domain.evidence)
     if not domain.runs_under_kvm:
         raise NotApplicable(f"the domain type is {domain.type}: it does not run under KVM", *domain.evidence)
@@ -178,7 +182,7 @@ def test_libvirt_verifies_the_flag(domain: Domain, cpu: Cpu) -> None:
 
     One polarity: where nesting is forbidden, nothing has to guarantee the flag.
     """
-    if domain.process is not None:
+    if domain.process is not None and domain.file is None:
         raise NotApplicable("the guest is not started by libvirt", *domain.evidence)
-    weakness = domain.cpu.weakness(cpu.flag)
+    weakness = next(filter(None, (domain.cpu.weakness(vendor.flag) for vendor in cpu.vendors)), None)
     require(weakness is None, Cause.FLAG_NOT_GUARANTEED, weakness or "", *domain.evidence)

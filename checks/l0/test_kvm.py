@@ -1,11 +1,13 @@
 from nested_kvm import (
     KNOWN,
     S390X,
+    X86,
     Answer,
     Assists,
     Cause,
     DeviceRule,
     Finding,
+    KernelFaults,
     KnownExposure,
     KvmAbsence,
     KvmDevice,
@@ -202,10 +204,11 @@ def test_page_tables_for_guests_can_be_made(page_tables: PageTables) -> None:
     architectures=KNOWN,
 )
 def test_the_mode_of_dev_kvm_lasts(kvm_device: KvmDevice, device_rule: DeviceRule) -> None:
-    """What the mode of /dev/kvm permits, udev's rules permit as well.
+    """What mode, group and owner of /dev/kvm permit, udev's rules permit as well.
 
-    udev sets mode and group whenever it handles the device: at boot, when the module is loaded, when udev is restarted
-    or triggered. A chmod without a rule lasts until then, and the accounts that relied on it cannot open the device.
+    udev sets them whenever it handles the device: at boot, when the module is loaded, when udev is restarted or
+    triggered. A chmod, chgrp or chown without a rule lasts until then, and the accounts that relied on it cannot open
+    the device. Groups are compared where the number of the rule's is known: the group kvm of /etc/group, or a number.
 
     Unknown: udev's rules were not inspected, none sets the mode, one has conditions that were not evaluated, or the
     device has an access control list that no rule gives it.
@@ -215,11 +218,27 @@ def test_the_mode_of_dev_kvm_lasts(kvm_device: KvmDevice, device_rule: DeviceRul
     if not kvm_device.is_kvm:
         raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
     lost = device_rule.takes_from(kvm_device)
-    message = (
-        f"/dev/kvm is {kvm_device.mode}, udev's rules make it {device_rule.mode}: {lost} will not open it any more"
-    )
+    message = f"/dev/kvm is {kvm_device.mode}, udev makes it {device_rule.text}: {lost} will not open it any more"
     require(lost is None, Cause.DEVICE_MODE_REVERTS, message, *kvm_device.evidence, *device_rule.evidence)
     if kvm_device.has_acl and not device_rule.gives_acl:
         raise Undecided("an access control list beside the mode is not udev's: it may be gone", *kvm_device.evidence)
     if device_rule.mode is None:
         raise Undecided(device_rule.unknown or "udev's rules set no valid mode", *device_rule.evidence)
+
+
+@control("L0-KVM-09", severity=Severity.HIGH, only=Nested.REQUIRED, causes=[Cause.KERNEL_FAULT], architectures=[X86])
+def test_the_kernel_can_nest(kernel_faults: KernelFaults) -> None:
+    """The running kernel is not known for a fault because of which nesting fails.
+
+    Single releases have such faults, which no setting shows: an L2 that starts hangs its L1, or a guest that can nest
+    does not start. Only the releases of which that was published are known.
+
+    Unknown: the fault was reported of this release, and its patch is not known: it may depend on the machine.
+
+    One polarity: where nesting is forbidden, none of it has to work.
+    """
+    found = "; ".join(f"{each.effect} ({each.source})" for each in kernel_faults.all)
+    message = f"on {kernel_faults.release} {found}"
+    require(not kernel_faults.settled, Cause.KERNEL_FAULT, message, *kernel_faults.evidence)
+    if kernel_faults.reported:
+        raise Undecided(f"it was reported that {message}", *kernel_faults.evidence)

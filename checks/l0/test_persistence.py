@@ -3,13 +3,16 @@ from nested_kvm import (
     POWER,
     S390X,
     X86,
+    Answer,
     Authority,
+    BootLoad,
     Cause,
     Finding,
     Holders,
     KvmAbsence,
     KvmModule,
     LastingSettings,
+    Nested,
     NextCmdline,
     NextLoad,
     NotApplicable,
@@ -187,6 +190,34 @@ def test_what_sets_nested_outlives_the_next_boot(
     if next_load.default is None and policy.persistence is not Persistence.EXPLICIT:
         raise Undecided(f"{message}, and the default of {next_load.module} is not known", *lost)
     raise Finding(Cause.VOLATILE_CONFIGURATION, message, *lost)
+
+
+@control(
+    "L0-PER-08",
+    severity=Severity.MEDIUM,
+    only=Nested.REQUIRED,
+    causes=[Cause.LOADED_MANUALLY],
+    architectures=[X86, S390X, POWER],
+    references=["https://www.freedesktop.org/software/systemd/man/latest/modules-load.d.html"],
+)
+def test_a_boot_loads_the_module_again(boot_load: BootLoad) -> None:
+    """The KVM module that is loaded now is loaded by the next boot as well.
+
+    udev loads it by its alias for this kind of CPU; a line in /etc/modules or modules-load.d names it where there is no
+    such alias. A module that was loaded with modprobe, and by neither of them, is missing after the next boot.
+
+    One polarity: where nesting is forbidden, a module that is missing complies.
+
+    Unknown: whether the module has an alias was not read, what kmod would do could not be, or no rule of udev names
+    /dev/kvm, so that another program may load modules at boot.
+    """
+    if boot_load.loads is None:
+        raise NotApplicable(boot_load.reason, *boot_load.evidence)
+    if boot_load.blocked_by:
+        raise NotApplicable(f"L0-PER-05 reports it: {boot_load.reason}", *boot_load.blocked_by)
+    if boot_load.loads is Answer.UNKNOWN:
+        raise Undecided(boot_load.reason, *boot_load.evidence)
+    require(boot_load.loads is Answer.YES, Cause.LOADED_MANUALLY, boot_load.reason, *boot_load.evidence)
 
 
 def _undetermined(next_load: NextLoad) -> str:

@@ -1,8 +1,10 @@
 from nested_kvm import (
     KNOWN,
+    POWER,
     S390X,
     X86,
     Answer,
+    BootLoad,
     Cause,
     Confinement,
     Cpu,
@@ -149,10 +151,10 @@ def test_the_account_may_open_dev_kvm(kvm_device: KvmDevice, kvm_access: KvmAcce
     architectures=KNOWN,
 )
 def test_the_mode_of_dev_kvm_lasts(kvm_device: KvmDevice, device_rule: DeviceRule) -> None:
-    """What the mode of the guest's /dev/kvm permits, udev's rules permit as well.
+    """What mode, group and owner of the guest's /dev/kvm permit, udev's rules permit as well.
 
-    udev sets mode and group whenever it handles the device: at boot, when the module is loaded, when udev is restarted
-    or triggered. A chmod without a rule lasts until then.
+    udev sets them whenever it handles the device: at boot, when the module is loaded, when udev is restarted or
+    triggered. A chmod, chgrp or chown without a rule lasts until then.
 
     Unknown: udev's rules were not inspected, none sets the mode, one has conditions that were not evaluated, or the
     device has an access control list that no rule gives it.
@@ -162,14 +164,37 @@ def test_the_mode_of_dev_kvm_lasts(kvm_device: KvmDevice, device_rule: DeviceRul
     if not kvm_device.is_kvm:
         raise NotApplicable("/dev/kvm is not the KVM device", *kvm_device.evidence)
     lost = device_rule.takes_from(kvm_device)
-    message = (
-        f"/dev/kvm is {kvm_device.mode}, udev's rules make it {device_rule.mode}: {lost} will not open it any more"
-    )
+    message = f"/dev/kvm is {kvm_device.mode}, udev makes it {device_rule.text}: {lost} will not open it any more"
     require(lost is None, Cause.DEVICE_MODE_REVERTS, message, *kvm_device.evidence, *device_rule.evidence)
     if kvm_device.has_acl and not device_rule.gives_acl:
         raise Undecided("an access control list beside the mode is not udev's: it may be gone", *kvm_device.evidence)
     if device_rule.mode is None:
         raise Undecided(device_rule.unknown or "udev's rules set no valid mode", *device_rule.evidence)
+
+
+@control(
+    "L1-KVM-04",
+    severity=Severity.MEDIUM,
+    only=Nested.REQUIRED,
+    causes=[Cause.LOADED_MANUALLY],
+    architectures=[X86, S390X, POWER],
+)
+def test_a_boot_of_the_guest_loads_the_module_again(boot_load: BootLoad) -> None:
+    """The guest's KVM module that is loaded now is loaded by its next boot as well.
+
+    udev loads it by its alias, unless a blacklist line forbids that; a line in /etc/modules or modules-load.d names it
+    where there is no alias. A module that was loaded with modprobe in spite of either is missing after a reboot.
+
+    One polarity: where nesting is forbidden, the guest needs no KVM.
+
+    Unknown: whether the module has an alias was not read, what kmod would do could not be, or no rule of udev names
+    /dev/kvm, so that another program may load modules at boot.
+    """
+    if boot_load.loads is None:
+        raise NotApplicable(boot_load.reason, *boot_load.evidence)
+    if boot_load.loads is Answer.UNKNOWN:
+        raise Undecided(boot_load.reason, *boot_load.evidence)
+    require(boot_load.loads is Answer.YES, Cause.LOADED_MANUALLY, boot_load.reason, *boot_load.evidence)
 
 
 @control("L1-CPU-02", severity=Severity.MEDIUM, causes=[Cause.WRONG_GUEST], architectures=None)

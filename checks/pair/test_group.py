@@ -29,7 +29,8 @@ def test_the_hosts_of_a_group_agree(group_comparison: GroupComparison) -> None:
     that lacks any. Where no guest of the group has such a CPU, features that differ are reported and are no finding.
 
     Unknown: a host of the group was not inspected, or a compared value could not be read, and the others agree; the
-    group's guests are not known; or one requires a feature for which /proc/cpuinfo has no word.
+    group's guests are not known; or one requires a feature of VMX that no reading shows of this host: /proc/cpuinfo has
+    no word for it, and libvirt's cached capabilities of QEMU were not read, or are outdated.
     """
     if group_comparison.group is None:
         raise NotApplicable("the inventory sets no `group` for this host")

@@ -2,11 +2,10 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
-
-import argcomplete
 
 from nested_kvm.command.parser import audit_options, build_parser
 from nested_kvm.errors import UsageError
@@ -40,6 +39,8 @@ def main(words: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     parser = build_parser()
     if "_ARGCOMPLETE" in os.environ:
+        import argcomplete  # noqa: PLC0415 - only a shell asks for it
+
         argcomplete.autocomplete(parser)
     try:
         given, rest = parser.parse_known_args(words)
@@ -76,11 +77,13 @@ def _audit(words: list[str]) -> int:
 
 
 def _suggest(words: list[str]) -> None:
-    """Name the option that was meant, where one of ours is nearly written so."""
+    """Name the option that was meant: one of ours that is nearly written so, or `-k` for the id of a control."""
     from difflib import get_close_matches  # noqa: PLC0415 - only after a mistake
 
     known = audit_options()
     for word in words:
+        if re.fullmatch(r"(?:L0|L1|DOM|PAIR|SITE)-[A-Z0-9-]+", word):
+            sys.stderr.write(f"{word}: a control is selected by -k {word}\n")
         name = word.partition("=")[0]
         meant = get_close_matches(name, known, 1, 0.8) if name.startswith("--") and name not in known else []
         if meant:
@@ -89,6 +92,19 @@ def _suggest(words: list[str]) -> None:
 
 def _merge(given: argparse.Namespace, rest: list[str]) -> int:
     return _audit([*(f"--merge={run}" for run in given.runs), *rest])
+
+
+def _candidate(given: argparse.Namespace, _rest: list[str]) -> int:
+    known = {name: getattr(given, name) for name in ("evidence", "inventory", "hosts")}
+    if any(known.values()):
+        if given.guest or given.skip_others or given.allow_unknown or given.json:
+            raise UsageError("--guest, --skip-others, --allow-unknown and --json are for files alone, without hosts")
+        hosts = [f"--{name}={value}" for name, value in known.items() if value]
+        policy = [f"--nested={given.nested}"] if given.nested else []
+        return _audit(["--gate", *policy, *hosts, *(f"--candidate={path}" for path in given.files)])
+    from nested_kvm.command.candidate import of_files  # noqa: PLC0415 - as above
+
+    return of_files(given)
 
 
 def _import_answers(given: argparse.Namespace, rest: list[str]) -> int:
@@ -135,13 +151,24 @@ def _validate(given: argparse.Namespace, _rest: list[str]) -> int:
     return validate(given.kind, given.files)
 
 
+def _verify(given: argparse.Namespace, _rest: list[str]) -> int:
+    from nested_kvm.command.verify import verify  # noqa: PLC0415 - as above
+    from nested_kvm.plugin.duration import parse_duration  # noqa: PLC0415 - as above
+
+    limit = None if given.max_age is None else parse_duration("--max-age", given.max_age)
+    return verify(given.folder, given.allowed_signers, limit)
+
+
 def _completion(given: argparse.Namespace, _rest: list[str]) -> int:
+    import argcomplete  # noqa: PLC0415 - the other commands need none of it
+
     sys.stdout.write(argcomplete.shellcode(["nested-kvm"], shell=given.shell))  # type: ignore[attr-defined]  # public
     return 0
 
 
 _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, list[str]], int]]] = {
     "merge": _merge,
+    "candidate": _candidate,
     "doctor": _doctor,
     "explain": _explain,
     "init": _init,
@@ -149,5 +176,6 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, list[str]], int]]] =
     "import-answers": _import_answers,
     "schema": _schema,
     "validate": _validate,
+    "verify": _verify,
     "completion": _completion,
 }

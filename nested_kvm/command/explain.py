@@ -73,9 +73,16 @@ def _lines(what: str) -> list[str]:
     if not found:
         known = [*(control.id for control in controls), *(cause.code for cause in Cause)]
         near = get_close_matches(what.upper(), known, 1) or get_close_matches(what.lower(), known, 1)
-        hint = f"did you mean {near[0]}?" if near else "`nested-kvm controls` lists the controls"
+        hint = f"did you mean {near[0]}?" if near else _elsewhere(what)
         raise UsageError(f"nothing is known about {printable(what, 100)!r}: {hint}")
     return found
+
+
+def _elsewhere(what: str) -> str:
+    """Where to go on from a text of which nothing is known: a message has words, a name has none."""
+    if " " in what:
+        return "`nested-kvm doctor` inspects this machine itself"
+    return "`nested-kvm controls` lists the controls"
 
 
 def _of_control(control: Control) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 from nested_kvm.plugin.options import add_options
 from nested_kvm.version import VERSION
 
-SCHEMAS: Final = ("inventory", "waivers", "results", "evidence")
+SCHEMAS: Final = ("inventory", "waivers", "advisories", "results", "evidence")
 WRITTEN: Final = ("inventory", "waivers")
 SHELLS: Final = ("bash", "zsh", "fish")
 EXIT_STATUSES: Final = """\
@@ -67,6 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
         _add_audit(commands, name, text)
     merge = _add(commands, "merge", "make one report of several runs, e.g. of shards")
     merge.add_argument("runs", nargs="+", metavar="DIR", help="a run's folder, with its results.json")
+    _add_candidate(commands)
+    _add_verify(commands)
     _add(commands, "controls", "list the controls")
     _add_explain(commands)
     _add_doctor(commands)
@@ -91,6 +93,48 @@ def _add_audit(commands: Any, name: str, text: str) -> None:
         "--hosts", metavar="HOSTS", help="what to audit: ssh://root@kvm-a,local://; with --inventory glob patterns"
     )
     add_options(cast("pytest.Parser", _Options(parser)))
+
+
+def _add_candidate(commands: Any) -> None:
+    statuses = (
+        "With --evidence, --inventory or --hosts it is a gate on these hosts.\n\nexit status:\n"
+        "  0  every guest complies    1  a finding    6  not decided    4  bad usage, or no guest"
+    )
+    parser = _add(commands, "candidate", "would the guests that files define get the flag?", statuses)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files or folders that define guests")
+    parser.add_argument(
+        "--nested",
+        choices=["required", "forbidden", "guarded"],
+        default="required",
+        help="the policy (default: required)",
+    )
+    parser.add_argument(
+        "--guest",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="only guests whose name matches; repeat for each",
+    )
+    parser.add_argument("--skip-others", action="store_true", help="skip files that define no guest")
+    parser.add_argument("--allow-unknown", action="store_true", help="what the files do not decide does not block")
+    parser.add_argument("--json", action="store_true", help="the verdicts for programs")
+    parser.add_argument("--evidence", type=Path, metavar="DIR", help="the saved evidence of the hosts")
+    parser.add_argument("--inventory", type=Path, metavar="FILE", help="the inventory of the hosts")
+    parser.add_argument("--hosts", metavar="HOSTS", help="the hosts; with --inventory glob patterns")
+
+
+def _add_verify(commands: Any) -> None:
+    statuses = "exit status:\n  0  all is as it was signed    1  it is not, or is not signed    4  bad usage"
+    parser = _add(commands, "verify", "is a run's folder as it was signed (audit --sign-with)?", statuses)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the run's folder, with its SHA256SUMS")
+    parser.add_argument(
+        "--allowed-signers",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        help="who may have signed it, as ssh-keygen(1) describes it",
+    )
+    parser.add_argument("--max-age", metavar="DURATION", help="refuse a run that started earlier: 90m, 36h, 7d")
 
 
 def _add_explain(commands: Any) -> None:

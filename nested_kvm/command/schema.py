@@ -28,7 +28,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def schema(name: str) -> str:
-    """Return the schema of `inventory`, `waivers`, `results` or `evidence`, as text."""
+    """Return the schema of `inventory`, `waivers`, `advisories`, `results` or `evidence`, as text."""
     return files("nested_kvm").joinpath("schema", f"{name}-1.schema.json").read_text(encoding="utf-8")
 
 

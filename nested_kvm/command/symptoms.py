@@ -34,6 +34,21 @@ SYMPTOMS: Final = (
         (Cause.FIRMWARE_DISABLED,),
     ),
     Symptom(
+        "VMX not enabled (by BIOS)",
+        "The firmware has switched VT-x off, or locked it that way; no setting of the system can switch it on.",
+        (Cause.FIRMWARE_DISABLED,),
+    ),
+    Symptom(
+        "SVM disabled (by BIOS)",
+        "The firmware has switched AMD-V off; no setting of the system can switch it on.",
+        (Cause.FIRMWARE_DISABLED,),
+    ),
+    Symptom(
+        "is disabled by your BIOS",
+        "kvm-ok found the flag, and a kernel that may not use it: the firmware has switched virtualization off.",
+        (Cause.FIRMWARE_DISABLED,),
+    ),
+    Symptom(
         "no hardware support",
         "The kernel finds no virtualization in the CPU that the named module is for: on AMD that is said of kvm_intel "
         "even where kvm_amd works. In a guest its hypervisor does not expose the flag.",
@@ -126,6 +141,73 @@ SYMPTOMS: Final = (
         "could not find capabilities for…domaintype=kvm",
         "libvirt knows no KVM on this host: /dev/kvm is missing, or its memory of QEMU is older than the module.",
         (Cause.DEV_KVM_MISSING, Cause.MODULE_NOT_LOADED, Cause.LIBVIRT_CAPABILITIES_STALE),
+    ),
+    Symptom(
+        "kvm: Unknown symbol",
+        "A module that KVM needs is missing, or belongs to another kernel: usually its package was replaced without a "
+        "reboot, or is incomplete.",
+        (Cause.MODULE_LOAD_FAILED, Cause.MODULES_GONE),
+    ),
+    Symptom(
+        "Inconsistent VMCS config",
+        "The CPUs do not offer the same VMX features: firmware or microcode differ, or, in a guest, its vCPUs changed.",
+        (Cause.MODULE_LOAD_FAILED,),
+    ),
+    Symptom(
+        "HYP mode not available",
+        "An arm64 kernel was started without EL2: the firmware, or the hypervisor below, keeps it.",
+        (Cause.MODULE_LOAD_FAILED,),
+    ),
+    Symptom(
+        "error: failed to set MSR",
+        "KVM in this guest promises a register that the kernel below does not take, and QEMU ends: the guest's kernel "
+        "is too old for the CPU that it is shown.",
+        (Cause.L2_DOES_NOT_BOOT,),
+    ),
+    Symptom(
+        "failed to initialize kvm: Permission denied",
+        "The account may not open /dev/kvm; usually it is not in the device's group, or has not logged in again since.",
+        (Cause.DEV_KVM_NOT_PERMITTED,),
+    ),
+    Symptom(
+        "failed to initialize kvm: No such file or directory",
+        "There is no /dev/kvm: the module of this CPU's vendor is not loaded, or could not be.",
+        (Cause.DEV_KVM_MISSING, Cause.MODULE_NOT_LOADED, Cause.FLAG_MISSING),
+    ),
+    Symptom(
+        "/sys/module/kvm…/parameters/nested: No such file or directory",
+        "That module is not loaded: the CPU is the other vendor's, or the load failed.",
+        (Cause.MODULE_NOT_LOADED, Cause.MODULE_LOAD_FAILED, Cause.FLAG_MISSING),
+    ),
+    Symptom(
+        "CPU mode 'host-passthrough' for…is not supported by hypervisor",
+        "libvirt knows no KVM on this host, and passes a host's CPU through under KVM only.",
+        (Cause.DEV_KVM_MISSING, Cause.MODULE_NOT_LOADED, Cause.LIBVIRT_CAPABILITIES_STALE),
+    ),
+    Symptom(
+        "doesn't have VT-X/AMD-v enabled",
+        "The CPU shows no virtualization, or the firmware has switched it off. In a guest its hypervisor decides.",
+        (Cause.FLAG_MISSING, Cause.CPU_LACKS_FLAG, Cause.FIRMWARE_DISABLED),
+    ),
+    Symptom(
+        "VERR_SVM_DISABLED",
+        "VirtualBox found AMD-V switched off, usually by the firmware.",
+        (Cause.FIRMWARE_DISABLED,),
+    ),
+    Symptom(
+        "VERR_VMX_NO_VMX",
+        "VirtualBox found no VT-x in the CPU. In a guest its hypervisor does not expose the flag.",
+        (Cause.FLAG_MISSING, Cause.CPU_LACKS_FLAG),
+    ),
+    Symptom(
+        "/dev/kvm…permission denied",
+        "The account may not open /dev/kvm; usually it is not in the device's group, or has not logged in again since.",
+        (Cause.DEV_KVM_NOT_PERMITTED,),
+    ),
+    Symptom(
+        "guest CPU doesn't match specification: missing features",
+        "The domain was started, and its CPU lacks a feature that the definition requires: KVM did not give it.",
+        (Cause.NESTED_OFF, Cause.WRONG_VENDOR_FEATURE, Cause.CPU_LACKS_FLAG),
     ),
     Symptom(
         "VirtualBox can't operate in VMX root mode",

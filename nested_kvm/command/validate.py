@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from nested_kvm.errors import UsageError
-from nested_kvm.inventory.load import load_inventory
+from nested_kvm.fleet.estates.load import load_fleet
 from nested_kvm.results.waiver_file import load_waivers
 from nested_kvm.util.text import printable
 
-_LOAD: Final[Mapping[str, Callable[[Path], object]]] = {"inventory": load_inventory, "waivers": load_waivers}
+_LOAD: Final[Mapping[str, Callable[[Path], object]]] = {"inventory": load_fleet, "waivers": load_waivers}
 _INVALID: Final = 4
 
 

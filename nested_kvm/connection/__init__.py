@@ -8,6 +8,7 @@ from nested_kvm.connection.foreign import ForeignConnection, foreign_connection
 from nested_kvm.connection.libvirt_tunnel import LibvirtTunnel, libvirt_tunnel
 from nested_kvm.connection.ssh.connector import SshConnector
 from nested_kvm.connection.ssh.passphrases import unlock_keys
+from nested_kvm.connection.ssh.transport import StartupRefused
 
 Host = testinfra.host.Host
 """Testinfra's view of a target."""
@@ -20,6 +21,7 @@ __all__ = [
     "LibvirtTunnel",
     "Settings",
     "SshConnector",
+    "StartupRefused",
     "Stream",
     "StreamConnection",
     "check_settings",

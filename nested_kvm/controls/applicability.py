@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Final
 
-from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.errors import NotCollected, NotObserved, ObservationError
 from nested_kvm.facts.kvm.exposure import Exposure
 from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline
+from nested_kvm.facts.modprobe.boot_load import BootLoad
 from nested_kvm.facts.modprobe.load_outcome import NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines
 from nested_kvm.fleet.machine import Machine
@@ -16,7 +17,7 @@ from nested_kvm.model.control import Control
 from nested_kvm.model.verdict import NotApplicable, NotChecked, Undecided
 from nested_kvm.util.text import printable
 
-_NEXT_BOOT: Final = frozenset({NextLoad, NextCmdline, NestedLines, Exposure})
+_NEXT_BOOT: Final = frozenset({NextLoad, NextCmdline, NestedLines, Exposure, BootLoad})
 """Facts about the next boot: a container's files do not show them for the kernel that it runs on."""
 _OF_PARAMETER: Final = frozenset({NextLoad, NestedLines})
 _NESTING_PARAMETERS: Final = frozenset({"nested", "mode"})
@@ -35,7 +36,7 @@ def check_applies(control: Control, subject: Subject) -> None:
         ObservationError: the target was not observed.
     """
     if subject.unlisted is not None:
-        raise NotObserved(subject.unlisted)
+        raise (NotObserved if subject.machine.bundle.origin is None else NotCollected)(subject.unlisted)
     if subject.policy.is_guarded:
         _check_observed(control, subject)
     _check_polarity(control, subject)

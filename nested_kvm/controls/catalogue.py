@@ -29,10 +29,12 @@ The audit never runs the commands.
 
 @dataclass(frozen=True, slots=True)
 class DeclaredControl:
-    """A control with the marks of its check."""
+    """A control with its check, and the marks of that."""
 
     control: Control
     marks: frozenset[str]
+    check: Callable[..., object]
+    """The function that evaluates it."""
 
 
 def catalogue(root: Path, working_folder: Path | None = None) -> list[Control]:
@@ -124,7 +126,7 @@ def _controls(path: Path) -> Iterator[DeclaredControl]:
         control = control_of(value)
         if control is not None:
             marks = frozenset(mark.name for mark in getattr(value, "pytestmark", ()))
-            yield DeclaredControl(control, marks)
+            yield DeclaredControl(control, marks, value)
 
 
 if __name__ == "__main__":

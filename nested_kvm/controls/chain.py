@@ -1,6 +1,7 @@
 """The chain that nesting depends on, from the L0's CPU to a running L2, and the state of each link."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Final
@@ -109,6 +110,14 @@ def _l0_nested(pair: Pair) -> None:
     if nesting.offered is Answer.UNKNOWN:
         raise Undecided(nesting.reason)
     require(nesting.offered is Answer.YES, Cause.NESTED_OFF, nesting.reason, *nesting.evidence)
+    _require_sound_kernel(pair.host)
+
+
+def _require_sound_kernel(host: Machine) -> None:
+    with suppress(ObservationError):
+        faults = host.kernel_faults
+        message = f"the host runs {faults.release}: {', '.join(each.effect for each in faults.settled)}"
+        require(not faults.settled, Cause.KERNEL_FAULT, message, *faults.evidence)
 
 
 def _domain_type(pair: Pair) -> None:
@@ -189,10 +198,11 @@ _LOOKS: Final[dict[LinkName, Callable[[Pair], None]]] = {
 }
 
 
-def walk(pair: Pair) -> Iterator[SeenLink]:
-    """Check every link in order, past the first broken one, so that a picture can show them all."""
+def walk(pair: Pair, names: Container[LinkName] = frozenset(LinkName)) -> Iterator[SeenLink]:
+    """Check every link, or those of these names, in order; past the first broken one, for a picture shows them all."""
     for name, look in _LOOKS.items():
-        yield _seen(name, look, pair)
+        if name in names:
+            yield _seen(name, look, pair)
 
 
 def first_break(pair: Pair) -> SeenLink | None:

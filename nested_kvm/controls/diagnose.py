@@ -21,13 +21,14 @@ from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
 Limit = Callable[[str], AbstractContextManager[None]]
 
 
-def _unlimited(_target: str) -> AbstractContextManager[None]:
+def unlimited(_target: str) -> AbstractContextManager[None]:
+    """No limit on what is computed from a target's evidence."""
     return nullcontext()
 
 
-def diagnose(fleet: Fleet, limit: Limit = _unlimited) -> Iterator[Diagnosis]:
-    """One diagnosis for each L1; `limit` bounds what is computed from a target's evidence."""
-    for guest in fleet.subjects(Level.L1):
+def diagnose(fleet: Fleet, limit: Limit = unlimited) -> Iterator[Diagnosis]:
+    """One diagnosis for each L1 with a policy; `limit` bounds what is computed from a target's evidence."""
+    for guest in (each for each in fleet.subjects(Level.L1) if each.policy.binding):
         target = guest.machine.target
         try:
             with limit(target.name):
@@ -80,15 +81,28 @@ def _warnings(pair: Pair) -> Iterator[str]:
     with suppress(ObservationError):
         if pair.inside.platform.layer is Layer.XEN and pair.shows_flag:
             yield f"may end when it starts an L2: {pair.guest.target.name} runs on Xen, which an L2 under KVM can crash"
+    with suppress(ObservationError):
+        if pair.inside.boot_load.loads is Answer.NO:
+            yield f"will run no VM after {pair.guest.target.name} reboots: {pair.inside.boot_load.reason}"
     for machine in (pair.known_host, pair.guest):
-        with suppress(ObservationError):
-            if machine is not None and machine.kvm_module.is_loaded:
-                for item in machine.kernel_log.refusals_of_one_cpu(machine.kvm_module.name):
-                    yield f"cannot run VMs on every CPU of {machine.target.name}: {item.text}"
+        if machine is not None:
+            yield from _of_kernel(machine)
     with suppress(ObservationError):
         promise = pair.domain.promise(pair.host.cpu.require_vendor())
         if pair.shows_flag and promise.gives_flag is Answer.NO:
             yield f"will stop nesting when {pair.domain.name} is next started: {promise.reason}"
+
+
+def _of_kernel(machine: Machine) -> Iterator[str]:
+    name = machine.target.name
+    with suppress(ObservationError):
+        faults = machine.kernel_faults
+        for each in faults.reported:
+            yield f"may fail, for of {faults.release} on {name} it was reported: {each.effect} ({each.source})"
+    with suppress(ObservationError):
+        if machine.kvm_module.is_loaded:
+            for item in machine.kernel_log.refusals_of_one_cpu(machine.kvm_module.name):
+                yield f"cannot run VMs on every CPU of {name}: {item.text}"
 
 
 def _broken(fleet: Fleet, guest: Subject, link: LinkName, finding: Finding, links: tuple[SeenLink, ...]) -> Diagnosis:

@@ -9,7 +9,8 @@ from typing import Final
 import pytest
 
 from nested_kvm.controls.diagnose import fix_location
-from nested_kvm.errors import NestedKvmError
+from nested_kvm.errors import NestedKvmError, NotCollected
+from nested_kvm.evidence.reading import Status
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.control import Control, Level
 from nested_kvm.model.verdict import Evidence, Finding, Outcome, Verdict
@@ -29,8 +30,19 @@ def judge(control: Control, subject: Subject, raised: BaseException | None, argu
     A failed assertion of a site's own check is a finding without a cause. Any other exception is an error: the check
     could not be evaluated.
     """
-    result = _judged(control, subject, raised, arguments)
+    result = _with_gap(_judged(control, subject, raised, arguments), subject)
     return result if control.is_about_operations else _unless_binding(result, subject)
+
+
+def _with_gap(result: Result, subject: Subject) -> Result:
+    """The result; one that the evidence of a support archive does not decide names what the archive does not hold."""
+    bundle = subject.machine.bundle
+    if result.outcome is not Outcome.UNKNOWN or bundle.origin is None or bundle.origin.tool in result.message:
+        return result
+    gaps = (each.source for each in bundle.readings.values() if each.status is Status.NOT_COLLECTED)
+    named = ", ".join(source for source in gaps if source in result.message)
+    missing = f"does not hold {named}" if named else "does not decide it"
+    return replace(result, message=f"{result.message}; {bundle.origin.title} {missing}")
 
 
 def _judged(
@@ -44,6 +56,8 @@ def _judged(
         return _result(control, subject, Outcome.FAIL, printable(raised) or "the assertion failed", ())
     if isinstance(raised, pytest.skip.Exception):
         return _result(control, subject, Outcome.NOTCHECKED, printable(raised), ())
+    if isinstance(raised, NotCollected):
+        return _result(control, subject, Outcome.UNKNOWN, str(raised), ())
     return _result(control, subject, Outcome.ERROR, _description(raised), ())
 
 

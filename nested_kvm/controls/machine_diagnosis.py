@@ -114,7 +114,7 @@ def _refused(machine: Machine, reason: str) -> MachineDiagnosis:
 def _links(machine: Machine, names: Iterable[LinkName]) -> list[SeenLink]:
     wanted = frozenset(names)
     as_guest = any(name.value.startswith("l1-") for name in wanted)
-    return [link for link in walk(Pair(None if as_guest else machine, machine)) if link.name in wanted]
+    return list(walk(Pair(None if as_guest else machine, machine), wanted))
 
 
 def _answer(links: Iterable[SeenLink]) -> Answer:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 
-from nested_kvm.errors import NotAllowed, NotObserved, ObservationError
+from nested_kvm.errors import NotAllowed, NotCollected, NotObserved, ObservationError
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.target import Target, TargetLevel
 
@@ -37,6 +37,8 @@ class DomainRecord:
     """None: the domain is not running."""
     problem: str | None = None
     """Why the domain could not be read completely."""
+    not_collected: str | None = None
+    """Why the support archive does not hold its definition; None: it does, or the domain was read from libvirt."""
     vcpu_statistics: tuple[Mapping[str, str], ...] = ()
     """The nested counters as `virsh domstats` prints them, sampled once or twice; empty: there are none."""
     saved_states: tuple[SavedState, ...] | None = None
@@ -61,6 +63,8 @@ class LibvirtAnswer:
     """The types that its capabilities offer for full virtualization, by architecture; None: they were not read."""
     version: int | None = None
     """The daemon's version as libvirt encodes it: 9002001 is 9.2.1."""
+    incomplete: str | None = None
+    """Why there may be other domains, which a support archive does not show; None: these are all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,25 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The support archive that a target's readings are from."""
+
+    kind: str
+    """What people call it: `sosreport`, `supportconfig`, …"""
+    tool: str
+    """The program that made it, with its version where it is known: `sos 4.0`."""
+    file: str
+    """The name of the archive's file or folder."""
+    kmod: str | None = None
+    """The `modprobe` of this machine that read the archive's modprobe.d; None: none did."""
+
+    @property
+    def title(self) -> str:
+        """The archive, for the middle of a sentence: `the sosreport of sos 4.0`."""
+        return f"the {self.kind}" if self.tool == self.kind else f"the {self.kind} of {self.tool}"
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """The readings of one target. A target that could not be reached has a `failure` instead."""
 
@@ -89,6 +112,10 @@ class Bundle:
     """The reading in which the probe's answer ended before its time."""
     libvirt: LibvirtAnswer | None = None
     failure: Failure | None = None
+    origin: Origin | None = None
+    """The support archive that it was made of; None: the target was inspected."""
+    file_sha256: str | None = field(default=None, compare=False)
+    """The digest of the file that it was read from; None: it was observed in this run, or the file is missing."""
 
     @property
     def is_observed(self) -> bool:
@@ -100,10 +127,13 @@ class Bundle:
 
         Raises:
             ObservationError: the target was not observed at all.
+            NotCollected: the support archive holds no such reading.
             NotObserved: the answer holds no such reading.
         """
         if self.failure is not None:
             raise ObservationError(self.failure.message)
+        if source not in self.readings and self.origin is not None:
+            raise NotCollected(f"{self.origin.tool} does not collect {source}")
         if source not in self.readings:
             reason = f": the answer ended in {self.cut}" if self.cut else ""
             raise NotObserved(f"{source} is not in the evidence{reason}")

@@ -1,9 +1,10 @@
 """Reads and writes bundles as JSON files, from which a run can be re-evaluated."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import unquote
@@ -12,8 +13,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from nested_kvm.errors import EvidenceUnusable, FileUnusable, InventoryError, UsageError
 from nested_kvm.evidence.age import age_of
-from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
-from nested_kvm.evidence.reading import Reading
+from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer, Origin
+from nested_kvm.evidence.reading import Reading, shared
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.policy import Policy
@@ -23,6 +24,10 @@ from nested_kvm.util.text import printable
 from nested_kvm.version import VERSION
 
 SCHEMA = "nested-kvm-compliance/evidence/1"
+EVIDENCE = "evidence"
+"""The scheme of the address of a target that is known by saved evidence only."""
+ARCHIVES = ("archive://", "sosreport://", "supportconfig://", "insights://", "must-gather://")
+"""How the address of a target in a support archive begins, by the archive's kind."""
 SIZE_LIMIT = 64 * 1024 * 1024
 """Bytes: many times the limit of a target's answer."""
 
@@ -64,7 +69,7 @@ class Declaration(BaseModel):
         Raises:
             InventoryError: its address is invalid.
         """
-        address = None if self.address is None else Address.parse(self.address)
+        address = None if self.address is None else _address(self.address)
         return Target(
             self.name,
             self.level,
@@ -79,6 +84,15 @@ class Declaration(BaseModel):
         )
 
 
+def _address(spec: str) -> Address:
+    """The address of a target; of one in a support archive it names the archive, and nothing is reached by it.
+
+    Raises:
+        InventoryError: it is invalid.
+    """
+    return Address(spec, EVIDENCE) if spec.startswith(ARCHIVES) else Address.parse(spec)
+
+
 class _File(BaseModel):
     """The schema of an evidence file, its keys in order."""
 
@@ -87,6 +101,7 @@ class _File(BaseModel):
     version: str
     observed: AwareDatetime
     target: Declaration
+    origin: Origin | None = Field(None, exclude_if=lambda origin: origin is None)
     failure: Failure | None
     cut: str | None
     libvirt: LibvirtAnswer | None
@@ -102,6 +117,7 @@ def write_bundle(directory: Path, bundle: Bundle) -> Path:
         version=bundle.version,
         observed=bundle.observed_at,
         target=Declaration.of(bundle.target),
+        origin=bundle.origin,
         failure=bundle.failure,
         cut=bundle.cut,
         libvirt=bundle.libvirt,
@@ -118,14 +134,17 @@ def evidence_path(directory: Path, name: str) -> Path:
     return directory / f"{file_stem(name)}.json"
 
 
-def read_bundle(path: Path) -> Bundle:
-    """Read one evidence file.
+def read_bundle(path: Path, digest: str | None = None) -> Bundle:
+    """Read one evidence file. `digest` is the SHA-256 that it must have; None: any.
 
     Raises:
-        EvidenceUnusable: it is not evidence, is broken, or has a newer schema; the message names the file.
+        EvidenceUnusable: it is not evidence, is broken, was changed, or has a newer schema; the message names the file.
     """
     try:
-        bundle = _bundle(_File.model_validate_json(read_bounded(path, SIZE_LIMIT)))
+        data = read_bounded(path, SIZE_LIMIT)
+        found = sha256(data).hexdigest()
+        _require_digest(found, digest)
+        bundle = replace(_bundle(_File.model_validate_json(data)), file_sha256=found)
         age_of(bundle, datetime.now(UTC))
     except FileUnusable as error:
         raise EvidenceUnusable(f"{path.name} cannot be read: {error}") from None
@@ -136,8 +155,24 @@ def read_bundle(path: Path) -> Bundle:
     return bundle
 
 
-def read_bundles(directory: Path) -> Iterator[Bundle]:
+def _require_digest(found: str, recorded: str | None) -> None:
+    if recorded is not None and found != recorded:
+        raise EvidenceUnusable("was changed after its run: its SHA-256 is not the one in results.json")
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """An evidence file as the run that left it recorded it."""
+
+    target: str
+    sha256: str
+
+
+def read_bundles(directory: Path, written: Mapping[str, WrittenFile] | None = None) -> Iterator[Bundle]:
     """Read every evidence file of a directory; an unusable one yields a bundle with a failure.
+
+    `written` has the files of the run that left the directory, by name: one that was changed or added is unusable.
+    None: that is not known.
 
     Raises:
         UsageError: the directory does not exist or has no evidence, or two files are for the same target.
@@ -146,21 +181,26 @@ def read_bundles(directory: Path) -> Iterator[Bundle]:
         raise UsageError(f"--evidence: {directory} is not a directory")
     paths = sorted(directory.glob("*.json"))
     if not paths:
-        raise UsageError(f"--evidence: {directory} holds no *.json: nothing to audit")
+        raise UsageError(f"--evidence: {directory} holds no *.json and no support archive: nothing to audit")
     seen: dict[str, Path] = {}
     for path in paths:
-        bundle = _bundle_or_failure(path)
+        bundle = _bundle_or_failure(path, written)
         name = bundle.target.name
         if seen.setdefault(name, path) is not path:
             raise UsageError(f"--evidence: {seen[name].name} and {path.name} are both for {name}")
         yield bundle
 
 
-def _bundle_or_failure(path: Path) -> Bundle:
+def _bundle_or_failure(path: Path, written: Mapping[str, WrittenFile] | None) -> Bundle:
+    recorded = None if written is None else written.get(path.name)
+    name = unquote(path.stem) if recorded is None else recorded.target
+    target = Target(name, TargetLevel.AUTO, Address(str(path), "evidence"), Policy())
+    if written is not None and recorded is None:
+        added = EvidenceUnusable(f"{path.name} was added after its run: results.json does not name it")
+        return unusable_bundle(target, added)
     try:
-        return read_bundle(path)
+        return read_bundle(path, None if recorded is None else recorded.sha256)
     except EvidenceUnusable as error:
-        target = Target(unquote(path.stem), TargetLevel.AUTO, Address(str(path), "evidence"), Policy())
         return unusable_bundle(target, error)
 
 
@@ -178,8 +218,9 @@ def _bundle(file: _File) -> Bundle:
         file.target.target(),
         file.observed,
         file.version,
-        {reading.source: reading for reading in file.readings},
+        {reading.source: shared(reading) for reading in file.readings},
         file.cut,
         file.libvirt,
         file.failure,
+        file.origin,
     )

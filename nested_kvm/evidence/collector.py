@@ -8,18 +8,31 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Final
 
-from nested_kvm.connection import Connection, Settings, SshConnector, connect, connect_by_agent, connect_limit
+from nested_kvm.connection import (
+    Connection,
+    Settings,
+    SshConnector,
+    StartupRefused,
+    connect,
+    connect_by_agent,
+    connect_limit,
+)
 from nested_kvm.connection.deadline import Deadline
 from nested_kvm.errors import ConnectionFailed, LimitExceeded, NestedKvmError, NotObserved, ObservationError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.bundle_file import unusable_bundle
 from nested_kvm.evidence.observe import observe
+from nested_kvm.evidence.pace import Pace
+from nested_kvm.evidence.probe import probe_script
 from nested_kvm.inventory.target import Inventory, Target
 
 _SLACK = 10.0
 """Seconds for the steps without a limit."""
 
 WhenObserved = Callable[[Bundle], None]
+_MORE_TRIES: Final = 2
+_LEAST: Final = 4
+"""Targets at once by which the run's own time limit is reckoned, where their number is not given."""
 _TURN: Final = 0.2
 """Seconds."""
 
@@ -50,6 +63,16 @@ class Connections:
         if self._is_closed:
             connection.close()
         return connection
+
+    def forget(self, target: Target) -> None:
+        """Let a target be tried again that could not be connected to."""
+        with self._locks[target.name]:
+            if isinstance(self._open.get(target.name), ObservationError):
+                del self._open[target.name]
+
+    def note_refusals(self, when_refused: Callable[[], None]) -> None:
+        """Have each connection noted that a machine closes before SSH begins."""
+        self._connector.when_refused = when_refused
 
     def close(self, names: Iterable[str] | None = None) -> None:
         """Close the connections to those targets; or to all for good, also those that are being opened."""
@@ -131,37 +154,80 @@ class _WorkerPool:
     active: bool
     refs: _ConnectionRefs | None
     """None: every connection stays open."""
+    pace: Pace
     pending: SimpleQueue[Target] = field(default_factory=SimpleQueue)
     done: SimpleQueue[Bundle] = field(default_factory=SimpleQueue)
 
-    def start(self, targets: Iterable[Target], workers: int) -> None:
+    workers: int = 0
+    tries: Counter[str] = field(default_factory=Counter)
+    lock: Lock = field(default_factory=Lock)
+
+    def start(self, targets: Iterable[Target]) -> None:
         """Start the threads, as daemons: unlike an executor, an interrupted run does not wait for a hanging target."""
         for target in targets:
             self.pending.put(target)
-        for number in range(workers):
-            Thread(target=self._go_on, name=f"observe-{number}", daemon=True).start()
+        self._start_workers()
+
+    def _start_workers(self) -> None:
+        """Start as many threads as the pace allows, and as the targets that are left need."""
+        with self.lock:
+            wanted = min(self.pace.limit, self.workers + self.pending.qsize())
+            while self.workers < wanted:
+                self.workers += 1
+                Thread(target=self._go_on, name=f"observe-{self.workers}", daemon=True).start()
+            self.pace.reached(self.workers)
 
     def _go_on(self) -> None:
-        with suppress(Empty):
-            while True:
+        while not self._leaves():
+            try:
                 target = self.pending.get_nowait()
-                self.done.put(_observe(target, self.connections, self.settings, active=self.active))
-                if self.refs is not None:
-                    self.connections.close(self.refs.release(target))
+            except Empty:
+                with self.lock:
+                    self.workers -= 1
+                return
+            self._observe_one(target)
+            if self.pace.is_automatic:
+                self._start_workers()
+
+    def _leaves(self) -> bool:
+        """Whether this thread is one too many by now; the last one never is."""
+        with self.lock:
+            is_one_too_many = self.workers > self.pace.limit
+            self.workers -= is_one_too_many
+            return is_one_too_many
+
+    def _observe_one(self, target: Target) -> None:
+        bundle = _observe(target, self.connections, self.settings, active=self.active)
+        self.pace.after_one()
+        if self._is_tried_again(target, bundle):
+            return
+        self.done.put(bundle)
+        if self.refs is not None:
+            self.connections.close(self.refs.release(target))
+
+    def _is_tried_again(self, target: Target, bundle: Bundle) -> bool:
+        """Put a target back that refused a connection: perhaps only because too many were opened at once."""
+        was_refused = bundle.failure is not None and bundle.failure.kind == StartupRefused.__name__
+        if not was_refused or not self.pace.is_automatic or self.tries[target.name] >= _MORE_TRIES:
+            return False
+        self.tries[target.name] += 1
+        self.connections.forget(target)
+        self.pending.put(target)
+        return True
 
 
 def collect(
     inventory: Inventory,
     connections: Connections,
     settings: Settings,
-    forks: int,
+    pace: Pace,
     when_observed: WhenObserved,
     *,
     active: bool = False,
     keep_open: bool = True,
     deadline: Deadline | None = None,
 ) -> None:
-    """Observe every target that has an address, `forks` at once, and pass on each bundle when it is done.
+    """Observe every target that has an address, as many at once as the pace allows, and pass on each bundle at once.
 
     Unless they are to be kept open, connections are closed as soon as no target needs them: a thousand at once
     exceed the default limit of open files.
@@ -173,9 +239,11 @@ def collect(
     # A guest waits for its host's connection, so the hosts come first: else guests could hold every worker.
     targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.needs_host)
     refs = None if keep_open else _ConnectionRefs(targets)
-    pool = _WorkerPool(connections, settings, active=active, refs=refs)
-    workers = min(max(1, forks), len(targets))
-    pool.start(targets, workers)
+    connections.note_refusals(pace.refused)
+    pool = _WorkerPool(connections, settings, active=active, refs=refs, pace=pace)
+    workers = min(_LEAST if pace.is_automatic else pace.limit, len(targets))
+    probe_script()  # made here once, not by every thread at the same time
+    pool.start(targets)
     deadline = deadline or Deadline(connections.time_limit(targets, workers))
     is_complete = False
     try:

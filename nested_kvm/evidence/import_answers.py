@@ -106,7 +106,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m nested_kvm.evidence.import_answers", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "nested-kvm import-answers", description="Make evidence of what an engine collected."
+    )
     parser.add_argument(
         "--from", dest="engine", choices=list(_ENGINES), required=True, help="the engine that collected the answers"
     )

@@ -10,6 +10,7 @@ from nested_kvm.connection import Connection, Settings
 from nested_kvm.connection.base import CommandResult
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, LimitExceeded
 from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
+from nested_kvm.evidence.expansion.ask import ask_definitions
 from nested_kvm.evidence.l2.boot import boot_l2
 from nested_kvm.evidence.layer import is_guest
 from nested_kvm.evidence.libvirt.access import Access, choose_access, query_libvirt
@@ -28,7 +29,9 @@ SECTION_LIMIT: Final = 10
 
 
 def observe(target: Target, connection: Connection, settings: Settings, *, active: bool = False) -> Bundle:
-    """Observe a target once; `active` starts an L2 in an L1. What arrived before a limit was exceeded is kept.
+    """Observe a target once. What arrived before a limit was exceeded is kept.
+
+    `active` starts an L2 in an L1, and has an L0's libvirt and QEMU say what CPU definitions give.
 
     Raises:
         ObservationError: it could not be inspected.
@@ -42,6 +45,7 @@ def observe(target: Target, connection: Connection, settings: Settings, *, activ
     if not active:
         return bundle
     tried = boot_l2(bundle.target, connection, settings, bundle.readings)
+    tried |= ask_definitions(bundle, connection, settings)
     return replace(bundle, readings={**bundle.readings, **without_secrets(tried)})
 
 

@@ -1,6 +1,6 @@
 """The list of targets not observed yet, beside the evidence, so that a killed run shows what is missing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +8,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from nested_kvm.errors import FileMissing, FileUnusable, InventoryError, NotObserved, UsageError
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.bundle_file import SIZE_LIMIT, Declaration, evidence_path, read_bundles, unusable_bundle
+from nested_kvm.evidence.bundle_file import (
+    SIZE_LIMIT,
+    Declaration,
+    WrittenFile,
+    evidence_path,
+    read_bundles,
+    unusable_bundle,
+)
 from nested_kvm.inventory.target import Inventory, Target
 from nested_kvm.util.files import read_bounded, write_atomically
 from nested_kvm.util.schema_error import explain_first
@@ -28,15 +35,17 @@ def withdraw(directory: Path) -> None:
     (directory / NAME).unlink(missing_ok=True)
 
 
-def read_evidence(directory: Path) -> Iterator[Bundle]:
+def read_evidence(directory: Path, written: Mapping[str, WrittenFile] | None = None) -> Iterator[Bundle]:
     """Read every evidence file of a directory; a target that a killed run did not observe yields a failure.
+
+    `written`: see `read_bundles`.
 
     Raises:
         UsageError: the directory does not exist or has no evidence, or two files are for the same target.
     """
     pending = list(_pending(directory))
     if not pending or any(directory.glob("*.json")):
-        yield from read_bundles(directory)
+        yield from read_bundles(directory, written)
     for target in pending:
         if not evidence_path(directory, target.name).exists():
             problem = NotObserved(f"{target.name} was not inspected: the run was killed before")

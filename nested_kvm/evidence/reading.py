@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from functools import lru_cache
+from typing import Final, Self
 
-from nested_kvm.errors import NotObserved
+from nested_kvm.errors import NotCollected, NotObserved
 from nested_kvm.model.verdict import Evidence
 
-__all__ = ["Evidence", "Reading", "Status"]
+__all__ = ["Evidence", "Reading", "Status", "shared"]
+_SHARED: Final = 64 * 1024
+"""Characters: about the cpuinfo of a hundred CPUs."""
 
 
 class Status(StrEnum):
@@ -33,6 +36,8 @@ class Status(StrEnum):
     """A symbolic link to nothing."""
     SPECIAL = "special"
     """A FIFO or a socket is in place of the file, and was not opened."""
+    NOT_COLLECTED = "not-collected"
+    """The support archive does not hold it; the text is why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +63,13 @@ class Reading:
         """Return the reading if it is `OK`.
 
         Raises:
+            NotCollected: the support archive does not hold it; the message says why.
             NotObserved: it is not; the message says why.
         """
         if self.is_ok:
             return self
+        if self.status is Status.NOT_COLLECTED:
+            raise NotCollected(self.text or f"{self.source} is not in the archive")
         reason = self.status.value if self.exit_status is None else f"{self.status.value}, exit {self.exit_status}"
         detail = f": {self.text.strip().splitlines()[0][:200]}" if self.text.strip() else ""
         raise NotObserved(f"{self.source} could not be read ({reason}){detail}")
@@ -69,3 +77,13 @@ class Reading:
     def as_evidence(self, text: str | None = None) -> Evidence:
         """Quote the reading, or only `text` from it."""
         return Evidence(self.source, self.text.strip() if text is None else text)
+
+
+def shared(reading: Reading) -> Reading:
+    """The same reading, stored once for all machines that have it: most are the same across a fleet."""
+    return _first(reading) if len(reading.text) <= _SHARED else reading
+
+
+@lru_cache(maxsize=2048)
+def _first(reading: Reading) -> Reading:
+    return reading

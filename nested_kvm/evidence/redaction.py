@@ -7,6 +7,7 @@ the same words. What controls evaluate, the words of KVM and of nesting, is neve
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from nested_kvm.evidence.masking import masked, masked_behind, masked_cmdline
@@ -16,6 +17,8 @@ _FREE_TEXT: Final = ("/etc/", "/run/", "/usr/", "/lib/", "/boot/", "/efi/", "/pr
 """Sources in which administrators write free text. Elsewhere `token:1` may be the name of a guest, say."""
 
 _PASSES: Final = 4
+_REMEMBERED: Final = 4096
+"""Characters of a text, with its source, whose redaction is remembered."""
 _EVALUATED_WORD: Final = re.compile(
     r"[\"']?[\w.-]{0,100}(?:nested|blacklist|kvm)[\w.-]{0,100}=|kvm[\w-]*$", re.IGNORECASE
 )
@@ -69,11 +72,9 @@ class Rule:
     example: str
     redacted: str
 
-    def applies_to(self, source: str, text: str) -> bool:
-        """Return whether the rule may change a text; the hints cost far less than a pattern."""
-        if not source.startswith(self.sources):
-            return False
-        return not self.hints or not text.isascii() or any(hint in text.lower() for hint in self.hints)
+    def may_change(self, text: str, lower: str) -> bool:
+        """Return whether the rule may change a text, given in lower case as well; hints cost less than a pattern."""
+        return not self.hints or not text.isascii() or any(hint in lower for hint in self.hints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,19 @@ class Redactor:
 
         A masked word may have hidden the name of another secret, so the rules apply until nothing changes.
         """
-        for _ in range(_PASSES):
-            before = text
-            for rule in self.rules:
-                if rule.applies_to(source, text):
+        rules = self._rules_for(source)
+        for _ in range(_PASSES if rules else 0):
+            before, lower = text, text.lower()
+            for rule in rules:
+                if rule.may_change(text, lower):
                     text = rule.redact(text)
+                    lower = text.lower()
             if text == before:
                 break
         return text
+
+    def _rules_for(self, source: str) -> tuple[Rule, ...]:
+        return tuple(rule for rule in self.rules if source.startswith(rule.sources))
 
 
 def without_secrets(readings: Mapping[str, Reading]) -> dict[str, Reading]:
@@ -103,8 +109,15 @@ def without_secrets(readings: Mapping[str, Reading]) -> dict[str, Reading]:
 
 
 def _without_secrets(source: str, reading: Reading) -> Reading:
-    text = REDACTOR.redact(source, reading.text)
+    redact = _redacted if len(source) + len(reading.text) <= _REMEMBERED else REDACTOR.redact
+    text = redact(source, reading.text)
     return reading if text == reading.text else replace(reading, text=text)
+
+
+@lru_cache(maxsize=4096)
+def _redacted(source: str, text: str) -> str:
+    """The redacted text of a source: most machines of a fleet have the same."""
+    return REDACTOR.redact(source, text)
 
 
 def _masked_values(pattern: re.Pattern[str]) -> Callable[[str], str]:

@@ -17,6 +17,8 @@ CHANGELOGS: Final = ("gzip -dc /usr/share/doc/linux-", "rpm -qf --changelog ")
 """How the command begins whose answer is the changelog of the running kernel's package."""
 DMI: Final = "/sys/class/dmi/id"
 NAMESPACES: Final = "ls -l /proc/self/ns"
+FIRST_THREAD: Final = "ps -p 2"
+"""The process 2 in a support archive's list of all processes: `kthreadd`, which no container sees."""
 MODULES: Final = "/sys/module"
 MODULE_TREES: Final = "/lib/modules"
 """The kernels that have an index of their modules there, one a line."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.errors import NotCollected, NotObserved, ObservationError
 from nested_kvm.facts.kvm.nested_activity import DEBUGFS
 from nested_kvm.facts.kvm.vmm_process import PROCESS_KEY, VmmProcess
 from nested_kvm.facts.kvm.vmm_process import SOURCE as PROCESSES
@@ -39,6 +39,8 @@ def domains_on(machine: Machine) -> Iterator[ListedDomain]:
     for record in libvirt.records:
         yield ListedDomain(record.name, record.uuid, record.uuid)
     yield from _beside_libvirt(machine)
+    if libvirt.incomplete is not None:
+        raise NotCollected(libvirt.incomplete)
     if libvirt.refusal is not None:
         raise NotObserved(f"libvirt at {libvirt.uri} does not answer: {libvirt.refusal}")
 

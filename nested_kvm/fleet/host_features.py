@@ -75,13 +75,14 @@ _SHOWN: Final = 24
 class HostFeatures:
     """What one host lacks that another host of its group has. `needed` is what its running guests show as required.
 
-    Source: `flags` and `vmx flags` in `/proc/cpuinfo`, and libvirt's definitions of the guests.
+    Source: `flags` and `vmx flags` in `/proc/cpuinfo`, libvirt's cached capabilities of QEMU, which have the features
+    of VMX that no word in `/proc/cpuinfo` stands for, and libvirt's definitions of the guests.
     """
 
     lacking: Mapping[str, tuple[str, ...]]
     """By the kind of line: the words that others have."""
     unproven: tuple[str, ...]
-    """Features that a guest of the group requires, and that /proc/cpuinfo has no word for."""
+    """Features that a guest of the group requires, and that no reading of this host shows."""
     copying: tuple[str, ...]
     """The guests of the group that are started with what their host has."""
     unlisted: str = ""
@@ -96,19 +97,28 @@ class HostFeatures:
 def features_of_group(machines: Sequence[Machine]) -> Mapping[str, HostFeatures]:
     """What each host lacks, by its name. A host whose CPUs could not be read is left out, and is `unseen` elsewhere."""
     cpus: dict[str, Cpu] = {}
+    offered: dict[str, frozenset[str]] = {}
     for machine in machines:
         with suppress(ObservationError):
             cpus[machine.target.name] = machine.cpu
+            offered[machine.target.name] = machine.offered_vmx or frozenset()
+    offered = {name: words for name, words in offered.items() if words}
     copying, unlisted, needed = _guests(machines)
     every = set().union(*needed.values()) if needed else set()
     lines = {
         "CPU flags": {name: _flags(cpu) for name, cpu in cpus.items()},
         "vmx flags": {name: cpu.vmx_flags for name, cpu in cpus.items() if cpu.vmx_flags},
+        # What a guest runs with on one host is what another host has to offer, also where it shows no capabilities.
+        "features of VMX under KVM": {
+            name: (words | needed.get(name, set())) for name, words in {**offered, "": frozenset(every)}.items()
+        },
     }
     return {
         name: HostFeatures(
             {kind: missing for kind, words in lines.items() if (missing := _missing(name, words))},
-            tuple(sorted(every - needed.get(name, set()))) if cpu.vendor is Vendor.INTEL else (),
+            tuple(sorted(every - needed.get(name, set())))
+            if cpu.vendor is Vendor.INTEL and name not in offered
+            else (),
             tuple(copying),
             unlisted,
         )

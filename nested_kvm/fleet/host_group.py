@@ -7,7 +7,7 @@ from functools import cached_property
 from heapq import nsmallest
 from typing import Final
 
-from nested_kvm.errors import NotObserved
+from nested_kvm.errors import NotCollected, NotObserved
 from nested_kvm.fleet.host_features import HostFeatures, features_of_group
 from nested_kvm.fleet.host_traits import HostTraits, host_traits_of
 from nested_kvm.fleet.machine import Machine
@@ -66,7 +66,9 @@ class HostGroup:
         own = self._traits[host]
         differences = tuple(self._differences(host, own))
         if others and not differences and own.unseen:
-            raise NotObserved(next(iter(own.unseen.values())))
+            machine = next(each for each in self._machines if each.target.name == host)
+            is_archived = machine.bundle.origin is not None and machine.bundle.failure is None
+            raise (NotCollected if is_archived else NotObserved)(next(iter(own.unseen.values())))
         return GroupComparison(self.name, others, differences, self._unseen, self._features.get(host))
 
     @cached_property

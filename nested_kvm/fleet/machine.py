@@ -1,11 +1,11 @@
 """The facts of one machine, each computed once, on first use."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
-from nested_kvm.errors import NotObserved, ObservationError
+from nested_kvm.errors import NotCollected, NotObserved, ObservationError
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.advisories.advisory_file import packaged_advisories
@@ -13,6 +13,7 @@ from nested_kvm.facts.kernel.build import KernelBuild, kernel_build_of
 from nested_kvm.facts.kernel.containment import Containment, containment_of
 from nested_kvm.facts.kernel.cpu import Cpu, cpu_of
 from nested_kvm.facts.kernel.encryption import EncryptedMemory, encrypted_memory_of
+from nested_kvm.facts.kernel.faults import KernelFaults, kernel_faults_of
 from nested_kvm.facts.kernel.identity import Identity, identity_of
 from nested_kvm.facts.kernel.kvm_module import KvmModule, kvm_module_of
 from nested_kvm.facts.kernel.log import KernelLog, kernel_log_of
@@ -46,17 +47,21 @@ from nested_kvm.facts.kvm.reach import reach_of
 from nested_kvm.facts.kvm.vm_holders import VmHolders, vm_holders_of
 from nested_kvm.facts.kvm.vmm_guest import FlagHolders, VmmGuests, domain_of_process, vmm_guests_of
 from nested_kvm.facts.kvm.vmm_process import PROCESS_KEY, VmmProcesses, vmm_processes_of
+from nested_kvm.facts.libvirt.asked_definition import asked_definition_of
 from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities, libvirt_capabilities_of
+from nested_kvm.facts.libvirt.capabilities_cache import offered_vmx_of
 from nested_kvm.facts.libvirt.daemon import Libvirt, libvirt_of
 from nested_kvm.facts.libvirt.domain import Domain, ProcessCheck, domain_of
 from nested_kvm.facts.libvirt.host_shutdown import HostShutdown, host_shutdown_of
 from nested_kvm.facts.libvirt.saved_states import SavedStates, saved_states_of
 from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline, next_cmdline_of
+from nested_kvm.facts.modprobe.boot_load import BootLoad, boot_load_of
 from nested_kvm.facts.modprobe.config import ModprobeConfiguration, modprobe_configuration_of
 from nested_kvm.facts.modprobe.lasting import LastingSettings, lasting_settings_of
-from nested_kvm.facts.modprobe.load_outcome import NextLoad
+from nested_kvm.facts.modprobe.load_outcome import LoadOutcome, NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines, nested_lines_of
 from nested_kvm.facts.modprobe.next_load import next_load_of
+from nested_kvm.fleet.defined_guest import DefinedGuest
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.advisory import Advisories
 from nested_kvm.model.answer import Answer
@@ -70,10 +75,17 @@ class Machine:
     Every public `cached_property` is a fact: a check may take it by its name.
     """
 
-    def __init__(self, bundle: Bundle, candidate: Domain | None = None, advisories: Advisories | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        candidates: Mapping[str, Domain] | None = None,
+        advisories: Advisories | None = None,
+        defined: Mapping[str, DefinedGuest] | None = None,
+    ) -> None:
         self.bundle = bundle
+        self._defined = defined or {}
         self._advisories = advisories or packaged_advisories()
-        self._candidate = candidate
+        self._candidates = candidates
         self.target = bundle.target
 
     @property
@@ -83,8 +95,8 @@ class Machine:
 
     @property
     def is_for_candidate(self) -> bool:
-        """Whether only a candidate domain is checked on the machine."""
-        return self._candidate is not None
+        """Whether only candidates are checked on the machine."""
+        return self._candidates is not None
 
     @property
     def is_l0(self) -> bool:
@@ -228,6 +240,13 @@ class Machine:
         return kernel_build_of(self.bundle)
 
     @cached_property
+    def kernel_faults(self) -> KernelFaults:
+        """The published faults of the target's running kernel because of which nesting fails."""
+        here, vendor = architecture_of(self.architecture), self.cpu.vendor if self.cpu.is_x86 else None
+        flag = vendor.flag if vendor is not None else None
+        return kernel_faults_of(self.kernel_build, here, flag, is_guest=not self.is_l0)
+
+    @cached_property
     def exposure(self) -> Exposure:
         """Which published vulnerabilities of KVM the target's kernel has, and whether guests reach them."""
         if architecture_of(self.architecture) is not X86:
@@ -273,6 +292,8 @@ class Machine:
     @cached_property
     def lasting_settings(self) -> LastingSettings:
         """Whether the files that decide the next load of the target's KVM module outlive the next boot."""
+        if self.bundle.origin is not None and self.next_load.outcome is LoadOutcome.UNKNOWN:
+            raise NotCollected(f"what decides the next load is not known: {self.next_load.reason}")
         return lasting_settings_of(self.bundle, self.next_load, is_loaded=self.kvm_module.is_loaded)
 
     @cached_property
@@ -284,6 +305,16 @@ class Machine:
     def nested_lines(self) -> NestedLines:
         """The lines of the target's modprobe.d that set nested, or keep the module from loading."""
         return nested_lines_of(self._modprobe_configuration, self.next_load, self.bundle)
+
+    @cached_property
+    def boot_load(self) -> BootLoad:
+        """Whether the next boot loads the target's KVM module again."""
+        try:
+            if not self.kvm_module.is_loaded:
+                return BootLoad(None, f"{self.kvm_module.name} is not loaded", self.kvm_module.evidence)
+            return boot_load_of(self.bundle, self.next_load, self.nested_lines)
+        except ObservationError as reason:
+            return BootLoad(Answer.UNKNOWN, str(reason))
 
     @cached_property
     def next_cmdline(self) -> NextCmdline:
@@ -315,6 +346,13 @@ class Machine:
     def libvirt_capabilities(self) -> LibvirtCapabilities:
         """Whether the target's libvirt knows that KVM guests can have the flag."""
         return libvirt_capabilities_of(self.bundle, self.libvirt, self.cpu)
+
+    @property
+    def offered_vmx(self) -> frozenset[str] | None:
+        """The features of VMX that the target's QEMU can give a guest, by libvirt's cache; None: it shows none."""
+        if self.target.libvirt is None:
+            return None
+        return offered_vmx_of(self.bundle, self.libvirt.version, self.cpu.architecture)
 
     @cached_property
     def vmm_processes(self) -> VmmProcesses:
@@ -363,17 +401,30 @@ class Machine:
             return None
 
     def domain(self, name: str) -> Domain:
-        """The domain of that name or uuid: the candidate, libvirt's, or without libvirt that of a QEMU process."""
-        if self._candidate is not None:
-            return self._candidate
+        """The domain of that name or uuid: a candidate, an estate's, libvirt's, or without libvirt a QEMU process's."""
+        if self._candidates is not None:
+            return self._candidates[name]
+        if name in self._defined:
+            version = cloud_hypervisor_version(self.bundle)
+            records = () if self.bundle.libvirt is None else self.bundle.libvirt.domains
+            return self._defined[name].on_its_host(lambda: self.vmm_processes, self.vm_holders, version, records)
         if self._is_process(name):
             version = cloud_hypervisor_version(self.bundle)
             return domain_of_process(self.vmm_processes.named(name), self.vm_holders, version)
-        return self._with_process(domain_of(self.libvirt.record(name)))
+        return self._as_asked(self._with_process(domain_of(self.libvirt.record(name))))
+
+    def _as_asked(self, domain: Domain) -> Domain:
+        """The domain with what the host's own libvirt and QEMU make of its definition, where they were asked."""
+        with suppress(ObservationError):
+            if self.nesting.offered is Answer.YES:
+                return replace(domain, asked=asked_definition_of(self.bundle, domain.uuid, self.cpu.require_vendor()))
+        return domain
 
     def saved_states(self, domain: str) -> SavedStates:
         """The saved states of that domain; none without libvirt, or for a candidate."""
-        if self._is_process(domain) or self._candidate is not None:
+        if domain in self._defined:
+            return SavedStates((), self._defined[domain].unread_states)
+        if self._is_process(domain) or self._candidates is not None:
             return SavedStates(())
         return saved_states_of(self.libvirt.record(domain))
 
@@ -383,10 +434,13 @@ class Machine:
             within = activity_in_host if self.is_l0 else activity_in_guest
             return within(self.bundle, self.kvm_module)
         found = self.domain(domain)
+        if found.file is not None and found.process is None and found.process_check.doubt is not None:
+            return NestedActivity(Answer.UNKNOWN, found.process_check.doubt, found.evidence)
         if not found.is_running:
             return NestedActivity(Answer.NO, f"the domain is {found.state}", found.evidence, is_stopped=True)
         if self._is_process(domain):
-            return activity_in_process(self.bundle, self.vmm_processes.named(domain))
+            name = self._defined[domain].process_name if domain in self._defined else domain
+            return activity_in_process(self.bundle, self.vmm_processes.named(name))
         return activity_in_domain(self.bundle, self.libvirt.record(domain))
 
     def _is_process(self, domain: str) -> bool:

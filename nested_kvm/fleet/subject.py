@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from nested_kvm.errors import ObservationError
-from nested_kvm.fleet.candidate import Candidate
+from nested_kvm.fleet.candidate import Candidates
 from nested_kvm.fleet.domain_list import domains_on
 from nested_kvm.fleet.host_group import HostGroup, host_groups
 from nested_kvm.fleet.machine import Machine
@@ -72,18 +72,19 @@ class Subject:
 class Fleet:
     """The machines of a run, and the subjects of the controls of each level.
 
-    `declared` is the whole inventory, of which a run may cover a part. With a `candidate` only that domain is checked.
+    `declared` is the whole inventory, of which a run may cover a part. With `candidates` only
+    those domains are checked.
     """
 
     def __init__(
-        self, machines: Iterable[Machine], declared: Iterable[Target] = (), candidate: Candidate | None = None
+        self, machines: Iterable[Machine], declared: Iterable[Target] = (), candidates: Candidates | None = None
     ) -> None:
         self.machines: Mapping[str, Machine] = {machine.target.name: machine for machine in machines}
         self._groups = host_groups(self.machines.values(), declared)
         self._guests: dict[str, list[Target]] = {}
         for machine in self.machines.values():
             self._guests.setdefault(machine.target.host or "", []).append(machine.target)
-        self._subjects = self._all() if candidate is None else self._of_candidate(candidate)
+        self._subjects = self._all() if candidates is None else self._of(candidates)
 
     def _all(self) -> dict[Level, list[Subject]]:
         return {
@@ -94,13 +95,18 @@ class Fleet:
             Level.DOMAIN: [subject for machine in self.machines.values() for subject in self._domains(machine)],
         }
 
-    def _of_candidate(self, candidate: Candidate) -> dict[Level, list[Subject]]:
-        """The candidate on each host; and each host that must give it the flag, whatever the host's own policy."""
+    def _of(self, candidates: Candidates) -> dict[Level, list[Subject]]:
+        """The candidates on each host; and each host that must give one the flag, whatever the host's own policy."""
+        machines = self.machines.values()
         on_hosts = [
-            Subject(machine, candidate.name, candidate.policy(machine.target.name), candidate.name)
-            for machine in self.machines.values()
+            Subject(machine, name, candidates.policy(machine.target.name, name), name)
+            for machine in machines
+            for name in candidates.names
         ]
-        hosts = [replace(each, name=each.machine.target.name, domain=None) for each in on_hosts]
+        hosts = [
+            Subject(machine, machine.target.name, candidates.policy_of_host(machine.target.name))
+            for machine in machines
+        ]
         return {Level.L0: [each for each in hosts if each.policy.may_be_required], Level.DOMAIN: on_hosts}
 
     def subjects(self, level: Level) -> list[Subject]:

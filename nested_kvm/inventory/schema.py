@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from nested_kvm.errors import InventoryError
 from nested_kvm.inventory.address import AGENT, Address
+from nested_kvm.inventory.estate import DEFAULT_ADDRESS, IP, NAME
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.policy import Nested, Persistence, Undeclared
 
@@ -36,6 +37,13 @@ def _host_address(text: str) -> str:
     if text == AGENT:
         raise ValueError("`agent` reaches a guest through its host: it cannot be the address of a host")
     return _address(text)
+
+
+def _estate_address(text: str) -> str:
+    _host_address(text.replace(NAME, "name").replace(IP, "192.0.2.1"))
+    if NAME not in text and IP not in text:
+        raise ValueError(f"{text!r} is the same for every host: it needs {NAME} or {IP}")
+    return text
 
 
 def libvirt_uri(text: str) -> str:
@@ -98,8 +106,25 @@ class HostSection(PolicySection):
     guests: dict[Name, GuestSection] = Field(default_factory=dict)
 
 
+class EstateSection(_Section):
+    """`estate:`, where the hosts and guests are listed by the estate's own client or folder."""
+
+    file: Annotated[str, AfterValidator(_name)]
+    address: Annotated[str, AfterValidator(_estate_address)] = DEFAULT_ADDRESS
+
+
 class InventoryFile(_Section):
-    """The whole file."""
+    """The whole file: `hosts`, or an `estate` that lists them."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "anyOf": [{"required": ["hosts"], "properties": {"hosts": {"minProperties": 1}}}, {"required": ["estate"]}]
+        },
+    )
 
     policy: PolicySection = PolicySection()
-    hosts: dict[Name, HostSection] = Field(min_length=1)
+    estate: EstateSection | None = None
+    guests: dict[Name, PolicySection] = Field(default_factory=dict)
+    hosts: dict[Name, HostSection] = Field(default_factory=dict)

@@ -61,6 +61,8 @@ class Inventory:
 
     source: str
     targets: tuple[Target, ...]
+    left_out: tuple[str, ...] = ()
+    """A sentence for everything in its estate that is not audited."""
 
     def __iter__(self) -> Iterator[Target]:
         return iter(self.targets)

@@ -4,15 +4,20 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, cast
 
-from nested_kvm.errors import UsageError
+from nested_kvm.errors import SignatureRefused, UsageError
 from nested_kvm.merging.fleet import MergedFleet
 from nested_kvm.merging.stored_results import StoredResults
 from nested_kvm.merging.waivers_and_drift import ForeignFindings, MergedDrift, MergedWaivers
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.exposure import HostExposure
+from nested_kvm.results.inputs import Input, InputKind, Inputs
+from nested_kvm.results.nesting_answer import NestingAnswer
+from nested_kvm.results.problem_schema import AnswerRow, ProblemRow
+from nested_kvm.results.problems import problems_of
 from nested_kvm.results.reader import Row, Tell, Unusable, path_of, rows_of
 from nested_kvm.results.run import INCOMPLETE, ExitStatus, Run, TargetResult, hosts_and_their_guests
 from nested_kvm.results.schema import ResultRow, RunPart, TargetRow
@@ -27,6 +32,7 @@ from nested_kvm.results.schema_file import (
     checked,
 )
 from nested_kvm.results.scope import NotAsked
+from nested_kvm.results.signed_run import signed_files
 from nested_kvm.util.text import first_of, printable
 from nested_kvm.version import VERSION
 
@@ -40,20 +46,25 @@ _NAMED: Final = 20
 """Incomplete runs that are named, at most."""
 
 
-def merged_run(folders: Sequence[Path], results: StoredResults, tell: Tell) -> Run:
+def merged_run(folders: Sequence[Path], results: StoredResults, tell: Tell, allowed_signers: Path | None = None) -> Run:
     """Read the runs of these folders, and merge them; the results are in `results`.
 
+    With `allowed_signers` each has to be signed by one of them.
+
     Raises:
-        UsageError: a file is not as a run writes it, or the runs do not fit together; the message names the file.
+        UsageError: a file is not as a run writes it, is not signed as required, or the runs do not fit together; the
+            message names the file.
     """
-    merging = _Merging(results)
+    merging = _Merging(results, allowed_signers)
     for folder in folders:
         merging.read(path_of(folder), tell)
     results.seal()
     try:
-        return merging.run()
+        run = merging.run()
     except Unusable as error:
         raise UsageError(f"--merge: {error}") from None
+    run.problems = problems_of(run)
+    return run
 
 
 @dataclass(slots=True)
@@ -64,14 +75,17 @@ class _File:
     is_shard: bool = False
     drift: DriftPart | None = None
     diagnosed: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
     exposed: set[str] = field(default_factory=set)
     foreign: ForeignFindings = field(default_factory=Counter)
     vanished: set[str] = field(default_factory=set)
 
 
 class _Merging:
-    def __init__(self, results: StoredResults) -> None:
+    def __init__(self, results: StoredResults, allowed_signers: Path | None) -> None:
         self._results = results
+        self._allowed_signers = allowed_signers
+        self._inputs = Inputs()
         self._fleet = MergedFleet()
         self._waivers = MergedWaivers()
         self._drift = MergedDrift()
@@ -79,6 +93,7 @@ class _Merging:
         self._cut: list[Path] = []
         self._targets: list[TargetResult] = []
         self._diagnoses: list[Diagnosis] = []
+        self._answers: list[NestingAnswer] = []
         self._exposures: list[HostExposure] = []
         self._owed: int | None = 0
         self._not_asked: list[NotAsked] = []
@@ -89,15 +104,20 @@ class _Merging:
         Raises:
             UsageError: it is not as a run writes it, or does not fit the ones before.
         """
-        file = _File(path)
+        file, digest = _File(path), sha256()
         try:
-            for row in rows_of(path, tell):
+            signed = None if self._allowed_signers is None else signed_files(path.parent, self._allowed_signers)
+            for row in rows_of(path, tell, digest):
                 _TAKEN_BY[row.section](self, file, row)
+            if signed is not None:
+                signed.require(path.name, digest.hexdigest())
+            who = None if signed is None else signed.signer
+            self._inputs.note(Input(InputKind.RESULTS, str(path), digest.hexdigest(), who))
             if file.drift is None:
                 self._drift.skip(path)
             else:
                 self._drift.add(path, file.drift, file.foreign, file.vanished)
-        except Unusable as error:
+        except (Unusable, SignatureRefused) as error:
             raise UsageError(f"--merge: {path}: {error}") from None
 
     def run(self) -> Run:
@@ -118,12 +138,15 @@ class _Merging:
             gaps=gaps,
             owed=self._owed,
             not_asked=self._not_asked,
-            candidate=self._runs[0].candidate,
+            not_audited=tuple(dict.fromkeys(line for run in self._runs for line in run.not_audited)),
+            candidates=_candidates(self._runs[0]),
             targets=sorted(self._targets, key=hosts_and_their_guests),
             results=self._results,
             diagnoses=sorted(self._diagnoses, key=lambda each: each.target),
+            answers=sorted(self._answers, key=lambda each: each.target),
             exposures=sorted(self._exposures, key=lambda each: each.target),
             advisories_dated=min((each.advisories_dated for each in self._runs if each.advisories_dated), default=None),
+            inputs=self._inputs.all(),
             waivers=self._waivers.uses(len(self._runs)),
             drift=self._drift.summary(self._fleet.knows),
         )
@@ -143,10 +166,10 @@ class _Merging:
             self._cut.append(file.path)
 
     def _take_candidate(self, part: RunPart) -> None:
-        if self._runs and part.candidate != self._runs[0].candidate:
+        if self._runs and _candidates(part) != _candidates(self._runs[0]):
             asked = [
-                "the fleet" if each.candidate is None else f"the domain {printable(each.candidate)!r}"
-                for each in (part, self._runs[0])
+                f"the domain {printable(', '.join(names))!r}" if names else "the fleet"
+                for names in (_candidates(part), _candidates(self._runs[0]))
             ]
             raise Unusable(
                 f"run.candidate: this run asked of {asked[0]}, an earlier one of {asked[1]}: merge one question"
@@ -179,6 +202,18 @@ class _Merging:
             raise Unusable(f"{row.place}.target: there are two diagnoses of {printable(diagnosis.target)!r}")
         file.diagnosed.add(diagnosis.target)
         self._diagnoses.append(diagnosis)
+
+    def take_answer(self, file: _File, row: Row) -> None:
+        answer = checked(AnswerRow, row).answer()
+        self._see_its_target(file, row, answer.target)
+        if answer.target in file.answered:
+            raise Unusable(f"{row.place}.target: there are two answers for {printable(answer.target)!r}")
+        file.answered.add(answer.target)
+        self._answers.append(answer)
+
+    def take_problem(self, _file: _File, row: Row) -> None:
+        """Check a problem and leave it: those of the merged run are made of its findings again."""
+        checked(ProblemRow, row)
 
     def take_exposure(self, file: _File, row: Row) -> None:
         exposure = checked(ExposureRow, row).exposure()
@@ -215,6 +250,8 @@ _TAKEN_BY: Final[dict[str, Callable[[_Merging, _File, Row], None]]] = {
     "targets": _Merging.take_target,
     "results": _Merging.take_result,
     "diagnoses": _Merging.take_diagnosis,
+    "answers": _Merging.take_answer,
+    "problems": _Merging.take_problem,
     "exposures": _Merging.take_exposure,
     "waivers": _Merging.take_waiver,
     "drift": _Merging.take_drift,
@@ -227,6 +264,11 @@ _TAKEN_BY: Final[dict[str, Callable[[_Merging, _File, Row], None]]] = {
 
 def _incomplete(cut: Sequence[Path]) -> list[str]:
     return first_of([f"{path}: {INCOMPLETE}" for path in cut], _NAMED, "run")
+
+
+def _candidates(part: RunPart) -> tuple[str, ...]:
+    """The guests of which alone the run asked; an older version names one at most."""
+    return tuple(part.candidates or ([] if part.candidate is None else [part.candidate]))
 
 
 def _place(target: TargetResult) -> tuple[str, bool, str]:

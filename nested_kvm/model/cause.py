@@ -93,6 +93,10 @@ class Cause(Enum):
         "hypervisors-share-cpu",
         "Another hypervisor's driver is loaded beside KVM, which does not hold the CPU against it.",
     )
+    KERNEL_FAULT = (
+        "kernel-fault",
+        "The running kernel has a known fault because of which nesting fails, whatever is configured.",
+    )
     PAGE_TABLES_REFUSED = (
         "page-tables-refused",
         "KVM refuses the page tables of the program that starts VMs: on s390x vm.allocate_pgste is off.",
@@ -144,6 +148,10 @@ class Cause(Enum):
     LOAD_BLOCKED = (
         "load-blocked",
         "The configuration prevents the KVM module from loading at boot.",
+    )
+    LOADED_MANUALLY = (
+        "loaded-manually",
+        "The KVM module is loaded, and nothing loads it at the next boot: someone loaded it with modprobe.",
     )
     MITIGATION_MISSING = (
         "mitigation-missing",

@@ -51,11 +51,15 @@ _BY_DMI: Final = {
     Layer.HYPER_V: r"microsoft corporation.*virtual machine",
     Layer.XEN: r"^xen\b|hvm domu",
     Layer.QEMU: r"\bqemu\b|\bkvm\b|bochs|openstack|ovirt|rhev|kubevirt|\bstandard pc\b",
-    Layer.CLOUD: r"digitalocean|droplet|hetzner.*vserver|alibaba cloud ecs|linode|vultr|upcloud|scaleway|exoscale",
+    # The names by which cloud-init's ds-identify knows them.
+    Layer.CLOUD: r"digitalocean|droplet|hetzner.*vserver|alibaba cloud ecs|linode|vultr|upcloud|scaleway|exoscale"
+    r"|3ds outscale|smartdc|e24cloud|\bnwcs\b",
 }
 """Words of the manufacturer and the product, in lower case, in the order in which they are tried."""
 _DMI: Final = {layer: re.compile(words) for layer, words in _BY_DMI.items()}
 _WSL: Final = re.compile(r"microsoft-standard|-wsl2?\b|-microsoft\b", re.IGNORECASE)
+_KRUN: Final = re.compile(r"(?:^|\s)init=/init\.krun\b|\bKRUN_INIT=")
+"""What libkrun puts on the command line of its guests, whatever DMI names there."""
 _AZURE: Final = re.compile(r"-azure\b")
 _PHYSICAL: Final = re.compile(
     r"dell|hewlett|\bhpe?\b|lenovo|supermicro|super micro|asus|gigabyte|asrock|micro-star|intel corporation|fujitsu"
@@ -77,6 +81,8 @@ def layer_of(dmi: str, release: str, cmdline: str = "") -> Layer | None:
     """
     if _WSL.search(release):
         return Layer.WSL
+    if _KRUN.search(cmdline):
+        return Layer.LIBKRUN
     named = dmi.lower()
     found = next((layer for layer, words in _DMI.items() if words.search(named)), None)
     if found is Layer.HYPER_V and _AZURE.search(release):
@@ -89,8 +95,6 @@ def layer_of(dmi: str, release: str, cmdline: str = "") -> Layer | None:
 def _by_cmdline(cmdline: str) -> Layer | None:
     """The VMMs that show no DMI, by the words that they put on the command line of their guests."""
     words = cmdline.split()
-    if any(word.startswith("init=/init.krun") for word in words) or "KRUN_INIT" in cmdline:
-        return Layer.LIBKRUN
     if "pci=off" in words and "reboot=k" in words:
         return Layer.FIRECRACKER
     return None

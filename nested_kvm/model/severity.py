@@ -1,6 +1,7 @@
 """How serious a violation is."""
 
 from enum import IntEnum
+from typing import Final
 
 
 class Severity(IntEnum):
@@ -12,4 +13,7 @@ class Severity(IntEnum):
     CRITICAL = 4
 
     def __str__(self) -> str:
-        return self.name.lower()
+        return _WORDS[self]
+
+
+_WORDS: Final = {each: each.name.lower() for each in Severity}

@@ -1,8 +1,9 @@
 """One audit: its targets, observed once, and the facts that checks evaluate."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from nested_kvm.connection import Host
@@ -10,20 +11,23 @@ from nested_kvm.errors import EvidenceUnusable, NotObserved, UsageError
 from nested_kvm.evidence.age import within_age
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.bundle_file import unusable_bundle
-from nested_kvm.evidence.collector import Connections, WhenObserved, collect
-from nested_kvm.evidence.pending import read_evidence
-from nested_kvm.evidence.run_targets import targets_of_run
-from nested_kvm.facts.advisories.advisory_file import load_advisories, packaged_advisories
-from nested_kvm.fleet.candidate import Candidate, read_candidate
+from nested_kvm.evidence.collector import Connections, collect
+from nested_kvm.evidence.pace import Pace
+from nested_kvm.evidence.past_run import past_run
+from nested_kvm.evidence.saved import archives_in, is_archive, read_saved
+from nested_kvm.facts.advisories.advisory_file import PACKAGED, load_advisories, packaged_advisories
+from nested_kvm.fleet.candidate import Candidates, candidates_of, definition_paths, read_definition, require_guests
+from nested_kvm.fleet.estates.load import DeclaredFleet, load_fleet
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Fleet
 from nested_kvm.inventory.ad_hoc import ad_hoc_inventory
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.ansible import load_ansible_inventory
-from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.shard import FleetShard, fleet_digest, split
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
+from nested_kvm.model.advisory import Advisories
 from nested_kvm.plugin.options import DEFAULT_INVENTORY, Options
+from nested_kvm.results.inputs import Input, InputKind, Inputs
 from nested_kvm.results.run import TargetResult
 from nested_kvm.util.home import HOME
 
@@ -33,19 +37,42 @@ class Audit:
 
     def __init__(self, options: Options, root: Path) -> None:
         self.options = options
-        self.candidate: Candidate | None = None
-        given = options.advisories
-        self.advisories = packaged_advisories() if given is None else load_advisories(given)
-        self.inventory, self._whole, self._saved = _choose(options, root)
-        if options.domain_xml is not None:
-            candidate = read_candidate(options.domain_xml, options.nested)
-            named = (each for each in self._whole if each.host and each.domain == candidate.name)
-            self.candidate = replace(candidate, declared={str(each.host): each.policy for each in named})
-            self.inventory = _hosts_of(self.inventory)
+        self.candidates: Candidates | None = None
+        self.inputs = Inputs()
+        self.advisories = self._read_advisories()
+        self.inventory, self._saved, declared = _choose(options, root, self.inputs)
+        self._whole, self._defined = declared.inventory, declared.by_host
+        if options.candidates:
+            self.candidates = self._read_candidates()
+            self.inventory = _hosts_of(self.inventory, options.candidates[0][0])
         self.shard = self._split()
         self.connections = Connections(self._whole, options.settings)
-        self._bundles: dict[str, Bundle] = {}
+        reached = sum(target.address is not None for target in self.inventory)
+        self.pace = Pace.automatic(reached) if options.forks is None else Pace(options.forks)
+        self._machines: dict[str, Machine] = {}
+        """Of each target that was observed, or tried."""
         self.fleet = self._fleet()
+
+    def _read_advisories(self) -> Advisories:
+        self.inputs.note_file(InputKind.ADVISORIES, PACKAGED, "the packaged advisories")
+        given = self.options.advisories
+        if given is None:
+            return packaged_advisories()
+        return self.inputs.read(InputKind.ADVISORIES, given, load_advisories)
+
+    def _read_candidates(self) -> Candidates:
+        given = self.options
+        paths = [(option, path) for option, named in given.candidates for path in definition_paths(option, named)]
+        files = [
+            (option, self.inputs.read(InputKind.CANDIDATE, path, partial(read_definition, option)))
+            for option, path in paths
+        ]
+        found = require_guests(candidates_of(files, given.nested))
+        guests = [each for each in self._whole if each.host is not None]
+        declared = {(str(each.host), each.domain or each.name): each.policy for each in guests}
+        of_estate = (each for each in guests if each.domain in self._defined.get(str(each.host), {}))
+        declared |= {(str(each.host), each.name): each.policy for each in of_estate}
+        return replace(found, declared={key: policy for key, policy in declared.items() if key[1] in found.names})
 
     def _split(self) -> FleetShard | None:
         given = self.options.shard
@@ -55,15 +82,15 @@ class Audit:
         self.inventory = split(self.inventory, given)
         return FleetShard(given.number, given.of, digest)
 
-    def observe(self, when_observed: WhenObserved, *, keep_open: bool = True) -> None:
+    def observe(self, when_observed: Callable[[Machine], None], *, keep_open: bool = True) -> None:
         """Observe every target, or read its saved evidence, and call `when_observed` for each, also without an address.
 
         With `keep_open` the connections stay for `host`.
         """
 
         def keep(bundle: Bundle) -> None:
-            self._bundles[bundle.target.name] = bundle
-            when_observed(bundle)
+            machine = self._machines[bundle.target.name] = self._machine(bundle)
+            when_observed(machine)
 
         for target in self.inventory:
             if target.address is None:
@@ -78,7 +105,7 @@ class Audit:
                     self.inventory,
                     self.connections,
                     given.settings,
-                    given.forks,
+                    self.pace,
                     keep,
                     active=given.active,
                     keep_open=keep_open,
@@ -95,7 +122,8 @@ class Audit:
     def bundles(self) -> Iterator[Bundle]:
         """One bundle for each target, in the inventory's order."""
         for target in self.inventory:
-            yield self._bundles.get(target.name) or _unobserved(target)
+            found = self._machines.get(target.name)
+            yield _unobserved(target) if found is None else found.bundle
 
     def host(self, target: Target) -> Host:
         """Testinfra's view of a target, over the connection that carried the probe.
@@ -114,13 +142,25 @@ class Audit:
 
     def targets(self) -> list[TargetResult]:
         """Whether each target was observed."""
-        return [_target_result(bundle) for bundle in self.bundles()]
+        return [target_result(bundle) for bundle in self.bundles()]
+
+    @property
+    def declared(self) -> Inventory:
+        """The whole inventory, also what `--hosts` and `--shard` leave out."""
+        return self._whole
+
+    @property
+    def is_live(self) -> bool:
+        """Whether targets are connected to; else their saved evidence is evaluated."""
+        return self._saved is None
+
+    def _machine(self, bundle: Bundle) -> Machine:
+        candidates = None if self.candidates is None else self.candidates.by_name
+        return Machine(bundle, candidates, self.advisories, self._defined.get(bundle.target.name))
 
     def _fleet(self) -> Fleet:
-        domain = None if self.candidate is None else self.candidate.domain
-        return Fleet(
-            (Machine(bundle, domain, self.advisories) for bundle in self.bundles()), self._whole, self.candidate
-        )
+        found = (self._machines.get(each.name) or self._machine(_unobserved(each)) for each in self.inventory)
+        return Fleet(found, self._whole, self.candidates)
 
     def _from_saved(self, saved: dict[str, Bundle]) -> Iterator[Bundle]:
         for target in self.inventory:
@@ -135,24 +175,36 @@ class Audit:
                 yield unusable_bundle(target, EvidenceUnusable(f"--evidence has no file for {target.name}"))
 
 
-def _choose(options: Options, root: Path) -> tuple[Inventory, Inventory, dict[str, Bundle] | None]:
-    """The targets of this run, the whole inventory they come from, and the saved evidence of each."""
-    saved = None if options.evidence is None else _saved(options.evidence)
+def _choose(options: Options, root: Path, inputs: Inputs) -> tuple[Inventory, dict[str, Bundle] | None, DeclaredFleet]:
+    """The targets of this run, the saved evidence of each, and the whole inventory that they come from."""
+    saved = None if options.evidence is None else _saved(options.evidence, options.allowed_signers, inputs)
     if options.inventory is not None:
-        whole = load_inventory(options.inventory)
+        declared = _loaded(options.inventory, inputs)
     elif options.ansible_inventory is not None:
-        whole, chosen = load_ansible_inventory(options.ansible_inventory, options.hosts)
-        return chosen, whole, saved
+        whole, chosen = inputs.read(
+            InputKind.INVENTORY, options.ansible_inventory, lambda path: load_ansible_inventory(path, options.hosts)
+        )
+        return chosen, saved, DeclaredFleet(whole)
     elif saved is not None:
-        whole = Inventory(f"--evidence={options.evidence}", _hosts_first([each.target for each in saved.values()]))
+        targets = _hosts_first([each.target for each in saved.values()])
+        declared = DeclaredFleet(Inventory(f"--evidence={options.evidence}", targets))
     elif options.hosts:
         whole = ad_hoc_inventory(
             options.hosts, options.level, options.policy, options.default_scheme, libvirt=options.libvirt
         )
-        return whole, whole, None
+        return whole, None, DeclaredFleet(whole)
     else:
-        whole = replace(load_inventory(_default_inventory(root)), source=DEFAULT_INVENTORY)
-    return (whole.select(options.hosts) if options.hosts else whole), whole, saved
+        declared = _loaded(_default_inventory(root), inputs)
+        declared = replace(declared, inventory=replace(declared.inventory, source=DEFAULT_INVENTORY))
+    whole = declared.inventory
+    return (whole.select(options.hosts) if options.hosts else whole), saved, declared
+
+
+def _loaded(path: Path, inputs: Inputs) -> DeclaredFleet:
+    declared = inputs.read(InputKind.INVENTORY, path, load_fleet)
+    if declared.estate is not None:
+        inputs.note_file(InputKind.INVENTORY, declared.estate, str(declared.estate))
+    return declared
 
 
 def _default_inventory(root: Path) -> Path:
@@ -161,20 +213,34 @@ def _default_inventory(root: Path) -> Path:
     return own if own.exists() else HOME / DEFAULT_INVENTORY
 
 
-def _saved(directory: Path) -> dict[str, Bundle]:
-    """The saved evidence by target; a target of the run that left it, without a file, could not be observed."""
-    saved = {each.target.name: each for each in read_evidence(directory)}
-    for target in targets_of_run(directory):
+def _saved(directory: Path, allowed_signers: Path | None, inputs: Inputs) -> dict[str, Bundle]:
+    """The saved evidence by target; a target of the run that left it, without a file, could not be observed.
+
+    Where that run recorded digests, a file that was changed or added is an error of its target.
+    """
+    if is_archive(directory) and allowed_signers is not None:
+        raise UsageError(
+            f"--evidence: {directory} is a support archive, which no one signs: leave out --allowed-signers"
+        )
+    past = None if is_archive(directory) else past_run(directory, allowed_signers)
+    saved = {each.target.name: each for each in read_saved(directory, None if past is None else past.written)}
+    for path in archives_in(directory):
+        digests = {each.file_sha256 for each in saved.values() if each.origin and each.origin.file == path.name}
+        inputs.note(Input(InputKind.EVIDENCE, str(path), next(iter(digests), None)))
+    if past is None:
+        return saved
+    inputs.note(Input(InputKind.EVIDENCE, str(past.results), past.sha256, past.signed_by))
+    for target in past.targets:
         if target.name not in saved:
             missing = EvidenceUnusable(f"{target.name}: its evidence file is missing from {directory}")
             saved[target.name] = unusable_bundle(target, missing)
     return saved
 
 
-def _hosts_of(inventory: Inventory) -> Inventory:
+def _hosts_of(inventory: Inventory, option: str) -> Inventory:
     targets = tuple(each for each in inventory if each.host is None and each.level is not TargetLevel.L1)
     if not targets:
-        raise UsageError("--domain-xml: none of these targets is an L0")
+        raise UsageError(f"{option}: none of these targets is an L0")
     return replace(inventory, targets=targets)
 
 
@@ -188,7 +254,8 @@ def _unobserved(target: Target) -> Bundle:
     return replace(bundle, failure=None) if target.address is None else bundle
 
 
-def _target_result(bundle: Bundle) -> TargetResult:
+def target_result(bundle: Bundle) -> TargetResult:
+    """Whether a target was observed, as a run records it."""
     target = bundle.target
     return TargetResult(
         name=target.name,

@@ -1,10 +1,12 @@
 """One audit from its options to its reports."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TextIO, cast
+from pathlib import Path
+from typing import Any, Protocol, TextIO, cast
 
 import pytest
 from typing_extensions import override
@@ -14,9 +16,10 @@ from nested_kvm.controls.catalogue import SITE, DeclaredControl, own_controls
 from nested_kvm.controls.diagnose import diagnose
 from nested_kvm.controls.expose import exposures
 from nested_kvm.controls.judge import CHECKS
+from nested_kvm.controls.nesting_answers import nesting_answers
 from nested_kvm.controls.owed import OwedResults
-from nested_kvm.errors import UsageError
-from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.errors import SignatureRefused, UsageError
+from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.control import Control, ControlDefinitionError
 from nested_kvm.model.verdict import Outcome
@@ -34,13 +37,26 @@ from nested_kvm.reporting.report_files import report_files
 from nested_kvm.reporting.run_directory import RunDirectory
 from nested_kvm.results.baseline import load_baseline
 from nested_kvm.results.exit_status import exit_status
+from nested_kvm.results.inputs import InputKind
+from nested_kvm.results.problems import problems_of
 from nested_kvm.results.recorder import Ledger
 from nested_kvm.results.run import Result, Run
 from nested_kvm.results.scope import NOT_REACHED, RunScope
+from nested_kvm.results.signed_run import SignedFiles, signed_files
 from nested_kvm.results.waiver_file import load_waivers
 from nested_kvm.results.waivers import Waivers
 from nested_kvm.util.text import plural, printable
 from nested_kvm.version import VERSION
+
+
+class EarlyEvaluation(Protocol):
+    """What evaluates the first targets while the last are observed."""
+
+    def add(self, machine: Machine) -> list[str]:
+        """Evaluate what this machine completes; return what is to be said about it, a line each."""
+
+    def take(self, check: Any, subject: Subject, identifier: str) -> Result | None:
+        """Return the result of a check for a subject, once; None: it was not evaluated."""
 
 
 class AuditSession(ReportingSession):
@@ -58,9 +74,14 @@ class AuditSession(ReportingSession):
         self.budget = EvaluationBudget()
         self._given: dict[str, Result] = {}
         self._own = self._own_controls()
+        self.evaluator: Callable[[AuditSession, list[DeclaredControl]], EarlyEvaluation] | None = None
+        """Makes what evaluates the first targets while the last are observed; control_item.py sets it."""
+        self._early: EarlyEvaluation | None = None
 
     def observe(self) -> None:
         """Inspect every target, show progress, and save the evidence of each at once.
+
+        What does not depend on targets that have not answered yet is evaluated meanwhile.
 
         Where items are only listed nothing is connected to: they are those of the targets that the inventory names.
 
@@ -72,6 +93,8 @@ class AuditSession(ReportingSession):
         if self.options.evidence is None:
             with self.uncaptured():
                 unlock_keys(self.audit.addresses(), self.options.settings)
+        if self.evaluator is not None and self._may_evaluate_early():
+            self._early = self.evaluator(self, self._asked_controls())
         try:
             with nullcontext() if self.directory is None else self.directory.awaiting(self.audit.inventory):
                 self._observe_all()
@@ -82,19 +105,36 @@ class AuditSession(ReportingSession):
 
     def _owe(self) -> None:
         """Know what must be evaluated before anything is: from the catalogue and the fleet, not from pytest."""
-        expression = self._config.option.markexpr
-        asks_for_maintenance = MAINTENANCE in expression
-        only_maintenance = expression.strip() == MAINTENANCE
-        candidate, fleet = self.audit.candidate, self.audit.fleet
-        owed = [
-            each.control
-            for each in self._own
-            if (asks_for_maintenance if MAINTENANCE in each.marks else not only_maintenance)
-            and (candidate is None or candidate.is_decided_by(each.control))
-        ]
-        self.owed.add(owed, fleet)
-        if not only_maintenance:
+        fleet = self.audit.fleet
+        self.owed.add([each.control for each in self._asked_controls()], fleet)
+        if not self._asks_only_for_maintenance:
             self.owed.add_indispensable((each.control for each in self._own), fleet)
+
+    def _asked_controls(self) -> list[DeclaredControl]:
+        """The project's own controls that a run asks for that is not narrowed, by `-m maintenance` or without."""
+        asks_for_maintenance = MAINTENANCE in self._config.option.markexpr
+        candidates, others = self.audit.candidates, not self._asks_only_for_maintenance
+        return [
+            each
+            for each in self._own
+            if (asks_for_maintenance if MAINTENANCE in each.marks else others)
+            and (candidates is None or candidates.is_decided_by(each.control))
+        ]
+
+    @property
+    def _asks_only_for_maintenance(self) -> bool:
+        return bool(self._config.option.markexpr.strip() == MAINTENANCE)
+
+    def _may_evaluate_early(self) -> bool:
+        """Whether every control of ours will be asked, of targets that answer one after the other."""
+        option = self._config.option
+        in_full = self._config.args_source is not pytest.Config.ArgsSource.ARGS
+        narrowed = option.keyword or option.markexpr or option.deselect
+        return self.audit.is_live and not self.only_lists and in_full and not narrowed
+
+    def early_result(self, check: object, subject: Subject, control: str) -> Result | None:
+        """Return the result of a check that was evaluated while other targets were observed; None: it was not."""
+        return None if self._early is None else self._early.take(check, subject, control)
 
     def refuse_items(self, items: Iterable[pytest.Item]) -> None:
         """Refuse items that are no check of a subject.
@@ -127,15 +167,20 @@ class AuditSession(ReportingSession):
 
     def _observe_all(self) -> None:
         with self.uncaptured(), self.progress_stream() as stream, self._progress(stream) as progress:
+            pace = self.audit.pace
+            if progress is not None and pace.is_automatic:
+                progress.tell(pace.announcement())
             try:
                 self.audit.observe(
-                    lambda bundle: self._keep(bundle, progress), keep_open=may_ask_for_host(self._config)
+                    lambda machine: self._keep(machine, progress), keep_open=may_ask_for_host(self._config)
                 )
             except KeyboardInterrupt:
                 self.state.interrupted = True
                 stream.write("interrupted: evaluating what was observed so far\n")
                 if self.directory is not None:
                     self.directory.keep_missing(self.audit.bundles())
+            if progress is not None and pace.is_automatic:
+                progress.tell(pace.result())
 
     def _progress(self, stream: TextIO) -> AbstractContextManager[ObservationProgress | None]:
         """A progress display; a line is enough for saved evidence, and nothing where items are only listed."""
@@ -146,11 +191,16 @@ class AuditSession(ReportingSession):
             stream.write(f"reading saved evidence of {plural(targets, 'target')}\n")
         return nullcontext()
 
-    def _keep(self, bundle: Bundle, progress: ObservationProgress | None) -> None:
+    def _keep(self, machine: Machine, progress: ObservationProgress | None) -> None:
+        bundle = machine.bundle
         if self.directory is not None:
             self.directory.keep(bundle)
         if progress is not None and bundle.target.address is not None:
             progress.advance(bundle)
+        if self._early is not None:
+            for line in self._early.add(machine):
+                if progress is not None:
+                    progress.tell(line)
 
     @override
     def conclude(self, session: pytest.Session, pytest_status: int, directory: RunDirectory) -> int:
@@ -163,6 +213,7 @@ class AuditSession(ReportingSession):
         if self.state.unusable is not None:
             raise self.state.unusable
         self._complete_run(session, int(pytest.ExitCode.INTERRUPTED) if self.state.interrupted else pytest_status)
+        self.run.targets = [replace(each, evidence=directory.evidence_of(each.name)) for each in self.run.targets]
         for name, text in report_files(self.run):
             directory.write(name, text)
         write_remediation(directory.path / "remediation", self.run)
@@ -177,16 +228,20 @@ class AuditSession(ReportingSession):
         has_ended = state.expected is not None and self.ledger.judged >= state.expected and not stopped
         run.gaps.extend([*state.unreadable, *state.left_out, *self._uncollected()])
         run.left_out = len(scope.left_out)
-        run.candidate = None if self.audit.candidate is None else self.audit.candidate.name
+        run.candidates = () if self.audit.candidates is None else self.audit.candidates.names
         run.owed = self.owed.count
         run.not_asked = list(self.owed.missing(self._given.values()))
         run.complete = has_ended and not run.gaps
-        in_full = self._config.args_source is not pytest.Config.ArgsSource.ARGS and self.audit.candidate is None
+        in_full = self._config.args_source is not pytest.Config.ArgsSource.ARGS and self.audit.candidates is None
         scope.is_whole = in_full and has_ended and pytest_status in {0, 1}
         run.targets = self.audit.targets()
         self.ledger.close(run)
         run.diagnoses = list(diagnose(self.audit.fleet, self.budget.of))
         run.exposures = list(exposures(self.audit.fleet, self.budget.of))
+        run.inputs = self.audit.inputs.all()
+        run.not_audited = tuple(self.audit.declared.left_out)
+        run.answers = list(nesting_answers(self.audit.fleet, run.diagnoses, self.budget.of))
+        run.problems = problems_of(run)
         run.advisories_dated = self.audit.advisories.dated
         run.finished = datetime.now(UTC)
         run.exit_status = exit_status(run, pytest_status, self.options.threshold)
@@ -202,7 +257,7 @@ class AuditSession(ReportingSession):
     def _uncollected(self) -> list[str]:
         """The files of a site's checks that pytest did not collect."""
         root = working_folder(self._config)
-        files = [] if self.audit.candidate is not None else sorted((root / CHECKS / SITE).rglob("test_*.py"))
+        files = [] if self.audit.candidates is not None else sorted((root / CHECKS / SITE).rglob("test_*.py"))
         left = [path.relative_to(root) for path in files if path not in self.state.collected]
         return [printable(f"{path} was not collected") for path in left]
 
@@ -211,9 +266,21 @@ class AuditSession(ReportingSession):
         fleet = self.audit.names
         scope = RunScope(fleet, frozenset(target.name for target in self.audit.inventory))
         given = self.options
-        baseline = None if given.baseline is None else load_baseline(given.baseline, fleet)
-        accepted = [] if given.waivers is None else load_waivers(given.waivers)
+        inputs = self.audit.inputs
+        accepted = [] if given.waivers is None else inputs.read(InputKind.WAIVERS, given.waivers, load_waivers)
+        baseline = None
+        if given.baseline is not None:
+            signed = _signed_baseline(given.baseline, given.allowed_signers)
+            baseline = inputs.read(InputKind.BASELINE, given.baseline, lambda path: load_baseline(path, fleet), signed)
         return Ledger(scope, Waivers(accepted, self.run.started.date(), baseline), baseline)
+
+
+def _signed_baseline(path: Path, allowed_signers: Path | None) -> SignedFiles | None:
+    """What was signed of the run that the baseline is of; None: no signature is required."""
+    try:
+        return None if allowed_signers is None else signed_files(path.resolve().parent, allowed_signers)
+    except SignatureRefused as error:
+        raise UsageError(f"--baseline: {error}") from None
 
 
 def audit_session(config: pytest.Config) -> AuditSession:

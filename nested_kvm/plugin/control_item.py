@@ -4,25 +4,25 @@ pytest's own item costs ten times as much: it sets up fixtures, captures output 
 three phases. A control prints nothing, and has one phase. See docs/decisions/own-pytest-item.md.
 """
 
-import inspect
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from typing_extensions import override
 
-from nested_kvm.controls.applicability import check_applies
+from nested_kvm.controls.catalogue import DeclaredControl
 from nested_kvm.controls.judge import judge
 from nested_kvm.fleet.subject import Subject
-from nested_kvm.model.control import Control, ControlDefinitionError, Level, control_of
-from nested_kvm.plugin.audit_session import audit_session
-from nested_kvm.plugin.fixtures import FACTS
-from nested_kvm.plugin.item_report import apply_result
-from nested_kvm.plugin.items import MAINTENANCE, distinct, safe_id
+from nested_kvm.model.control import Control, control_of
+from nested_kvm.plugin.audit_session import AuditSession, audit_session
+from nested_kvm.plugin.early_results import EarlyResults, EarlyVerdicts
+from nested_kvm.plugin.evaluation import evaluate, takes_facts_only
+from nested_kvm.plugin.item_report import ControlReport, apply_result
+from nested_kvm.plugin.items import distinct, safe_id
+from nested_kvm.plugin.session import session_of
 from nested_kvm.reporting.html.table import has_row
-
-_MARKS: Final = frozenset({MAINTENANCE})
-"""The marks that a control may have; a check with any other is left to pytest."""
 
 
 class ControlWithoutSubject(pytest.Item):
@@ -48,30 +48,41 @@ class ControlWithoutSubject(pytest.Item):
 class ControlItem(ControlWithoutSubject):
     """One control, to be evaluated for one subject."""
 
-    def __init__(self, *, control: Control, subject: Subject, facts: tuple[str, ...], **node: Any) -> None:
+    def __init__(self, *, control: Control, subject: Subject, **node: Any) -> None:
         super().__init__(**node)
         self.control = control
         self.subject = subject
         self.facts: dict[str, object] = {}
         """The facts that the check was given, by parameter name; filled as it is evaluated."""
-        self._parameters = facts
+
+    @cached_property
+    def location(self) -> tuple[str, int | None, str]:
+        """File, line and name: the file is looked up once for all items of it."""
+        return _file_of(self.session, self.path), self.function.__code__.co_firstlineno - 1, self.name
 
     @override
     def runtest(self) -> None:
         with audit_session(self.config).budget.of(self.subject.machine.target.name):
-            check_applies(self.control, self.subject)
-            for name in self._parameters:
-                self.facts[name] = FACTS[name](self.subject)
-            returned = self.function(**self.facts)
-        if returned is not None:
-            raise ControlDefinitionError("a check must return None: a value, or a coroutine, evaluates nothing")
+            evaluate(self.function, self.control, self.subject, self.facts)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have controls evaluated while targets are observed."""
+    audits = session_of(session.config)
+    if isinstance(audits, AuditSession):
+        audits.evaluator = _evaluator
+
+
+def _evaluator(session: AuditSession, controls: list[DeclaredControl]) -> EarlyResults:
+    verdicts = EarlyVerdicts(session.ledger.waivers, session.options.threshold)
+    return EarlyResults(session.audit, controls, session.budget, verdicts)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Module, name: str, obj: object) -> list[pytest.Item] | None:
     """Make the items of a control that takes only facts; leave every other check to pytest."""
     control = control_of(obj)
-    if control is None or not collector.istestfunction(obj, name) or not _takes_facts_only(control, obj):
+    if control is None or not collector.istestfunction(obj, name) or not takes_facts_only(control, obj):
         return None
     # pytest lists the fixtures of its own items only.
     return None if collector.config.option.show_fixtures_per_test else list(_items(collector, name, obj, control))
@@ -91,31 +102,33 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
 
 
 def _reports(item: ControlItem) -> Iterator[pytest.TestReport]:
-    call = pytest.CallInfo.from_call(item.runtest, "call", reraise=(pytest.exit.Exception, KeyboardInterrupt))
+    session = audit_session(item.config)
+    known = session.early_result(item.function, item.subject, item.control.id)
+    run = item.runtest if known is None else _nothing
+    call = pytest.CallInfo.from_call(run, "call", reraise=(pytest.exit.Exception, KeyboardInterrupt))
     raised = None if call.excinfo is None else call.excinfo.value
-    judged = judge(item.control, item.subject, raised, item.facts)
-    result = audit_session(item.config).record(item.nodeid, judged)
+    judged = known or judge(item.control, item.subject, raised, item.facts)
+    result = session.record(item.nodeid, judged)
+    item.facts.clear()  # pytest keeps the item until the run ends
     report = apply_result(_report(item, call, "call"), result, item.subject.machine.target.level)
     yield report
     # pytest-html makes a row at the teardown, and so does pytest's JUnit writer, which takes the properties from it.
     if has_row(result) or item.config.option.xmlpath:
         torn_down = _report(item, call, "teardown")
-        torn_down.user_properties = report.user_properties
+        torn_down.result = result
         yield torn_down
 
 
-def _report(item: ControlItem, call: pytest.CallInfo[None], when: Literal["call", "teardown"]) -> pytest.TestReport:
+def _nothing() -> None:
+    """Do nothing: the control was evaluated while others were observed."""
+
+
+def _report(item: ControlItem, call: pytest.CallInfo[None], when: Literal["call", "teardown"]) -> ControlReport:
     duration = call.duration if when == "call" else 0.0
-    return pytest.TestReport(item.nodeid, item.location, {}, "passed", None, when, (), duration, call.start, call.stop)
-
-
-def _takes_facts_only(control: Control, function: Any) -> bool:
-    is_ours = control.level is not Level.SITE and {mark.name for mark in _marks(function)} <= _MARKS
-    return is_ours and set(_parameters(function)) <= FACTS.keys()
+    return ControlReport(item.nodeid, item.location, {}, "passed", None, when, (), duration, call.start, call.stop)
 
 
 def _items(collector: pytest.Module, name: str, function: object, control: Control) -> Iterator[pytest.Item]:
-    facts = _parameters(function)
     subjects = audit_session(collector.config).audit.fleet.subjects_of(control)
     if not subjects:
         yield ControlWithoutSubject.from_parent(collector, name=f"{name}[none]", function=function)
@@ -126,12 +139,12 @@ def _items(collector: pytest.Module, name: str, function: object, control: Contr
             function=function,
             control=control,
             subject=subject,
-            facts=facts,
         )
 
 
-def _parameters(function: Any) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
+@lru_cache(maxsize=256)
+def _file_of(session: pytest.Session, path: Path) -> str:
+    return session._node_location_to_relpath(path)  # noqa: SLF001 - as pytest's own items do
 
 
 def _marks(function: Any) -> list[pytest.Mark]:

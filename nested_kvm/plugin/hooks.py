@@ -6,12 +6,14 @@ Options in; every target observed before collection; one item for each control a
 import argparse
 import gc
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -43,7 +45,12 @@ from nested_kvm.reporting.nagios import State, nagios_answer, refusal
 from nested_kvm.reporting.output import for_log, forgiving
 from nested_kvm.reporting.report_files import append_step_summary
 from nested_kvm.reporting.terminal import write_summary
+from nested_kvm.reporting.terminal_output import Screen
+from nested_kvm.results.inputs import InputKind
 from nested_kvm.util.text import printable
+
+_GARBAGE: Final = (10_000, 20, 50)
+"""As `gc.set_threshold` takes them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,6 +84,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if option.help or option.version or option.markers:
         return None
     _end_as_if_interrupted(config)
+    _collect_garbage_rarely(config)
     with _usage_errors(config):
         check_output_files(config)
         if option.merge:
@@ -96,6 +104,12 @@ def _end_as_if_interrupted(config: pytest.Config) -> None:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
             config.add_cleanup(partial(_reset_signal, number))
+
+
+def _collect_garbage_rarely(config: pytest.Config) -> None:
+    """Search for cycles less often: nearly all that a run makes is kept until its reports are written."""
+    config.add_cleanup(partial(gc.set_threshold, *gc.get_threshold()))
+    gc.set_threshold(*_GARBAGE)
 
 
 def _reset_signal(number: signal.Signals) -> None:
@@ -183,6 +197,8 @@ def pytest_make_collect_report(
         session.state.left_out.append(skipped_file(collector, report))
     if isinstance(collector, pytest.Module):
         session.state.collected.add(collector.path)
+        if isinstance(session, AuditSession):
+            session.audit.inputs.note_file(InputKind.CHECK, collector.path, printable(collector.nodeid))
     return report
 
 
@@ -206,15 +222,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     asks_for_maintenance = MAINTENANCE in config.option.markexpr
     kept = [item for item in items if asks_for_maintenance or item.get_closest_marker(MAINTENANCE) is None]
     _note_left_out(config, set(items) - set(kept))
-    candidate = session.audit.candidate
-    if candidate is not None:
-        kept = [item for item in kept if candidate.is_decided_by(control_of_test(item))]
+    candidates = session.audit.candidates
+    if candidates is not None:
+        kept = [item for item in kept if candidates.is_decided_by(control_of_test(item))]
     kept = [item for item in kept if subject_of(item) is not None]
     left_out = set(items) - set(kept)
     if left_out:
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = kept
-    session.expect_results([(control_of_test(item), subject_of(item)) for item in items])
+    # `-m maintenance` asks one question: a site's check that is not marked for it is not owed an answer.
+    only_maintenance = config.option.markexpr.strip() == MAINTENANCE
+    asked = [item for item in items if not only_maintenance or item.get_closest_marker(MAINTENANCE) is not None]
+    session.expect_results([(control_of_test(item), subject_of(item)) for item in asked])
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
@@ -297,9 +316,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
         with reporting.directory.complete():
             session.exitstatus = reporting.conclude(session, int(exitstatus), reporting.directory)
             yield
+            reporting.directory.seal(reporting.run, reporting.sign)
         append_step_summary(reporting.run)
         if reporting.state.lost:
             raise UsageError(f"--log-file: {reporting.state.lost[0].strerror}")
+    _summarize(reporting, session.config)
     if reporting.options.nagios:
         session.exitstatus = _answer(reporting)
     return None
@@ -312,23 +333,42 @@ def _answer(session: ReportingSession) -> int:
     return state
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what an operator has to know."""
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    """Take note that a summary is wanted: it is printed once pytest and its plugins have printed theirs."""
     session = session_of(config)
-    if session is None or session.run.finished is None:
+    if session is not None:
+        session.state.wants_summary = True
+
+
+def _summarize(session: ReportingSession, config: pytest.Config) -> None:
+    """Print what an operator has to know, after all else: the last line is where the report is."""
+    terminal: pytest.TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
+    if terminal is None or not session.state.wants_summary or session.run.finished is None:
         return
     for name, lines in session.state.tracebacks.items():
-        terminalreporter.section(f"check error: {printable(name)}")
+        terminal.section(f"check error: {printable(name)}")
         for line in lines:
-            terminalreporter.write_line(line)
-    terminalreporter.section("nested KVM compliance")
+            terminal.write_line(line)
+    terminal.section("nested KVM compliance")
     for line in session.state.unreadable:
-        terminalreporter.write_line(line, red=True)
-    width = terminalreporter._tw.fullwidth if terminalreporter.isatty else None  # noqa: SLF001 - its only source
+        terminal.write_line(line, red=True)
     write_summary(
         session.run,
-        terminalreporter.write_line,
+        terminal.write_line,
         threshold=session.options.threshold,
         report=session.report,
-        width=width,
+        screen=_screen(terminal),
+        verbose=config.option.verbose > 0,
     )
+
+
+def _screen(terminal: pytest.TerminalReporter) -> Screen:
+    writer = terminal._tw  # noqa: SLF001 - the only source of its width and of what it can show
+    try:
+        "·→✓✗…".encode(getattr(writer._file, "encoding", None) or "utf-8")  # noqa: SLF001
+        is_ascii = False
+    except (UnicodeEncodeError, LookupError):
+        is_ascii = True
+    if not terminal.isatty:
+        return Screen(is_ascii=is_ascii)
+    return Screen(writer.fullwidth, max(shutil.get_terminal_size().lines, 24), is_ascii)

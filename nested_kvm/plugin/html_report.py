@@ -4,15 +4,17 @@ import secrets
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from nested_kvm.plugin.item_report import RESULT
 from nested_kvm.plugin.session import ReportingSession, session_of
-from nested_kvm.reporting.html.opening import opening_pieces
+from nested_kvm.reporting.html.opening import opening_pieces, target_pages
 from nested_kvm.reporting.html.page import completed
 from nested_kvm.reporting.html.summary import ReportContext, policies_of
 from nested_kvm.reporting.html.table import ROWS, has_row, header_cells, row_cells
+from nested_kvm.reporting.html.target_pages import FOLDER
 from nested_kvm.results.run import Result
 from nested_kvm.util.files import write_pieces_atomically
 
@@ -23,6 +25,15 @@ def pytest_configure(config: pytest.Config) -> None:
     session = session_of(config)
     if session is not None and config.option.htmlpath:
         config.pluginmanager.register(HtmlReport(session, Path(config.option.htmlpath)))
+        _leave_the_path_to_the_summary(config)
+
+
+def _leave_the_path_to_the_summary(config: pytest.Config) -> None:
+    """Keep pytest-html from printing the report's path, which the audit's own summary ends with."""
+    caller = config.hook.pytest_terminal_summary
+    for implementation in caller.get_hookimpls():
+        if type(implementation.plugin).__module__.startswith("pytest_html."):
+            caller._remove_plugin(implementation.plugin)  # noqa: SLF001 - a plugin has no other way to leave one hook
 
 
 class HtmlReport:
@@ -68,6 +79,10 @@ class HtmlReport:
         if self._path.exists():
             page = completed(self._path.read_text(encoding="utf-8"))
             write_pieces_atomically(self._path, self._opened(page))
+            folder = self._path.parent / FOLDER
+            for name, pieces in target_pages(self._session.run, f"../{quote(self._path.name)}"):
+                folder.mkdir(exist_ok=True)
+                write_pieces_atomically(folder / name, pieces)
 
     def _opened(self, page: str) -> Iterator[str]:
         before, _, after = page.partition(self._place)

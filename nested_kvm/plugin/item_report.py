@@ -3,7 +3,7 @@
 Fail is failed, waived is xfailed, error is an error, pass and informational are passed, and the rest is skipped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -18,6 +18,39 @@ from nested_kvm.util.text import printable
 
 RESULT: Final = "nested_kvm_result"
 """The attribute of pytest's report of an item that holds its result and the level of its target."""
+
+
+class ControlReport(pytest.TestReport):
+    """pytest's report of a control, which makes its properties and its log of the result when they are asked for.
+
+    pytest and its plugins keep every report until the run ends: of a large fleet that is most of their memory.
+    """
+
+    result: Result | None = None
+
+    @property
+    def user_properties(self) -> list[tuple[str, object]]:
+        """What pytest's JUnit writer and other plugins print of the result."""
+        return [] if self.result is None else list(properties(self.result).items())
+
+    @user_properties.setter
+    def user_properties(self, _given: Iterable[tuple[str, object]]) -> None:
+        """Take none: they follow from the result."""
+
+    @property
+    def sections(self) -> list[tuple[str, str]]:
+        """The log of what passed, which pytest prints with -rP; that of all others is their `longrepr`."""
+        if self.result is None or self.when != "call" or not _has_passed(self.result):
+            return []
+        return [("result", log_of(self.result))]
+
+    @sections.setter
+    def sections(self, _given: Iterable[tuple[str, str]]) -> None:
+        """Take none, as above."""
+
+
+def _has_passed(result: Result) -> bool:
+    return result.outcome in {Outcome.PASS, Outcome.INFORMATIONAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +88,18 @@ def _log(result: Result, report: pytest.TestReport) -> _Log:
 def apply_result(report: pytest.TestReport, result: Result, level: TargetLevel) -> pytest.TestReport:
     """Make pytest's report of an item match its result, for the terminal, JUnit and HTML alike."""
     setattr(report, RESULT, (result, level.value))
-    report.user_properties = list(properties(result).items())
+    if isinstance(report, ControlReport):
+        report.result = result
+    else:
+        report.user_properties = list(properties(result).items())
     if result.waiver is not None:
         report.outcome, report.longrepr = "skipped", cast("Any", _log(result, report))
         report.wasxfail = waived_because(result.waiver)
         report.when = "call"
-    elif result.outcome in {Outcome.PASS, Outcome.INFORMATIONAL}:
+    elif _has_passed(result):
         report.outcome, report.longrepr = "passed", None
-        report.sections = [("result", log_of(result))]
+        if not isinstance(report, ControlReport):
+            report.sections = [("result", log_of(result))]
     elif result.outcome in {Outcome.FAIL, Outcome.ERROR}:
         report.outcome, report.longrepr = "failed", cast("Any", _log(result, report))
         # pytest calls a failure outside the call phase an error, and so do JUnit's readers.

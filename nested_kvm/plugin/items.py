@@ -4,6 +4,7 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Final
 
 import pytest
@@ -38,8 +39,14 @@ def control_of_item(function: object, name: str) -> Control:
 def mark_as(item: pytest.Item, control: Control) -> None:
     """Let `-k` and `-m` select an item by its control's id, severity and the first word of the id."""
     for name in (str(control.severity), control.id.partition("-")[0]):
-        item.add_marker(name)
+        item.add_marker(_marker(name))
     item.extra_keyword_matches.add(control.id)
+
+
+@cache
+def _marker(name: str) -> pytest.MarkDecorator:
+    found: pytest.MarkDecorator = getattr(pytest.mark, name)
+    return found
 
 
 def deselected_by(config: pytest.Config, item: pytest.Item) -> str:

@@ -65,7 +65,7 @@ class MergeSession(ReportingSession):
         size = sum(map(_size, folders))
         what = f"reading the results of {plural(len(folders), 'run')}"
         with self.uncaptured(), self.progress_stream() as stream, SlowProgress(what, size, stream) as progress:
-            return merged_run(folders, results, progress.advance)
+            return merged_run(folders, results, progress.advance, self.options.allowed_signers)
 
     @override
     def conclude(self, session: pytest.Session, pytest_status: int, directory: RunDirectory) -> int:

@@ -42,6 +42,7 @@ _FOR_THE_MERGED_RUNS: Final = (
     "baseline",
     "shard",
     "domain_xml",
+    "candidate",
     "level",
     "libvirt",
     "nested",
@@ -102,6 +103,14 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
         "--fail-on-drift needs a --baseline to compare with",
     ),
     (
+        lambda given: given.allowed_signers and not (given.evidence or given.merge or given.baseline),
+        "--allowed-signers is about runs that are read: use it with --evidence, --merge or --baseline",
+    ),
+    (
+        lambda given: given.sign_with and only_lists(given),
+        "--sign-with signs a run: nothing is audited where items are only listed",
+    ),
+    (
         lambda given: given.gate and only_lists(given),
         "--gate decides on a run: nothing is audited where items are only listed",
     ),
@@ -110,7 +119,7 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
         "--nagios reports on a run: nothing is audited where items are only listed",
     ),
     (
-        lambda given: given.forks < 1 and str(given.forks),
+        lambda given: given.forks is not None and given.forks < 1 and str(given.forks),
         "--forks={}: at least one target is observed at once",
     ),
     (
@@ -197,8 +206,8 @@ def _check_marker_expression(config: pytest.Config) -> None:
 
 def _ad_hoc(given: Given) -> str | None:
     """The first option that describes targets given by --hosts alone."""
-    # --nested may also be about the domain of --domain-xml, whatever the inventory requires.
-    names = ("level", "undeclared", "libvirt", *([] if given.domain_xml else ["nested"]))
+    # --nested may also be about the guests of --candidate, whatever the inventory requires.
+    names = ("level", "undeclared", "libvirt", *([] if given.domain_xml or given.candidate else ["nested"]))
     return next((name for name in names if getattr(given, name)), None)
 
 

@@ -4,10 +4,13 @@ import argparse
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from nested_kvm.connection import Settings
+from nested_kvm.evidence.pace import START
+from nested_kvm.fleet.candidate import DOMAIN_XML
 from nested_kvm.inventory.ad_hoc import DEFAULT_LIBVIRT, libvirt_of_option
 from nested_kvm.inventory.shard import Shard, parse_shard
 from nested_kvm.inventory.target import TargetLevel
@@ -18,8 +21,18 @@ from nested_kvm.plugin.option_conflicts import check_options
 from nested_kvm.results.run import Threshold
 
 DEFAULT_INVENTORY = "inventories/local.yaml"
+AUTO: Final = "auto"
 GATE_MAX_AGE = timedelta(hours=24)
 """How old the evidence may be on which a gate decides, unless `--max-age` is given."""
+
+
+def _forks(word: str) -> int | None:
+    """The number of targets at once; None: `auto`."""
+    return None if word == AUTO else int(word)
+
+
+_forks.__name__ = "number"
+"""What argparse calls it where it refuses a word."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -27,6 +40,7 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("nested KVM compliance", "nested KVM compliance (write --name=value)")
     _add_what_is_audited(group)
     _add_what_counts(group)
+    _add_trust(group)
     _add_several_controllers(group)
     _add_how_it_is_reached(group)
     group.addoption("--controls", action="store_true", help="list the controls and exit")
@@ -37,7 +51,8 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         "--inventory",
         type=Path,
         metavar="FILE",
-        help=f"the fleet, in YAML; --hosts then takes glob patterns of its names (default: {DEFAULT_INVENTORY})",
+        help="the fleet, in YAML, or a cluster's own list of it; --hosts then takes glob patterns of its names"
+        f" (default: {DEFAULT_INVENTORY})",
     )
     group.addoption(
         "--level",
@@ -47,7 +62,7 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--nested",
         choices=[nested.value for nested in Nested],
-        help="without an inventory, or with --domain-xml: the policy (default: required)",
+        help="without an inventory, or with --candidate: the policy (default: required)",
     )
     group.addoption(
         "--undeclared",
@@ -66,7 +81,10 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         help=f"without an inventory: the libvirt of each host; none: there is none (default: {DEFAULT_LIBVIRT})",
     )
     group.addoption(
-        "--evidence", type=Path, metavar="DIR", help="evaluate saved evidence instead of connecting to targets"
+        "--evidence",
+        type=Path,
+        metavar="PATH",
+        help="evaluate saved evidence, or a support archive such as a sosreport, instead of connecting to targets",
     )
     group.addoption(
         "--max-age",
@@ -76,7 +94,8 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--active",
         action="store_true",
-        help="boot a tiny test VM (L2) in each guest that must nest (default: start nothing)",
+        help="boot a tiny test VM (L2) in each guest that must nest, and have each host's libvirt and QEMU say what "
+        "the CPU definitions give (default: start nothing)",
     )
     group.addoption(
         "--active-on-xen",
@@ -88,7 +107,15 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         "--domain-xml",
         type=Path,
         metavar="FILE",
-        help="check only this domain, as if it were defined on each L0: would it get the flag there?",
+        help="as --candidate, for one file of libvirt's domain XML",
+    )
+    group.addoption(
+        "--candidate",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="check only the guests that this file or folder defines, as if they were deployed on each L0: domain XML, "
+        "KubeVirt, Proxmox VE, Incus, a Terraform plan, nova.conf, virt-install; repeat the option for each",
     )
 
 
@@ -127,6 +154,22 @@ def _add_what_counts(group: pytest.OptionGroup) -> None:
     group.addoption("--fail-on-drift", action="store_true", help="with --baseline: only new findings make the run fail")
 
 
+def _add_trust(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--sign-with",
+        type=Path,
+        metavar="KEY",
+        help="sign the digests of all reports and evidence with this SSH key; `nested-kvm verify` verifies them",
+    )
+    group.addoption(
+        "--allowed-signers",
+        type=Path,
+        metavar="FILE",
+        help="refuse every run that is read (--evidence, --merge, --baseline) unless one of these signed it; the "
+        "file is as ssh-keygen(1) describes it",
+    )
+
+
 def _add_several_controllers(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--shard",
@@ -145,7 +188,13 @@ def _add_several_controllers(group: pytest.OptionGroup) -> None:
 
 
 def _add_how_it_is_reached(group: pytest.OptionGroup) -> None:
-    group.addoption("--forks", type=int, default=32, metavar="N", help="targets observed in parallel (default: 32)")
+    group.addoption(
+        "--forks",
+        type=_forks,
+        default=START,
+        metavar="N|auto",
+        help=f"targets observed in parallel (default: {START}); auto: as many as this machine and the targets allow",
+    )
     group.addoption(
         "--connect-timeout",
         type=float,
@@ -167,7 +216,8 @@ class Options:
 
     inventory: Path | None
     ansible_inventory: Path | None
-    domain_xml: Path | None
+    candidates: tuple[tuple[str, Path], ...]
+    """The files that define guests which are not deployed yet, each with the option that names it."""
     nested: Nested | None
     """As given on the command line."""
     hosts: list[str]
@@ -188,11 +238,16 @@ class Options:
     """Answer as a Nagios plugin, with a gate's threshold."""
     waivers: Path | None
     baseline: Path | None
+    sign_with: Path | None
+    """The SSH key that signs this run; None: it is not signed."""
+    allowed_signers: Path | None
+    """Who may have signed the runs that are read; None: no signature is required."""
     shard: Shard | None
     """The part of the targets to audit; None: all of them."""
     merge: tuple[Path, ...]
     """Runs to merge; nothing is audited then."""
-    forks: int
+    forks: int | None
+    """None: as many as are possible."""
     settings: Settings
 
     @classmethod
@@ -207,7 +262,10 @@ class Options:
         return cls(
             inventory=given.inventory,
             ansible_inventory=Path(given.ansible_inventory) if given.ansible_inventory else None,
-            domain_xml=given.domain_xml,
+            candidates=tuple(
+                [(DOMAIN_XML, given.domain_xml)] * (given.domain_xml is not None)
+                + [("--candidate", path) for path in given.candidate or ()]
+            ),
             nested=Nested(given.nested) if given.nested else None,
             hosts=[part for part in (given.hosts or "").split(",") if part],
             default_scheme=given.connection or "ssh",
@@ -226,6 +284,8 @@ class Options:
             nagios=given.nagios,
             waivers=given.waivers,
             baseline=given.baseline,
+            sign_with=given.sign_with,
+            allowed_signers=given.allowed_signers,
             shard=None if given.shard is None else parse_shard(given.shard),
             merge=tuple(given.merge or ()),
             forks=given.forks,

@@ -26,7 +26,9 @@ from nested_kvm.plugin.options import Options
 from nested_kvm.plugin.process_exit import GUARD
 from nested_kvm.reporting.output import forgiving
 from nested_kvm.reporting.run_directory import RunDirectory
+from nested_kvm.results.checksums import NAMESPACE
 from nested_kvm.results.run import Run
+from nested_kvm.util.ssh_signature import sign
 
 
 @dataclass(slots=True)
@@ -44,6 +46,8 @@ class RunState:
     """The check files that were skipped or could not be catalogued, with the reason."""
     collected: set[Path] = field(default_factory=set)
     """The check files that pytest collected."""
+    wants_summary: bool = False
+    """Whether pytest prints summaries: not so with --no-summary."""
     lost: list[OSError] = field(default_factory=list)
     """Why the log file was not written."""
     tracebacks: dict[str, list[str]] = field(default_factory=dict)
@@ -85,13 +89,24 @@ class ReportingSession(ABC):
         """Make the run's directory, and have pytest-html write its page there.
 
         Raises:
-            UsageError: the directory cannot be made.
+            UsageError: the directory cannot be made, or the run could not be signed.
         """
+        if self.options.sign_with is not None:
+            self.sign(b"a trial, before anything is inspected\n")
         self.directory = RunDirectory(self.options.report_dir, self.started, with_evidence=with_evidence)
         option = self._config.option
         if not option.htmlpath:
             option.htmlpath = str(self.directory.path / "report.html")
             option.self_contained_html = True
+
+    def sign(self, data: bytes) -> bytes | None:
+        """Sign with the key of `--sign-with`; None: there is none.
+
+        Raises:
+            UsageError: that is not possible.
+        """
+        key = self.options.sign_with
+        return None if key is None else sign(data, key, NAMESPACE)
 
     def take_over_the_summary(self) -> None:
         """Keep pytest from listing each finding as a failed test, unless the command line asks for that."""

@@ -1,22 +1,29 @@
 """Remediation where the KVM module is not loaded: by the reason that the kernel or the disk shows."""
 
+import re
+import shlex
 from collections.abc import Callable
 from typing import Final
 
 from nested_kvm.errors import ObservationError
+from nested_kvm.evidence import sources
 from nested_kvm.facts.kernel.refusal import RefusalKind
 from nested_kvm.fleet.subject import Subject
+from nested_kvm.model.layer import Layer
 from nested_kvm.model.verdict import Finding
-from nested_kvm.remediation import domain, host
-from nested_kvm.remediation.layers import expose_below
+from nested_kvm.remediation import device, domain, host
+from nested_kvm.remediation.layers import expose_below, layer_of_machine
 from nested_kvm.remediation.names import flag_of, module_of, show_nested
+from nested_kvm.util.text import visible
 
 _Lines = Callable[[Subject, Finding], list[str]]
 
 
-def load_module(subject: Subject, _finding: Finding) -> list[str]:
-    """Load the module now and at every boot, and read the kernel log."""
+def load_module(subject: Subject, finding: Finding) -> list[str]:
+    """Load the module now and at every boot, and read the kernel log; where it is loaded, create the device."""
     module = module_of(subject)
+    if _is_loaded(subject):
+        return device.create_device(subject, finding)
     if _lacks_flag(subject):
         return [
             f"# {module} cannot be loaded on a CPU without {flag_of(subject)}: that finding comes first; then:",
@@ -29,11 +36,37 @@ def load_module(subject: Subject, _finding: Finding) -> list[str]:
     ]
 
 
+def _is_loaded(subject: Subject) -> bool:
+    try:
+        return subject.machine.kvm_module.is_loaded
+    except ObservationError:
+        return False
+
+
 def _lacks_flag(subject: Subject) -> bool:
     try:
         return not subject.machine.cpu.all_show_flag
     except ObservationError:
         return False
+
+
+def load_at_boot(subject: Subject, finding: Finding) -> list[str]:
+    """Remove the line that keeps it from loading; where there is none, name it where the boot reads it."""
+    module = module_of(subject)
+    lines = [found for item in finding.evidence if (found := re.fullmatch(r"(/.+\.conf):(\d+)", item.source))]
+    others = [item for item in finding.evidence if item.source == sources.CMDLINE]
+    if lines or others:
+        return [
+            *(
+                f"sed -n {line[2]}p {shlex.quote(line[1])}  # delete it: nothing loads {module} beside it"
+                for line in lines
+            ),
+            *(f"# remove {visible(item.text)} from the kernel's command line" for item in others),
+        ]
+    return [
+        f"printf '{module}\\n' > /etc/modules-load.d/kvm.conf",
+        "systemctl restart systemd-modules-load.service && systemctl status systemd-modules-load.service  # no error",
+    ]
 
 
 def after_refusal(subject: Subject, finding: Finding) -> list[str]:
@@ -69,6 +102,12 @@ def reboot_into_installed(subject: Subject, _finding: Finding) -> list[str]:
 def use_another_system(subject: Subject, _finding: Finding) -> list[str]:
     """Without any module on disk the kernel has to be another one, or the machine below has to load it."""
     module = module_of(subject)
+    if layer_of_machine(subject.machine) is Layer.WSL:
+        return [
+            "# in %UserProfile%\\.wslconfig: [wsl2] kernelModules= this kernel's modules.vhdx, or no kernel= at all:",
+            "# WSL brings one; then: wsl --update; wsl --shutdown; and here:",
+            f"modprobe {module} && ls -l /dev/kvm",
+        ]
     return [
         f"# a container: load {module} on the machine that it runs on, and hand /dev/kvm to the container;",
         f"# a system that runs from its initrd: build it with {module}, or boot a kernel that has KVM built in; then:",

@@ -9,19 +9,22 @@ from nested_kvm.fleet.subject import Subject
 
 _BY_SYSTEM: Final = {
     "talos": (
-        "# Talos: in the machine configuration machine.install.extraKernelArgs: {change}; then",
-        "# talosctl upgrade of the node: it writes the boot entry again (with a UKI: a new image with these arguments)",
+        "# Talos: {change} in customization.extraKernelArgs of the node's Image Factory schematic, then talosctl",
+        "# upgrade to that image; only with GRUB before 1.12: in machine.install.extraKernelArgs of its configuration",
     ),
     "nixos": (
         "# NixOS: in configuration.nix boot.kernelParams: {change}, or boot.extraModprobeConfig for modprobe.d; then:",
         "nixos-rebuild boot",
     ),
     "bottlerocket": (
-        "# Bottlerocket: settings.boot.kernel-parameters: {change}; then:",
-        "apiclient reboot  # with settings.boot.reboot-to-reconcile",
+        "# Bottlerocket: {change} in settings.boot.kernel-parameters (lists of values), by apiclient apply; then:",
+        "apiclient reboot",
     ),
-    "flatcar": ("# Flatcar: {change} in set linux_append of /oem/grub.cfg (/usr/share/oem/grub.cfg); then reboot",),
-    "cos": ("# Container-Optimized OS: {change} by a start-up script that edits the EFI partition's grub.cfg",),
+    "flatcar": ("# Flatcar: {change} in set linux_append of /oem/grub.cfg (or /usr/share/oem/grub.cfg); then reboot",),
+    "cos": (
+        "# Container-Optimized OS: {change} on the kernel's command line in efi/boot/grub.cfg of the EFI partition,",
+        "# which an update replaces; then reboot",
+    ),
 }
 _IMAGES: Final = {
     "sle-micro-rancher": "Harvester",

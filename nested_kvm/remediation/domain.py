@@ -7,9 +7,17 @@ from typing import Final
 from nested_kvm.errors import ObservationError
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.cause import Cause
+from nested_kvm.model.form import Form
 from nested_kvm.model.verdict import Finding
+from nested_kvm.remediation.definition import (
+    candidate_of,
+    edit_file,
+    run_under_kvm_in_file,
+    start_again_as_in_file,
+    stop_encrypting_in_file,
+)
 from nested_kvm.remediation.layers import expose_by, withhold_by
-from nested_kvm.remediation.names import candidate_file, domain_name, flag_of
+from nested_kvm.remediation.names import domain_name, flag_of
 
 Remedy = Callable[[Subject, Finding], list[str]]
 
@@ -33,9 +41,13 @@ def edit_domain(subject: Subject, finding: Finding) -> list[str]:
     """Change the domain's CPU definition."""
     flag = flag_of(subject)
     arguments = _CPU_ARGUMENTS[finding.cause].format(flag=flag)
-    file = candidate_file(subject)
-    if file is not None:
-        return [f"virt-xml --edit --cpu {arguments} <{shlex.quote(file)}  # prints the corrected definition"]
+    candidate = candidate_of(subject)
+    if candidate is not None and candidate.form is Form.LIBVIRT and subject.machine.cpu.vendor is not None:
+        return [
+            f"virt-xml --edit --cpu {arguments} <{shlex.quote(candidate.file or '')}  # prints the corrected definition"
+        ]
+    if candidate is not None:
+        return edit_file(subject, finding, candidate)
     if subject.machine.target.libvirt is None:
         return _restart_qemu(subject)
     domain = shlex.quote(domain_name(subject))
@@ -49,15 +61,18 @@ def edit_domain(subject: Subject, finding: Finding) -> list[str]:
 
 def power_cycle(subject: Subject, _finding: Finding) -> list[str]:
     """Shut the domain down and start it."""
+    candidate = candidate_of(subject)
+    if candidate is not None:
+        return start_again_as_in_file(candidate)
     domain = shlex.quote(domain_name(subject))
     return [f"virsh shutdown {domain}", f"virsh start {domain}", f"virsh dumpxml {domain} | grep -A3 '<cpu'"]
 
 
 def stop_encrypting(subject: Subject, _finding: Finding) -> list[str]:
     """Take the memory encryption out of the definition."""
-    file = candidate_file(subject)
-    if file is not None:
-        return [f"# remove <launchSecurity> from {file}: a guest with encrypted memory cannot run KVM"]
+    candidate = candidate_of(subject)
+    if candidate is not None:
+        return stop_encrypting_in_file(candidate)
     if subject.machine.target.libvirt is None:
         return _restart_qemu(subject)
     domain = shlex.quote(domain_name(subject))
@@ -111,9 +126,9 @@ def _old_snapshots(subject: Subject) -> list[str]:
 
 def run_under_kvm(subject: Subject, _finding: Finding) -> list[str]:
     """Change the domain type to kvm."""
-    file = candidate_file(subject)
-    if file is not None:
-        return [f"# set <domain type='kvm'> in {file}"]
+    candidate = candidate_of(subject)
+    if candidate is not None:
+        return run_under_kvm_in_file(candidate)
     if subject.machine.target.libvirt is None:
         return _restart_qemu(subject)
     domain = shlex.quote(domain_name(subject))

@@ -5,7 +5,7 @@ import shlex
 from nested_kvm.errors import ObservationError
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.verdict import Finding
-from nested_kvm.remediation import host
+from nested_kvm.remediation import device
 
 
 def _account(subject: Subject) -> str:
@@ -46,9 +46,9 @@ def permit_account(subject: Subject, finding: Finding) -> list[str]:
             "ls -l /dev/kvm",
         ]
     if _is_open_to_no_one(subject):
-        return host.close_device(subject, finding)
+        return device.close_device(subject, finding)
     name = shlex.quote(_account(subject))
-    regroup = host.close_device(subject, finding) if _is_roots_group(subject) else []
+    regroup = device.close_device(subject, finding) if _is_roots_group(subject) else []
     return [
         *regroup,
         f'usermod -aG "$(stat -c %G /dev/kvm)" {name}',

@@ -19,7 +19,7 @@ _EXPOSE: Final = {
     ),
     Layer.HYPER_V: (
         "# on its host, in PowerShell: Stop-VM NAME; Set-VMProcessor NAME -ExposeVirtualizationExtensions $true;",
-        "# Start-VM NAME (AMD: Windows Server 2022 or Windows 11, and a VM of configuration version 10 or later)",
+        "# Start-VM NAME (AMD: Windows Server 2022 or Windows 11, and a VM of a configuration version of theirs)",
     ),
     Layer.AZURE: (
         "# choose a VM size whose documentation lists nested virtualization, with the security type Standard",
@@ -29,49 +29,54 @@ _EXPOSE: Final = {
     ),
     Layer.VIRTUALBOX: ("# on its host, with the VM off: VBoxManage modifyvm NAME --nested-hw-virt on",),
     Layer.XEN: (
-        "# Xen: nestedhvm=1 in the guest's configuration (XenServer, XCP-ng: platform:nested-virt=true); Xen calls it",
-        "# experimental, and an L2 under KVM can bring this machine down: prefer another layer",
+        "# Xen: nestedhvm=1 in the guest's configuration (XCP-ng 8.3: platform:nested-virt=true, before that",
+        "# platform:exp-nested-hvm=true); Xen calls it experimental, and an L2 under KVM can bring this machine down:",
+        "# prefer another layer",
     ),
     Layer.CLOUD_HYPERVISOR: (
         "# on its host: start cloud-hypervisor without nested=off in --cpus; before version 38 a topology= there takes",
         "# svm from AMD guests: update it, or leave the topology out",
     ),
     Layer.FIRECRACKER: (
-        "# Firecracker gives the flag only without a CPU template that masks it, and does not support nesting;",
-        "# use another VMM for this guest",
+        "# on its host: start it without a CPU template that clears {flag} (T2, C3, T2S and T2CL clear vmx), with",
+        "# nested on in the host's KVM module; or use another VMM for this guest",
     ),
     Layer.LIBKRUN: (
-        "# libkrun withholds it by default: the program that starts it must ask for nested virtualization (newer krun",
-        "# handlers of crun, and krunkit, have an option for it), and its libkrunfw kernel must have KVM built in",
+        "# libkrun withholds it by default: podman run --runtime=krun --annotation krun.nested_virt=1 (crun of 2026 or",
+        "# later), krunkit --nested; and the kernel of its libkrunfw must have KVM built in",
     ),
-    Layer.CROSVM: ("# on its host: start crosvm without --no-nested or a CPU option that hides it",),
-    Layer.STRATOVIRT: ("# on its host: start stratovirt with -cpu host",),
+    Layer.CROSVM: ("# crosvm hands on what KVM offers: switch nested on in the host's KVM module",),
+    Layer.STRATOVIRT: ("# StratoVirt hands on what KVM offers: switch nested on in the host's KVM module",),
     Layer.OPENVMM: ("# on its host: start openvmm with nested virtualization, on a hypervisor that offers it",),
     Layer.KVMTOOL: (
         "# lkvm hands on what KVM offers: switch nested on in the host's KVM module (on arm64: lkvm run --nested)",
     ),
     Layer.EC2: (
-        "# choose an instance type that offers nested virtualization, or a .metal one: on any other nothing gives it",
+        "# choose an instance type that supports nested virtualization (C8i, M8i, R8i), stop it, and start it with the",
+        "# CPU option NestedVirtualization=enabled; or a .metal one: on any other type nothing gives it",
     ),
     Layer.GOOGLE: (
         "# gcloud compute instances export NAME --destination=FILE; set advancedMachineFeatures:",
         "# enableNestedVirtualization: true; instances update-from-file NAME --source=FILE (Intel machine types only)",
     ),
     Layer.APPLE: ("# macOS 15 or later on an M3 or later: nested virtualization in the tool that starts the VM",),
-    Layer.PARALLELS: ("# with the VM off: prlctl set NAME --nested-virt on (Intel Macs, Pro or Business edition)",),
-    Layer.NUTANIX: ("# AHV gives the flag to no guest but by support's own switch: use another layer",),
-    Layer.BHYVE: ("# bhyve gives the flag to no guest: use another layer",),
+    Layer.PARALLELS: (
+        "# with the VM off: prlctl set NAME --nested-virt on (on Apple silicon before the M3 it then does not start)",
+    ),
+    Layer.NUTANIX: ("# Nutanix does not support nested virtualization on AHV: use another layer",),
+    Layer.BHYVE: ("# bhyve clears the flag for every guest: use another layer",),
     Layer.CLOUD: ("# the provider decides by the machine type whether its hosts give the flag: ask for one that does",),
 }
 _WITHHOLD: Final = {
     Layer.CLOUD_HYPERVISOR: "# start cloud-hypervisor with nested=off in --cpus (since version 50; on AMD since 52)",
-    Layer.FIRECRACKER: "# give Firecracker a CPU template that masks {flag}",
+    Layer.FIRECRACKER: "# give Firecracker a CPU template that clears {flag} (vmx: T2 and its kin; svm: a custom one)",
     Layer.LIBKRUN: "# start it without its option for nested virtualization: libkrun withholds the flag by default",
+    Layer.EC2: "# stop the instance and set its CPU option NestedVirtualization to disabled",
     Layer.WSL: "# in %UserProfile%\\.wslconfig: [wsl2] nestedVirtualization=false, then: wsl --shutdown",
     Layer.HYPER_V: "# in PowerShell: Stop-VM NAME; Set-VMProcessor NAME -ExposeVirtualizationExtensions $false",
     Layer.VMWARE: '# with the VM off: vhv.enable = "FALSE" in its .vmx',
     Layer.VIRTUALBOX: "# with the VM off: VBoxManage modifyvm NAME --nested-hw-virt off",
-    Layer.XEN: "# nestedhvm=0 in the guest's configuration (XenServer, XCP-ng: platform:nested-virt=false)",
+    Layer.XEN: "# nestedhvm=0 in the guest's configuration (XCP-ng: platform:nested-virt=false)",
     Layer.PROXMOX: "# qm set ID --cpu with a named model, and no `args: -cpu` line with +{flag}",
 }
 _ANY: Final = (

@@ -38,14 +38,6 @@ def domain_name(subject: Subject) -> str:
     return domain.uuid if domain.name.startswith("-") or not domain.name.isprintable() else domain.name
 
 
-def candidate_file(subject: Subject) -> str | None:
-    """The file of a domain that is not deployed yet; None: it is a deployed domain."""
-    try:
-        return subject.machine.domain(subject.domain or subject.name).file
-    except ObservationError:
-        return None
-
-
 def next_load_of(subject: Subject) -> NextLoad | None:
     """The next load of the machine's KVM module; None: it could not be read."""
     try:

@@ -8,7 +8,7 @@ from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.architecture import ARM64, POWER, S390X, Architecture, architecture_of
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.verdict import Finding
-from nested_kvm.remediation import host
+from nested_kvm.remediation import nested_value
 from nested_kvm.remediation.boot_loader import change_cmdline
 from nested_kvm.remediation.domain import Remedy
 
@@ -32,7 +32,7 @@ def _expose_sie(_subject: Subject, _finding: Finding) -> list[str]:
 
 def _choose_nested_or_hpage(subject: Subject, finding: Finding) -> list[str]:
     if HPAGE not in finding.message:
-        return host.fix_value(subject, finding)
+        return nested_value.fix_value(subject, finding)
     return [
         f"grep -rn {HPAGE} /etc/modprobe.d /proc/cmdline",
         f"# remove {HPAGE}= there: this kernel supports nested or {HPAGE}, not both; then:",
@@ -42,7 +42,7 @@ def _choose_nested_or_hpage(subject: Subject, finding: Finding) -> list[str]:
 
 def _switch_on_where_it_can(subject: Subject, finding: Finding) -> list[str]:
     if "nested=N" in finding.message:
-        return host.persist_and_reload(subject, finding)
+        return nested_value.persist_and_reload(subject, finding)
     return [
         "grep -E '^(cpu|platform|MMU)' /proc/cpuinfo",
         "# no setting enables it here: it needs POWER9 or later without a hypervisor below, and the radix MMU",

@@ -12,8 +12,9 @@ from nested_kvm.errors import ObservationError
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.verdict import Finding
-from nested_kvm.remediation import host
+from nested_kvm.remediation import device, host, nested_value
 from nested_kvm.remediation.domain import cpu_arguments
+from nested_kvm.remediation.fixed_first import opened_by
 from nested_kvm.remediation.names import flag_of, is_built_in, module_of
 from nested_kvm.results.repair_step import Phase, Step
 
@@ -23,18 +24,18 @@ _Repair = Callable[[Subject, Finding], tuple[Step, ...]]
 def repair(subject: Subject, finding: Finding) -> tuple[Step, ...]:
     """The script steps that fix a finding; empty where a person has to decide."""
     chosen = _REPAIRS.get(finding.cause)
-    return () if chosen is None else chosen(subject, finding)
+    return () if chosen is None or opened_by(subject, finding.cause) else chosen(subject, finding)
 
 
 def _persist(subject: Subject, finding: Finding) -> tuple[Step, ...]:
-    changes = [line for line in host.persist(subject, finding) if line.startswith(("printf ", "sed "))]
+    changes = [line for line in nested_value.persist(subject, finding) if line.startswith(("printf ", "sed "))]
     if not changes:
         return ()
     return *(Step(Phase.FILES, line) for line in changes), _next_load_is_right(subject)
 
 
 def _fix_value(subject: Subject, finding: Finding) -> tuple[Step, ...]:
-    changes = [line for line in host.fix_value(subject, finding) if line.startswith("sed ")]
+    changes = [line for line in nested_value.fix_value(subject, finding) if line.startswith("sed ")]
     if not changes:
         return ()
     return *(Step(Phase.FILES, line) for line in changes), _next_load_is_right(subject)
@@ -65,7 +66,7 @@ def _persist_and_reload(subject: Subject, finding: Finding) -> tuple[Step, ...]:
 
 
 def _close_device(subject: Subject, finding: Finding) -> tuple[Step, ...]:
-    return tuple(Step(Phase.FILES, line) for line in host.close_device(subject, finding)[:-1])
+    return tuple(Step(Phase.FILES, line) for line in device.close_device(subject, finding)[:-1])
 
 
 def _shut_down_on_host_shutdown(subject: Subject, finding: Finding) -> tuple[Step, ...]:

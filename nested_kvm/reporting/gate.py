@@ -1,9 +1,11 @@
 """The gate's verdict on each target, a line each, and the counts."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.problem_text import cause_line
 from nested_kvm.results.run import Result, Run, Threshold
 from nested_kvm.results.target_verdict import target_statuses
 from nested_kvm.util.text import plural, printable
@@ -15,9 +17,10 @@ def gate_lines(run: Run, threshold: Threshold) -> Iterator[tuple[str, bool]]:
     """Return the verdict line of each target, and whether it passes."""
     for status in target_statuses(run, threshold):
         name = printable(status.target.name)
-        reason = (
-            _reason(name, min(status.blocks, key=_rank)) if status.blocks else without(name, printable(status.reason))
-        )
+        if status.blocks:
+            reason = _reason(run, name, min(status.blocks, key=partial(_rank, run)))
+        else:
+            reason = without(name, printable(status.reason))
         yield f"{name}  {status.verdict.value}  {reason}".rstrip(), status.passes
 
 
@@ -36,10 +39,12 @@ def without(name: str, message: str) -> str:
     return message.removeprefix(f"{name}: ").removeprefix(f"{name} ")
 
 
-def _reason(name: str, block: Result) -> str:
+def _reason(run: Run, name: str, block: Result) -> str:
+    cause = cause_line(run, block)
     source = f" ({printable(block.evidence[0].source)})" if block.evidence else ""
-    return f"{block.control} {without(name, printable(block.message))}{source}"
+    return f"{block.control} {f'{cause}: ' if cause else ''}{without(name, printable(block.message))}{source}"
 
 
-def _rank(result: Result) -> tuple[int, int, str]:
-    return _WORST[result.outcome], -result.severity, result.control
+def _rank(run: Run, result: Result) -> tuple[int, bool, int, str]:
+    """Causes before what follows from them, whatever their severity."""
+    return _WORST[result.outcome], bool(cause_line(run, result)), -result.severity, result.control

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC
 from typing import Final
 
+from nested_kvm.model.severity import Severity
+from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.drift import DriftSummary, PastFinding
 from nested_kvm.results.run import Reason, Result, Run
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
@@ -108,3 +110,10 @@ def properties(result: Result) -> dict[str, str]:
         "waiver": "" if result.waiver is None else result.waiver.source,
     }
     return {name: str(value) for name, value in found.items() if value}
+
+
+def missing_part(run: Run) -> Iterator[Result]:
+    """Yield one error for a run that is not whole: tables and events have no other place for it."""
+    if not run.is_whole:
+        title = "The run evaluated everything."
+        yield Result("RUN-INCOMPLETE", "the run", "the run", Outcome.ERROR, Severity.CRITICAL, title, run.shortfall)

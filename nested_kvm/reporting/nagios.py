@@ -14,17 +14,20 @@ from nested_kvm.reporting.exposure_text import (
 )
 from nested_kvm.reporting.gate import gate_lines
 from nested_kvm.reporting.lines import waivers_ending
+from nested_kvm.reporting.problem_text import place_of, what
 from nested_kvm.reporting.verdict_text import no_verdict
 from nested_kvm.results.run import Run, Threshold
 from nested_kvm.results.run_verdict import RunVerdict, conclude
 from nested_kvm.util.text import plural, printable
 
-LINES: Final = 40
-"""Lines of details below the first one: Nagios reads four KiB in all by default."""
+LINES: Final = 30
+"""Lines of blocked targets: Nagios reads four KiB in all by default."""
 WIDTH: Final = 90
+_FIRST: Final = 160
 _EXPOSED: Final = 5
 _NOTES: Final = 5
-"""Lines about exposed hosts, and about waivers that end soon: all of it stays within what Nagios reads."""
+_PROBLEMS: Final = 5
+"""Lines about exposed hosts, about waivers that end soon, and about problems: with all of it Nagios reads the most."""
 
 
 class State(IntEnum):
@@ -46,7 +49,8 @@ def nagios_answer(run: Run, threshold: Threshold) -> tuple[State, str]:
     first = f"NESTED-KVM {state.name} - {_summary(run, len(blocked))} | {' '.join(_performance(run, threshold))}"
     notes = filter(None, (still_showing_line(run), advisory_age_line(run), *waivers_ending(run)))
     hosts = [exposed_line(host) for host in exposed_hosts(run)[:_EXPOSED]]
-    details = [_plain(line) for line in (*hosts, *islice(notes, _NOTES), *blocked[:LINES])]
+    problems = [f"{place_of(each)}: {what(each)}" for each in run.problems.open[:_PROBLEMS]]
+    details = [_plain(line) for line in (*hosts, *islice(notes, _NOTES), *problems, *blocked[:LINES])]
     more = [f"... and {len(blocked) - LINES} more"] if len(blocked) > LINES else []
     return state, "\n".join([first, *details, *more])
 
@@ -76,7 +80,18 @@ def _summary(run: Run, blocked: int) -> str:
     open_verdict = "not decided, " if found.verdict is RunVerdict.NOT_DECIDED else ""
     exposed = len(exposed_hosts(run))
     findings = f"{open_verdict}{f'{exposed} exposed, ' if exposed else ''}{findings}"
-    return f"{findings}{waived}{undecided}{cut}, {blocked} of {plural(len(run.targets), 'target')} blocked"
+    return f"{_worst(run)}{findings}{waived}{undecided}{cut}, {blocked} of {plural(len(run.targets), 'target')} blocked"
+
+
+def _worst(run: Run) -> str:
+    """The first problem in the order of work, and how many more there are; empty: there is none."""
+    problems = run.problems.open
+    if not problems:
+        return ""
+    first, more = problems[0], len(problems) - 1
+    code = first.finding.control if first.cause is None else first.cause.code
+    rest = f" and {plural(more, 'more problem')}" if more else ""
+    return f"{_plain(f'{code} at {place_of(first)}', _FIRST)}{rest}: "
 
 
 def _performance(run: Run, threshold: Threshold) -> Iterator[str]:

@@ -45,13 +45,16 @@ class _Forgiving:
         if self._is_gone:
             return len(text)
         # The start of a chunk is not the start of a line.
-        safe = for_log(text) if self._starts_line else for_log(f"x{text}")[1:]
+        safe = self._safe(text) if ":" in text or "#" in text else text
         self._starts_line = text.endswith("\n") if text else self._starts_line
         try:
             self._stream.write(safe)
         except OSError as error:
             self._give_up(error)
         return len(text)
+
+    def _safe(self, text: str) -> str:
+        return for_log(text) if self._starts_line else for_log(f"x{text}")[1:]
 
     def flush(self) -> None:
         """Flush the stream, or drop what it holds."""

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from nested_kvm.errors import UsageError
+from nested_kvm.reporting.formats.csv_tables import problems_csv, results_csv
 from nested_kvm.reporting.formats.hdf import hdf_json
 from nested_kvm.reporting.formats.json_results import results_json
 from nested_kvm.reporting.formats.junit import junit_xml
 from nested_kvm.reporting.formats.markdown import LEAST, LIMIT, summary_markdown
 from nested_kvm.reporting.formats.metrics import metrics_text
+from nested_kvm.reporting.formats.ocsf import ocsf_json
 from nested_kvm.reporting.formats.sarif import sarif_json
 from nested_kvm.results.run import Run
 
@@ -23,6 +25,9 @@ def report_files(run: Run) -> Iterator[tuple[str, Iterable[str]]]:
     yield "results.json", results_json(run)
     yield "sarif.json", sarif_json(run)
     yield "hdf.json", hdf_json(run)
+    yield "ocsf.json", ocsf_json(run)
+    yield "results.csv", results_csv(run)
+    yield "problems.csv", problems_csv(run)
     yield "junit.xml", junit_xml(run)
     yield "metrics.prom", [metrics_text(run)]
     yield "summary.md", [summary_markdown(run)]

@@ -2,16 +2,19 @@
 
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
-from nested_kvm.errors import UsageError
+from nested_kvm.errors import FileUnusable, UsageError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.bundle_file import evidence_path, write_bundle
 from nested_kvm.evidence.pending import announce, withdraw
 from nested_kvm.inventory.target import Inventory
+from nested_kvm.results.checksums import SIGNATURE, SUMS, checksums_text, parse_checksums
+from nested_kvm.results.run import EvidenceFile, Run
 from nested_kvm.util.files import write_pieces_atomically
 
 
@@ -20,6 +23,7 @@ class RunDirectory:
 
     def __init__(self, parent: Path, started: datetime, *, with_evidence: bool = True) -> None:
         self.parent = parent
+        self._kept: dict[str, EvidenceFile] = {}
         latest = parent / "latest"
         if latest.is_dir() and not latest.is_symlink():
             # A copy of the link, say: it would stay as it is, and be taken for this run's result.
@@ -37,7 +41,14 @@ class RunDirectory:
             UsageError: it cannot be written.
         """
         with self._as_usage_error():
-            write_bundle(self._evidence, bundle)
+            path = write_bundle(self._evidence, bundle)
+            digest = sha256(path.read_bytes()).hexdigest()
+        name = path.relative_to(self.path).as_posix()
+        self._kept[bundle.target.name] = EvidenceFile(name, digest, bundle.file_sha256)
+
+    def evidence_of(self, target: str) -> EvidenceFile | None:
+        """Return the file with the evidence of a target; None: there is none."""
+        return self._kept.get(target)
 
     @contextmanager
     def awaiting(self, inventory: Inventory) -> Iterator[None]:
@@ -82,6 +93,27 @@ class RunDirectory:
     def write(self, name: str, pieces: Iterable[str]) -> None:
         """Write one report, atomically."""
         write_pieces_atomically(self.path / name, pieces)
+
+    def seal(self, run: Run, sign: Callable[[bytes], bytes | None]) -> None:
+        """Write the digest of every file of the run, and the signature of these digests where `sign` makes one.
+
+        Raises:
+            UsageError: it cannot be read, written or signed.
+        """
+        try:
+            text = checksums_text(self.path, run.id, run.started, run.finished)
+            self._require_evidence_as_written(parse_checksums(text))
+        except FileUnusable as error:
+            raise UsageError(f"--report-dir: {self.path}: {error}") from None
+        signature = sign(text.encode())
+        self.write(SUMS, [text])
+        if signature is not None:
+            self.write(SIGNATURE, [signature.decode("ascii")])
+
+    def _require_evidence_as_written(self, digests: Mapping[str, str]) -> None:
+        for kept in self._kept.values():
+            if digests.get(kept.file) != kept.sha256:
+                raise FileUnusable(f"{kept.file} was changed before the run ended")
 
     def _make(self, name: str) -> Path:
         """Create the directory; a second run in the same second gets a number after its time."""

@@ -1,11 +1,9 @@
-"""The summary on the terminal when the run ends: enough to act on without opening the report."""
+"""The summary when the run ends: the verdict first and last, and between them what to do, on about one screen."""
 
-import textwrap
-from collections.abc import Callable
 from typing import Final
 
-from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.answer_text import answer_line, answers_line, answers_of
 from nested_kvm.reporting.exposure_text import (
     WAYS_OUT,
     advisory_age_line,
@@ -26,46 +24,75 @@ from nested_kvm.reporting.lines import (
     waivers_ending,
     waivers_to_fix,
 )
+from nested_kvm.reporting.problem_text import (
+    alike,
+    also_line,
+    effect_line,
+    first_step,
+    headline,
+    names,
+    place_of,
+    problems_line,
+    what,
+    work_lines,
+)
+from nested_kvm.reporting.terminal_details import controls_of, write_diagnoses, write_findings, write_reasons
+from nested_kvm.reporting.terminal_output import COLOURS, COMMAND, SHOWN, Screen, Write, write_rest
 from nested_kvm.reporting.verdict_text import verdict_line
-from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
 from nested_kvm.results.drift import DriftSummary
-from nested_kvm.results.run import Reason, Result, Run, Threshold
+from nested_kvm.results.nesting_answer import NestingAnswer
+from nested_kvm.results.problem import Problem
+from nested_kvm.results.run import Reason, Run, Threshold
 from nested_kvm.results.run_verdict import RunVerdict, conclude
-from nested_kvm.util.text import plural, printable, visible
+from nested_kvm.util.text import plural, printable
 
-Write = Callable[..., None]
-_COMMAND: Final = "$ "
-_SHOWN: Final = 50
-"""Findings that are printed; the report has all."""
-_NAMED: Final = 4
-"""Controls that are named where one reason keeps several from being evaluated."""
-_COLOURS: Final = {"critical": {"red": True, "bold": True}, "high": {"red": True}, "medium": {"yellow": True}}
+_NOT_INSPECTED: Final = "could not be inspected"
+_UNDETERMINED: Final = "undetermined"
 
 
 def write_summary(
-    run: Run, write: Write, *, threshold: Threshold, report: str | None, width: int | None = None
+    run: Run,
+    write: Write,
+    *,
+    threshold: Threshold,
+    report: str | None,
+    screen: Screen | None = None,
+    verbose: bool = False,
 ) -> None:
-    """Print findings, what could not be inspected, waivers, drift, the counts and the verdict.
+    """Print the verdict and the counts, then what leads to them, then both again, and where the report is.
 
     Args:
         run: the finished run.
         write: prints one line; takes pytest's markup words (`red=True`).
         threshold: what makes the run fail; a gate prints one verdict line per target.
         report: where the report is.
-        width: columns of the terminal, at which prose is wrapped; None: the output is not a terminal.
+        screen: what it is printed on; None: no terminal.
+        verbose: print each finding with all of its evidence and commands, and each guest's chain.
     """
-    write = write if width is None else _wrapping(write, width)
+    screen = screen or Screen()
+    write = screen.writing(write)
+    write(verdict_line(run), **_markup(run))
+    for line in filter(None, (counts_line(run), problems_line(run))):
+        write(line)
     _exposure(run, write)
-    _findings(run.findings(), write)
-    _reasons("could not be inspected", run.reasons(Outcome.ERROR), write)
-    _reasons("undetermined", run.reasons(Outcome.UNKNOWN), write)
-    _diagnoses(_asked_of(run), write)
+    _answers(answers_of(run), write)
+    if verbose:
+        write_findings(run, write)
+        write_reasons(_NOT_INSPECTED, run.reasons(Outcome.ERROR), write)
+        write_reasons(_UNDETERMINED, run.reasons(Outcome.UNKNOWN), write)
+        write_diagnoses(run, write)
+    else:
+        _problems(run.problems.open, write, screen.height)
+        _reasons(_NOT_INSPECTED, run.reasons(Outcome.ERROR), write)
+        _reasons(_UNDETERMINED, run.reasons(Outcome.UNKNOWN), write)
     _waivers(run, write)
     if run.drift is not None:
         _drift(run.drift, write)
     if threshold.gate:
         for line, passes in gate_lines(run, threshold):
             write(line, green=passes, red=not passes)
+    for line in run.not_audited:
+        write(f"not audited: {line}", yellow=True)
     for line in filter(None, (still_showing_line(run), advisory_age_line(run))):
         write(line, yellow=True)
     observed = observed_line(run)
@@ -75,31 +102,6 @@ def write_summary(
     write(verdict_line(run), **_markup(run))
     if report is not None:
         write(f"report: {report}")
-
-
-def _wrapping(write: Write, width: int) -> Write:
-    """Wrap lines between words, and indent what follows; commands stay whole, so that they can be copied."""
-
-    def wrapped(line: str, **markup: bool) -> None:
-        text = line.lstrip(" ")
-        if text.startswith(_COMMAND) or len(line) <= width:
-            write(line, **markup)
-            return
-        indent = " " * (len(line) - len(text))
-        lines = textwrap.wrap(
-            text,
-            width,
-            initial_indent=indent,
-            subsequent_indent=f"{indent}    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-            drop_whitespace=True,
-            replace_whitespace=False,
-        )
-        for each in lines:
-            write(each, **markup)
-
-    return wrapped
 
 
 def _markup(run: Run) -> dict[str, bool]:
@@ -115,93 +117,94 @@ def _exposure(run: Run, write: Write) -> None:
     if exposed:
         write("")
         write(exposure_headline(run), red=True, bold=True)
-        for host in exposed[:_SHOWN]:
+        for host in exposed[:SHOWN]:
             write(f"  {exposed_line(host)}", red=True)
-        _more(len(exposed), "host", write)
+        write_rest(len(exposed), "host", write)
         write(f"  {WAYS_OUT}")
     shown = run.exposures if has_guarded(run) else []
-    for host in shown[:_SHOWN]:
+    for host in shown[:SHOWN]:
         for line in proof_lines(host):
             write(line, green=host.state == "fixed", red=host.state == "exposed", yellow=host.state == "undecided")
-    _more(len(shown), "host", write)
+    write_rest(len(shown), "host", write)
 
 
-def _findings(findings: list[Result], write: Write) -> None:
-    for result in findings[:_SHOWN]:
-        severity = str(result.severity)
+def _answers(answers: list[NestingAnswer], write: Write) -> None:
+    """Print whether each target nests now and after a reboot: of a large fleet the worst, and how many there are."""
+    if not answers:
+        return
+    write("")
+    for each in answers[:SHOWN]:
+        colour = {True: "green", False: "red", None: "yellow"}[each.complies]
+        write(answer_line(each), **{colour: True})
+    write_rest(len(answers), "target", write)
+    write(answers_line(answers))
+
+
+def _problems(problems: tuple[Problem, ...], write: Write, height: int) -> None:
+    """Print problems in the order of work, as many as a screen has room for, but one at least."""
+    groups, used = alike(problems), 0
+    for number, group in enumerate(groups):
+        lines = _problem_lines(group)
+        if number and used + len(lines) > height:
+            left = sum(map(len, groups[number:]))
+            write("")
+            write(f"… and {plural(left, 'more problem')}: -v prints all findings, the report has everything")
+            break
+        used += len(lines)
+        for line, markup in lines:
+            write(line, **markup)
+    if groups:
         write("")
-        drift = "" if result.drift is None else f"  {result.drift}"
-        write(f"{place(result)}  {result.control}  {severity}{drift}", **_COLOURS.get(severity, {}))
-        write(f"  {printable(result.message)}")
-        if result.cause is not None:
-            write(f"  {result.cause.code}: {result.cause.explanation}")
-        for item in result.evidence:
-            write(f"    {printable(item.source)}: {printable(item.text)}")
-        for line in result.remediation:
-            write(f"    {_COMMAND}{visible(line)}" if not line.startswith("#") else f"      {visible(line)}")
-    _more(len(findings), "finding", write)
-    if findings:
-        write("")
 
 
-def _more(count: int, noun: str, write: Write) -> None:
-    if count > _SHOWN:
-        write(f"… and {count - _SHOWN} more {plural(count, noun).partition(' ')[2]} in the report")
+def _problem_lines(group: list[Problem]) -> list[tuple[str, dict[str, bool]]]:
+    problem = group[0]
+    lines = [f"  {what(problem)}"]
+    if len(group) > 1:
+        lines.append(f"  the same on {names([place_of(each) for each in group[1:]])}")
+    if problem.evidence:
+        item = problem.evidence[0]
+        lines.append(f"    {printable(item.source)}: {printable(item.text)}")
+    lines += [f"  {line}" for line in (effect_line(problem), *work_lines(problem)) if line]
+    lines += [f"      {line}" if line.startswith("#") else f"    {COMMAND}{line}" for line in first_step(problem)]
+    also = also_line(problem)
+    lines += [f"  {also}"] if also else []
+    head = (headline(problem), COLOURS.get(str(problem.severity), {}))
+    return [("", {}), head, *((line, {}) for line in lines)]
 
 
 def _reasons(heading: str, reasons: list[Reason], write: Write) -> None:
-    for reason in reasons[:_SHOWN]:
-        where = place(reason)
-        message = without(where, printable(reason.message))
-        write(f"{where}  {heading}: {message}  [{_controls(reason)}]", yellow=True)
-    _more(len(reasons), "reason", write)
+    """Print why controls could not be evaluated, each reason once with all targets that it is true of."""
+    groups: dict[str, list[Reason]] = {}
+    for each in reasons:
+        message = without(printable(each.target), without(place(each), printable(each.message)))
+        groups.setdefault(message, []).append(each)
+    for message, group in list(groups.items())[:SHOWN]:
+        write(_reason_line(heading, message, group), yellow=True)
+    write_rest(len(groups), "reason", write)
 
 
-def _controls(reason: Reason) -> str:
-    named = reason.controls
-    return ", ".join(named) if len(named) <= _NAMED else plural(len(named), "control")
-
-
-def _asked_of(run: Run) -> list[Diagnosis]:
-    """The diagnoses of the guests that a narrowed run asked something of; otherwise of all."""
-    if not run.is_partial:
-        return run.diagnoses
-    asked = {name for result in run.results.sorted_by_target() for name in (result.target, result.subject)}
-    return [each for each in run.diagnoses if each.target in asked]
-
-
-def _diagnoses(diagnoses: list[Diagnosis], write: Write) -> None:
-    """Print whether each guest can nest; with its chain where it cannot."""
-    for each in diagnoses[:_SHOWN]:
-        name = printable(each.target)
-        for warning in each.warnings:
-            write(f"{name}  {printable(warning)}", yellow=True)
-        if each.can_nest is Answer.YES:
-            write(f"{name}  can nest", green=True)
-            continue
-        word = "cannot nest" if each.can_nest is Answer.NO else "nesting unknown"
-        write(f"{name}  {word}: {printable(each.explanation)}", yellow=True)
-        write(f"  {' → '.join(_link(link) for link in each.links)}")
-    _more(len(diagnoses), "guest", write)
-
-
-def _link(link: SeenLink) -> str:
-    marks = {LinkState.HOLDS: "✓", LinkState.BROKEN: "✗", LinkState.UNSEEN: "?", LinkState.NOTCHECKED: "-"}
-    return f"{marks[link.state]} {link.name.value}"
+def _reason_line(heading: str, message: str, group: list[Reason]) -> str:
+    if len(group) == 1:
+        return f"{place(group[0])}  {heading}: {message}  [{controls_of(group[0])}]"
+    controls = tuple(sorted({control for each in group for control in each.controls}))
+    where = list(dict.fromkeys(map(place, group)))
+    count = plural(len(where), "target" if all(each.target == each.subject for each in group) else "subject")
+    return f"{count}  {heading}: {message}  [{controls_of(Reason('', '', '', controls))}]: {names(where)}"
 
 
 def _waivers(run: Run, write: Write) -> None:
     waived = [*run.waived(), *run.accepted()]
-    for result in waived[:_SHOWN]:
+    for result in waived[:SHOWN]:
         write(waived_line(result))
-    _more(len(waived), "waived finding", write)
+    write_rest(len(waived), "waived finding", write)
     for line in (*waivers_to_fix(run.waivers), *waivers_ending(run)):
         write(line, yellow=True)
 
 
 def _drift(drift: DriftSummary, write: Write) -> None:
     ended = list(ended_lines(drift))
-    for line in ended[:_SHOWN]:
+    for line in ended[:SHOWN]:
         write(line)
-    _more(len(ended), "change", write)
+    write_rest(len(ended), "change", write)
     write(drift_line(drift))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import ijson
 
@@ -28,7 +28,7 @@ _DEPTH: Final = 6
 """Levels of nesting of one row; those of a run have four at most."""
 _EACH: Final = 16
 """Bytes that a value counts for, beside its text: so a row of brackets alone is limited as well."""
-_LISTS: Final = frozenset({"targets", "results", "diagnoses", "exposures", "waivers"})
+_LISTS: Final = frozenset({"targets", "results", "diagnoses", "answers", "problems", "exposures", "waivers"})
 _PAST: Final = frozenset({"fixed", "gone", "unjudged", "vanished"})
 _NEEDED: Final = ("schema", "run", "targets", "results", "diagnoses")
 _FIRST: Final = _NEEDED[:3]
@@ -37,6 +37,13 @@ _FIRST: Final = _NEEDED[:3]
 Tell = Callable[[int], None]
 """Takes how many bytes were read since the last call."""
 _Event = tuple[str, Any]
+
+
+class Hashed(Protocol):
+    """A digest in the making, as hashlib's."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,8 @@ def path_of(given: Path) -> Path:
     return given / "results.json" if given.is_dir() else given
 
 
-def rows_of(path: Path, tell: Tell) -> Iterator[Row]:
-    """Iterate over everything that the file holds, in its order.
+def rows_of(path: Path, tell: Tell, hashed: "Hashed | None" = None) -> Iterator[Row]:
+    """Iterate over everything that the file holds, in its order; `hashed` is given every byte of it.
 
     Raises:
         Unusable: it cannot be read, or is not what a run writes; the message names the place.
@@ -67,7 +74,7 @@ def rows_of(path: Path, tell: Tell) -> Iterator[Row]:
         raise Unusable("is not a file: give the folder of a run, which holds its results.json")
     try:
         with path.open("rb") as file:
-            yield from _Document(file, tell).rows()
+            yield from _Document(file, tell, hashed).rows()
     except OSError as error:
         raise Unusable(error.strerror or str(error)) from None
 
@@ -75,9 +82,10 @@ def rows_of(path: Path, tell: Tell) -> Iterator[Row]:
 class _Bounded:
     """A file in which the size of a single text is limited."""
 
-    def __init__(self, file: BufferedReader, tell: Tell) -> None:
+    def __init__(self, file: BufferedReader, tell: Tell, hashed: "Hashed | None") -> None:
         self._file = file
         self._tell = tell
+        self._hashed = hashed
         self._whole = 0
         self.of_one = 0
         """Bytes since the last value."""
@@ -95,13 +103,15 @@ class _Bounded:
             raise Unusable(f"is larger than {SIZE_LIMIT // 1024 // 1024} MiB")
         if self.of_one > TEXT_LIMIT:
             raise Unusable(f"has a text of more than {TEXT_LIMIT // 1024 // 1024} MiB")
+        if self._hashed is not None:
+            self._hashed.update(data)
         self._tell(len(data))
         return data
 
 
 class _Document:
-    def __init__(self, file: BufferedReader, tell: Tell) -> None:
-        self._bytes = _Bounded(file, tell)
+    def __init__(self, file: BufferedReader, tell: Tell, hashed: "Hashed | None") -> None:
+        self._bytes = _Bounded(file, tell, hashed)
         # Integers as the C library parses them: those of any length crash it.
         self._events: Iterator[_Event] = iter(ijson.basic_parse(self._bytes, buf_size=_BUFFER, use_float=True))
         self._place = "its beginning"

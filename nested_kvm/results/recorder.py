@@ -18,14 +18,14 @@ class Ledger:
 
     def __init__(self, scope: RunScope, waivers: Waivers, baseline: Baseline | None) -> None:
         self.scope = scope
-        self._waivers = waivers
+        self.waivers = waivers
         self._baseline = baseline
         self._results: dict[str, Result] = {}
 
     def record(self, item: str, judged: Result) -> Result:
         """Record an item's result, and return it with its waiver and its drift."""
         is_sites = judged.control.startswith(_SITES)
-        result = self._waivers.answer_for(replace(judged, check=item) if is_sites else judged)
+        result = self.waivers.answer_for(replace(judged, check=item) if is_sites else judged)
         if self._baseline is not None:
             result = replace(result, drift=self._baseline.drift_of(item, result))
         self._results[item] = result
@@ -46,7 +46,7 @@ class Ledger:
         results = list(self._results.values())
         run.results = ResultList(results)
         run.left_out = len(self.scope.left_out)
-        run.waivers = self._waivers.uses(results, self.scope)
+        run.waivers = self.waivers.uses(results, self.scope)
         if self._baseline is not None:
             unseen = {target.name for target in run.targets if not target.observed}
             unsettled = unseen | {each.target for each in run.with_outcome(Outcome.ERROR)}

@@ -16,6 +16,9 @@ from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import Drift, DriftSummary
 from nested_kvm.results.exposure import HostExposure
+from nested_kvm.results.inputs import Input
+from nested_kvm.results.nesting_answer import NestingAnswer
+from nested_kvm.results.problem import Problems
 from nested_kvm.results.repair_step import Step
 from nested_kvm.results.scope import NOT_REACHED, NotAsked, not_asked_line
 from nested_kvm.results.waiver import Waiver, WaiverUse
@@ -87,6 +90,19 @@ class TargetResult:
     """What was required of it; None: a run of an older version did not record it."""
     observed_at: datetime | None = None
     """When its evidence was read; None: it was not observed, or a run of an older version did not record it."""
+    evidence: "EvidenceFile | None" = None
+    """None: the run is merged of others, which have it, or is of an older version."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFile:
+    """The evidence of a target in the directory of its run."""
+
+    file: str
+    """Its path below the directory."""
+    sha256: str
+    judged_sha256: str | None
+    """Of the file of another run that was evaluated again; None: the target was observed in this run."""
 
 
 class Results(Protocol):
@@ -179,21 +195,34 @@ class Run:
     """What of that the run left out because it was narrowed (`-k`, a path, `--deselect`)."""
     left_out: int | None = None
     """Targets of the inventory that were not selected (`--hosts`, `--shard`); None: not known."""
+    not_audited: tuple[str, ...] = ()
+    """What of the inventory's estate is not a target, a sentence each."""
     shard: FleetShard | None = None
     """The part of the fleet that was audited; None: all of it."""
-    candidate: str | None = None
-    """The domain of `--domain-xml`, of which alone was asked; None: the fleet was."""
+    candidates: tuple[str, ...] = ()
+    """The guests of `--candidate`, of which alone was asked; empty: the fleet was."""
     targets: list[TargetResult] = field(default_factory=list)
     results: Results = field(default_factory=ResultList)
     diagnoses: list[Diagnosis] = field(default_factory=list)
+    answers: list[NestingAnswer] = field(default_factory=list)
+    """One for each target, in their order; none in a run that merges those of an older version."""
+    problems: Problems = field(default_factory=Problems)
+    """Every finding, brought together by `problems.py` once all else is known."""
     exposures: list[HostExposure] = field(default_factory=list)
     """One for each host whose kernel was inspected, in the order of the targets."""
     advisories_dated: date | None = None
     """The day of the advisory data; None: a run of an older version did not record it."""
+    inputs: list[Input] = field(default_factory=list)
+    """The files that it was given, each with its digest."""
     waivers: list[WaiverUse] = field(default_factory=list)
     """Every waiver of the file, in its order."""
     drift: DriftSummary | None = None
     """None: there was no baseline."""
+
+    @property
+    def candidate(self) -> str | None:
+        """The first of the candidates; None: the fleet was asked of."""
+        return self.candidates[0] if self.candidates else None
 
     @property
     def is_partial(self) -> bool:

@@ -9,6 +9,8 @@ from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.policy import Nested, Persistence, Policy, Undeclared
 from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.drift import Drift
+from nested_kvm.results.inputs import InputKind
+from nested_kvm.results.problem import Role
 from nested_kvm.results.run import Result, TargetResult
 from nested_kvm.results.schema_fields import (
     CauseCode,
@@ -16,6 +18,7 @@ from nested_kvm.results.schema_fields import (
     ControlId,
     Count,
     DateField,
+    Digest,
     EnumField,
     Line,
     Name,
@@ -41,7 +44,7 @@ class ShardPart(Part):
     number: Annotated[int, Field(ge=1)]
     """The first is 1."""
     of: Annotated[int, Field(ge=1, le=MOST)]
-    fleet: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    fleet: Digest
     """SHA-256 over the sorted names of all targets that were split, as a JSON array in ASCII."""
 
     @model_validator(mode="after")
@@ -81,12 +84,25 @@ class AskedPart(Part):
     """Results that the fleet asks for: controls, each times its subjects; null: not known."""
     not_asked: list[NotAskedPart]
     """What of that a narrowed run left out; then it is not complete."""
-    targets: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    targets: Digest
     """A digest of the names of all targets, and of the policy of each."""
     decides: bool
     """Whether controls that decide were evaluated: not so with -m maintenance."""
     is_whole: bool
     """Whether the inventory is a file, and all of its targets were selected."""
+
+
+class InputPart(Part):
+    """A file that the run was given."""
+
+    kind: Annotated[InputKind, EnumField]
+    """evidence and results: the results.json of a run that was evaluated again or merged."""
+    file: Sentence
+    """As it was named."""
+    sha256: Digest | None
+    """Null: it is not a regular file."""
+    signed_by: Sentence | None
+    """Who signed the run that it belongs to; null: that was not required."""
 
 
 class RunPart(Part):
@@ -106,14 +122,21 @@ class RunPart(Part):
     """Whether every target was tried and every control evaluated. False: it was interrupted, stopped or narrowed."""
     asked: AskedPart | None = None
     """Files of older versions have none."""
+    not_audited: list[Sentence] = Field(default_factory=list)
+    """What of the cluster in the inventory is not audited, a sentence each. Files of older versions have none."""
     shard: ShardPart | None = None
     """Null: the whole fleet was audited. Files of older versions have none."""
     candidate: Name | None = None
-    """The domain of --domain-xml, of which alone was asked; null: the fleet was. Files of older versions have none."""
+    """The guest of --candidate, of which alone was asked, or the first of them; null: the fleet was. Files of older
+    versions have none."""
+    candidates: list[Name] = Field(default_factory=list)
+    """All guests of --candidate; empty: the fleet was asked of. Files of older versions have none."""
     counts: CountsPart | None = None
     """Files of older versions have none."""
     advisories_dated: DateField | None = None
     """The day of the advisory data. Files of older versions have none."""
+    inputs: list[InputPart] | None = None
+    """Inventory, waivers, advisories, baseline and checks. Files of older versions have none."""
     verdict: Literal["COMPLIANT", "NOT COMPLIANT", "NOT DECIDED", "PARTIAL", "INCOMPLETE", "NO VERDICT"] | None = None
     """The headline of every report. Files of older versions have none."""
 
@@ -128,6 +151,16 @@ class PolicyPart(Part):
     def policy(self) -> Policy:
         """Return the policy."""
         return Policy(self.nested, self.persistence, self.undeclared)
+
+
+class EvidenceFilePart(Part):
+    """The evidence of a target, in the directory of its run."""
+
+    file: Sentence
+    """Its path below the directory."""
+    sha256: Digest
+    judged_sha256: Digest | None
+    """Of the file of another run that was evaluated again; null: the target was observed in this run."""
 
 
 class TargetRow(Part):
@@ -150,6 +183,8 @@ class TargetRow(Part):
     """Files of older versions have none."""
     observed_at: TimeField | None = None
     """When its evidence was read; null: it was not observed. Files of older versions have none."""
+    evidence: EvidenceFilePart | None = None
+    """Null: the run was merged of others, which have it. Files of older versions have none."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -257,6 +292,10 @@ class ResultRow(FindingPart):
     """Whether the control answers whether the subject complies. Files of older versions have none."""
     check: Sentence | None = None
     """The node id of a site's own check; results of other controls have none."""
+    problem: Name | None = None
+    """The id of a finding's problem. Files of older versions have none."""
+    role: Annotated[Role, EnumField] | None = None
+    """Whether it is the cause of that problem, or a consequence."""
 
     @model_validator(mode="after")
     def _only_findings_are_waived(self) -> Self:
@@ -264,6 +303,8 @@ class ResultRow(FindingPart):
         is_accepted = self.outcome is Outcome.UNKNOWN and self.waiver is not None and self.waiver.accepts == "unknown"
         if not is_finding and (self.remediation or not (self.waiver is None or is_accepted)):
             raise ValueError("contradicts itself: only a finding has a waiver or a remediation")
+        if not is_finding and (self.problem is not None or self.role is not None):
+            raise ValueError("contradicts itself: only a finding has a problem")
         if self.cause is not None and not is_finding and self.outcome is not Outcome.INFORMATIONAL:
             raise ValueError("contradicts itself: only a finding has a cause")
         return self

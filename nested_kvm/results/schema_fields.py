@@ -78,6 +78,8 @@ CauseField = Annotated[
     BeforeValidator(_cause),
     WithJsonSchema({"description": "A code that programs match on.", "type": "string", "pattern": _CODE}),
 ]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+"""SHA-256, in hexadecimal."""
 CauseCode = Annotated[str, Field(max_length=300, pattern=_CODE)]
 """The code of a cause that this version need not know."""
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -88,7 +90,7 @@ EnumField: Final = Field(strict=False)
 class Part(BaseModel):
     """One object of the document: no key more, and no value of another type."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 def first_problem(error: ValidationError, place: str = "") -> str:

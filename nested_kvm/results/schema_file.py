@@ -8,7 +8,7 @@ import sys
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 from typing_extensions import override
 
@@ -18,6 +18,7 @@ from nested_kvm.model.verdict import Evidence
 from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
 from nested_kvm.results.drift import PastFinding
 from nested_kvm.results.exposure import CveExposure, HostExposure
+from nested_kvm.results.problem_schema import AnswerRow, ProblemRow
 from nested_kvm.results.reader import Row, Unusable
 from nested_kvm.results.run import RESULTS_SCHEMA
 from nested_kvm.results.schema import EvidencePart, FindingPart, ResultRow, RunPart, TargetRow, WaiverPart, if_then
@@ -34,6 +35,7 @@ from nested_kvm.results.schema_fields import (
     first_problem,
 )
 from nested_kvm.results.waiver import WaiverState, WaiverUse
+from nested_kvm.util.described_schema import DescribedSchema
 
 PastState = Literal["fixed", "gone", "unjudged"]
 Checked = TypeVar("Checked", bound=Part)
@@ -216,6 +218,10 @@ class ResultsFile(Part):
     targets: list[TargetRow]
     results: list[ResultRow]
     diagnoses: list[DiagnosisRow]
+    answers: list[AnswerRow] = Field(default_factory=list)
+    """One for each target. Files of older versions have none."""
+    problems: list[ProblemRow] = Field(default_factory=list)
+    """Every finding, in the order of work. Files of older versions have none."""
     exposures: list[ExposureRow] = Field(default_factory=list)
     """One for each host whose kernel was inspected. Files of older versions have none."""
     waivers: list[WaiverUseRow] = Field(default_factory=list)
@@ -237,7 +243,7 @@ def checked(part: type[Checked], row: Row) -> Checked:
         raise Unusable(first_problem(error, row.place)) from None
 
 
-class _Generator(GenerateJsonSchema):
+class _Generator(DescribedSchema):
     """Leaves out titles, which repeat the keys, and the length limits, which are a merge's own."""
 
     @override

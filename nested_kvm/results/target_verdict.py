@@ -74,13 +74,13 @@ def _decided(run: Run, hosts: Mapping[str, str | None]) -> _Decided:
         asks_what_decides = asks_what_decides or each.decides
         if each.outcome in {Outcome.PASS, Outcome.FAIL}:
             # A candidate that must not nest asks nothing of its host: then its own answer is the host's.
-            is_question = each.subject == run.candidate and each.target not in asked_of_itself
+            is_question = each.subject in run.candidates and each.target not in asked_of_itself
             is_own = each.subject == each.target or not each.decides or is_question
             answered[each.decides].update(_targets_of(each, hosts) if is_own else _guest_of(each, hosts))
         elif each.outcome is Outcome.NOTCHECKED and each.check is not None:
             skipped.append(each)
     unfixed = {host.target for host in run.exposures if host.is_unfixed}
-    required = {each.name for each in run.targets if _must_nest(each, unfixed)}
+    required = {each.name for each in run.targets if must_nest(each, unfixed)}
     return _Decided(
         # Where nothing that decides is asked at all (-m maintenance), what was asked is the question.
         answered=frozenset(answered[asks_what_decides]),
@@ -93,8 +93,8 @@ def _decided(run: Run, hosts: Mapping[str, str | None]) -> _Decided:
     )
 
 
-def _must_nest(target: TargetResult, unfixed: Container[str]) -> bool:
-    """Whether nesting has to work on a target; where its policy is guarded, unless the host's kernel lacks a fix."""
+def must_nest(target: TargetResult, unfixed: Container[str]) -> bool:
+    """Whether nesting has to work on a target; where its policy is guarded, unless its host is among the `unfixed`."""
     if target.policy is None:
         return True
     return target.policy.may_be_required and not (target.policy.is_guarded and (target.host or target.name) in unfixed)

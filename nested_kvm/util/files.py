@@ -3,8 +3,10 @@
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
+from io import BufferedReader
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -28,25 +30,48 @@ def read_bounded(path: Path, limit: int, *, regular: bool = True) -> bytes:
         FileMissing: it does not exist.
         FileUnusable: it cannot be opened, is not a regular file, or is too large; the message does not name the file.
     """
-    try:
+    with _as_file_unusable():
         descriptor = _open_regular(path) if regular else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             data = file.read(limit + 1)
+    if len(data) > limit:
+        raise FileUnusable(f"is larger than {limit // _MEBIBYTE} MiB")
+    return data
+
+
+def open_regular(path: Path, *, follow_links: bool = True) -> BufferedReader:
+    """Open a regular file to read it, without ever waiting for a writer.
+
+    Args:
+        path: the file.
+        follow_links: False refuses a symbolic link in its place.
+
+    Raises:
+        FileMissing: it does not exist.
+        FileUnusable: it cannot be opened, or is not a regular file; the message does not name the file.
+    """
+    with _as_file_unusable():
+        if not follow_links and path.is_symlink():
+            raise FileUnusable("is a symbolic link")
+        return os.fdopen(_open_regular(path, 0 if follow_links else os.O_NOFOLLOW), "rb")
+
+
+@contextmanager
+def _as_file_unusable() -> Iterator[None]:
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileMissing(error.strerror) from None
     except OSError as error:
         raise FileUnusable(error.strerror or str(error)) from None
     except ValueError:  # a NUL in the name
         raise FileUnusable("is not a valid file name") from None
-    if len(data) > limit:
-        raise FileUnusable(f"is larger than {limit // _MEBIBYTE} MiB")
-    return data
 
 
-def _open_regular(path: Path) -> int:
+def _open_regular(path: Path, flags: int = 0) -> int:
     """Open a regular file. `O_NONBLOCK`: it may have been exchanged for a FIFO since its kind was checked."""
     _refuse_other_kinds(path.stat())
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | flags)
     try:
         _refuse_other_kinds(os.fstat(descriptor))
     except FileUnusable:

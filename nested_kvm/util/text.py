@@ -11,11 +11,18 @@ _DECIMAL: Final = re.compile(r"[0-9]{1,19}")
 
 def printable(text: object, limit: int = LINE_SHOWN) -> str:
     """Make one short line of a text: no control characters, no bidirectional marks, no terminal escapes."""
+    if type(text) is str and len(text) <= limit and _is_one_line(text):
+        return text
     shown = text.decode(errors="replace") if isinstance(text, bytes | bytearray) else str(text)
     if not shown.isprintable():
         shown = "".join(letter if letter.isprintable() else " " for letter in shown)
     line = " ".join(shown.split())
     return line if len(line) <= limit else f"{line[:limit]}…"
+
+
+def _is_one_line(text: str) -> bool:
+    """Whether a text is one line already, as most are: of printable characters only the blank separates words."""
+    return text.isprintable() and "  " not in text and text[:1] != " " and text[-1:] != " "
 
 
 def visible(command: str) -> str:

@@ -26,15 +26,15 @@ _LONG_LINE = re.compile(rb"[^\n]{%d,}" % (COMMENT_LIMIT + 1))
 _LONG_COMMENT = re.compile(rb"[ \t]*(?:#|[^\s{\[#][^\n]*?[ \t]#)")
 """A comment, in a line that is not JSON: there ` #` is a part of a text."""
 
-_COMMENTS = (NotImplementedError, AssertionError, AttributeError, IndexError, TypeError)
+YAML_PROBLEMS = (NotImplementedError, AssertionError, AttributeError, IndexError, TypeError)
 """What ruamel.yaml raises beside its own errors, for a comment in a place that it does not support."""
 
 
-class _Constructor(RoundTripConstructor):
+class RoundTripText(RoundTripConstructor):
     """Leaves dates as text, so that a schema that wants a date can name the line of an invalid one."""
 
 
-_Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)
+RoundTripText.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)
 
 
 KnownKeys = Callable[[Sequence[int | str]], Iterable[str]]
@@ -92,12 +92,11 @@ def read_yaml(path: Path, refusal: type[UsageError]) -> YamlFile:
         data = read_bounded(path, SIZE_LIMIT)
     except FileUnusable as error:
         raise refusal(f"{path}: {error}") from None
-    for found in _LONG_LINE.finditer(data):
-        if _LONG_COMMENT.match(found[0]):
-            line = data[: found.start()].count(b"\n") + 1
-            raise refusal(f"{path}:{line}: has a comment in a line of more than {COMMENT_LIMIT // 1024} KiB")
+    comment = long_comment(data)
+    if comment is not None:
+        raise refusal(f"{path}:{comment.removeprefix('line ')}")
     yaml = YAML(typ="rt")
-    yaml.Constructor = _Constructor
+    yaml.Constructor = RoundTripText
     try:
         return YamlFile(path, yaml.load(data.decode("utf-8")))
     except UnicodeDecodeError as error:
@@ -112,8 +111,17 @@ def read_yaml(path: Path, refusal: type[UsageError]) -> YamlFile:
     except (YAMLError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise refusal(f"{path}: {reason}") from None
-    except _COMMENTS:
+    except YAML_PROBLEMS:
         raise refusal(f"{path}: is not YAML, or has a comment where none may stand") from None
+
+
+def long_comment(data: bytes) -> str | None:
+    """Why the text must not be given to ruamel.yaml: the line of a comment that is too long; None: there is none."""
+    for found in _LONG_LINE.finditer(data):
+        if _LONG_COMMENT.match(found[0]):
+            line = data[: found.start()].count(b"\n") + 1
+            return f"line {line}: has a comment in a line of more than {COMMENT_LIMIT // 1024} KiB"
+    return None
 
 
 def _suggestion(place: Sequence[int | str], known_keys: KnownKeys) -> str:

@@ -50,7 +50,7 @@ class Excused(NamedTuple):
 LYING, SILENT, ANY = frozenset(LIES), frozenset(SILENCES), frozenset(MUTATIONS)
 ANOTHER_MACHINE = [
     Excused("L0-PER-04", r"/.*modprobe\.d.*|/proc/cmdline", LYING, "a line was dead because of what is gone now"),
-    Excused("L0-PER-0[1235]", r"/etc/modprobe\.d", LYING, "the file that cannot be read is not listed any more"),
+    Excused("L0-PER-0[12358]", r"/etc/modprobe\.d", LYING, "the file that cannot be read is not listed any more"),
     Excused("L0-KVM-05", "/proc/cpuinfo", frozenset({"cut"}), "a CPU without the assist's flag does not offer it"),
     Excused("L0-PER-0[56]", "ESP kernel images", frozenset({"blank"}), "there is no image with its own command line"),
     Excused("L0-PER-0[56]", "/boot/loader/entries", LYING, "the entry that was not read is not listed any more"),

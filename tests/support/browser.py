@@ -1,14 +1,16 @@
 """A real Chromium without a window, as a reader of reports has one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -61,9 +63,35 @@ class Browser:
     def shown(self, selector: str) -> list[WebElement]:
         return [element for element in self.all(selector) if element.is_displayed()]
 
+    def shown_texts(self, selector: str) -> set[str]:
+        return {element.text for element in self.shown(selector)}
+
     def until(self, expression: str) -> None:
         """Wait until a script's expression holds."""
         WebDriverWait(self.driver, SECONDS).until(lambda _: self.evaluate(expression))
+
+    def soon(self, seen: Callable[[], Any], *, expected: Any = True) -> Any:
+        """Look until what is seen is what is expected, and return what was seen last.
+
+        What a page does after a key was pressed (a search waits for the last letter) takes it a moment.
+        """
+        last: list[Any] = []
+
+        def as_expected(_: object) -> bool:
+            last[:] = [seen()]
+            return bool(last[0] == expected)
+
+        with suppress(TimeoutException):
+            WebDriverWait(self.driver, SECONDS, ignored_exceptions=[StaleElementReferenceException]).until(as_expected)
+        return last[0]
+
+    def press(self, element: WebElement, key: str = Keys.ENTER) -> None:
+        """Press a key on an element.
+
+        A mouse needs the place of what it clicks on, and that moves: what comes into view is drawn only then
+        (content-visibility), and may be higher than was reckoned.
+        """
+        element.send_keys(key)
 
     def complaints(self) -> list[str]:
         """Return the messages in the page's console since the last call."""

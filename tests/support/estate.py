@@ -63,8 +63,9 @@ def assert_judged_alike(judged: SuiteRun, direct: SuiteRun) -> None:
 
 
 def undated_targets(run: SuiteRun) -> list[dict[str, Any]]:
-    """Return the targets of results.json without the time at which each was observed."""
-    return [{key: each[key] for key in each if key != "observed_at"} for each in run.document["targets"]]
+    """Return the targets of results.json without the time at which each was observed, and its evidence's digests."""
+    dated = {"observed_at", "evidence"}
+    return [{key: each[key] for key in each if key not in dated} for each in run.document["targets"]]
 
 
 def left_behind(before: Sequence[Path]) -> list[Path]:

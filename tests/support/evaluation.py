@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 from nested_kvm.controls.applicability import check_applies
+from nested_kvm.errors import NotCollected
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.libvirt.virsh import answer_of_virsh, without_virsh
 from nested_kvm.evidence.reading import Reading
@@ -58,7 +59,7 @@ def controls() -> dict[Control, Callable[..., object]]:
 
 
 @cache
-def _declared() -> Inventory:
+def declared() -> Inventory:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "inventory.yaml"
         file.write_text(json.dumps(inventory(scenarios())))
@@ -67,14 +68,14 @@ def _declared() -> Inventory:
 
 @cache
 def _recorded() -> dict[str, Bundle]:
-    return {bundle.target.name: bundle for bundle in bundles(_declared(), scenarios())}
+    return {bundle.target.name: bundle for bundle in bundles(declared(), scenarios())}
 
 
 @cache
 def readings_of(name: str) -> Readings:
     """What a scenario's machine answered, and its guests from inside."""
     found = {name: dict(recorded_readings(scenarios()[name]))}
-    for guest in _declared().guests_of(name):
+    for guest in declared().guests_of(name):
         if guest.name in _recorded():
             found[guest.name] = dict(_recorded()[guest.name].readings)
     return found
@@ -82,7 +83,7 @@ def readings_of(name: str) -> Readings:
 
 def fleet_of(name: str, readings: Readings) -> Fleet:
     """A scenario's machines that answered like this."""
-    return Fleet([Machine(bundle) for bundle in _answered(name, readings)], _declared().targets)
+    return Fleet([Machine(bundle) for bundle in answered(name, readings)], declared().targets)
 
 
 def evaluate(
@@ -101,13 +102,14 @@ def evaluate(
     }
 
 
-def _answered(name: str, readings: Readings) -> Iterator[Bundle]:
-    for target in (name, *(guest.name for guest in _declared().guests_of(name))):
+def answered(name: str, readings: Readings) -> Iterator[Bundle]:
+    """The bundles of a scenario's machine and of its guests, if they answered like this."""
+    for target in (name, *(guest.name for guest in declared().guests_of(name))):
         recorded = _recorded().get(target)
         if recorded is None:
-            declared = _declared().named(target)
-            assert declared is not None
-            yield Bundle(declared, next(iter(_recorded().values())).observed_at, "0")
+            known = declared().named(target)
+            assert known is not None
+            yield Bundle(known, next(iter(_recorded().values())).observed_at, "0")
         elif recorded.failure is not None or target != name:
             kept = recorded.readings if recorded.failure else readings[target]
             yield Bundle(recorded.target, recorded.observed_at, "0", kept, recorded.cut, None, recorded.failure)
@@ -130,6 +132,8 @@ def answer(control: Control, function: Callable[..., object], subject: Subject) 
         function(**arguments)
     except Verdict as verdict:
         return Answer(verdict.outcome, frozenset(each.source for each in verdict.evidence))
+    except NotCollected:
+        return Answer(Outcome.UNKNOWN)
     except Exception:  # noqa: BLE001 - whatever breaks is an error of this control
         return Answer(Outcome.ERROR)
     return Answer(Outcome.PASS)

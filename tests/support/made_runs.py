@@ -13,6 +13,7 @@ from nested_kvm.model.policy import Policy
 from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.reporting.html.summary import ReportContext, policies_of
 from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
+from nested_kvm.results.problems import problems_of
 from nested_kvm.results.run import Result, ResultList, Run, TargetResult
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 
@@ -43,6 +44,7 @@ def run_of(*results: Result, status: int = 0, started: datetime = STARTED, **mor
     """Make a run of 75 seconds that came to these results."""
     made = Run("an id", started, "1.2.3", "fleet.yaml", results=ResultList(results), targets=list(TARGETS), **more)
     made.finished, made.exit_status, made.complete = started + timedelta(seconds=75), status, True
+    made.problems = problems_of(made)
     return made
 
 

@@ -88,8 +88,9 @@ class MisbehavingServer(paramiko.ServerInterface):
         transport.join()
 
     def _answer(self, channel: paramiko.Channel, behaviour: Behaviour) -> None:
-        self._released.wait(0.05)  # the request is granted first
         with suppress(OSError, EOFError, paramiko.SSHException):
+            # The thread that hears the reply to this is the one that grants the request first.
+            channel.get_transport().global_request("granted", wait=True)
             behaviour(channel)
         with suppress(OSError, EOFError, paramiko.SSHException):
             channel.close()

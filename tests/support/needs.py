@@ -61,6 +61,8 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "release": lambda: None if Path(sys.prefix, "release", "ready").exists() else "not there: make .venv/release/ready",
     "groff": lambda: _lacks("groff"),
     "systemd-analyze": lambda: _lacks("systemd-analyze"),
+    "buildah": lambda: _lacks("buildah"),
+    "docs": lambda: None if Path(sys.prefix, "docs", "ready").exists() else "not there: make .venv/docs/ready",
     "mmdebstrap": lambda: _lacks("mmdebstrap", "git") or _lacks_namespaces(),
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
     "inspecjs": lambda: _lacks("node") or (None if INSPECJS.is_dir() else "not installed: inspecjs (make test-deps)"),

@@ -35,16 +35,20 @@ _RELOAD = re.compile(r"modprobe -r (\w+) && modprobe \1\Z")
 
 def remedies_of(name: str, readings: Mapping[str, Mapping[str, Reading]]) -> Iterator[tuple[str, list[str]]]:
     """Yield the control and the commands of each finding of a scenario's host."""
-    fleet = fleet_of(name, readings)
+    yield from remedies_in(fleet_of(name, readings), name)
+
+
+def remedies_in(fleet: Fleet, name: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the control and the commands of each finding of that host itself."""
     for control, function in controls().items():
         for subject in fleet.subjects(control.level):
             if subject.machine.target.name == name and subject.domain is None:
-                finding = _finding(fleet, control, function, subject)
+                finding = finding_of(fleet, control, function, subject)
                 if finding is not None:
                     yield control.id, remediation(subject.settled, finding)
 
 
-def _finding(_fleet: Fleet, control: object, function: object, subject: Subject) -> Finding | None:
+def finding_of(_fleet: Fleet, control: object, function: object, subject: Subject) -> Finding | None:
     try:
         check_applies(control, subject)  # type: ignore[arg-type]
         facts = {each: FACTS[each](subject.settled) for each in inspect.signature(function).parameters}  # type: ignore[arg-type]

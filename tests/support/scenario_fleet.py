@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +20,7 @@ from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory, Target
 from tests.support.qemu_processes import processes_of
 from tests.support.scenario import RECORDED, DomainCase, Inside, Scenario, scenarios
+from tests.support.started_pytest import started_pytest
 
 ROOT = Path(__file__).parents[2]
 URI = "qemu:///system"
@@ -73,9 +72,9 @@ def run_fleet(folder: Path, *arguments: str, cases: Mapping[str, Scenario] | Non
 def judge_evidence(
     evidence: Path, reports: Path, *arguments: str, cases: Mapping[str, Scenario] | None = None
 ) -> FleetRun:
-    command = [sys.executable, "-m", "pytest", f"--evidence={evidence}", f"--report-dir={reports}", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    words = (f"--evidence={evidence}", f"--report-dir={reports}", *arguments)
+    done = started_pytest(*words, cwd=ROOT, env=environment)
     document = json.loads((reports / "latest" / "results.json").read_text())
     results: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
     cases = scenarios() if cases is None else cases

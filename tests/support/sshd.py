@@ -130,7 +130,7 @@ class Sshd:
         lines.append(f"IdentityFile {self.identity}")
         path = self.directory / "config"
         path.write_text("".join(f"{line}\n" for line in lines))
-        defaults: dict[str, object] = {"connect_timeout": 10.0, "probe_timeout": 10.0, "ssh_config": path}
+        defaults: dict[str, object] = {"connect_timeout": 60.0, "probe_timeout": 10.0, "ssh_config": path}
         return Settings(**(defaults | settings))  # type: ignore[arg-type]  # a test's own settings, checked by use
 
     def start(self) -> None:

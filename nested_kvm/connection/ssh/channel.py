@@ -14,6 +14,7 @@ _CHUNK = 32 * 1024
 _PAUSE_WHILE_WRITING = 0.002
 _PAUSE = 0.05
 """Seconds between two reads; the exit status ends the pause."""
+BROKEN_MIDWAY = "the connection broke before the answer was complete"
 _SILENCE_AFTER_EXIT = 2.0
 """Seconds. A process that the program left behind may hold its output open for ever."""
 
@@ -67,11 +68,20 @@ class ChannelProgram:
         if self._channel.closed or self._channel.exit_status_ready():
             self._pending = memoryview(b"")
             return False
-        sent = self._channel.send(bytes(self._pending[:_CHUNK]))
+        try:
+            sent = self._channel.send(bytes(self._pending[:_CHUNK]))
+        except OSError:
+            if not self._has_ended():
+                raise
+            sent = len(self._pending)
         self._pending = self._pending[sent:]
         if not self._pending:
             self._channel.shutdown_write()
         return True
+
+    def _has_ended(self) -> bool:
+        """Return whether the program ended, and not the connection."""
+        return self._channel.closed and self._channel.get_transport().is_active()
 
     def _read(self) -> bool:
         channel = self._channel
@@ -91,7 +101,7 @@ class ChannelProgram:
         if self._channel.exit_status != -1:
             return self._channel.exit_status
         if not self._channel.get_transport().is_active():
-            raise self._output.connection_error("the connection broke before the answer was complete")
+            raise self._output.connection_error(BROKEN_MIDWAY)
         return None
 
 

@@ -40,6 +40,12 @@ class _Config(paramiko.SSHConfig):
         super().__init__()
         self._exec_results: dict[str, bool] = {}
 
+    def _tokenize(self, config: Any, target_hostname: str, key: str, value: str) -> str:
+        """Expand a value. For one without a token paramiko would look up names of this machine all the same."""
+        if "%" not in value and "~" not in value:
+            return value
+        return cast("str", super()._tokenize(config, target_hostname, key, value))  # type: ignore[misc]  # the stubs leave it out
+
     def _does_match(
         self, match_list: list[dict[str, Any]], target_hostname: str, canonical: Any, final: Any, options: Any
     ) -> bool:
@@ -49,7 +55,7 @@ class _Config(paramiko.SSHConfig):
         if others and not super()._does_match(others, target_hostname, canonical, final, options):  # type: ignore[misc]  # the stubs leave it out
             return False
         for each in commands:
-            command = self._tokenize(options, target_hostname, "match-exec", each["param"])  # type: ignore[attr-defined]  # as above
+            command = self._tokenize(options, target_hostname, "match-exec", each["param"])
             if self._should_fail(self._succeeds(command), each):  # type: ignore[attr-defined]  # as above
                 return False
         return bool(match_list)
@@ -79,7 +85,7 @@ class SshConfig:
         """
         file = (path or DEFAULT_PATH).expanduser()
         if path is None and not file.exists():
-            return cls(file, _Config.from_text(""))
+            return cls(file, _nothing(file))
         try:
             status = file.stat()
         except OSError as error:
@@ -94,10 +100,20 @@ class SshConfig:
             UsageError: a value is invalid for its keyword; the message names file, keyword and host.
         """
         try:
-            values = self._config.lookup(host)
-            return SshOptions.from_values(cast("Mapping[str, str | list[str] | None]", values))
+            return _options(self._config, host)
         except (paramiko.SSHException, ValueError, KeyError, RuntimeError) as error:  # the last: ~nobody
             raise UsageError(f"{self.path}: for host {host}: {error}") from None
+
+
+@lru_cache(maxsize=16_384)
+def _options(config: paramiko.SSHConfig, host: str) -> SshOptions:
+    """The options for a host, which several steps of its connection ask for."""
+    return SshOptions.from_values(cast("Mapping[str, str | list[str] | None]", config.lookup(host)))
+
+
+@lru_cache(maxsize=8)
+def _nothing(_path: Path) -> paramiko.SSHConfig:
+    return _Config.from_text("")
 
 
 @lru_cache(maxsize=8)

@@ -17,7 +17,7 @@ from nested_kvm.connection.deadline import Deadline, closing_at
 from nested_kvm.connection.output import BoundedOutput
 from nested_kvm.connection.plain_backend import PlainBackend
 from nested_kvm.connection.shell_command import ONE_COMMAND, shell, standard_input, sudo_command, without_sudo_mark
-from nested_kvm.connection.ssh.channel import ChannelProgram, ChannelStream
+from nested_kvm.connection.ssh.channel import BROKEN_MIDWAY, ChannelProgram, ChannelStream
 from nested_kvm.connection.ssh.paramiko_channel import TRANSPORT_ERRORS, Transport
 from nested_kvm.connection.ssh.transport import ConnectionDropped, is_channel_refusal, reason
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
@@ -126,7 +126,7 @@ class SshConnection(PlainBackend, Connection):
                 raise (
                     output.timed_out()
                     if deadline.expired
-                    else output.connection_error(f"the connection broke ({reason(error)})")
+                    else output.connection_error(f"{BROKEN_MIDWAY} ({reason(error)})")
                 ) from None
             finally:
                 channel.close()
@@ -166,6 +166,8 @@ class SshConnection(PlainBackend, Connection):
         if deadline.expired:
             self._given_up = "the target was abandoned after a timeout"
             return output.timed_out()
+        if not self._transport.is_active():
+            return output.connection_error(f"the connection broke before the command was started ({reason(error)})")
         return output.connection_error(f"the target does not run a command ({reason(error)})")
 
     def _give_up(self, channel: paramiko.Channel, deadline: Deadline) -> None:

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nested_kvm.connection.base import Settings
@@ -13,7 +14,7 @@ from nested_kvm.connection.ssh.endpoint import Endpoint
 from nested_kvm.connection.ssh.host_key_check import Trust
 from nested_kvm.connection.ssh.paramiko_channel import Carrier, Transport
 from nested_kvm.connection.ssh.proxy_command import ProxyCommand
-from nested_kvm.connection.ssh.transport import ConnectionDropped, agree_on_keys, dial, log_in
+from nested_kvm.connection.ssh.transport import ConnectionDropped, StartupRefused, agree_on_keys, dial, log_in
 from nested_kvm.errors import ConnectionFailed, HostKeyRejected, ObservationError
 from nested_kvm.inventory.address import Address
 
@@ -39,6 +40,8 @@ class SshConnector:
         self._jump_hosts: dict[JumpPath, _JumpHost] = {}
         self._lock = threading.Lock()
         self._is_closed = False
+        self.when_refused: Callable[[], None] = _nothing
+        """Called for each connection that was closed before SSH began."""
 
     def connect(
         self, address: Address, name: str, *, via: SshConnection | None = None, behind_host: bool = False
@@ -46,8 +49,8 @@ class SshConnector:
         """Open a connection to a target. See `connect`."""
         end = Endpoint.of(address, self._settings, name)
         if behind_host:
-            return _open(end, via, inventory_name=name)
-        return _open(end, self._through(end))
+            return _open(end, via, self.when_refused, inventory_name=name)
+        return _open(end, self._through(end), self.when_refused)
 
     def close(self) -> None:
         """Close the connections to all jump hosts for good, also those that are being opened."""
@@ -74,7 +77,7 @@ class SshConnector:
             jump_host = self._jump_hosts.setdefault(key, _JumpHost())
         with jump_host.lock:
             if jump_host.outcome is None:
-                jump_host.outcome = _tried(hop, via)
+                jump_host.outcome = _tried(hop, via, self.when_refused)
         if isinstance(jump_host.outcome, ObservationError):
             raise jump_host.outcome
         if self._is_closed:
@@ -82,19 +85,29 @@ class SshConnector:
         return jump_host.outcome
 
 
-def _tried(end: Endpoint, via: SshConnection | None) -> SshConnection | ObservationError:
+def _nothing() -> None:
+    """Take no note of it."""
+
+
+def _tried(
+    end: Endpoint, via: SshConnection | None, when_refused: Callable[[], None]
+) -> SshConnection | ObservationError:
     try:
-        return _open(end, via)
+        return _open(end, via, when_refused)
     except ObservationError as error:
         return error
 
 
-def _open(end: Endpoint, via: SshConnection | None, inventory_name: str | None = None) -> SshConnection:
+def _open(
+    end: Endpoint, via: SshConnection | None, when_refused: Callable[[], None], inventory_name: str | None = None
+) -> SshConnection:
     """Connect, verify the host and log in. A refused or dropped connection is tried once more."""
     deadline = Deadline(end.connect_timeout)
     try:
         transport = _agree(end, via, deadline, inventory_name)
-    except ConnectionDropped:
+    except ConnectionDropped as error:
+        if isinstance(error, StartupRefused):
+            when_refused()
         pause = random.uniform(*_PAUSE)  # noqa: S311  # no secret
         if pause > deadline.remaining / 2:
             raise

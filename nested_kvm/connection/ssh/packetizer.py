@@ -1,19 +1,47 @@
 """paramiko's packet reader with limits, so that a machine cannot fill our memory."""
 
+from typing import Any
+
 import paramiko
 import paramiko.packet
 from typing_extensions import override
 
 PACKET_LIMIT = 256 * 1024
 """Bytes: OpenSSH's own limit (packet.c, PACKET_MAX_SIZE). paramiko allows what four bytes can announce: 4 GiB."""
+_AHEAD = 32 * 1024
+"""Bytes."""
 BEFORE_SSH_LIMIT = 64 * 1024
 """Bytes before the first packet: banner lines and the version (RFC 4253, section 4.2)."""
+
+
+class ReadAhead:
+    """A connection of which is received as much as has arrived: paramiko asks for each packet twice."""
+
+    def __init__(self, carrier: Any) -> None:
+        self._carrier = carrier
+        self._data = b""
+        self._given = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._carrier, name)
+
+    def recv(self, size: int) -> bytes:
+        """Return up to `size` bytes, as a socket does; only one thread may call it."""
+        if self._given == len(self._data):
+            self._data, self._given = self._carrier.recv(_AHEAD), 0
+        data = self._data[self._given : self._given + size]
+        self._given += len(data)
+        return data
 
 
 class Packetizer(paramiko.packet.Packetizer):
     """paramiko's packetizer with limits."""
 
     _before_ssh = 0
+
+    @override
+    def start_handshake(self, timeout: float) -> None:
+        """Start no timer, which is a thread for each connection: the deadline of connecting ends a handshake."""
 
     @override
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:

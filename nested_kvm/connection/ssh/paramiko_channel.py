@@ -17,7 +17,7 @@ from paramiko.message import Message
 from typing_extensions import override
 
 from nested_kvm.connection.ssh.certificate import SUFFIX
-from nested_kvm.connection.ssh.packetizer import Packetizer, feed, feed_extended
+from nested_kvm.connection.ssh.packetizer import Packetizer, ReadAhead, feed, feed_extended
 from nested_kvm.connection.ssh.proxy_command import ProxyCommand
 
 Carrier = socket.socket | paramiko.Channel | ProxyCommand
@@ -70,7 +70,8 @@ class Transport(paramiko.Transport):
     }
 
     def __init__(self, sock: Carrier) -> None:
-        super().__init__(sock, packetizer_class=Packetizer)  # type: ignore[arg-type]  # it takes whatever has a socket's methods
+        super().__init__(ReadAhead(sock), packetizer_class=Packetizer)  # type: ignore[arg-type]  # it takes whatever has a socket's methods
+        self.sock = sock  # type: ignore[assignment]  # as above
         self.wants_certificate = False
         """Whether an authority for the host is known. Else its bare key is requested."""
         self._speaker = threading.local()

@@ -3,7 +3,7 @@
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ _MARGIN = 5.0
 _OPEN_CONNECT_FAILED, _OPEN_RESOURCE_SHORTAGE = 2, 4  # RFC 4254, section 5.1
 _UNNAMED_REFUSAL = "Unable to open channel."
 """What paramiko raises for the second of two refusals at once: it keeps one reason for all threads."""
+_AUTHENTICATING = frozenset({"aes128-gcm@openssh.com", "aes256-gcm@openssh.com"})
 _BANNER = "Error reading SSH protocol banner"
 """paramiko puts it before every reason, without a space."""
 
@@ -32,6 +33,10 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 class ConnectionDropped(ConnectionFailed):
     """The connection was refused, or closed before the key exchange: a second try may succeed."""
+
+
+class StartupRefused(ConnectionDropped):
+    """The connection was closed before SSH began: what sshd's MaxStartups does to one too many."""
 
 
 def reason(error: Exception | None) -> str:
@@ -119,6 +124,7 @@ def _agree(transport: Transport, trust: Trust, deadline: Deadline, where: str) -
     transport.banner_timeout = transport.handshake_timeout = deadline.remaining + _MARGIN
     algorithms = transport.get_security_options()
     algorithms.key_types = trust.prefer_known_types(algorithms.key_types)
+    algorithms.ciphers = cheapest_first(algorithms.ciphers)
     transport.wants_certificate = bool(trust.authorities)
     done = threading.Event()
     transport.start_client(event=done)
@@ -128,10 +134,18 @@ def _agree(transport: Transport, trust: Trust, deadline: Deadline, where: str) -
     trust.check(transport.host_key, where)
 
 
+def cheapest_first(ciphers: Sequence[str]) -> list[str]:
+    """Sort ciphers: first those that authenticate what they encrypt, where the server has them too.
+
+    With any other, each packet also has a MAC, which paramiko compares byte by byte in Python.
+    """
+    return sorted(ciphers, key=lambda name: name not in _AUTHENTICATING)
+
+
 def _no_agreement(error: Exception | None, where: str) -> ConnectionFailed:
     text = printable(error or "").removeprefix(_BANNER)
     if error is None or isinstance(error, EOFError | ConnectionError) or not text or "Errno" in text:
-        return ConnectionDropped(
+        return StartupRefused(
             f"{where}: it closed the connection before the SSH key exchange: "
             "is it an SSH port, or does sshd's MaxStartups drop connections?"
         )

@@ -4,8 +4,9 @@ blank='[[:blank:]]'
 esps='/boot /efi /boot/efi'
 grub="^[^#]*GRUB_CMDLINE|^$blank*(\.|source|if|case|for|while|\[|eval)$blank"
 sought="^(kernelopts|tuned_params|(VARIANT_|IMAGE_)?ID)=|^[^# ]+ /(etc[^ ]*)? |ON_SHUTDOWN=|^$blank*(auto_shutdown_|(user|group)$blank*=)"
-well_known='/boot/grub2/grubenv /etc/default/libvirt-guests /etc/sysconfig/libvirt-guests'
-well_known="$well_known /proc/self/mounts /etc/os-release /usr/lib/libvirt/libvirt-guests.sh /usr/libexec/libvirt-guests.sh $qemu_conf"
+at_shutdown=libvirt-guests
+well_known="/boot/grub2/grubenv /etc/default/$at_shutdown /etc/sysconfig/$at_shutdown /proc/self/mounts /etc/os-release \
+/usr/lib/libvirt/$at_shutdown.sh /usr/libexec/$at_shutdown.sh $qemu_conf"
 
 monitors() {
     begin 'virtual machine monitors'
@@ -15,11 +16,12 @@ monitors() {
     end ok
 }
 
-# The rules that give /dev/kvm its mode and group when udev next handles it.
+# The rules that give /dev/kvm its mode and group when udev next handles it, what loads the module at boot beside udev,
+# and the number of the group.
 rules() {
     begin 'udev rules of kvm'
     flush
-    grep -s '"kvm"' /*/udev/rules.d/* /*/lib/udev/rules.d/*
+    grep -sE '"kvm"|^kvm' /*/udev/rules.d/* /*/lib/udev/rules.d/* /etc/modules /*/modules-load.d/* /*/lib/modules-load.d/* /etc/group
     end ok
     ! found cloud-hypervisor || run cloud-hypervisor --version
 }
@@ -57,7 +59,7 @@ libvirts_memory() {
     names "$memory"
     for path in "$memory"/*.xml; do
         [ -f "$path" ] || continue
-        settings "^ *(<(emulator|qemuctime|selfvers|kernelVersion|arch)>|<flag name='kvm'/>|</?hostCPU|<property name='(svm|vmx)' |<kvmSupportsNesting/>)" "$path"
+        settings "^ *(<(emulator|qemuctime|selfvers|kernelVersion|arch)>|<flag name='kvm'/>|</?hostCPU|<property name='(svm|vmx(-.*true)?)'|<kvmSupportsNesting/>)" "$path"
         emulator=$(sed -n 's:^ *<emulator>\(/[^<&]*\)</emulator>$:\1:p' "$path" 2>/dev/null)
         emulator=${emulator%%"$newline"*}
         [ -z "$emulator" ] || run stat -L -c %Z "$emulator"

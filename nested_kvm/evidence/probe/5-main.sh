@@ -1,7 +1,7 @@
 # What kmod would do, what a shutdown does to guests, and which accounts may open /dev/kvm: $1 as well.
 commands() {
     vendor_module
-    set -- "$1" 'uname -m' id 'ls -l /proc/self/ns' 'getfacl -cnp /dev/kvm' 'modprobe --version' 'systemctl is-enabled libvirt-guests'
+    set -- "$1" 'uname -m' id 'ls -l /proc/self/ns' 'getfacl -cnp /dev/kvm' 'modprobe --version' "systemctl is-enabled $at_shutdown"
     lacks_libvirt || set -- "$@" 'id libvirt-qemu' 'id qemu'
     [ -z "$module" ] || set -- "$@" "modprobe --show-depends $module" "modinfo --parameters $module"
     if is_account "$1"; then set -- "$@" "id $1"; fi

@@ -82,20 +82,21 @@ def _frames(body: str, nonce: str) -> ProbeAnswer:
         state, behind = _line(body, ends_at + len(end))
         if -1 in {ends_at, behind}:
             return ProbeAnswer(readings, source)
-        readings.setdefault(source, _reading(source, body[text_at:ends_at], state))
+        readings.setdefault(source, _shared(source, body[text_at:ends_at], state))
         position = behind
     is_whole = body.startswith(f"@{nonce} done", position)
     return ProbeAnswer(readings, None if is_whole else "a place between two readings")
 
 
-def _shared(text: str) -> str:
-    """The same text, stored once for all machines that have it: most readings are the same across a fleet."""
-    return _once(text) if len(text) <= _SHARED else text
+def _shared(source: str, text: str, end: str) -> Reading:
+    """The same reading, made and stored once for all machines that have it: most are the same across a fleet."""
+    make = _once if len(source) + len(text) + len(end) <= _SHARED else _reading
+    return make(source, text, end)
 
 
 @lru_cache(maxsize=2048)
-def _once(text: str) -> str:
-    return text
+def _once(source: str, text: str, end: str) -> Reading:
+    return _reading(source, text, end)
 
 
 def _line(body: str, start: int) -> tuple[str, int]:
@@ -106,7 +107,7 @@ def _line(body: str, start: int) -> tuple[str, int]:
 
 def _reading(source: str, text: str, end: str) -> Reading:
     state, _, link = end.partition(" -> ")
-    text = _shared(text.removesuffix("\n"))
+    text = text.removesuffix("\n")
     if state.startswith("exit "):
         return _command(source, text, state.removeprefix("exit "))
     try:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from nested_kvm.errors import UsageError
 from nested_kvm.model.advisory import Advisories, Advisory, CpuVendor, Effect, VendorFix
+from nested_kvm.util.described_schema import DescribedSchema
 from nested_kvm.util.kernel_version import KernelVersion, release_numbers
 from nested_kvm.util.text import printable
 from nested_kvm.util.yaml_file import YamlFile, read_yaml
@@ -83,7 +84,7 @@ Day = Annotated[date, BeforeValidator(_date)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
 
 class VendorSection(_Section):
@@ -208,7 +209,10 @@ def _known_keys(place: Sequence[int | str]) -> Iterable[str]:
 
 def advisories_schema() -> dict[str, Any]:
     """The JSON Schema of an advisory file."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **AdvisoryFile.model_json_schema()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **AdvisoryFile.model_json_schema(schema_generator=DescribedSchema),
+    }
 
 
 if __name__ == "__main__":

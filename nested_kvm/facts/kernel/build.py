@@ -22,7 +22,6 @@ _VANILLA: Final = re.compile(r"\d{1,4}\.\d{1,4}(?:\.\d{1,5})?", re.ASCII)
 """A release without any suffix, as kernel.org's sources have it."""
 _ID: Final = re.compile(r"^ID=[\"']?([A-Za-z0-9._-]{1,60})[\"']?\s*$", re.ASCII | re.MULTILINE)
 
-
 _ENABLED: Final = {True: "enabled", False: "not enabled", None: "could not be read"}
 
 

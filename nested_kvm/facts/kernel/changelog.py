@@ -1,15 +1,19 @@
 """The changelog of the running kernel's package: which advisories it says are fixed.
 
 The probe prints its items about KVM that name an advisory or revert something, each in one line and behind what it
-stands below, under the heading of their version. The newest version is the first, and always there:
+stands below, under the heading of their version. The newest version is the first, and always there; behind the last
+are the packages of kernels that dpkg knows:
 
     linux (6.1.177-1) bookworm-security; urgency=high
       * New upstream stable update:    - [x86] KVM: x86: Fix shadow paging use-after-free … (CVE-2026-53359)
+    Package: linux-image-6.1.0-50-amd64
+    Status: install ok installed
+    Version: 6.1.177-1
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from nested_kvm.evidence import sources
@@ -20,6 +24,12 @@ from nested_kvm.model.verdict import Evidence
 _DPKG_HEADING: Final = re.compile(r"(?P<source>[a-z0-9][a-z0-9+.-]{0,80}) \((?P<version>[^()\s]{1,80})\) ")
 _SIGNED: Final = "linux-signed-"
 """Debian signs a package in another source: its version 6.1.192+2 is that of 6.1.192-2."""
+_PACKAGE: Final = re.compile(
+    r"^Package: linux-image-(?:unsigned-)?(?P<release>\d[\w.+~-]{0,80}?)(?:-unsigned)?(?P<fields>(?:\n(?!P).*){1,2})",
+    re.ASCII | re.MULTILINE,
+)
+_INSTALLED: Final = "Status: install ok installed"
+_VERSION: Final = re.compile(r"^Version: ([\w.+~:-]{1,80})$", re.ASCII | re.MULTILINE)
 _RPM_HEADING: Final = re.compile(r"\* .{5,200}")
 _REVERTS: Final = re.compile(r"\brevert(?:s|ed)?[ :]{1,4}", re.IGNORECASE)
 _DENIES: Final = re.compile(
@@ -45,7 +55,7 @@ class Mention:
 class Changelog:
     """The items about KVM, by the heading of their version, the newest first.
 
-    Source: `gzip -dc /usr/share/doc/linux-…/changelog.gz`, or `rpm -qf --changelog`.
+    Source: `gzip -dc /usr/share/doc/linux-…/changelog.gz` and `/var/lib/dpkg/status`, or `rpm -qf --changelog`.
     """
 
     source: str
@@ -54,6 +64,8 @@ class Changelog:
     """Heading and text of each."""
     newest: str | None = None
     """dpkg's: the version of the newest entry, which is the package's own."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """dpkg's: the versions of the installed packages of kernels, by release."""
 
     def mention(self, identifier: str, title: str) -> Mention | None:
         """The newest item that decides whether the advisory is fixed; None: there is none.
@@ -109,7 +121,16 @@ def _parse(reading: Reading) -> Changelog | None:
     if not reading.is_ok or first is None:
         return None
     items = tuple(_items(reading.text, is_heading))
-    return Changelog(reading.source, is_dpkg, items, _package_version(first) if is_dpkg else None)
+    if not is_dpkg:
+        return Changelog(reading.source, is_dpkg, items)
+    return Changelog(reading.source, is_dpkg, items, _package_version(first), dict(_installed_packages(reading.text)))
+
+
+def _installed_packages(text: str) -> Iterator[tuple[str, str]]:
+    for package in _PACKAGE.finditer(text):
+        version = _VERSION.search(package["fields"])
+        if version is not None and _INSTALLED in package["fields"].split("\n"):
+            yield package["release"], version[1]
 
 
 def _package_version(heading: re.Match[str]) -> str:

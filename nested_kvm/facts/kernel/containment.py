@@ -21,6 +21,8 @@ from nested_kvm.model.verdict import Evidence
 
 _INITIAL: Final = {"pid": "4026531836", "user": "4026531837", "cgroup": "4026531835"}
 _LINK: Final = re.compile(r".* (pid|user|cgroup) -> (?:pid|user|cgroup):\[(\d{1,19})\]", re.ASCII)
+_KTHREADD: Final = "[kthreadd]"
+"""The kernel's first thread has the pid 2 in the namespace in which the kernel starts (kernel_thread in rest_init)."""
 _SCHEMES: Final = frozenset({"docker", "podman", "kubectl", "openshift", "lxc", "chroot"})
 """Schemes of addresses behind which there is no machine with its own kernel."""
 
@@ -29,7 +31,8 @@ _SCHEMES: Final = frozenset({"docker", "podman", "kubectl", "openshift", "lxc", 
 class Containment:
     """Whether the target is a container; `reason` is a sentence.
 
-    Source: `ls -l /proc/self/ns`, and the address by which the target is reached.
+    Source: `ls -l /proc/self/ns`, or in a support archive process 2 in the output of `ps`; and the address by which
+    the target is reached.
     """
 
     is_container: Answer
@@ -42,6 +45,11 @@ def containment_of(bundle: Bundle) -> Containment:
     address = bundle.target.address
     if address is not None and address.scheme in _SCHEMES:
         return Containment(Answer.YES, f"the target is a container, by its address {address.scheme}://")
+    thread = bundle.readings.get(sources.FIRST_THREAD)
+    if thread is not None and thread.is_ok and thread.text.strip() == _KTHREADD:
+        return Containment(
+            Answer.NO, "the target is no container: it sees the kernel's threads", (thread.as_evidence(),)
+        )
     try:
         lines = bundle.text(sources.NAMESPACES).splitlines()
     except ObservationError as error:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from nested_kvm.errors import NotObserved
@@ -50,6 +51,10 @@ VENDORS: Final = {
 _Z_VENDORS: Final = {"IBM/S390": Vendor.IBM_Z}
 
 
+_REMEMBERED: Final = 256 * 1024
+"""Characters of the cpuinfo that is remembered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cpu:
     """All CPUs of a machine; `flags` has one set of words per CPU, in the kernel's order.
@@ -65,6 +70,8 @@ class Cpu:
     flags: tuple[frozenset[str], ...]
     vmx_flags: frozenset[str] = frozenset()
     """The words of Intel's `vmx flags` line, of the first CPU; older kernels have none."""
+    possible: tuple[Vendor, ...] = ()
+    """The vendors it may have, where no machine was inspected and the vendor is open."""
 
     @property
     def is_x86(self) -> bool:
@@ -86,9 +93,28 @@ class Cpu:
         return self.require_vendor().flag
 
     @property
+    def vendors(self) -> tuple[Vendor, ...]:
+        """The vendor, or all that it may have where no machine was inspected.
+
+        Raises:
+            NotObserved: the vendor is unknown.
+        """
+        return self.possible or (self.require_vendor(),)
+
+    @property
+    def flags_of_vendors(self) -> str:
+        """The flag, or those of all vendors that it may have, in words.
+
+        Raises:
+            NotObserved: the vendor is unknown.
+        """
+        return " or ".join(vendor.flag for vendor in self.vendors)
+
+    @property
     def count_with_flag(self) -> int:
         """How many CPUs show the flag, as a word of `flags`: `svm_lock` is not `svm`."""
-        return sum(self.flag in words for words in self.flags)
+        flag = self.flag if self.flags else ""
+        return sum(flag in words for words in self.flags)
 
     @property
     def all_show_flag(self) -> bool:
@@ -142,6 +168,16 @@ def cpu_of(bundle: Bundle) -> Cpu:
     """
     architecture = bundle.text(sources.ARCHITECTURE).strip()
     text = bundle.text(sources.CPUINFO)
+    return _cpu(architecture, text) if len(text) <= _REMEMBERED else _parsed(architecture, text)
+
+
+@lru_cache(maxsize=64)
+def _cpu(architecture: str, text: str) -> Cpu:
+    """The same, made once for all machines with equal CPUs: their flags take most of the memory of all facts."""
+    return _parsed(architecture, text)
+
+
+def _parsed(architecture: str, text: str) -> Cpu:
     processors = _z_processors(text) if architecture in S390X.machines else _processors(text)
     if architecture in X86.machines | S390X.machines and not processors:
         raise NotObserved(f"{sources.CPUINFO} names no CPU")

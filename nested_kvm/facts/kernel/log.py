@@ -18,9 +18,10 @@ _STAMP: Final = re.compile(
 )
 """What dmesg prints in front of a message: facility and level, the time, the caller."""
 _SUBSYSTEM: Final = re.compile(
-    r"(?:x86/cpu|x86/virt|virt/kvm|svm|vmx|(kvm(?:[-_]\w{1,20})?)(?: \[\d{1,10}\])?): ?", re.IGNORECASE
+    r"(?:x86/cpu|x86/virt|virt/kvm|svm|vmx|(kvm(?:[-_]\w{1,20})?)(?: \[\d{1,10}\])?): ?|module (?=kvm)",
+    re.IGNORECASE,
 )
-"""The prefixes of the kernel's own messages about virtualization; there may be two of them."""
+"""The prefixes of the kernel's own messages about virtualization; there may be several of them."""
 # "SVM disabled" alone is the IOMMU's shared virtual memory (drivers/iommu/intel/svm.c).
 _FIRMWARE: Final = re.compile(
     r"(?:vmx \((?:out|in)side txt\) |vmx |svm |support for '\w{1,20}' )?disabled by bios|svm disabled \(by bios\)"
@@ -36,9 +37,9 @@ _REFUSED: Final = re.compile(
 )
 """What refuses a load whatever prefix it has."""
 _PREFIXES: Final = {
-    "kvm_intel": frozenset({"kvm", "kvm_intel", "vmx"}),
-    "kvm_amd": frozenset({"kvm", "kvm_amd", "svm"}),
-    "kvm_hv": frozenset({"kvm", "kvm_hv", "kvm-hv"}),
+    "kvm_intel": frozenset({"kvm", "kvm_intel", "vmx", "module"}),
+    "kvm_amd": frozenset({"kvm", "kvm_amd", "svm", "module"}),
+    "kvm_hv": frozenset({"kvm", "kvm_hv", "kvm-hv", "module"}),
 }
 """The prefixes of a module's own messages. arm64's and s390x's kvm is left out: it logs what it has found at length."""
 _HARMLESS: Final = re.compile(
@@ -46,7 +47,8 @@ _HARMLESS: Final = re.compile(
     r"|sev(?:-es|-snp)?\b|tdx\b|(?:using )?hyper-v|posted.interrupt|already loaded|unknown parameter"
     r"|module verification failed|loading out-of-tree|module license|disabling lock debugging"
     r"|exiting hardware virt|zapping|smp vm|v?cpu ?\d{0,4} ?[,:]|vcpu|guest|emulating|user requested|limiting|unhandled"
-    r"|ignored|kvm_set_|msr|pio|haltpoll|deprecated|(?:l1tf|mds|mmio stale data|taa|srbds|rfds|its) cpu bug"
+    r"|ignored|kvm_set_|msr|pio|haltpoll|deprecated|bus lock threshold|vm_exit_load_ia32_perf_global_ctrl does"
+    r"|.{1,60} required for tdx|(?:l1tf|mds|mmio stale data|taa|srbds|rfds|its) cpu bug"
     r"|\[firmware bug\]|(?:nx )?huge pages|loaded|registered"
     # What begins with the name of a process, which may be kvm.
     r"|.{0,20}\[\d{1,10}\][: ]|.{0,20}page allocation failure|.{0,20}invoked oom|.{0,20}\(\d{1,10}\): drop_caches"
@@ -56,7 +58,7 @@ _HARMLESS: Final = re.compile(
 """What KVM logs of itself, of its guests or of a process by that name while it works, or is loaded."""
 _OF_ONE_CPU: Final = re.compile(
     r".{0,80}?(?:inconsisten|not |failed|disabled|unable).{0,80}?\bcpu ?\d|.{0,80}?\bcpu ?\d{1,4}\b.{0,80}?"
-    r"(?:inconsisten|failed|disabled|unable)",
+    r"(?:inconsisten|failed|disabled|unable|doesn't match)",
     re.IGNORECASE,
 )
 _ENCRYPTED: Final = re.compile(
@@ -85,7 +87,7 @@ class _Message:
     def of(cls, line: str) -> "_Message":
         text = line[_end(_STAMP, line) :]
         body, module, prefixes = text, None, set()
-        for _ in range(2):
+        for _ in range(3):
             found = _SUBSYSTEM.match(body)
             if found is not None:
                 body, module = body[found.end() :], found[1] or module

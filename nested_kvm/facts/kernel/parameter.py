@@ -19,7 +19,8 @@ _DIGITS = 22  # Octal needs as many for 2**64; whatever has more is out of every
 _INT_RANGE = range(-(2**31), 2**31)
 _ON_OFF_SINCE = (4, 6)
 _TRUE_FALSE_SINCE = (5, 19)
-_ENABLE_DISABLE_SINCE = (6, 12)  # No kernel before it; which one first is not established.
+# Debian's 6.12.117 refuses these words, its 6.16.3 takes them; of the series between, none was asked.
+_ENABLE_DISABLE_NOT_BEFORE, _ENABLE_DISABLE_SINCE = (6, 13), (6, 16)
 _UNKNOWN_RELEASE = KernelRelease.parse("")
 
 
@@ -189,7 +190,10 @@ def _bool_setting(value: str | None, release: KernelRelease) -> Setting:
     if value[:1] in {"o", "O"}:
         return _on_off_setting(value[1:2], release)
     if value[:1] and value[0] in "eEdD":
-        return Setting.INVALID if release.has(_ENABLE_DISABLE_SINCE) is False else Setting.UNDECIDED
+        taken = release.has(_ENABLE_DISABLE_SINCE)
+        if taken is False and release.has(_ENABLE_DISABLE_NOT_BEFORE):
+            taken = None
+        return _if_taken(Setting.ON if value[0] in "eE" else Setting.OFF, taken)
     return Setting.INVALID
 
 

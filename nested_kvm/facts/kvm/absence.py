@@ -35,8 +35,9 @@ def kvm_absence_of(
     `shows_flag`: every CPU is known to show the virtualization flag.
     """
     refusals = log.refusals_of(module.name, flag_is_shown=shows_flag)
-    if refusals:
-        kind = refusal_kind(refusals)
+    kind = refusal_kind(refusals)
+    # A CPU without the flag keeps the module from loading by itself: then words of no known kind are no reason.
+    if refusals and (shows_flag or kind is not RefusalKind.OTHER):
         cause = Cause.MEMORY_ENCRYPTION if kind is RefusalKind.ENCRYPTION else Cause.MODULE_LOAD_FAILED
         # An option may have been corrected since, and kmod's answer shows what it is now.
         doubt = "" if kind is RefusalKind.PARAMETER else f"the last load failed because of {kind.value}"
@@ -56,7 +57,7 @@ def _by_tree(module: KvmModule, modules: KernelModules, *, is_guest: bool) -> Kv
         reason = f"the modules of the running kernel, {release}, are no longer on disk"
         return KvmAbsence(Cause.MODULES_GONE, reason, evidence)
     if modules.tree is ModuleTree.NONE:
-        reason = f"the kernel {release} was built without it, and there are no kernel modules here"
+        reason = f"it is no part of the kernel {release}, and there are no kernel modules here"
         return KvmAbsence(Cause.NO_MODULES, reason, evidence)
     others = f"loaded instead: {', '.join(module.others)}" if module.others else ""
     return KvmAbsence(Cause.MODULE_NOT_LOADED, others or modules.doubt.removeprefix("; "), module.evidence)

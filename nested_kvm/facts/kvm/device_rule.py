@@ -1,6 +1,7 @@
-"""The mode and group that udev's rules give /dev/kvm: what a chmod changed lasts until udev next handles the device.
+"""Mode, group and owner that udev's rules give /dev/kvm: what chmod or chown changed lasts until udev handles it again.
 
 /usr/lib/udev/rules.d/50-udev-default.rules:KERNEL=="kvm", GROUP="kvm", MODE="0660", OPTIONS+="static_node=kvm"
+/etc/group:kvm:x:106:
 """
 
 import re
@@ -11,9 +12,13 @@ from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.kvm.device import KvmDevice
 from nested_kvm.model.verdict import Evidence
+from nested_kvm.util.text import decimal
 
 _TERM: Final = re.compile(r'([A-Z]+(?:\{[^}]{0,80}\})?)\s{0,8}(==|!=|\+=|-=|:=|=)\s{0,8}"([^"]{0,200})"')
 _ALWAYS_TRUE: Final = frozenset({"SUBSYSTEM", "ACTION", "DEVNAME", "SUBSYSTEMS"})
+_SET: Final = frozenset({"MODE", "GROUP", "OWNER"})
+_OF_A_GROUP: Final = "0660"
+"""The mode of a node to which the rules give a group and no mode (udev-event.c)."""
 _DIRECTORIES: Final = ("/etc/", "/run/", "/usr/local/lib/", "/usr/lib/", "/lib/")
 _BITS: Final = "rwxrwxrwx"
 
@@ -22,7 +27,8 @@ _BITS: Final = "rwxrwxrwx"
 class DeviceRule:
     """What udev's rules set, the last assignment first to count; None: none sets it, or that is not known.
 
-    Source: the lines of `/etc/udev/rules.d`, `/run/udev/rules.d` and `/usr/lib/udev/rules.d` that name the device.
+    Source: the lines of `/etc/udev/rules.d`, `/run/udev/rules.d` and `/usr/lib/udev/rules.d` that name the device, and
+    the group kvm in `/etc/group`.
     """
 
     mode: str | None
@@ -32,17 +38,39 @@ class DeviceRule:
     evidence: tuple[Evidence, ...] = ()
     gives_acl: bool = False
     """Whether a rule tags the device for the accounts that are logged in at the machine."""
+    owner: str | None = None
+    group_id: int | None = None
+    """The number of the group; None: it is not known, and the group is not compared."""
 
     def takes_from(self, device: KvmDevice) -> str | None:
         """Who loses access when udev next handles the device; None: no one does, as far as the mode shows."""
-        if self.mode is None or device.has_acl:
+        if self.mode is None or device.has_acl or _may(self.mode, 6):
             return None
+        now = device.mode[1:]
         lost = [
-            who
-            for who, start in (("its group", 3), ("other accounts", 6))
-            if _may(device.mode[1:], start) and not _may(self.mode, start)
+            *(
+                [f"its owner ({device.owner})"]
+                if device.owner and _may(now, 0) and not self._keeps_owner(device)
+                else []
+            ),
+            *([f"its group ({device.group})"] if _may(now, 3) and not self._keeps_group(device, self.mode) else []),
+            *(["other accounts"] if _may(now, 6) else []),
         ]
         return " and ".join(lost) or None
+
+    def _keeps_owner(self, device: KvmDevice) -> bool:
+        """The node is made for root; the number of a name in a rule is not known, so it is believed."""
+        return self.owner is not None and decimal(self.owner) in {None, device.owner}
+
+    def _keeps_group(self, device: KvmDevice, mode: str) -> bool:
+        is_other = self.group_id is not None and device.group not in {0, self.group_id}
+        return _may(mode, 3) and not is_other
+
+    @property
+    def text(self) -> str:
+        """What the device becomes, for messages."""
+        number = "" if self.group_id is None else f" ({self.group_id})"
+        return f"{self.mode}{f' of the group {self.group}{number}' if self.group else ''}"
 
 
 def _may(mode: str, start: int) -> bool:
@@ -58,7 +86,7 @@ def device_rule_of(bundle: Bundle) -> DeviceRule:
     for line in reading.text.split("\n"):
         path, _, rule = line.partition(":")
         directory, _, name = path.rpartition("/")
-        if not rule or rule.lstrip().startswith("#"):
+        if not directory.endswith("/udev/rules.d") or rule.lstrip().startswith("#"):
             continue
         known = files.get(name)
         if known is None or _rank(directory) < _rank(known[0]):
@@ -66,7 +94,16 @@ def device_rule_of(bundle: Bundle) -> DeviceRule:
         if known[0] == directory:
             known[1].append(rule)
     rules = [(f"{files[name][0]}/{name}", rule) for name in sorted(files) for rule in files[name][1]]
-    return replace(_of(rules), gives_acl=any('TAG+="uaccess"' in rule for _, rule in rules))
+    found = _of(rules)
+    gives_acl = any('TAG+="uaccess"' in rule for _, rule in rules)
+    return replace(found, gives_acl=gives_acl, group_id=_number(found.group, reading.text))
+
+
+def _number(group: str | None, lines: str) -> int | None:
+    if group is None or decimal(group) is not None:
+        return decimal(group or "")
+    line = re.search(rf"^/etc/group:{re.escape(group)}:[^:\n]{{0,80}}:(\d{{1,10}}):", lines, re.MULTILINE)
+    return int(line[1]) if line else None
 
 
 def _rank(directory: str) -> int:
@@ -79,7 +116,7 @@ def _of(rules: list[tuple[str, str]]) -> DeviceRule:
     used: list[Evidence] = []
     for path, rule in rules:
         terms = _TERM.findall(rule)
-        sets = {key: (sign, value) for key, sign, value in terms if key in {"MODE", "GROUP"} and sign in {"=", ":="}}
+        sets = {key: (sign, value) for key, sign, value in terms if key in _SET and sign in {"=", ":="}}
         if not sets or not any(key == "KERNEL" and sign == "==" and value == "kvm" for key, sign, value in terms):
             continue
         used.append(Evidence(path, rule.strip()))
@@ -90,9 +127,12 @@ def _of(rules: list[tuple[str, str]]) -> DeviceRule:
                 values[key] = value
             if sign == ":=":
                 final.add(key)
-    if "MODE" not in values:
-        return DeviceRule(None, values.get("GROUP"), "no rule of udev sets the mode of /dev/kvm", tuple(used))
-    return DeviceRule(_letters(values["MODE"]), values.get("GROUP"), "", tuple(used))
+    if not {"MODE", "GROUP"} & set(values):
+        return DeviceRule(
+            None, None, "no rule of udev sets the mode of /dev/kvm", tuple(used), owner=values.get("OWNER")
+        )
+    mode, group, owner = _letters(values.get("MODE", _OF_A_GROUP)), values.get("GROUP"), values.get("OWNER")
+    return DeviceRule(mode, group, "", tuple(used), owner=owner)
 
 
 def _letters(mode: str) -> str | None:

@@ -223,12 +223,13 @@ def _is_named(mention: object) -> bool:
 
 
 def _release_is_fixed(build: KernelBuild, release: str, advisory: Advisory) -> bool:
-    """Whether another release is certainly fixed, by the vendor's data; or, on Debian, by the version in its name."""
+    """Whether another release is certainly fixed, by the vendor's data; or, on Debian, by its package or its name."""
     fix = next((each for each in advisory.vendors if _is_of_stream(each, build.distribution, release)), None)
     if fix is not None:
         return release_numbers(release) >= fix.fixed
     if build.upstream is None:
         return False
-    # Debian's releases name the stable release since 6.2; before it they are 6.1.0-56.
-    version = KernelVersion.parse(release.partition("+deb")[0]) if "+deb" in release else KernelVersion.parse(release)
+    # Debian's releases name the stable release since 6.2; before it they are 6.1.0-56, of the package 6.1.192-2.
+    package = build.changelog.packages.get(release) if build.changelog is not None else None
+    version = KernelVersion.parse(package.partition("-")[0] if package else release.partition("+deb")[0])
     return version is not None and _upstream_answer(version, advisory)[0] is Answer.YES

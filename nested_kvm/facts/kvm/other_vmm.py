@@ -1,7 +1,12 @@
-"""What a VMM that is not QEMU gives its guest, as far as its arguments show: Cloud Hypervisor's do.
+"""What a VMM that is not QEMU gives its guest, by its arguments, or by what it does whatever they are.
 
 4242 program=cloud-hypervisor
 4242 cpus=boot=4,topology=1:2:2:1,nested=off
+
+Sources: `setup_cpuid` in crosvm's x86_64/src/cpuid.rs, in StratoVirt's cpu/src/x86_64/mod.rs and in kvmtool's
+x86/cpuid.c, which hand on what KVM_GET_SUPPORTED_CPUID lists and filter neither vmx nor svm; the templates in
+Firecracker's src/vmm/src/cpu_config/x86_64/static_cpu_templates, of which those for Intel clear vmx and none clears
+svm; `nested_enabled` in libkrun's src/cpuid, without which it clears both; `HypervisorConfig.nested_virt` of OpenVMM.
 """
 
 import re
@@ -17,18 +22,20 @@ _OFF_WORKS_ON_AMD: Final = 52
 """The first Cloud Hypervisor whose `nested=off` takes svm away (its pull request 7783)."""
 _KEEPS_SVM: Final = 38
 """The first that keeps svm where a topology is given (its pull request 6106)."""
+_HANDS_ON: Final = frozenset({Layer.CROSVM, Layer.STRATOVIRT, Layer.KVMTOOL})
+"""Those without an option that withholds the flag: their guests get what KVM offers."""
 _WHY: Final = {
-    Layer.FIRECRACKER: "its CPU template decides, which its arguments do not show",
+    Layer.FIRECRACKER: "its CPU template decides, which comes by its API or its configuration file: T2, C3, T2S and"
+    " T2CL withhold vmx, and none that comes with it withholds svm",
     Layer.LIBKRUN: "it withholds the flag unless the program that starts it asks for nesting, which is not shown",
-    Layer.CROSVM: "its arguments do not show the CPU",
-    Layer.STRATOVIRT: "its arguments do not show the CPU",
-    Layer.OPENVMM: "its arguments do not show the CPU",
-    Layer.KVMTOOL: "it hands on what KVM offers, which no argument shows",
+    Layer.OPENVMM: "it withholds the flag unless it is asked for nesting, which the kept arguments do not show",
 }
 
 
 def other_vmm_definition(process: VmmProcess, version: int | None) -> CpuDefinition:
     """The CPU that the VMM gives its guest. `version` is Cloud Hypervisor's; None: it is not known."""
+    if process.layer in _HANDS_ON:
+        return CpuDefinition("host-passthrough", written=f"{process.program}, which hands on what KVM offers")
     if process.layer is not Layer.CLOUD_HYPERVISOR:
         why = _WHY.get(process.layer, "its arguments do not show the CPU")
         return CpuDefinition("custom", written=process.program, undecided=f"{process.program}: {why}")

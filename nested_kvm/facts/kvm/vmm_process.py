@@ -122,6 +122,17 @@ class VmmProcesses:
         by_name = [process for process in self.processes if process.uuid is None and process.name == name]
         return _only(by_uuid or by_name, name)
 
+    def find(self, name: str) -> VmmProcess | None:
+        """The process of that key, guest's name or uuid; None: it was not seen.
+
+        Raises:
+            Ambiguous: several processes claim to be that guest.
+        """
+        by_key = [process for process in self.processes if process.key == name]
+        by_uuid = [process for process in self.processes if process.uuid == name]
+        by_name = [] if is_uuid(name) else [process for process in self.processes if process.name == name]
+        return _only(by_key or by_uuid or by_name, name)
+
     def named(self, name: str) -> VmmProcess:
         """The process of that key, guest's name or uuid.
 
@@ -129,10 +140,7 @@ class VmmProcesses:
             NotObserved: there is no such process.
             Ambiguous: several processes claim to be that guest.
         """
-        by_key = [process for process in self.processes if process.key == name]
-        by_uuid = [process for process in self.processes if process.uuid == name]
-        by_name = [] if is_uuid(name) else [process for process in self.processes if process.name == name]
-        found = _only(by_key or by_uuid or by_name, name)
+        found = self.find(name)
         if found is None:
             raise NotObserved(
                 f"no process of {name} was found: without libvirt a guest is evaluated only while it runs"

@@ -9,6 +9,7 @@ The lines of such a file that matter here:
     <arch>x86_64</arch>
     <hostCPU type='kvm' model='base' migratability='yes'>
       <property name='svm' type='boolean' value='true'/>
+      <property name='vmx-ept' type='boolean' value='true'/>
     </hostCPU>
     <kvmSupportsNesting/>
 
@@ -31,7 +32,7 @@ from nested_kvm.util.text import decimal
 
 DIRECTORY: Final = sources.LIBVIRT_CACHE
 _VALUE: Final = re.compile(r"<(emulator|qemuctime|selfvers|kernelVersion|arch)>(.*)</\1>")
-_PROPERTY: Final = re.compile(r"<property name='(svm|vmx)' .*value='(true|false)'")
+_PROPERTY: Final = re.compile(r"<property name='(svm|vmx|vmx-[a-z0-9-]{1,60})' .*value='(true|false)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class CachedCapabilities:
     flags: dict[str, bool]
     """Whether a guest under KVM can have vmx and svm; empty where the file has no section on KVM."""
     outdated: str | None
+    vmx: frozenset[str] = frozenset()
+    """The features of VMX that a guest under KVM can have, by QEMU's names (`vmx-ept`)."""
 
     def evidence(self, flag: str) -> Evidence:
         """The file's value of the flag."""
@@ -65,17 +68,18 @@ def cached_capabilities_of(bundle: Bundle, version: int | None) -> tuple[CachedC
 def _parsed(bundle: Bundle, file: Reading, version: int | None) -> CachedCapabilities:
     lines = [line.strip() for line in file.text.splitlines()]
     values = {match[1]: match[2] for line in lines if (match := _VALUE.fullmatch(line))}
-    emulator = values.get("emulator", "")
+    emulator, properties = values.get("emulator", ""), dict(_properties(lines))
     return CachedCapabilities(
         path=file.source,
         emulator=emulator,
         architecture=values.get("arch", ""),
-        flags=dict(_flags(lines)),
+        flags={name: offered for name, offered in properties.items() if name in {"svm", "vmx"}},
+        vmx=frozenset(name for name, offered in properties.items() if name.startswith("vmx-") and offered),
         outdated=_outdated(bundle, values, version, noticed_nested="<kvmSupportsNesting/>" in lines),
     )
 
 
-def _flags(lines: list[str]) -> Iterator[tuple[str, bool]]:
+def _properties(lines: list[str]) -> Iterator[tuple[str, bool]]:
     """The properties of the CPU under KVM; TCG's CPU has its own section."""
     is_kvm = False
     for line in lines:
@@ -112,3 +116,13 @@ def _changed(bundle: Bundle, emulator: str) -> str | None:
         return bundle.text(sources.changed_at(emulator)).strip()
     except NotObserved:
         return None
+
+
+def offered_vmx_of(bundle: Bundle, version: int | None, architecture: str) -> frozenset[str] | None:
+    """The features of VMX that each QEMU of the host can give a guest; None: no current file shows them."""
+    try:
+        cached = cached_capabilities_of(bundle, version)
+    except NotObserved:
+        return None
+    files = [each for each in cached if each.architecture == architecture and each.outdated is None and each.vmx]
+    return frozenset.intersection(*(each.vmx for each in files)) if files else None

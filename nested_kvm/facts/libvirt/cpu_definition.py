@@ -13,7 +13,7 @@ other vendor is a name like any other: under KVM the guest sees the host's vendo
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -60,6 +60,8 @@ class CpuDefinition:
     model: str | None = None
     vendor: str | None = None
     check: str | None = None
+    is_minimum: bool = False
+    """Whether libvirt adds to the model what else the host has, as for host-model: `match='minimum'`."""
     features: Mapping[str, str] = field(default_factory=dict)
     passed_through: str | None = None
     """The arguments with which `<qemu:commandline>` may change the CPU, past libvirt."""
@@ -71,6 +73,8 @@ class CpuDefinition:
     """Why libvirt refuses the definition, where that is certain."""
     undecided: str | None = None
     """Why it is not known what the guest gets, where its VMM does not show that."""
+    unknown_mode: str | None = None
+    """Why neither mode nor model is known, although the features are; `mode` is then the most likely one."""
     written: str | None = None
     """The definition as it was written, where that was not XML."""
 
@@ -78,6 +82,11 @@ class CpuDefinition:
     def copies_host(self) -> bool:
         """Whether the guest gets every flag that KVM can give."""
         return self.mode in {"host-passthrough", "maximum"}
+
+    @property
+    def adds_host_features(self) -> bool:
+        """Whether libvirt adds the host's features, as far as it knows them."""
+        return self.mode == "host-model" or (self.mode == "custom" and self.is_minimum)
 
     @property
     def may_be_overridden(self) -> bool:
@@ -93,7 +102,7 @@ class CpuDefinition:
         """The definition in one line, for messages."""
         if self.written is not None:
             return self.written
-        parts = [self.mode, *([self.model] if self.model else [])]
+        parts = [self.mode, *(["minimum"] if self.is_minimum else []), *([self.model] if self.model else [])]
         parts += [f"{policy} {name}" for name, policy in self.features.items() if name in FLAGS and policy != UNDECIDED]
         parts += [f"launchSecurity {self.memory_encryption}"] if self.memory_encryption else []
         parts += [f"qemu:commandline {self.passed_through}"] if self.passed_through else []
@@ -124,7 +133,7 @@ class CpuDefinition:
             return Promise(Answer.UNKNOWN, self.undecided)
         if self.invalid is not None:
             return Promise(Answer.UNKNOWN, f"libvirt refuses the definition: {self.invalid}")
-        return self._by_feature(vendor) or self._by_mode(vendor)
+        return self._by_feature(vendor) or self._by_other_features(vendor) or self._by_mode(vendor)
 
     def _by_feature(self, vendor: Vendor) -> Promise | None:
         policy = self.features.get(vendor.flag)
@@ -132,11 +141,31 @@ class CpuDefinition:
             return Promise(Answer.UNKNOWN, f"whether {self.text} has {vendor.flag} depends on the VMM's version")
         if policy in _OFF:
             return Promise(Answer.NO, f"the definition has {policy} {vendor.flag}", Cause.FEATURE_DISABLED)
-        if policy in _ON or (policy == "optional" and self.mode == "custom"):
+        if policy in _ON or (policy == "optional" and self.mode == "custom" and self.unknown_mode is None):
+            if other := self._refused_for(vendor):
+                return Promise(Answer.UNKNOWN, f"libvirt does not start a domain that requires {other} on this host")
             return Promise(Answer.YES, f"the definition has {policy} {vendor.flag}")
+        return None
+
+    def _refused_for(self, vendor: Vendor) -> str | None:
+        """The other vendor's flag for which libvirt refuses to start the domain on `vendor`'s host.
+
+        Libvirt compares what is required with the host's CPU (`qemuProcessUpdateGuestCPU` of src/qemu/qemu_process.c),
+        unless the domain copies the host's or has check='none'. QEMU by itself leaves out what the host lacks.
+        """
+        if self.written is not None or self.copies_host or self.check == "none":
+            return None
+        return next((each.flag for each in vendor.others if self.features.get(each.flag) == "require"), None)
+
+    def _by_other_features(self, vendor: Vendor) -> Promise | None:
+        policy = self.features.get(vendor.flag)
+        if self.unknown_mode is not None:
+            return Promise(Answer.UNKNOWN, self.unknown_mode)
         if policy is not None and not self.copies_host:
             return Promise(Answer.UNKNOWN, f"{policy} {vendor.flag} may be silently dropped")
-        foreign = [each.flag for each in vendor.others if self.features.get(each.flag) in _ON]
+        # A flag that is forced starts on any host, with what host-model gives beside it.
+        refused = _ON - {"force"} if self.adds_host_features else _ON
+        foreign = [each.flag for each in vendor.others if self.features.get(each.flag) in refused]
         if foreign and not self.copies_host:
             return Promise(
                 Answer.NO, f"the definition asks for {foreign[0]}, the other vendor's flag", Cause.WRONG_VENDOR_FEATURE
@@ -148,6 +177,9 @@ class CpuDefinition:
             return Promise(Answer.YES, f"{self.written or self.mode} copies the host's flags")
         if self.mode == "host-model":
             return _host_model(vendor)
+        if self.mode == "custom" and self.is_minimum and vendor is not Vendor.IBM_Z:
+            promise = _host_model(vendor)
+            return replace(promise, reason=f"match='minimum' adds what host-model has, and {promise.reason}")
         if self.mode not in {"custom", "none"}:
             return Promise(Answer.UNKNOWN, f"the mode {self.mode[:40]!r} is not known")
         if vendor is Vendor.IBM_Z:
@@ -173,6 +205,7 @@ def cpu_definition_of(domain: Element) -> CpuDefinition:
         model=_text(cpu, "model"),
         vendor=_text(cpu, "vendor"),
         check=cpu.get("check"),
+        is_minimum=cpu.get("match") == "minimum",
         features=kept_svm(mode, machine) | features,
         passed_through=passed_through,
         memory_encryption=encryption,

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from nested_kvm.errors import NotObserved
+from nested_kvm.errors import NotCollected, NotObserved
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle, DomainRecord
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import plural
 from nested_kvm.util.uuid import is_uuid
+
+BY_FILES: Final = "files"
+"""How libvirt is known by a support archive that holds no answer of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,18 @@ class Libvirt:
     """The domain types that libvirt's capabilities offer, by architecture."""
     version: int | None = None
     """The daemon's version: 9002001 is 9.2.1."""
+    incomplete: str | None = None
+    """Why there may be other domains, in a support archive; None: these are all."""
 
     @property
     def answers(self) -> bool:
-        """Whether libvirt listed its domains."""
+        """Whether libvirt listed its domains.
+
+        Raises:
+            NotCollected: a support archive holds the files of libvirt, and no answer of it.
+        """
+        if self.means == BY_FILES and self.refusal is None:
+            raise NotCollected("whether libvirt answers is not known: only its files are shown")
         return self.refusal is None
 
     @property
@@ -52,6 +64,7 @@ class Libvirt:
         """The domain of that name or uuid; a name in the form of a uuid is only ever taken for a uuid.
 
         Raises:
+            NotCollected: the support archive does not show such a domain, and does not show all.
             NotObserved: libvirt does not answer, or has no such domain.
         """
         if self.refusal is not None:
@@ -59,6 +72,8 @@ class Libvirt:
         for record in self.records:
             if name == record.uuid or (name == record.name and not is_uuid(name)):
                 return record
+        if self.incomplete is not None:
+            raise NotCollected(f"{name} is not among the domains that are shown: {self.incomplete}")
         raise NotObserved(f"libvirt at {self.uri} has no domain {name}")
 
 
@@ -76,6 +91,8 @@ def libvirt_of(bundle: Bundle) -> Libvirt:
     if bundle.libvirt is None:
         raise NotObserved("libvirt was not queried")
     answer = bundle.libvirt
+    if answer.not_asked is not None and bundle.origin is not None:
+        raise NotCollected(answer.not_asked)
     if answer.not_asked is not None:
         raise NotObserved(f"libvirt at {answer.uri} could not be queried: {answer.not_asked}")
     return Libvirt(
@@ -86,4 +103,5 @@ def libvirt_of(bundle: Bundle) -> Libvirt:
         records=answer.domains,
         domain_types=answer.domain_types,
         version=answer.version,
+        incomplete=answer.incomplete,
     )

@@ -5,18 +5,20 @@ What libvirt prints of a domain, reduced to what counts here:
     <domain type='kvm' id='7'><name>ci-1</name><cpu mode='host-passthrough'/></domain>
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from nested_kvm.errors import NotObserved
+from nested_kvm.errors import NotCollected, NotObserved
 from nested_kvm.evidence.bundle import DomainRecord
 from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml
 from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.libvirt.asked_definition import AskedDefinition
 from nested_kvm.facts.libvirt.cpu_definition import CpuDefinition, Promise, cpu_definition_of
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.architecture import Architecture, architecture_of
 from nested_kvm.model.cause import Cause
+from nested_kvm.model.form import Form
 from nested_kvm.model.layer import Layer
 from nested_kvm.model.verdict import Evidence
 
@@ -59,9 +61,15 @@ class Domain:
     process: str | None = None
     """Where to find the domain's QEMU process, on a host without libvirt; None: it is libvirt's domain."""
     file: str | None = None
-    """The file with the definition, for a domain that is not defined yet."""
+    """The file with the definition, for a domain that is not defined yet, or that an estate lists."""
+    form: Form | None = None
+    """The form of that file."""
+    place: str = ""
+    """Where in that file the definition of the CPU stands, as it follows the file's name: `:12`."""
     live_type: str | None = None
     """The domain type in the live XML."""
+    runs_on: str | None = None
+    """The node that runs it, of a guest that a file describes as running."""
     architecture: str | None = None
     """The guest's architecture in the XML; None: the host's."""
     os_type: str | None = None
@@ -69,6 +77,10 @@ class Domain:
     process_check: ProcessCheck = ProcessCheck()
     vmm: Layer | None = None
     """The VMM that runs it without libvirt, where that is not QEMU."""
+    beside: tuple[Evidence, ...] = ()
+    """What else an estate shows about the guest's host; it decides nothing."""
+    asked: AskedDefinition | None = None
+    """What the host's own libvirt and QEMU make of the definition; None: they were not asked, or do not decide."""
 
     @property
     def runs_under_kvm(self) -> bool:
@@ -93,22 +105,33 @@ class Domain:
     @property
     def inactive_source(self) -> str:
         """Where to find the persistent definition."""
-        return self.process or self.file or f"virsh dumpxml {'' if self.is_transient else '--inactive '}{self.name}"
+        in_file = None if self.file is None else f"{self.file}{self.place}"
+        return in_file or self.process or f"virsh dumpxml {'' if self.is_transient else '--inactive '}{self.name}"
 
     @property
     def live_source(self) -> str:
         """Where to find the running definition."""
-        return f"virsh dumpxml {self.name}"
+        return self.process or f"virsh dumpxml {self.name}"
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """The domain's type, its definition and its running CPU."""
         defined = Evidence(self.inactive_source, f"type={self.type}, cpu: {self.cpu.text}")
-        if self.process is not None or self.file is not None:
+        asked = () if self.asked is None else self.asked.evidence
+        if self.file is not None:
+            return (defined, *self._evidence_of_run, *self.beside)
+        if self.process is not None:
             return (defined,)
         if self.live_cpu is None:
-            return (defined, Evidence("virsh domstate", self.state))
-        return (defined, Evidence(self.live_source, f"cpu: {self.live_cpu.text}"), *self.process_check.evidence)
+            return (defined, *asked, Evidence("virsh domstate", self.state))
+        return (defined, *asked, Evidence(self.live_source, f"cpu: {self.live_cpu.text}"), *self.process_check.evidence)
+
+    @property
+    def _evidence_of_run(self) -> tuple[Evidence, ...]:
+        """What shows how the guest of a file runs."""
+        if self.process is not None and self.live_cpu is not None:
+            return (Evidence(self.process, f"cpu: {self.live_cpu.text}"),)
+        return self.process_check.evidence
 
     def refused_on(self, host: Architecture | None) -> str | None:
         """Why libvirt on a host of that architecture would not start the domain under KVM; None: nothing is known."""
@@ -131,7 +154,12 @@ class Domain:
         What the live XML shows of a running host-model or an `optional` feature takes precedence over the rule, with
         one exception: a flag that host-model never gives may come from a feature that was removed since the start.
         Where the definition was certainly changed, the live XML belongs to another definition and decides nothing.
+        What the host's own programs answered about the definition (`--active`) decides over both.
         """
+        by_rule = self._promise_by_rule(vendor)
+        return by_rule if self.asked is None else self.asked.decide(by_rule)
+
+    def _promise_by_rule(self, vendor: Vendor) -> Promise:
         by_rule = self.cpu.promise(vendor)
         live = self.live_cpu
         is_open = by_rule.gives_flag is Answer.UNKNOWN and not self.cpu.may_be_overridden
@@ -139,6 +167,18 @@ class Domain:
         if live is None or not (is_open or from_host_model) or self.changed_since_start(vendor) is not None:
             return by_rule
         return _seen(live, vendor, by_rule) or by_rule
+
+    def promise_by(self, vendors: Sequence[Vendor]) -> Promise:
+        """Whether the definition gives the flag on a host of each of these vendors; unknown where they differ."""
+        promises = [self.promise(vendor) for vendor in vendors]
+        first = promises[0]
+        if all(each.gives_flag is first.gives_flag for each in promises):
+            reasons = "; ".join(dict.fromkeys(each.reason for each in promises))
+            return replace(first, reason=reasons)
+        words = {Answer.YES: "yes", Answer.NO: "no", Answer.UNKNOWN: "not known"}
+        cases = zip(vendors, promises, strict=True)
+        depends = "; ".join(f"with {vendor.flag} {words[each.gives_flag]}: {each.reason}" for vendor, each in cases)
+        return Promise(Answer.UNKNOWN, f"the host's CPU decides ({depends})")
 
     def changed_since_start(self, vendor: Vendor, host_offers_flag: Callable[[], bool] = lambda: True) -> str | None:
         """How the running CPU differs from the persistent one; None: they agree, or the domain does not run.
@@ -150,7 +190,17 @@ class Domain:
         live = self.live_cpu
         if live is None or self.is_transient:
             return None
+        if self.file is not None:
+            return self._changed_since_file(live) or self._flag_changed(live, vendor, host_offers_flag)
         return self._surroundings_changed(live) or self._cpu_changed(live, vendor, host_offers_flag)
+
+    def _changed_since_file(self, live: CpuDefinition) -> str | None:
+        """How what a file defines differs from what runs: the words of a file are not those of a process."""
+        if self.live_type not in {None, self.type}:
+            return _differ(f"of a guest of type {self.live_type}", f"type {self.type}")
+        if (live.memory_encryption is None) is not (self.cpu.memory_encryption is None):
+            return _differ(_encryption(live), _encryption(self.cpu))
+        return None
 
     def _surroundings_changed(self, live: CpuDefinition) -> str | None:
         if self.live_type not in {None, self.type}:
@@ -203,8 +253,11 @@ def domain_of(record: DomainRecord) -> Domain:
     """The domain that libvirt's record describes.
 
     Raises:
+        NotCollected: the support archive does not hold the definition.
         NotObserved: the record is not complete.
     """
+    if record.not_collected is not None:
+        raise NotCollected(f"domain {record.name}: {record.not_collected}")
     if record.inactive_xml is None or record.problem is not None:
         raise NotObserved(f"domain {record.name}: {record.problem or 'libvirt gave no definition'}")
     inactive = parse_domain_xml(record.inactive_xml)

@@ -23,7 +23,9 @@ from nested_kvm.facts.modprobe.config_line import Directive, ModprobeLine, parse
 from nested_kvm.facts.modprobe.fnmatch import matches
 from nested_kvm.facts.modprobe.kmod import Kmod
 
-_UNREAD = frozenset({Status.UNREADABLE, Status.FAILED, Status.TIMED_OUT, Status.MISSING, Status.ABSENT})
+_UNREAD = frozenset({
+    Status.UNREADABLE, Status.FAILED, Status.TIMED_OUT, Status.MISSING, Status.ABSENT, Status.NOT_COLLECTED,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ _STATES = {
     Status.SPECIAL: FileState.SPECIAL,
     Status.UNREADABLE: FileState.UNREADABLE,
 }
-_UNSEEN = frozenset({Status.FAILED, Status.TIMED_OUT, Status.MISSING})
+_UNSEEN = frozenset({Status.FAILED, Status.TIMED_OUT, Status.MISSING, Status.NOT_COLLECTED})
 _LIB, _USR_LIB = "/lib/modprobe.d", "/usr/lib/modprobe.d"
 
 

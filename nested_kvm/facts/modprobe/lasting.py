@@ -13,8 +13,20 @@ from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad
 from nested_kvm.model.verdict import Evidence
 
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "rootfs"})
-_VOLATILE: Final = re.compile(r"(?:^|,)upperdir=(/run/|/tmp/|/dev/shm|/cow\b|/mnt/ram|/tmpfs)")
-"""Where an overlay keeps what is written, if that is in memory: live systems, and images with a writable /etc."""
+_VOLATILE: Final = re.compile(
+    r"(?:^|,)upperdir=(/{1,2}run/(?!live/persistence/|initramfs/)|/tmp/|/dev/shm|/cow\b|/mnt/ram|/tmpfs)"
+)
+"""Where an overlay keeps what is written, if that is in memory: live systems, and images with a writable /etc.
+
+live-boot mounts a disk for persistence below /run as well, and dracut the one of `rd.live.overlay=`.
+"""
+_EITHER: Final = re.compile(r"(?:^|,)upperdir=(/media/root-rw/|/cow\b|/run/overlayfs\b)")
+"""Where overlayroot, casper and dracut keep it: in memory or on a disk, as the command line shows."""
+_ON_A_DISK: Final = re.compile(r"(?:^|\s)(?:persistent|persistence|rd\.(?:live\.)?overlay=|overlayroot=(?!tmpfs))")
+_IN_MEMORY_BY_WORD: Final = re.compile(r"(?:^|\s)overlayroot=tmpfs")
+_OF_NIXOS: Final = frozenset({"nixos.conf", "systemd.conf", "ubuntu.conf", "debian.conf"})
+"""What NixOS makes again at each boot in /etc/modprobe.d, where its root is in memory as well."""
+_NOT_KNOWN: Final = "what is mounted at /etc, or where its overlay is kept, is not known"
 _GENERATED: Final = {
     "sle-micro-rancher": "Harvester",
     "harvester": "Harvester",
@@ -57,11 +69,13 @@ def lasting_settings_of(bundle: Bundle, next_load: NextLoad, *, is_loaded: bool)
     is_lost = bool(reason)
     if in_run:
         return LastingSettings(relied_upon, in_run, "/run is in memory", is_etc_lost=is_lost)
-    in_etc = tuple(item for item in relied_upon if item.source.startswith("/etc/"))
+    in_etc = tuple(
+        item for item in relied_upon if item.source.startswith("/etc/") and not _is_made_again(bundle, item.source)
+    )
     if not in_etc:
         return LastingSettings(relied_upon, (), is_etc_lost=is_lost)
     if reason is None:
-        return LastingSettings(relied_upon, (), unknown="what is mounted at /etc was not inspected")
+        return LastingSettings(relied_upon, (), unknown=_NOT_KNOWN)
     return LastingSettings(relied_upon, in_etc if reason else (), reason, is_etc_lost=is_lost)
 
 
@@ -72,28 +86,45 @@ def _relied_upon(next_load: NextLoad, *, is_loaded: bool) -> tuple[Evidence, ...
 
 def _why_etc_is_lost(bundle: Bundle) -> str | None:
     """Why a file in /etc is gone after a boot; empty: it is not; None: not inspected."""
-    mounts, system = bundle.readings.get(sources.MOUNTS), bundle.readings.get(sources.OS_RELEASE)
+    mounts = bundle.readings.get(sources.MOUNTS)
     lines = mounts.text.split("\n") if mounts is not None and mounts.is_ok else []
     places = {parts[1]: parts for line in lines if len(parts := line.split()) > 3}  # noqa: PLR2004 - device, place, type, options
     at = places.get("/etc/modprobe.d") or places.get("/etc")
+    cmdline = bundle.readings.get(sources.CMDLINE)
+    words = cmdline.text if cmdline is not None and cmdline.is_ok else None
     if at is not None:
-        return _why_mount_is_lost(at)
-    by_id = _by_system(system.text if system is not None and system.is_ok else "")
+        return _why_mount_is_lost(at, words)
+    by_id = next((_GENERATED[each] for each in _ids(bundle) if each in _GENERATED), None)
     if by_id:
-        return by_id
+        return f"{by_id} makes /etc again at each boot"
     root = places.get("/")
-    return None if root is None else _why_mount_is_lost(root)
+    if root is not None and root[2] in _IN_MEMORY and _is_alpine(bundle):
+        return None  # lbu keeps what was committed, which is not read.
+    return None if root is None else _why_mount_is_lost(root, words)
 
 
-def _why_mount_is_lost(parts: list[str]) -> str:
+def _ids(bundle: Bundle) -> list[str]:
+    system = bundle.readings.get(sources.OS_RELEASE)
+    text = system.text if system is not None and system.is_ok else ""
+    return [each.lower() for each in re.findall(r"^(?:VARIANT_|IMAGE_)?ID=[\"']?([\w.-]+)", text, re.MULTILINE)]
+
+
+def _is_alpine(bundle: Bundle) -> bool:
+    return "alpine" in _ids(bundle)
+
+
+def _is_made_again(bundle: Bundle, path: str) -> bool:
+    return path.partition(":")[0].rpartition("/")[2] in _OF_NIXOS and "nixos" in _ids(bundle)
+
+
+def _why_mount_is_lost(parts: list[str], words: str | None) -> str | None:
     place, kind, options = parts[1], parts[2], parts[3]
     if kind in _IN_MEMORY:
         return f"{place} is in memory ({kind})"
+    either = _EITHER.search(options) if kind in {"overlay", "aufs", "overlayfs"} else None
+    if either is not None and words is not None and _IN_MEMORY_BY_WORD.search(words):
+        return f"{place} is an overlay whose changes are kept in memory (overlayroot=tmpfs)"
+    if either is not None and (either[1] == "/media/root-rw/" or words is None or _ON_A_DISK.search(words)):
+        return None
     found = _VOLATILE.search(options) if kind in {"overlay", "aufs", "overlayfs"} else None
     return "" if found is None else f"{place} is an overlay whose changes are kept in memory, below {found[1]}"
-
-
-def _by_system(text: str) -> str:
-    ids = re.findall(r"^(?:VARIANT_|IMAGE_)?ID=[\"']?([\w.-]+)", text, re.MULTILINE)
-    name = next((_GENERATED[each.lower()] for each in ids if each.lower() in _GENERATED), None)
-    return f"{name} makes /etc again at each boot" if name else ""

@@ -248,6 +248,8 @@ def _on_cmdline(assignments: Iterable[Assignment]) -> tuple[Evidence, ...]:
 def _oracle_failure(oracle: Reading) -> str:
     if oracle.status is Status.MISSING:
         return "kmod is not installed"
+    if oracle.status is Status.NOT_COLLECTED:
+        return oracle.text
     if "not found" in oracle.text:
         return "kmod does not find the module"
     return f"{oracle.source} did not answer ({oracle.status.value})"

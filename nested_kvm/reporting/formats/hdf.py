@@ -12,6 +12,7 @@ from nested_kvm.model.control import Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.formats.json_pieces import json_document
 from nested_kvm.reporting.lines import place, waived_because
+from nested_kvm.reporting.problem_text import cause_line
 from nested_kvm.results.run import Result, Run
 from nested_kvm.util.text import printable, visible
 from nested_kvm.util.times import iso_time
@@ -75,12 +76,12 @@ def _controls(run: Run) -> Iterator[dict[str, Any]]:
     for result in run.with_outcome(Outcome.FAIL):
         fixes.setdefault(result.control, {}).update(dict.fromkeys(map(visible, result.remediation)))
     for control, results in groupby(run.results.by_control(), key=attrgetter("control")):
-        yield _control(results, fixes.get(control, {}), times)
+        yield _control(run, results, fixes.get(control, {}), times)
     if not run.is_whole:
         yield _incomplete(run.shortfall, times.started)
 
 
-def _control(results: Iterator[Result], fixes: Iterable[str], times: _Times) -> dict[str, Any]:
+def _control(run: Run, results: Iterator[Result], fixes: Iterable[str], times: _Times) -> dict[str, Any]:
     first = next(results)
     title = printable(first.title, 1000)
     return {
@@ -93,7 +94,7 @@ def _control(results: Iterator[Result], fixes: Iterable[str], times: _Times) -> 
         "refs": [],
         "source_location": {},
         "code": "",
-        "results": (_result(each, times.of(each)) for each in chain([first], results)),
+        "results": (_result(each, times.of(each), cause_line(run, each)) for each in chain([first], results)),
     }
 
 
@@ -113,7 +114,7 @@ def _incomplete(shortfall: str, started: str) -> dict[str, Any]:
     }
 
 
-def _result(result: Result, started: str) -> dict[str, Any]:
+def _result(result: Result, started: str, cause: str) -> dict[str, Any]:
     status = "skipped" if result.waiver is not None else _STATUS.get(result.outcome, "skipped")
     found: dict[str, Any] = {
         "status": status,
@@ -121,19 +122,19 @@ def _result(result: Result, started: str) -> dict[str, Any]:
         "start_time": started,
     }
     if status == "skipped":
-        found["skip_message"] = _why_skipped(result)
+        found["skip_message"] = _why_skipped(result, cause)
     elif status != "passed" or result.outcome is Outcome.INFORMATIONAL:
-        found["message"] = _message(result)
+        found["message"] = _message(result, cause)
     return found
 
 
-def _why_skipped(result: Result) -> str:
+def _why_skipped(result: Result, cause: str) -> str:
     if result.waiver is None:
-        return f"{result.outcome.value}: {_message(result)}"
-    return f"{waived_because(result.waiver)}\n{_message(result)}"
+        return f"{result.outcome.value}: {_message(result, cause)}"
+    return f"{waived_because(result.waiver)}\n{_message(result, cause)}"
 
 
-def _message(result: Result) -> str:
+def _message(result: Result, cause: str) -> str:
     evidence = [f"{printable(item.source)}: {printable(item.text, 500)}" for item in result.evidence]
     drift = [] if result.drift is None else [f"since the baseline: {result.drift.value}"]
-    return "\n".join([printable(result.message, 2000), *drift, *evidence])
+    return "\n".join([*([cause] if cause else []), printable(result.message, 2000), *drift, *evidence])

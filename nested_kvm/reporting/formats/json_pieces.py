@@ -2,28 +2,33 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
+
+_encode: Final = json.JSONEncoder().encode
 
 
-def json_document(document: Mapping[str, Any]) -> Iterator[str]:
+def json_document(document: Mapping[str, Any] | Iterator[Any]) -> Iterator[str]:
     """Return the text of a document, piece by piece, in ASCII. An iterator in it stands for a list, one item a line."""
-    yield from _object(document)
+    yield from _pieces(document)
     yield "\n"
 
 
 def _pieces(value: Any) -> Iterator[str]:
-    if isinstance(value, Iterator):
+    if hasattr(value, "__next__"):
         yield from _list(value)
-    elif isinstance(value, Mapping) and any(isinstance(each, Iterator) for each in value.values()):
+        return
+    try:
+        yield _encode(value)
+    except TypeError:  # there is an iterator in it, of which nothing was taken
+        if not isinstance(value, Mapping):
+            raise
         yield from _object(value)
-    else:
-        yield json.dumps(value)
 
 
 def _object(members: Mapping[str, Any]) -> Iterator[str]:
     mark = "{"
     for name, value in members.items():
-        yield f"{mark}\n{json.dumps(name)}: "
+        yield f"{mark}\n{_encode(name)}: "
         yield from _pieces(value)
         mark = ","
     yield "}" if mark == "," else "{}"
@@ -32,7 +37,8 @@ def _object(members: Mapping[str, Any]) -> Iterator[str]:
 def _list(items: Iterator[Any]) -> Iterator[str]:
     mark = "["
     for item in items:
-        yield f"{mark}\n"
-        yield from _pieces(item)
+        pieces = _pieces(item)
+        yield f"{mark}\n{next(pieces)}"
+        yield from pieces
         mark = ","
     yield "]" if mark == "," else "[]"

@@ -6,10 +6,14 @@ from operator import attrgetter
 from typing import Any
 
 from nested_kvm.model.policy import Policy
+from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.formats.json_pieces import json_document
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import DriftSummary, PastFinding
 from nested_kvm.results.exposure import HostExposure
+from nested_kvm.results.nesting_answer import NestingAnswer
+from nested_kvm.results.problem import FindingRef, Problem, Problems
+from nested_kvm.results.problems import ref_of
 from nested_kvm.results.run import RESULTS_SCHEMA, Result, Run, TargetResult, hosts_and_their_guests
 from nested_kvm.results.run_verdict import conclude
 from nested_kvm.results.selection import selection_of
@@ -33,8 +37,11 @@ def results_json(run: Run) -> Iterator[str]:
             "exit_status": run.exit_status,
             "complete": run.is_whole,
             "asked": _asked(run),
+            "not_audited": list(run.not_audited),
             "candidate": run.candidate,
+            "candidates": list(run.candidates),
             "shard": None if run.shard is None else asdict(run.shard),
+            "inputs": [asdict(each) for each in run.inputs],
             "advisories_dated": None if run.advisories_dated is None else run.advisories_dated.isoformat(),
             "verdict": conclude(run).verdict.value,
             "counts": {
@@ -43,8 +50,10 @@ def results_json(run: Run) -> Iterator[str]:
             },
         },
         "targets": map(_target, sorted(run.targets, key=hosts_and_their_guests)),
-        "results": map(_result, run.results.sorted_by_target()),
+        "results": (_result(each, run.problems) for each in run.results.sorted_by_target()),
         "diagnoses": map(_diagnosis, sorted(run.diagnoses, key=attrgetter("target"))),
+        "answers": map(_answer, sorted(run.answers, key=attrgetter("target"))),
+        "problems": map(_problem, run.problems),
         "exposures": map(_exposure, sorted(run.exposures, key=attrgetter("target"))),
         "waivers": map(_use, run.waivers),
         "drift": None if run.drift is None else _drift(run.drift),
@@ -67,6 +76,7 @@ def _target(target: TargetResult) -> dict[str, Any]:
         "error": target.error,
         **policy,
         "observed_at": None if target.observed_at is None else iso_time(target.observed_at),
+        "evidence": None if target.evidence is None else asdict(target.evidence),
     }
 
 
@@ -74,7 +84,8 @@ def _policy(policy: Policy) -> dict[str, str]:
     return {"nested": policy.nested, "persistence": policy.persistence, "undeclared": policy.undeclared}
 
 
-def _result(result: Result) -> dict[str, Any]:
+def _result(result: Result, problems: Problems) -> dict[str, Any]:
+    found = problems.of(ref_of(result)) if result.outcome is Outcome.FAIL else None
     return {
         "control": result.control,
         "target": result.target,
@@ -84,12 +95,13 @@ def _result(result: Result) -> dict[str, Any]:
         "title": result.title,
         "message": result.message,
         "cause": None if result.cause is None else result.cause.code,
-        "evidence": [asdict(item) for item in result.evidence],
+        "evidence": [{"source": item.source, "text": item.text} for item in result.evidence],
         "remediation": list(result.remediation),
         "waiver": None if result.waiver is None else _waiver(result.waiver),
         "drift": result.drift,
         "decides": result.decides,
         **({} if result.check is None else {"check": result.check}),
+        **({} if found is None else {"problem": found[0].id, "role": found[1].value}),
     }
 
 
@@ -141,3 +153,51 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
         "warnings": list(diagnosis.warnings),
         "links": [{"link": link.name.value, "state": link.state.value, "text": link.text} for link in diagnosis.links],
     }
+
+
+def _answer(answer: NestingAnswer) -> dict[str, Any]:
+    return {
+        "target": answer.target,
+        "level": answer.level.value,
+        "host": answer.host,
+        "nested": None if answer.nested is None else answer.nested.value,
+        "now": answer.now.value,
+        "after_boot": answer.after_boot.value,
+        "complies": answer.complies,
+        "cause": None if answer.cause is None else answer.cause.code,
+        "source": answer.source,
+        "reason": answer.reason,
+        "running": list(answer.running),
+    }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {
+        "id": problem.id,
+        "cause": None if problem.cause is None else problem.cause.code,
+        "place": {
+            "target": problem.place.target,
+            "subject": problem.place.subject,
+            "part": problem.place.part.value,
+            "source": problem.place.source,
+        },
+        "severity": str(problem.severity),
+        "message": problem.message,
+        "evidence": [{"source": item.source, "text": item.text} for item in problem.evidence],
+        "finding": _ref(problem.finding),
+        "consequences": [_ref(each) for each in problem.consequences],
+        "holds_back_now": list(problem.holds_back_now),
+        "holds_back_after_boot": list(problem.holds_back_after_boot),
+        "frees": list(problem.frees),
+        "commands": list(problem.commands),
+        "shut_down_first": list(problem.shut_down_first),
+        "restart_after": list(problem.restart_after),
+        "boot_makes_worse": problem.boot_makes_worse,
+        "waived": problem.waived,
+        "drift": problem.drift,
+    }
+
+
+def _ref(ref: FindingRef) -> dict[str, Any]:
+    check = {} if ref.check is None else {"check": ref.check}
+    return {"control": ref.control, "target": ref.target, "subject": ref.subject, **check}

@@ -3,11 +3,14 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC
+from functools import lru_cache
+from itertools import starmap
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.lines import properties, waived_because
+from nested_kvm.reporting.problem_text import cause_line, problem_properties
 from nested_kvm.reporting.result_text import log_of
 from nested_kvm.results.run import Result, Run
 from nested_kvm.util.text import printable
@@ -26,7 +29,7 @@ def junit_xml(run: Run) -> Iterator[str]:
         yield f'<testcase classname="run" name="complete">\n{_element("error", run.shortfall)}</testcase>\n'
     observed = {each.name: iso_time(each.observed_at) for each in run.targets if each.observed_at is not None}
     for result in run.results.sorted_by_target():
-        yield _case(result, observed.get(result.target))
+        yield _case(run, result, observed.get(result.target))
     yield "</testsuite>\n</testsuites>\n"
 
 
@@ -44,28 +47,31 @@ def _counts(run: Run) -> str:
     )
 
 
-def _case(result: Result, observed: str | None) -> str:
+def _case(run: Run, result: Result, observed: str | None) -> str:
     subject = "" if result.subject == result.target else f" {printable(result.subject)}"
-    known = properties(result) | ({} if observed is None else {"observed": observed})
+    known = properties(result) | problem_properties(run, result) | ({} if observed is None else {"observed": observed})
     names = {"classname": printable(result.target), "name": f"{result.control}{subject}"}
-    told = "".join(f"<property{_attributes({'name': k, 'value': v})}/>" for k, v in known.items())
-    return f"<testcase{_attributes(names)}>\n<properties>{told}</properties>\n{_outcome(result)}</testcase>\n"
+    told = "".join(starmap(_property, known.items()))
+    outcome = _outcome(result, cause_line(run, result))
+    return f"<testcase{_attributes(names)}>\n<properties>{told}</properties>\n{outcome}</testcase>\n"
 
 
-def _outcome(result: Result) -> str:
+def _outcome(result: Result, cause: str) -> str:
     if result.waiver is not None:
         return _element("skipped", waived_because(result.waiver), type="pytest.xfail")
     if result.outcome is Outcome.FAIL:
-        return _element("failure", _sentence(result), log_of(result))
+        return _element("failure", _sentence(result, cause), log_of(result))
     if result.outcome is Outcome.ERROR:
-        return _element("error", _sentence(result), log_of(result))
+        return _element("error", _sentence(result, ""), log_of(result))
     if result.outcome in _SKIPPED:
         return _element("skipped", f"{result.outcome.value}: {printable(result.message)}", type="pytest.skip")
     return ""
 
 
-def _sentence(result: Result) -> str:
-    return f"{result.control} {printable(result.subject)}: {printable(result.message, 1000)}"
+def _sentence(result: Result, cause: str) -> str:
+    """The problem before the symptom."""
+    message = printable(result.message, 1000)
+    return f"{result.control} {printable(result.subject)}: {f'{cause}: ' if cause else ''}{message}"
 
 
 def _element(name: str, message: str, text: str = "", **more: str) -> str:
@@ -73,7 +79,17 @@ def _element(name: str, message: str, text: str = "", **more: str) -> str:
 
 
 def _attributes(values: Mapping[str, str]) -> str:
-    return "".join(f" {name}={quoteattr(_legal(value))}" for name, value in values.items())
+    return "".join(starmap(_attribute, values.items()))
+
+
+def _attribute(name: str, value: str) -> str:
+    return f" {name}={quoteattr(_legal(value))}"
+
+
+@lru_cache(maxsize=4096)
+def _property(name: str, value: str) -> str:
+    """A property; few are of one result alone."""
+    return f"<property{_attribute('name', name)}{_attribute('value', value)}/>"
 
 
 def _legal(text: str) -> str:

@@ -1,33 +1,44 @@
 """`metrics.prom`: the run for Prometheus, for the textfile collector of its node exporter."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, time
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.problem_text import problem_properties
 from nested_kvm.results.drift import Drift
 from nested_kvm.results.run import Run
 from nested_kvm.results.run_verdict import RunVerdict, conclude
 from nested_kvm.util.text import printable
 
 _PREFIX: Final = "nested_kvm_"
+_VALUES: Final = {Answer.YES: 1, Answer.NO: 0, Answer.UNKNOWN: -1}
 
 
-class _Metrics:
-    """Gauges of one registry; labels are made printable."""
+class _Metrics(Collector):
+    """Gauges, each with its samples; labels are made printable."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._gauges: dict[str, Gauge] = {}
+        self._gauges: dict[str, tuple[str, tuple[str, ...], dict[tuple[str, ...], float]]] = {}
 
     def put(self, name: str, meaning: str, value: float, **labels: str) -> None:
         """Set one sample; the first one of its name declares it."""
-        if name not in self._gauges:
-            self._gauges[name] = Gauge(f"{_PREFIX}{name}", meaning, list(labels), registry=self.registry)
-        gauge = self._gauges[name]
-        (gauge.labels(**{key: printable(text) for key, text in labels.items()}) if labels else gauge).set(value)
+        _, _, samples = self._gauges.setdefault(name, (meaning, tuple(labels), {}))
+        samples[tuple(map(printable, labels.values()))] = value
+
+    @override
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for name, (meaning, labels, samples) in self._gauges.items():
+            family = GaugeMetricFamily(f"{_PREFIX}{name}", meaning, labels=labels)
+            for values, value in samples.items():
+                family.add_metric(values, float(value))
+            yield family
 
 
 def metrics_text(run: Run) -> str:
@@ -35,9 +46,12 @@ def metrics_text(run: Run) -> str:
     metrics = _Metrics()
     _of_run(run, metrics)
     _of_targets(run, metrics)
+    _of_problems(run, metrics)
     _of_findings(run, metrics)
     _of_exposure(run, metrics)
-    return generate_latest(metrics.registry).decode()
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    return generate_latest(registry).decode()
 
 
 def _of_run(run: Run, metrics: _Metrics) -> None:
@@ -84,6 +98,25 @@ def _of_targets(run: Run, metrics: _Metrics) -> None:
             metrics.put("can_nest", meaning, each.can_nest is answer, **labels)
 
 
+def _of_problems(run: Run, metrics: _Metrics) -> None:
+    for each in run.answers:
+        meaning = "Whether a guest, or the guests of a host, can nest: 1 yes, 0 no, -1 not known."
+        for when, answer in (("now", each.now), ("after_boot", each.after_boot)):
+            metrics.put("nests", meaning, _VALUES[answer], target=each.target, level=each.level.value, when=when)
+    for problem in run.problems:
+        labels = {
+            "problem": problem.id,
+            "cause": "" if problem.cause is None else problem.cause.code,
+            "target": problem.place.target,
+            "subject": problem.place.subject,
+            "severity": str(problem.severity),
+            "waived": str(problem.waived).lower(),
+        }
+        metrics.put("problem", "One for each problem: a cause, with all findings that follow from it.", 1, **labels)
+        meaning = "The guests that a problem holds back, now or after the next boot."
+        metrics.put("problem_guests", meaning, len(problem.held_back), problem=problem.id)
+
+
 def _of_findings(run: Run, metrics: _Metrics) -> None:
     for result in run.with_outcome(Outcome.FAIL):
         labels = {
@@ -92,6 +125,7 @@ def _of_findings(run: Run, metrics: _Metrics) -> None:
             "control": result.control,
             "severity": str(result.severity),
             "waived": str(result.waiver is not None).lower(),
+            **({"problem": "", "role": ""} | problem_properties(run, result)),
         }
         metrics.put("finding", "One for each finding.", 1, **labels)
     for use in run.waivers:

@@ -10,6 +10,7 @@ from nested_kvm.model.control import Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.formats.json_pieces import json_document
 from nested_kvm.reporting.lines import end_of, waived_because
+from nested_kvm.reporting.problem_text import cause_line, in_order_of_work, problem_properties
 from nested_kvm.results.drift import Drift
 from nested_kvm.results.run import Result, Run
 from nested_kvm.results.waiver import Waiver
@@ -29,9 +30,10 @@ _FILE_AND_LINE: Final = re.compile(r"(?P<path>/[^:\n]+)(?::(?P<line>[1-9][0-9]{0
 def sarif_json(run: Run) -> Iterator[str]:
     """Return the run as SARIF, piece by piece.
 
-    Findings are results, waived ones suppressed; what could not be evaluated is a notification.
+    Findings are results, each cause before what follows from it, waived ones suppressed; what could not be evaluated is
+    a notification.
     """
-    findings = run.with_outcome(Outcome.FAIL)
+    findings = in_order_of_work(run, run.with_outcome(Outcome.FAIL))
     rules = sorted({each.control: each for each in findings}.items())
     places = {control: number for number, (control, _) in enumerate(rules)}
     observed = {each.name: iso_time(each.observed_at) for each in run.targets if each.observed_at is not None}
@@ -50,7 +52,9 @@ def sarif_json(run: Run) -> Iterator[str]:
                     "automationDetails": {"id": "nested-kvm-compliance/", "guid": run.id},
                     "invocations": [_invocation(run)],
                     "columnKind": "unicodeCodePoints",
-                    "results": (_result(each, places[each.control], observed.get(each.target)) for each in findings),
+                    "results": (
+                        _result(run, each, places[each.control], observed.get(each.target)) for each in findings
+                    ),
                 }
             ]
         ),
@@ -72,13 +76,13 @@ def _rule(result: Result) -> dict[str, Any]:
     }
 
 
-def _result(result: Result, rule: int, observed: str | None) -> dict[str, Any]:
+def _result(run: Run, result: Result, rule: int, observed: str | None) -> dict[str, Any]:
     key = f"{result.target}\0{result.subject}\0{result.control}"
     found: dict[str, Any] = {
         "ruleId": result.control,
         "ruleIndex": rule,
         "level": _LEVELS[result.severity],
-        "message": {"text": _message(result)},
+        "message": {"text": _message(result, cause_line(run, result))},
         "locations": list(_locations(result)),
         "partialFingerprints": {"nestedKvmFinding/v1": sha256(key.encode(errors="replace")).hexdigest()},
         "properties": {
@@ -86,6 +90,7 @@ def _result(result: Result, rule: int, observed: str | None) -> dict[str, Any]:
             "subject": printable(result.subject),
             "cause": None if result.cause is None else result.cause.code,
             "observedAt": observed,
+            **problem_properties(run, result),
         },
     }
     if result.drift in _BASELINE:
@@ -94,8 +99,8 @@ def _result(result: Result, rule: int, observed: str | None) -> dict[str, Any]:
     return found
 
 
-def _message(result: Result) -> str:
-    lines = [f"{printable(result.subject)}: {printable(result.message, 2000)}"]
+def _message(result: Result, cause: str) -> str:
+    lines = [f"{printable(result.subject)}: {f'{cause}: ' if cause else ''}{printable(result.message, 2000)}"]
     lines += [f"{printable(item.source)}: {printable(item.text, 500)}" for item in result.evidence]
     lines += [f"$ {visible(line)}" for line in result.remediation]
     return "\n".join(lines)

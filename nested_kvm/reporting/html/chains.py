@@ -6,7 +6,9 @@ from itertools import groupby
 from typing import Final
 
 from nested_kvm.model.answer import Answer
+from nested_kvm.model.policy import Nested
 from nested_kvm.results.diagnosis import Diagnosis, SeenLink
+from nested_kvm.results.run import Run
 
 _STAGES: Final = {"l0": "Host", "domain": "Domain", "l1": "Guest", "l2": "L2"}
 _ANSWERS: Final = (Answer.NO, Answer.UNKNOWN, Answer.YES)
@@ -38,14 +40,22 @@ def stages(diagnosis: Diagnosis) -> list[Stage]:
     ]
 
 
-def in_order(diagnoses: Iterable[Diagnosis]) -> list[Diagnosis]:
-    """Return guests that cannot nest first, then unknown ones, then those that will stop nesting."""
-    return sorted(diagnoses, key=lambda each: (_ANSWERS.index(each.can_nest), not each.warnings, each.target))
+def rightly_unable(run: Run) -> frozenset[str]:
+    """Return the guests that must not nest, and cannot: nothing is broken there."""
+    return frozenset(each.target for each in run.answers if each.nested is Nested.FORBIDDEN and each.complies)
 
 
-def answers(diagnoses: Iterable[Diagnosis]) -> Iterator[tuple[Answer, int]]:
-    """Return the number of guests with each answer."""
-    given = [each.can_nest for each in diagnoses]
+def in_order(diagnoses: Iterable[Diagnosis], rightly: frozenset[str] = frozenset()) -> list[Diagnosis]:
+    """Return guests that cannot nest first, then unknown ones, then those that will stop nesting; at last `rightly`."""
+    return sorted(
+        diagnoses,
+        key=lambda each: (each.target in rightly, _ANSWERS.index(each.can_nest), not each.warnings, each.target),
+    )
+
+
+def answers(diagnoses: Iterable[Diagnosis], rightly: frozenset[str] = frozenset()) -> Iterator[tuple[Answer, int]]:
+    """Return the number of guests with each answer, without those of `rightly`."""
+    given = [each.can_nest for each in diagnoses if each.target not in rightly]
     yield from ((answer, given.count(answer)) for answer in _ANSWERS if answer in given)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.control import Severity
-from nested_kvm.results.run import Result
+from nested_kvm.results.run import Result, TargetResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +34,13 @@ def chapters(findings: Iterable[Result]) -> list[Chapter]:
 
 def anchor(result: Result) -> str:
     """Return the anchor of a finding in the page: the same in each run, so that links stay valid."""
-    place = repr((result.control, result.target, result.subject))
-    return "f" + hashlib.blake2s(place.encode(errors="surrogatepass"), digest_size=6).hexdigest()
+    return "f" + _digest(repr((result.control, result.target, result.subject)))
+
+
+def place_anchor(target: TargetResult) -> str:
+    """Return the anchor of a target's section: the same in each run."""
+    return "t" + _digest(target.name)
+
+
+def _digest(place: str) -> str:
+    return hashlib.blake2s(place.encode(errors="surrogatepass"), digest_size=6).hexdigest()

@@ -1,15 +1,17 @@
 """The map of the fleet: a row for each machine and domain, a column for each control, one sign a cell."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.control import Level
+from nested_kvm.model.severity import Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.run import Result, Run, TargetResult
 
-_WORST_FIRST: Final = (Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN)
+_UNDECIDED: Final = (Outcome.ERROR, Outcome.UNKNOWN)
 _LEVELS: Final = tuple(level.value for level in Level)
 
 
@@ -113,8 +115,11 @@ def _column_rank(control: str) -> tuple[int, str]:
 
 
 def _rank(row: Row) -> tuple[list[int], str, str]:
-    """Sort rows with the worst outcomes first, then by name."""
-    return [-_count(row.cells, outcome) for outcome in _WORST_FIRST], row.place or "", row.name
+    """Sort rows by their open findings, the most severe first; then by what is undecided, and by name."""
+    found = (cell.finding.severity for cell in row.cells if cell is not None and cell.finding and cell.is_open_finding)
+    severities = Counter(found)
+    counts = [-severities[severity] for severity in reversed(Severity)]
+    return [*counts, *(-_count(row.cells, outcome) for outcome in _UNDECIDED)], row.place or "", row.name
 
 
 def _count(cells: Iterable[Cell | None], outcome: Outcome) -> int:

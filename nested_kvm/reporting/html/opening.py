@@ -1,13 +1,15 @@
 """The head of report.html, from its templates, which escape everything that they are given."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from nested_kvm.model.verdict import Outcome
+from nested_kvm.reporting.answer_text import answers_line, answers_of
 from nested_kvm.reporting.exposure_text import (
     WAYS_OUT,
     advisory_age_line,
@@ -19,13 +21,20 @@ from nested_kvm.reporting.exposure_text import (
     still_showing_line,
 )
 from nested_kvm.reporting.html import summary
-from nested_kvm.reporting.html.chains import answers, in_order, stages
-from nested_kvm.reporting.html.findings import anchor, chapters
+from nested_kvm.reporting.html.chains import answers, in_order, rightly_unable, stages
+from nested_kvm.reporting.html.findings import anchor, chapters, place_anchor
 from nested_kvm.reporting.html.fleet_map import fleet_maps
+from nested_kvm.reporting.html.fleet_picture import fleet_picture
+from nested_kvm.reporting.html.printed import Printed
+from nested_kvm.reporting.html.problem_list import problem_entries
+from nested_kvm.reporting.html.result_rows import ResultRows
 from nested_kvm.reporting.html.summary import ReportContext
 from nested_kvm.reporting.html.table import ROWS
+from nested_kvm.reporting.html.target_pages import TargetPages
+from nested_kvm.reporting.html.target_sections import ResultLine, TargetSections
 from nested_kvm.reporting.html.trend import trend
 from nested_kvm.reporting.lines import waivers_ending
+from nested_kvm.reporting.problem_text import problems_line
 from nested_kvm.results.run import Run
 from nested_kvm.util.text import printable, visible
 
@@ -35,6 +44,8 @@ _FEW: Final = 20
 _LISTED: Final = 12
 _MAPPED: Final = 60
 """Items of a list, and rows of a map, that are drawn at once; a browser draws the rest when it is unfolded."""
+_OPEN_TARGETS: Final = 4
+"""Targets up to this number have their sections unfolded."""
 _UNSEEN: Final = (
     (Outcome.ERROR, "Could not be inspected", "Not assessed: neither pass nor fail."),
     (Outcome.UNKNOWN, "Undetermined", "Checked; the evidence is inconclusive."),
@@ -52,7 +63,29 @@ def opening_pieces(run: Run, scope: ReportContext, reports: Path | None) -> Iter
     return _environment().get_template("opening.jinja2").generate(_context(run, scope, reports))
 
 
+def target_pages(run: Run, home: str) -> Iterator[tuple[str, Iterator[str]]]:
+    """Return the name of each page of targets, and its text in pieces; none unless the fleet is large.
+
+    `home` is the link from a page to the report.
+    """
+    template, rows = _environment().get_template("page.jinja2"), ResultRows(_result_row(), home)
+    entry_ids = {each.id: entry.first.id for entry in problem_entries(run) for each in entry.problems}
+    fixed = {"home": home, "rows_of_results": rows, "entry_ids": entry_ids, "few_targets": False, "style": _style()}
+    for page, sections in TargetPages(run).with_sections():
+        yield page.name, template.generate(fixed | {"page": page, "sections": sections})
+
+
+def _style() -> Markup:
+    return Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704 - our own
+
+
+def _result_row() -> Callable[[ResultLine, str], Markup]:
+    found: Callable[[ResultLine, str], Markup] = _environment().get_template("parts.jinja2").module.result_row  # type: ignore[attr-defined]  # a macro
+    return found
+
+
 def _context(run: Run, scope: ReportContext, reports: Path | None) -> dict[str, Any]:
+    entries, pictures, rightly = problem_entries(run), fleet_picture(run), rightly_unable(run)
     return {
         "run": run,
         "scope": scope,
@@ -67,10 +100,23 @@ def _context(run: Run, scope: ReportContext, reports: Path | None) -> dict[str, 
         "exposure": _exposure(run),
         "trend": trend(run, reports),
         "maps": fleet_maps(run),
+        "entries": entries,
+        "entry_ids": {each.id: entry.first.id for entry in entries for each in entry.problems},
+        "problems_line": problems_line(run),
+        "printed": Printed(),
+        "pictures": pictures,
+        "picture_is_grouped": any(picture.hosts > 1 for picture in pictures),
+        "answers_line": answers_line(answers_of(run)),
+        "sections": TargetSections(run),
+        "pages": TargetPages(run),
+        "home": "",
+        "rows_of_results": ResultRows(_result_row()),
+        "few_targets": len(run.targets) <= _OPEN_TARGETS,
         "chapters": chapters(run.findings()),
         "unseen": [(outcome.value, *words, run.reasons(outcome)) for outcome, *words in _UNSEEN],
-        "diagnoses": in_order(run.diagnoses),
-        "answers": list(answers(run.diagnoses)),
+        "diagnoses": in_order(run.diagnoses, rightly),
+        "answers": list(answers(run.diagnoses, rightly)),
+        "rightly": rightly,
         "few": run.count(Outcome.FAIL) <= _FEW,
         "rows": ROWS,
         "listed": _LISTED,
@@ -100,9 +146,11 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "line": partial(printable, limit=1000),
+        "short": partial(printable, limit=200),
         "command": visible,
         "moment": summary.moment,
         "anchor": anchor,
+        "place_anchor": place_anchor,
         "stages": stages,
     }
     environment.globals["parts"] = environment.get_template("parts.jinja2").module

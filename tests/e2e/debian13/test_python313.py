@@ -4,7 +4,6 @@ What the tests print is kept in `build/debian-13.txt`.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,11 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from packaging.requirements import Requirement
 
 from tests.support.installed import ROOT, build
+from tests.support.wheels import download, step
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.needs("mmdebstrap")]
+pytestmark = [pytest.mark.slow, pytest.mark.needs("mmdebstrap")]
 PACKAGES = "busybox,ca-certificates,gcc,git,kmod,make,openssh-client,procps,python3,python3-dev,python3-venv"
 HOME = "/home/an ordinary user"
 UID = 1000
@@ -79,15 +78,6 @@ def _note(script: str, answer: subprocess.CompletedProcess[str]) -> None:
         file.write(f"$ {script}\n{answer.stdout}{answer.stderr}[exit status {answer.returncode}]\n\n")
 
 
-def _step(*command: object, folder: Path = ROOT) -> None:
-    """Prepare the root; what cannot be downloaded is a reason to skip, but not in CI."""
-    answer = subprocess.run([str(word) for word in command], cwd=folder, capture_output=True, text=True, check=False)
-    if answer.returncode == 0:
-        return
-    reason = f"{command[0]}: {answer.stderr.strip()[-300:]}"
-    pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def debian() -> Iterator[Debian]:
     TRANSCRIPT.unlink(missing_ok=True)
@@ -95,38 +85,17 @@ def debian() -> Iterator[Debian]:
         root = Path(name) / "root"
         options = ("--mode=root", "--variant=minbase", "--format=directory", f"--include={PACKAGES}")
         isolated = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-        _step(*isolated, "mmdebstrap", *options, "trixie", root)
+        step(*isolated, "mmdebstrap", *options, "trixie", root)
         wheels = root / "opt" / "wheels"
         wheels.mkdir(parents=True)
         for lock in ("requirements.lock", "requirements-test.lock"):
-            chosen = Path(name) / lock
-            chosen.write_text("\n".join(_for_python((ROOT / lock).read_text(), "3.13")))
-            _step(*_download(wheels), "-r", chosen)
+            download(lock, "3.13", wheels)
         build(wheels)
         (root / HOME.lstrip("/")).mkdir()
         _copy_project(Path(f"{root}{HOME}", "a clone"))
         found = Debian(root)
         found.give()
         yield found
-
-
-def _download(wheels: Path) -> tuple[object, ...]:
-    target = ("--python-version=3.13", "--implementation=cp", "--only-binary=:all:")
-    return (sys.executable, "-m", "pip", "download", "-q", *target, "--no-deps", "--require-hashes", "-d", wheels)
-
-
-def _for_python(lock: str, version: str) -> Iterator[str]:
-    """The lines of a lock for that Python: pip evaluates their conditions for the Python that runs it."""
-    environment = {"python_version": version, "python_full_version": f"{version}.0"}
-    wanted = True
-    for line in lock.splitlines():
-        begins = line[:1].isalpha()
-        pin = line.removesuffix(" \\")
-        if begins:
-            marker = Requirement(pin).marker
-            wanted = marker is None or marker.evaluate(environment)
-        if wanted:
-            yield pin.partition(" ; ")[0] + " \\" if begins else line
 
 
 def _copy_project(clone: Path) -> None:
@@ -136,8 +105,8 @@ def _copy_project(clone: Path) -> None:
         if (ROOT / name).exists():
             (clone / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, clone / name)
-    _step("git", "init", "-q", folder=clone)
-    _step("git", "add", "-A", folder=clone)
+    step("git", "init", "-q", folder=clone)
+    step("git", "add", "-A", folder=clone)
 
 
 def test_the_wheel_installs_in_a_folder_with_a_space(debian: Debian) -> None:

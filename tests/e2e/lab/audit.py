@@ -30,6 +30,8 @@ class Report:
     """One run's results.json."""
 
     data: dict[str, Any]
+    directory: Path
+    """Where its inventory is, and its reports and evidence in `latest`."""
 
     @property
     def controls(self) -> set[str]:
@@ -52,6 +54,18 @@ class Report:
         found = [each for each in self.data["diagnoses"] if each["target"] == guest]
         assert len(found) == 1, f"{len(found)} diagnoses of {guest}"
         return found[0]["can_nest"], found[0]["broken_link"], found[0]["cause"]
+
+    def problem(self, cause: str) -> dict[str, Any]:
+        """The one problem of a cause."""
+        found = [each for each in self.data["problems"] if each["cause"] == cause]
+        assert len(found) == 1, f"{len(found)} problems of {cause}"
+        return dict(found[0])
+
+    def answer(self, target: str) -> tuple[str, str]:
+        """Whether a target nests, now and after the next boot of its host."""
+        found = [each for each in self.data["answers"] if each["target"] == target]
+        assert len(found) == 1, f"{len(found)} answers for {target}"
+        return found[0]["now"], found[0]["after_boot"]
 
     def outcome(self, control: str, subject: str) -> str:
         """The outcome of one result."""
@@ -97,6 +111,20 @@ def run(
     return report
 
 
+def judge(lab: Session, audited: Report, *, nested: str, arguments: Sequence[str] = ()) -> Report:
+    """Judge the evidence of an audit under another policy, which asks the lab nothing."""
+    inventory: dict[str, Any] = json.loads((audited.directory / "inventory.json").read_text())
+    directory = audited.directory / nested
+    directory.mkdir()
+    (directory / "inventory.json").write_text(
+        json.dumps({**inventory, "policy": {**inventory["policy"], "nested": nested}})
+    )
+    evidence = f"--evidence={audited.directory}/latest/evidence"
+    report = _run_once(lab, directory, directory / "inventory.json", [evidence, *arguments])
+    assert not report.errors, f"what could be inspected can be judged: {report.errors}"
+    return report
+
+
 def _rebooted(lab: Session, guest: str, begun: float) -> bool:
     """Whether a guest has rebooted since `begun`."""
     uptime = float(lab.host.guest(guest).run("cat /proc/uptime").split()[0])
@@ -113,7 +141,7 @@ def _run_once(lab: Session, directory: Path, inventory: Path, arguments: Sequenc
     done = watched.run(lab.config, command, limit=LIMIT, cwd=ROOT, environment=environment)
     printed = (done.stdout + done.stderr).decode(errors="replace")
     assert done.returncode in COMPLETED, f"the audit ended with exit status {done.returncode}:\n{printed}"
-    return Report(json.loads((directory / "latest/results.json").read_text()))
+    return Report(json.loads((directory / "latest/results.json").read_text()), directory)
 
 
 def _inventory(running: set[str], by_agent: set[str], nested: str, persistence: str) -> dict[str, Any]:

@@ -24,6 +24,9 @@ EMULATION_FAILED = pytest.StashKey[bool]()
 RUN_AGAIN = "run again"
 STAGES = (
     "test_bad_situations",
+    "test_values",
+    "test_boots",
+    "test_sosreport",
     "test_truth_table/nested-on",
     "test_oracle/nested-on",
     "test_scenarios",

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 DEFINITIONS: Final = 2000
 """How many domains a usual run draws."""
 FLAGS: Final = ("svm", "vmx")
-SUB_FEATURES: Final = ("npt", "nrip-save", "svme-addr-chk")
-OTHERS: Final = ("aes", "sse4.2", "x2apic", "hypervisor", "avx512f", "vmx-ept")
+SUB_FEATURES: Final = ("npt", "nrip-save", "svme-addr-chk", "vmx-ept", "vmx-flexpriority")
+OTHERS: Final = ("aes", "sse4.2", "x2apic", "hypervisor", "avx512f")
 POLICIES: Final = (None, "require", "force", "optional", "disable", "forbid")
 MACHINES: Final = ("q35", "pc")
 

@@ -39,10 +39,18 @@ class Auditor:
         number = len(list(self.directory.iterdir()))
         return audit.run(self.lab, self.directory / str(number), running, nested=nested, persistence=persistence)
 
-    def report_before_maintenance(self, *, nested: str) -> audit.Report:
-        running = self.lab.host.running()
-        directory = self.directory / f"maintenance-{nested}"
-        return audit.run(self.lab, directory, running, nested=nested, arguments=["-m", "maintenance"])
+    def reports(self) -> tuple[audit.Report, audit.Report]:
+        """What one audit found, under `required` and under `forbidden`."""
+        required = self.report()
+        return required, self.judge(required, nested="forbidden")
+
+    def judge(self, report: audit.Report, *, nested: str) -> audit.Report:
+        return audit.judge(self.lab, report, nested=nested)
+
+    def reports_before_maintenance(self) -> tuple[audit.Report, audit.Report]:
+        running, arguments = self.lab.host.running(), ["-m", "maintenance"]
+        required = audit.run(self.lab, self.directory / "maintenance", running, nested="required", arguments=arguments)
+        return required, audit.judge(self.lab, required, nested="forbidden", arguments=arguments)
 
     def report_with_l2(self) -> audit.Report:
         return audit.run(
@@ -93,6 +101,16 @@ def expect_diagnoses(*reports: audit.Report, **expected: tuple[str, str | None, 
         assert {name: report.diagnosis(name) for name in expected} == expected
 
 
+def guests_of(report: audit.Report) -> set[str]:
+    """All guests of the lab's host: where nesting is required, each of them must nest."""
+    return {each["name"] for each in report.data["targets"] if each["host"] == HOST}
+
+
+def consequences(problem: dict[str, Any]) -> set[tuple[str, str]]:
+    """Target and control of each finding that follows from a problem's cause."""
+    return {(each["target"], each["control"]) for each in problem["consequences"]}
+
+
 def test_an_l2_started_by_the_audit_answers_and_leaves_nothing(auditor: Auditor) -> None:
     auditor.lab.restore([WITHOUT_SVM])
     guest = auditor.lab.host.guest("passthrough")
@@ -126,18 +144,23 @@ def test_nested_y_persisted(auditor: Auditor) -> None:
     with auditor.entered("nested-y-persisted"):
         assert auditor.ask(NEXT_LOAD) == "nested=y"
         assert auditor.lab.host.nested()
-        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
+        required, forbidden = auditor.reports()
     expect(required, HOST, L0_KVM_04="pass", L0_PER_01="fail")
     expect(forbidden, HOST, L0_KVM_04="fail", L0_PER_01="fail")
     assert required.result("L0-PER-01", HOST)["cause"] == "persisted-value-invalid"
     expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
+    problem = required.problem("persisted-value-invalid")
+    assert problem["boot_makes_worse"]
+    assert (problem["holds_back_now"], set(problem["holds_back_after_boot"])) == ([], guests_of(required))
+    assert required.answer(HOST) == ("yes", "no")
+    assert required.answer("passthrough") == ("yes", "no")
 
 
 def test_masked_file(auditor: Auditor) -> None:
     with auditor.entered("masked-file"):
         assert auditor.ask(NEXT_LOAD) == ""
         required = auditor.report(persistence="explicit")
-        effective, forbidden = auditor.report(), auditor.report(nested="forbidden")
+        effective, forbidden = auditor.reports()
     expect(required, HOST, L0_PER_01="pass", L0_PER_03="fail", L0_PER_04="fail")
     expect(effective, HOST, L0_PER_01="pass", L0_PER_02="pass", L0_PER_03="notapplicable")
     expect(forbidden, HOST, L0_PER_01="fail")
@@ -150,7 +173,7 @@ def test_pending_reload_held_by_guest(auditor: Auditor) -> None:
         assert auditor.ask(NEXT_LOAD) == "nested=0"
         assert auditor.lab.host.nested()
         assert "in use" in auditor.lab.host.shell.ask("modprobe -r kvm_amd").err
-        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
+        required, forbidden = auditor.reports()
     expect(required, HOST, L0_KVM_04="pass", L0_PER_01="fail", L0_PER_02="fail")
     expect(forbidden, HOST, L0_KVM_04="fail", L0_PER_01="pass", L0_PER_02="fail")
     assert required.result("L0-PER-01", HOST)["cause"] == "persisted-off"
@@ -164,7 +187,7 @@ def test_managed_save_with_old_cpu(auditor: Auditor) -> None:
     with auditor.entered("managed-save-with-old-cpu"):
         saved = auditor.ask("virsh managedsave-dumpxml changed")
         assert re.search(r"<model [^>]*>kvm64(-v\d+)?</model>", saved), saved
-        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
+        required, forbidden = auditor.reports()
         expect(required, "changed", DOM_CPU_02="pass", DOM_CPU_04="fail")
         expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=("unknown", None, None))
     assert auditor.ask("virsh -q domstate changed") == "running"
@@ -183,7 +206,7 @@ def test_libvirt_guests_default(auditor: Auditor) -> None:
     with auditor.entered("libvirt-guests-default"):
         assert auditor.ask("grep -c '^ON_SHUTDOWN' /etc/default/libvirt-guests || true") == "0"
         assert on_shutdown(auditor) == "shutdown", "Debian changed upstream's default"
-        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
+        required, forbidden = auditor.reports()
     expect(required, HOST, L0_OPS_01="pass")
     expect(forbidden, HOST, L0_OPS_01="notapplicable")
     expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
@@ -192,7 +215,7 @@ def test_libvirt_guests_default(auditor: Auditor) -> None:
 def test_libvirt_guests_suspend(auditor: Auditor) -> None:
     with auditor.entered("libvirt-guests-suspend"):
         assert on_shutdown(auditor) == "suspend"
-        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
+        required, forbidden = auditor.reports()
     expect(required, HOST, L0_OPS_01="fail")
     expect(forbidden, HOST, L0_OPS_01="notapplicable")
     expect_diagnoses(required, forbidden, passthrough=CAN_NEST, changed=WAITS_FOR_POWER_CYCLE)
@@ -205,8 +228,7 @@ def test_l2_running(auditor: Auditor) -> None:
     with auditor.entered("l2-running"):
         assert guest.run(held).strip() == "1"
         before = guest_facts.nested_runs(host, "passthrough")
-        required = auditor.report_before_maintenance(nested="required")
-        forbidden = auditor.report_before_maintenance(nested="forbidden")
+        required, forbidden = auditor.reports_before_maintenance()
         assert guest_facts.nested_runs(host, "passthrough") > before
         assert guest_facts.nested_runs(host, "changed") == 0
     for report in (required, forbidden):
@@ -232,6 +254,10 @@ def test_a_reload_under_nested_y_leaves_no_kvm_at_all(auditor_without_guests: Au
     expect(report, HOST, L0_KVM_01="fail", L0_KVM_03="fail", L0_PER_01="fail")
     lost = ("no", "l0-module", "module-load-failed")
     expect_diagnoses(report, passthrough=lost, changed=lost)
+    problem = report.problem("persisted-value-invalid")
+    assert consequences(problem) >= {(HOST, "L0-KVM-01"), (HOST, "L0-KVM-03")}
+    assert set(problem["holds_back_now"]) == guests_of(report)
+    assert report.answer(HOST) == ("no", "no")
 
 
 def test_nested_off_by_reload(auditor_without_guests: Auditor) -> None:
@@ -240,13 +266,17 @@ def test_nested_off_by_reload(auditor_without_guests: Auditor) -> None:
         auditor.lab.restore(list(RUNNING))
         assert not auditor.lab.host.nested()
         assert not guest_facts.read(auditor.lab.host.guest("passthrough")).flag
-        required, forbidden = auditor.report(), auditor.report(nested="forbidden")
+        required, forbidden = auditor.reports()
     expect(required, HOST, L0_KVM_04="fail", L0_PER_01="pass", L0_PER_02="fail")
     expect(forbidden, HOST, L0_KVM_04="pass", L0_PER_01="fail", L0_PER_02="fail")
     expect(required, "passthrough", L1_CPU_01="fail", L1_KVM_01="fail", DOM_CPU_02="pass")
     expect(forbidden, "passthrough", L1_CPU_01="pass", DOM_CPU_02="fail")
     assert required.result("L0-KVM-04", HOST)["cause"] == "nested-off"
     expect_diagnoses(required, forbidden, passthrough=NOT_SWITCHED_ON, changed=NOT_SWITCHED_ON)
+    problem = required.problem("nested-off")
+    assert set(problem["holds_back_now"]) == guests_of(required)
+    assert consequences(problem) >= {(HOST, "L0-PER-02")} | {(guest, "L1-CPU-01") for guest in RUNNING}
+    assert required.answer(HOST)[0] == "no"
     assert auditor.lab.host.nested()
     assert guest_facts.read(auditor.lab.host.guest("passthrough")).flag
 
@@ -265,7 +295,7 @@ def test_what_forbids_nesting_in_the_field_passes_and_is_found_again_after_undo(
     auditor = auditor_without_guests
     with auditor.entered(name):
         forbidden = auditor.report(nested="forbidden")
-        guarded = auditor.report(nested="guarded")
+        guarded = auditor.judge(forbidden, nested="guarded")
     expect(forbidden, HOST, L0_KVM_04=running, L0_PER_01="pass", L0_SEC_02="pass", L0_SEC_03="pass")
     is_fixed = exposure_of(guarded)["state"] == "fixed"
     expect(guarded, HOST, L0_SEC_03="pass", **({} if is_fixed else {"L0_PER_01": "pass", "L0_KVM_04": running}))

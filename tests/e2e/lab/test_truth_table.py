@@ -19,9 +19,23 @@ if SUITE.vendor == "intel":
 RUNNING = [guest for guest in GUESTS if guest.name not in SHUT_OFF]
 AT_ONCE = 4
 """How many guests run together: an emulated host with seven is slow and sometimes hangs."""
-BATCHES = [RUNNING[first : first + AT_ONCE] for first in range(0, len(RUNNING), AT_ONCE)]
+STARTED = {
+    "nested-on": RUNNING,
+    "nested-off": [each for each in RUNNING if each.definition_gives_flag(SUITE) or each.started_with],
+}
+"""The others have no flag either way: with nested off their definitions are asked of the oracle."""
+WORLDS = [pytest.param(name == "nested-on", id=name) for name in STARTED]
 POLICIES = ("required", "forbidden")
-every_guest = pytest.mark.parametrize("guest", RUNNING, ids=lambda guest: guest.name)
+every_guest = pytest.mark.parametrize(
+    ("world", "guest"),
+    [
+        pytest.param(name == "nested-on", guest, id=f"{name}-{guest.name}")
+        for name, guests in STARTED.items()
+        for guest in guests
+    ],
+    indirect=["world"],
+    scope="module",
+)
 every_definition = pytest.mark.parametrize("guest", GUESTS, ids=lambda guest: guest.name)
 every_policy = pytest.mark.parametrize("policy", POLICIES)
 
@@ -45,14 +59,15 @@ class World:
         return self.reports.get((policy, subject), self.reports[policy, HOST])
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["nested-on", "nested-off"])
+@pytest.fixture(scope="module", params=WORLDS)
 def world(request: pytest.FixtureRequest, lab: Session, tmp_path_factory: pytest.TempPathFactory) -> World:
     if lab.host.nested() is not request.param:
         lab.host.stop_all()
         lab.host.set_nested(on=request.param)
     world = World(nested=lab.host.nested())
-    for batch in BATCHES:
-        read_and_audit(world, lab, [guest.name for guest in batch], tmp_path_factory.mktemp("reports"))
+    names = [guest.name for guest in STARTED["nested-on" if world.nested else "nested-off"]]
+    for first in range(0, len(names), AT_ONCE):
+        read_and_audit(world, lab, names[first : first + AT_ONCE], tmp_path_factory.mktemp("reports"))
     return world
 
 
@@ -64,9 +79,18 @@ def read_and_audit(world: World, lab: Session, names: list[str], directory: Path
     for name in names:
         world.inside[name] = guest_facts.read(lab.host.guest(name))
         world.l2_answers[name] = guest_facts.l2_answers(lab.host.guest(name))
+    required = audit.run(lab, directory / "audit", names, nested="required")
     for policy in POLICIES:
-        report = audit.run(lab, directory / policy, names, nested=policy)
+        report = required if policy == "required" else audit.judge(lab, required, nested=policy)
         world.reports.update({(policy, name): report for name in (*names, HOST)})
+
+
+@pytest.fixture(scope="module")
+def asked(world: World, lab: Session, tmp_path_factory: pytest.TempPathFactory) -> audit.Report:
+    """The host with `--active`, and no guest: its own libvirt and QEMU say what each definition gives."""
+    assert world.nested
+    directory = tmp_path_factory.mktemp("asked") / "audit"
+    return audit.run(lab, directory, [], nested="required", arguments=["--active"])
 
 
 def expected_outcome(*, has: bool, policy: str) -> str:
@@ -142,3 +166,14 @@ def test_a_guest_can_nest_only_where_an_l2_answered(world: World, guest: Guest, 
     can_nest, link, cause = world.report(guest.name, policy).diagnosis(guest.name)
     assert can_nest == ("yes" if world.l2_answers[guest.name] else "no")
     assert (link, cause) == guest.broken_link(SUITE, nested=world.nested)
+
+
+@every_definition
+@pytest.mark.parametrize("world", [pytest.param(True, id="nested-on")], indirect=True, scope="module")
+def test_asked_the_hosts_own_programs_say_what_a_guest_gets(world: World, asked: audit.Report, guest: Guest) -> None:
+    result = asked.result("DOM-CPU-02", guest.name)
+    assert result["outcome"] == expected_outcome(has=guest.definition_gives_flag(SUITE), policy="required")
+    assert any(each["source"].startswith("query-cpu-model-expansion ") for each in result["evidence"])
+    assert result["outcome"] == "pass" or "QEMU on this host does not give it" in result["message"]
+    if guest.name in world.inside and guest.started_with is None:
+        assert result["outcome"] == expected_outcome(has=world.inside[guest.name].flag, policy="required")

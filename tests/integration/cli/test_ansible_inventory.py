@@ -85,7 +85,9 @@ def test_the_evidence_is_judged_again_with_the_same_inventory(run: SuiteRun, inv
         f"--ansible-inventory={inventory}", f"--evidence={run.reports}/evidence", report_dir=inventory.parent / "again"
     )
     assert again.document["results"] == run.document["results"]
-    assert again.document["targets"] == run.document["targets"]
+    assert [each | {"evidence": None} for each in again.document["targets"]] == [
+        each | {"evidence": None} for each in run.document["targets"]
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Would this domain, on these hosts, get the flag? Asked before anything is deployed."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -137,7 +138,7 @@ def test_nothing_else_is_judged(runs: Mapping[str, SuiteRun]) -> None:
 def test_each_host_has_its_verdict(runs: Mapping[str, SuiteRun]) -> None:
     lines = runs["several hosts"].output.splitlines()
     (block,) = [line for line in lines if line.startswith("amd  BLOCK  DOM-CPU-02 svm is not exposed")]
-    assert block.endswith(".xml)")
+    assert block.endswith(".xml:1)")
     assert "intel  PASS" in lines
 
 
@@ -145,6 +146,51 @@ def test_the_remedy_is_for_the_file(runs: Mapping[str, SuiteRun], folder: Path) 
     (finding,) = [each for each in runs["host-model on AMD"].document["results"] if each["outcome"] == "fail"]
     (command,) = finding["remediation"]
     assert command.startswith(f"virt-xml --edit --cpu host-model,require=svm <{folder}/")
+
+
+def test_files_of_several_forms_have_one_verdict_a_guest_and_host(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "pve").mkdir()
+    (tmp_path / "pve" / "100.conf").write_text("name: by-qemu\ncpu: EPYC,flags=+nested-virt\n")
+    domain = {"cpu": {"model": "host-model"}}
+    vmi = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": {"name": "by-kubevirt"}}
+    (tmp_path / "vm.json").write_text(json.dumps({**vmi, "spec": {"domain": domain}}))
+    words = [f"--evidence={folder}/evidence", "--hosts=amd,intel", "--gate", f"--candidate={tmp_path}/pve"]
+    run = run_suite(*words, f"--candidate={tmp_path}/vm.json", report_dir=tmp_path / "reports")
+    found = {
+        (each["target"], each["subject"]): each["outcome"]
+        for each in run.document["results"]
+        if each["control"] == "DOM-CPU-02"
+    }
+    assert run.status == 1
+    assert found == {
+        ("amd", "by-qemu"): "pass",
+        ("intel", "by-qemu"): "pass",
+        ("amd", "by-kubevirt"): "fail",
+        ("intel", "by-kubevirt"): "pass",
+    }
+    assert run.document["run"]["candidates"] == ["by-qemu", "by-kubevirt"]
+    (finding,) = [each for each in run.document["results"] if each["outcome"] == "fail"]
+    assert finding["evidence"][0]["source"] == f"{tmp_path}/vm.json: spec.domain.cpu.model"
+    assert {Path(each["file"]).name for each in run.document["run"]["inputs"]} >= {"100.conf", "vm.json"}
+    assert_valid(run)
+
+
+def test_each_guest_has_the_inventorys_policy(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(domain("<cpu mode='host-passthrough'/>", name="must"))
+    (tmp_path / "b.xml").write_text(domain("<cpu mode='host-passthrough'/>", name="must-not"))
+    inventory = tmp_path / "inventory.yaml"
+    inventory.write_text("hosts: {amd: {guests: {must: {nested: required}, must-not: {nested: forbidden}}}}\n")
+    words = [f"--inventory={inventory}", f"--evidence={folder}/evidence", f"--candidate={tmp_path}/a.xml"]
+    run = run_suite(*words, f"--candidate={tmp_path}/b.xml", report_dir=tmp_path / "reports")
+    failed = {each["subject"] for each in run.document["results"] if each["outcome"] == "fail"}
+    assert (run.status, failed) == (1, {"must-not"})
+
+
+def test_files_that_define_no_guest_are_a_usage_error(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text("apiVersion: v1\nkind: Pod\n")
+    words = [f"--evidence={folder}/evidence", f"--candidate={tmp_path}/pod.yaml"]
+    run = run_suite(*words, report_dir=tmp_path / "reports")
+    assert (run.status, "pod.yaml: defines no guest" in run.errors) == (4, True)
 
 
 @pytest.mark.parametrize(("nested", "status"), [("required", 0), ("forbidden", 1)])

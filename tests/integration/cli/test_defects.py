@@ -7,6 +7,7 @@ import pytest
 from nested_kvm.connection import Settings
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.collector import Connections, collect
+from nested_kvm.evidence.pace import Pace
 from nested_kvm.inventory.ad_hoc import ad_hoc_inventory
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.policy import Policy
@@ -67,7 +68,7 @@ def test_a_defect_of_the_suite_is_an_error_of_the_target_that_it_happened_with()
         inventory,
         Connections(inventory, no_number),
         no_number,
-        2,
+        Pace(2),
         lambda each: bundles.update({each.target.name: each}),
     )
     failure = bundles["localhost"].failure

@@ -22,7 +22,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make = shutil.which("make")
     assert make is not None
     done = subprocess.run(
-        [make, "demo", f"ARGS=--report-dir={reports}"],
+        [make, "--no-print-directory", "demo", f"ARGS=--report-dir={reports}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -30,7 +30,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(rf"^report: {re.escape(str(reports))}/\S+/report\.html$", done.stdout, re.MULTILINE)
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(rf"report: {re.escape(str(reports))}/\S+/report\.html", lines[-1]), "nothing follows the path"
+    assert "Generated html report" not in done.stdout, "pytest-html prints the path as well"
+    first = next(number for number, line in enumerate(lines) if " nested KVM compliance " in line)
+    assert lines[first + 1] == lines[-2] == "NOT COMPLIANT", "the verdict is first and last"
+    assert "26 findings: 14 problems, 1 of them waived" in lines
     return reports / "latest"
 
 

@@ -77,7 +77,7 @@ def test_the_healthy_target_is_judged_all_the_same(run: SuiteRun) -> None:
 
 
 def test_a_guest_without_an_address_is_judged_from_its_host_alone(run: SuiteRun) -> None:
-    assert run.target("web-1") == {
+    assert {name: value for name, value in run.target("web-1").items() if name != "evidence"} == {
         "name": "web-1",
         "level": "L1",
         "host": "healthy",

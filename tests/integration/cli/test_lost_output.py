@@ -76,7 +76,7 @@ def test_a_log_file_that_is_full_at_the_end_costs_no_report(evidence: Mapping[st
             env={**environment(tmp_path), "PYTHONPATH": str(tmp_path)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         assert ended.returncode == status
@@ -126,7 +126,7 @@ def shell(redirection: str, *words: object, folder: Path) -> subprocess.Complete
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -190,7 +190,7 @@ def test_a_suite_without_the_audit_is_refused(words: list[str], mode: list[str],
         env=environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert ended.returncode == status
@@ -209,7 +209,7 @@ def test_another_suites_nagios_is_testinfras_own(tmp_path: Path, body: str, stat
         env={**environment(tmp_path), "PYTHONPATH": os.fspath(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert ended.returncode == status

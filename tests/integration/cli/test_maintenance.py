@@ -15,6 +15,7 @@ from nested_kvm.model.policy import Nested, Policy, Undeclared
 from tests.support.running_machines import BUSY, HOLDERS, IDLE, NEVER, machine, ok, record, without
 from tests.support.schema import problems
 from tests.support.suite import SuiteRun, run_suite
+from tests.support.suite_copy import suite_with
 
 REQUIRED = Policy(undeclared=Undeclared.REQUIRED)
 FORBIDDEN = Policy(Nested.FORBIDDEN, undeclared=Undeclared.FORBIDDEN)
@@ -143,3 +144,14 @@ def test_a_host_without_a_domain_does_not_block_the_others(tmp_path: Path) -> No
     assert {each["subject"] for each in gate.document["results"]} == {"never", "kvm-z"}
     nagios = run_suite(*words, "--nagios", report_dir=tmp_path / "nagios")
     assert (nagios.status, nagios.output.split(" - ")[0]) == (0, "NESTED-KVM OK")
+
+
+def test_a_sites_check_is_not_owed_an_answer(tmp_path: Path) -> None:
+    """One question is asked, and what `init` wrote is no part of it."""
+    root = suite_with(tmp_path, "def test_own(target):\n    assert target\n")
+    (tmp_path / "evidence").mkdir()
+    never = record(NEVER, name="never")
+    write_bundle(tmp_path / "evidence", machine("kvm-y", UNUSED, ok(HOLDERS, ""), domains=(never,), policy=REQUIRED))
+    words = [f"--evidence={tmp_path}/evidence", "-m", "maintenance", "--gate"]
+    gate = run_suite(*words, report_dir=tmp_path / "gate", root=root)
+    assert (gate.status, gate.document["run"]["asked"]["not_asked"]) == (0, [])

@@ -13,7 +13,8 @@ import pytest
 from tests.support.large_fleet import write_fleet
 from tests.support.large_runs import write_shards
 from tests.support.merging import leave, leave_all, run_on, shards_on
-from tests.support.suite import ROOT, SECONDS, command_line, environment, run_many, run_suite
+from tests.support.started_pytest import SECONDS
+from tests.support.suite import ROOT, command_line, environment, run_many, run_suite
 
 CONTRADICTIONS = {
     "--inventory=inventories/local.yaml": "--inventory does not go with --merge",

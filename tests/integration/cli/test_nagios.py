@@ -51,7 +51,7 @@ def test_nagios_is_told_unknown_by_a_crash(tmp_path: Path) -> None:
         "--nagios", f"--evidence={tmp_path}/evidence", "-p", "crashing", report_dir=tmp_path / "reports"
     )
     home = {**environment(tmp_path), "PYTHONPATH": str(tmp_path)}
-    ended = subprocess.run(arguments, cwd=ROOT, env=home, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(arguments, cwd=ROOT, env=home, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 3
     assert ended.stdout.startswith("NESTED-KVM UNKNOWN - ")
     assert "the run ended before everything was evaluated" in ended.stdout

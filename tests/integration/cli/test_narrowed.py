@@ -63,7 +63,7 @@ def test_narrowing_by_the_environment_counts_as_well(evidence: Path, tmp_path: P
         env={**environment(tmp_path), "PYTEST_ADDOPTS": "-k L0-CPU-01"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     run = SuiteRun(ended.returncode, ended.stdout, ended.stderr, tmp_path / "reports")
@@ -138,7 +138,7 @@ def test_no_plugins_at_all_are_an_error_of_usage(tmp_path: Path, words: list[str
         env={**environment(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert ended.returncode == status

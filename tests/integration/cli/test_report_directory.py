@@ -33,7 +33,7 @@ def mounted(options: str, evidence: Path, folder: Path, *words: str) -> subproce
     script = f"mount -t tmpfs -o {options} none {shlex.quote(str(place))}; {run}; status=$?; {look}; exit $status"
     command = ["unshare", "--mount", "--map-root-user", "sh", "-c", script]
     return subprocess.run(
-        command, cwd=ROOT, env=environment(folder), capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, env=environment(folder), capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -91,7 +91,7 @@ def test_runs_at_the_same_time_have_a_whole_report_each(evidence: Path, tmp_path
         )
         for _ in range(3)
     ]
-    assert [process.wait(timeout=60) for process in processes] == [1, 1, 1]
+    assert [process.wait(timeout=300) for process in processes] == [1, 1, 1]
     folders = [path for path in reports.iterdir() if not path.is_symlink()]
     assert len(folders) == 3
     for folder in folders:
@@ -144,7 +144,7 @@ def with_summary(evidence: Path, folder: Path, file: Path) -> subprocess.Complet
         env={**environment(folder), SUMMARY: os.fspath(file)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -202,7 +202,7 @@ def test_a_reader_that_goes_away_costs_no_report(tmp_path: Path, lines: int) -> 
             process.stdout.readline()
         process.stdout.close()
         errors = process.stderr.read()
-        process.wait(timeout=60)
+        process.wait(timeout=300)
     assert (process.returncode, errors) == (1, "")
     assert {each.name for each in (tmp_path / "reports" / "latest").iterdir()} >= REPORTS
 
@@ -217,7 +217,7 @@ def test_a_full_standard_output_costs_no_report(tmp_path: Path) -> None:
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
     assert (ended.returncode, ended.stderr) == (

@@ -36,7 +36,9 @@ ERRORS = {
 }
 
 ASKED_ALWAYS = ("L1-CPU-01", "L1-CPU-02", "L1-CPU-03")
-ASKED_OF_REQUIRED = dict.fromkeys(("L1-HYP-01", "L1-KVM-01", "L1-KVM-02", "L1-KVM-03", "L1-NST-01"), "notapplicable")
+ASKED_OF_REQUIRED = dict.fromkeys(
+    ("L1-HYP-01", "L1-KVM-01", "L1-KVM-02", "L1-KVM-03", "L1-KVM-04", "L1-NST-01"), "notapplicable"
+)
 
 
 @pytest.fixture(scope="module")

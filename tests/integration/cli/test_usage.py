@@ -87,7 +87,10 @@ OPTIONS = {
     "an unknown option": (["--hosts=kvm-a", "--no-such-option"], "unrecognized arguments: --no-such-option"),
     "an ssh-config that is not there": (["--hosts=kvm-a", "--ssh-config={absent}"], "{absent}: the ssh-config"),
     "evidence that is not there": (["--evidence={absent}"], "--evidence: {absent} is not a directory"),
-    "no evidence": (["--evidence={empty}"], "--evidence: {empty} holds no *.json: nothing to audit"),
+    "no evidence": (
+        ["--evidence={empty}"],
+        "--evidence: {empty} holds no *.json and no support archive: nothing to audit",
+    ),
     "a report directory in a file's place": (
         ["--inventory={good}", "--report-dir={good}"],
         "--report-dir: {good}: File exists",

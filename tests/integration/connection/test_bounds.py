@@ -216,7 +216,7 @@ class TestAfterTheKeyExchange:
 
     @pytest.mark.parametrize("drops", [0, 1, 2])
     def test_what_drops_the_connection_is_tried_once_more(self, config: Path, drops: int) -> None:
-        patient = Settings(connect_timeout=10.0, probe_timeout=LIMIT, ssh_config=config)
+        patient = Settings(connect_timeout=60.0, probe_timeout=LIMIT, ssh_config=config)
         with MisbehavingServer(drops=drops) as server:
             if drops < 2:
                 connect(server.address, patient, name="kvm-a").close()
@@ -227,7 +227,7 @@ class TestAfterTheKeyExchange:
 
     def test_a_host_that_refuses_the_login_is_tried_once(self, config: Path) -> None:
         config.write_text(config.read_text().replace("StrictHostKeyChecking no", "UserKnownHostsFile none"))
-        patient = Settings(connect_timeout=10.0, probe_timeout=LIMIT, ssh_config=config)
+        patient = Settings(connect_timeout=60.0, probe_timeout=LIMIT, ssh_config=config)
         with MisbehavingServer() as server, pytest.raises(ConnectionFailed, match="is unknown"):
             connect(server.address, patient, name="kvm-a")
         assert server.visitors == 1

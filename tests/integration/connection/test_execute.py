@@ -11,6 +11,7 @@ from nested_kvm.connection import connect
 from nested_kvm.connection.base import STDERR_KEPT
 from nested_kvm.connection.ssh.connection import SshConnection
 from nested_kvm.errors import ConnectionFailed, LimitExceeded
+from tests.integration.l2.test_boot import until
 from tests.support.sshd import Sshd, SshdFactory
 
 pytestmark = pytest.mark.needs("sshd")
@@ -153,7 +154,7 @@ def test_nothing_is_left_after_closing_twice(sshd: Sshd) -> None:
     connection.execute("true")
     for _ in range(2):
         connection.close()
-    assert {thread.ident for thread in threading.enumerate()} <= before
+    assert until(lambda: {thread.ident for thread in threading.enumerate()} <= before)
     assert connection._transport.sock.fileno() == -1
     with pytest.raises(ConnectionFailed, match="closed"):
         connection.execute("true")

@@ -40,7 +40,7 @@ class Site:
         lines += ["Host *", f"UserKnownHostsFile {known_hosts}", "GlobalKnownHostsFile none", "IdentitiesOnly yes"]
         path = self.directory / "config"
         path.write_text("".join(f"{line}\n" for line in lines))
-        return Settings(connect_timeout=10.0, probe_timeout=10.0, ssh_config=path)
+        return Settings(connect_timeout=60.0, probe_timeout=10.0, ssh_config=path)
 
     @property
     def logins(self) -> list[int]:
@@ -120,7 +120,7 @@ def test_what_an_address_says_is_for_its_target_and_the_way_is_that_of_its_ssh_c
     file = site.settings(*BY_BASTION).ssh_config
     none = site.directory / "empty"
     none.write_text("")
-    settings = Settings(connect_timeout=10.0, probe_timeout=10.0, ssh_config=none)
+    settings = Settings(connect_timeout=60.0, probe_timeout=10.0, ssh_config=none)
     key = site.machines["kvm"].identity
     plain = f"ssh://kvm?ssh_config={file}"
     connector = SshConnector(settings)
@@ -129,7 +129,7 @@ def test_what_an_address_says_is_for_its_target_and_the_way_is_that_of_its_ssh_c
             with closing(connect(Address.parse(spec), settings, name="kvm-a", connector=connector)) as connection:
                 assert connection.execute("echo reached").stdout == b"reached\n"
     assert grown() == [1, 0, 2]
-    assert connect_limit(Address.parse(f"{plain}&timeout=9"), settings) == 19.0
+    assert connect_limit(Address.parse(f"{plain}&timeout=9"), settings) == 60.0 + 9.0
 
 
 def test_each_hop_must_be_known_under_its_own_name(site: Site, grown: Callable[[], list[int]]) -> None:

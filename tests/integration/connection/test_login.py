@@ -137,7 +137,7 @@ def socket(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     with subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL) as agent:
         environment = os.environ | {"SSH_AUTH_SOCK": str(path)}
         add = ["sh", "-c", 'until ssh-add -q "$1" 2>/dev/null; do sleep 0.02; done', "sh", str(sshd.identity)]
-        subprocess.run(add, env=environment, check=True, timeout=10)
+        subprocess.run(add, env=environment, check=True, timeout=300)
         yield path
         agent.terminate()
 

@@ -36,7 +36,7 @@ class Authority:
         known.write_text(self.sshd.known_hosts())
         path = self.sshd.directory / "config"
         path.write_text("".join(f"{line}\n" for line in (*config, f"UserKnownHostsFile {known}")))
-        return Settings(connect_timeout=10.0, probe_timeout=10.0, ssh_config=path)
+        return Settings(connect_timeout=60.0, probe_timeout=10.0, ssh_config=path)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ class TestAgent:
     @staticmethod
     def move_into_agent(key: Path) -> None:
         add = ["sh", "-c", 'until ssh-add -q "$1" 2>/dev/null; do sleep 0.02; done', "sh", str(key)]
-        subprocess.run(add, env=os.environ, check=True, timeout=10)
+        subprocess.run(add, env=os.environ, check=True, timeout=300)
         key.unlink()
 
     @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])

@@ -40,7 +40,7 @@ class Fleet:
         keys = "".join(f"IdentityFile {machine.identity}\n" for machine in (*self.hosts, *self.guests))
         path = self.directory / "config"
         path.write_text(f"{config}\nUserKnownHostsFile {known}\nIdentitiesOnly yes\n{keys}")
-        return Settings(connect_timeout=10.0, probe_timeout=10.0, ssh_config=path)
+        return Settings(connect_timeout=60.0, probe_timeout=10.0, ssh_config=path)
 
     def host(self, settings: Settings, index: int = 0) -> SshConnection:
         connection = connect(self.hosts[index].address(), settings, name=f"kvm-{index}")

@@ -46,6 +46,7 @@ def test_the_playbook_is_one_that_ansible_takes(remediation: Path, tmp_path: Pat
     done = subprocess.run(
         [ansible, "--syntax-check", "--inventory=localhost,", remediation / PLAYBOOK],
         env={**os.environ, "HOME": str(tmp_path), "ANSIBLE_HOME": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=LIMIT,

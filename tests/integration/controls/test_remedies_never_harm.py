@@ -9,7 +9,7 @@ from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.verdict import Finding, Outcome
-from nested_kvm.remediation import _REMEDIES, host
+from nested_kvm.remediation import _REMEDIES, nested_value
 from nested_kvm.remediation.names import reload_now
 from tests.support.evaluation import evaluate, readings_of
 from tests.support.remedied import Files, answered, applied, remedies_of
@@ -93,10 +93,10 @@ def _reload_at_once(subject: Subject, _finding: Finding) -> list[str]:
 
 
 def _write_a_file(subject: Subject, finding: Finding) -> list[str]:
-    lines = host.persist(subject, finding)
+    lines = nested_value.persist(subject, finding)
     opposite = subject.policy.either(0, 1)
     module = subject.machine.kvm_module_name
-    return [f"printf 'options {module} nested={opposite}\\n' > {host.OWN_FILE}", *lines[1:]]
+    return [f"printf 'options {module} nested={opposite}\\n' > {nested_value.OWN_FILE}", *lines[1:]]
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ class Booting:
             env=self.environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         assert (done.returncode, done.stderr.decode()) == (0, "")

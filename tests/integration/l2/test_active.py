@@ -115,7 +115,7 @@ def test_an_interrupted_run_leaves_no_l2(guest: Sshd, config: Path, tmp_path: Pa
     ) as process:
         assert until(hangs), "no L2 was started"
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
+        process.wait(timeout=300)
     assert until(lambda: not hangs()), "what was started runs on"
 
 

@@ -56,7 +56,7 @@ class Probing:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
         seconds = time.monotonic() - started
         return Probed(parse_answer(done.stdout, NONCE), done.stderr.decode(errors="replace"), seconds)

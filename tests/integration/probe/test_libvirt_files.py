@@ -21,13 +21,14 @@ REMEMBERED = """\
   <arch>x86_64</arch>
   <hostCPU type='kvm' model='base' migratability='yes'>
     <property name='vmx-ept' type='boolean' value='false'/>
+    <property name='vmx-vpid' type='boolean' value='true' migratable='yes'/>
     <property name='svm' type='boolean' value='true' migratable='yes'/>
   </hostCPU>
   <cpu type='kvm' name='max' usable='yes'/>
   <kvmSupportsNesting/>
 </qemuCaps>
 """
-KEPT = 10
+KEPT = 11
 LIBVIRTS = ["id libvirt-qemu", "id qemu"]
 CONF = """\
 #user = "commented"
@@ -49,6 +50,7 @@ def test_what_libvirt_remembers_is_cut_to_what_is_judged(shell: str, tmp_path: P
     lines = readings[f"{DIRECTORY}/a b.xml"].text.splitlines()
     assert len(lines) == KEPT
     assert not [line for line in lines if any(word in line for word in ("sdl", "cpudata", "vmx-ept", "<cpu "))]
+    assert [line for line in lines if "vmx-vpid" in line], "what KVM offers of VMX is compared between hosts"
     assert readings["stat -L -c %Z /bin/sh"].text == str(int(Path("/bin/sh").stat().st_ctime))
     assert readings["stat -L -c %Z /no;touch here"].status is Status.FAILED
     assert not (tmp_path / "here").exists()

@@ -26,7 +26,7 @@ def test_no_process_shows_the_nonce_while_the_probe_runs(tmp_path: Path, shell: 
         env={**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=300,
     ).stdout
     assert parse_answer(answer, NONCE).readings
     assert b"modprobe" in seen.read_bytes()

@@ -85,7 +85,7 @@ def probe(request: pytest.FixtureRequest, tmp_path: Path) -> Probe:
         ]
         path = os.environ["PATH"]
         environment = {"PATH": path if first_in_path is None else f"{first_in_path}:{path}"}
-        done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr.decode()
         assert STAYS not in done.stdout.decode("utf-8", "replace")
         answer = parse_answer(done.stdout, "N0NCE")

@@ -17,7 +17,7 @@ DOMSTATS = f"virsh -r -c {URI} domstats --vcpu --list-active --nowait"
 @pytest.fixture(scope="module")
 def readings() -> dict[str, Reading]:
     done = subprocess.run(
-        ["sh", "-c", probe_script(), "sh", "N0NCE", "10", "always", URI], capture_output=True, check=True, timeout=60
+        ["sh", "-c", probe_script(), "sh", "N0NCE", "10", "always", URI], capture_output=True, check=True, timeout=300
     )
     return parse_answer(done.stdout, "N0NCE").readings
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,19 +12,26 @@ from prometheus_client.parser import text_string_to_metric_families
 from sarif_pydantic import Sarif
 
 from nested_kvm.inventory.target import TargetLevel
+from nested_kvm.model.answer import Answer
+from nested_kvm.model.cause import Cause
 from nested_kvm.model.control import Severity
+from nested_kvm.model.policy import Nested
 from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.reporting.formats.hdf import hdf_json
 from nested_kvm.reporting.formats.json_results import results_json
 from nested_kvm.reporting.formats.markdown import summary_markdown
 from nested_kvm.reporting.formats.metrics import metrics_text
 from nested_kvm.reporting.formats.sarif import sarif_json
+from nested_kvm.reporting.nagios import nagios_answer
 from nested_kvm.reporting.report_files import report_files
 from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
-from nested_kvm.results.run import INCOMPLETE, Result, ResultList, Run, TargetResult
+from nested_kvm.results.nesting_answer import NestingAnswer
+from nested_kvm.results.problems import problems_of
+from nested_kvm.results.run import INCOMPLETE, Result, ResultList, Run, TargetResult, Threshold
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 from tests.support.needs import INSPECJS
 from tests.support.schema import problems
+from tests.support.suite import REPORTS
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTILE = "<img src=x onerror=alert(1)>|`x`[y](z) @all \x1b[31m\ud800\u202e\n# h"
@@ -56,7 +64,7 @@ def texts(run: Run) -> dict[str, str]:
 def run() -> Run:
     """Every outcome on two targets: on one the finding is waived, the other could not be reached."""
     past = PastFinding("L0-X-09", "kvm-c", HOSTILE, Severity.LOW, HOSTILE, HOSTILE)
-    return Run(
+    made = Run(
         id="1f0e0f6a-0000-4000-8000-000000000000",
         started=STARTED,
         version="0.1.0",
@@ -75,7 +83,23 @@ def run() -> Run:
         results=ResultList(result(outcome, target) for outcome in Outcome for target in ("kvm-a", HOSTILE)),
         waivers=[WaiverUse(WAIVER, WaiverState.USED, 1)],
         drift=DriftSummary(HOSTILE, "1", STARTED, 2, 0, (past,), (past,), (past,), (HOSTILE,)),
+        answers=[
+            NestingAnswer(
+                target=HOSTILE,
+                level=TargetLevel.L0,
+                host=None,
+                nested=Nested.REQUIRED,
+                now=Answer.UNKNOWN,
+                after_boot=Answer.NO,
+                cause=Cause.PERSISTED_OFF,
+                source=f"/etc/{HOSTILE}",
+                reason=HOSTILE,
+                running=(HOSTILE,),
+            )
+        ],
     )
+    made.problems = problems_of(made)
+    return made
 
 
 def test_results_keep_to_their_schema(run: Run) -> None:
@@ -129,7 +153,7 @@ def heimdall(run: Run) -> dict[str, Any]:
     """Status and severity of each control, as Heimdall shows them."""
     command = ["node", "-e", READER, str(INSPECJS)]
     ended = subprocess.run(
-        command, input="".join(hdf_json(run)), capture_output=True, text=True, timeout=60, check=True
+        command, input="".join(hdf_json(run)), capture_output=True, text=True, timeout=300, check=True
     )
     return dict(json.loads(ended.stdout))
 
@@ -189,6 +213,31 @@ def test_prometheus_reads_every_count(run: Run) -> None:
     assert end == datetime(2026, 4, 1, tzinfo=UTC).timestamp()
 
 
+def test_every_format_names_the_problem_of_a_finding_before_what_was_seen(run: Run) -> None:
+    off, unseen = result(Outcome.FAIL, "kvm-a"), result(Outcome.FAIL, "ci-1")
+    cause = replace(off, control="L0-KVM-04", cause=Cause.NESTED_OFF, waiver=None)
+    symptom = replace(unseen, control="L1-CPU-01", cause=Cause.FLAG_MISSING, message="0 of 1 vCPUs show svm")
+    guest = TargetResult(name="ci-1", level=TargetLevel.L1, host="kvm-a", address="ssh://x", observed=True, error=None)
+    run.targets, run.results = [run.targets[0], guest], ResultList([symptom, cause])
+    run.problems = problems_of(run)
+    blame, seen = "follows from nested-off at kvm-a (L0-KVM-04)", "0 of 1 vCPUs show svm"
+    written = texts(run)
+    for name in ("junit.xml", "sarif.json", "hdf.json"):
+        assert 0 < written[name].index(blame) < written[name].index(seen), name
+    (problem,) = run.problems
+    for name in ("junit.xml", "sarif.json", "metrics.prom", "results.json"):
+        assert problem.id in written[name], name
+    assert [each["ruleId"] for each in json.loads(written["sarif.json"])["runs"][0]["results"]] == [
+        "L0-KVM-04",
+        "L1-CPU-01",
+    ]
+    assert value(run, "problem_guests", problem=problem.id) == 1
+    assert "also: L1-CPU-01 on ci-1" in written["summary.md"]
+    assert seen not in written["summary.md"]
+    _, answer = nagios_answer(run, Threshold(gate=True))
+    assert answer.startswith("NESTED-KVM CRITICAL - nested-off at kvm-a: 2 findings")
+
+
 def test_prometheus_has_a_sample_for_each_finding(run: Run) -> None:
     found = [dict(labels) for name, labels in samples(run) if name == "nested_kvm_finding"]
     assert sorted(each["waived"] for each in found) == ["false", "true"]
@@ -204,7 +253,7 @@ def test_the_summary_holds_no_markup_of_a_target(run: Run) -> None:
     text = summary_markdown(run)
     assert not {"<", "`", "@", "\x1b"} & set(text)
     rows = [line for line in text.splitlines() if line.startswith("| high")]
-    assert [row.count("|") for row in rows] == [6]
+    assert [row.count("|") for row in rows] == [7]
     assert "kvm-a L0-X-01 waived until 2026-03-31 by ops: replaced in spring" in text
     assert not [line for line in text.splitlines() if line.startswith("# h")]
 
@@ -212,6 +261,7 @@ def test_the_summary_holds_no_markup_of_a_target(run: Run) -> None:
 @pytest.mark.parametrize("limit", [2_000, 20_000, 1_000_000])
 def test_the_summary_keeps_below_its_limit(run: Run, limit: int) -> None:
     run.results = ResultList(result(Outcome.FAIL, f"kvm-{number} ä") for number in range(10_000))
+    run.problems = problems_of(run)
     size = len(summary_markdown(run, limit).encode())
     assert limit * 0.7 < size + 1_000 < limit + 1_000
     assert "this summary is cut" in summary_markdown(run, limit)
@@ -248,5 +298,5 @@ def test_no_format_calls_an_incomplete_run_compliant(run: Run) -> None:
 def test_an_empty_run_has_every_format(run: Run) -> None:
     empty = Run(run.id, STARTED, "0.1.0", "--hosts")
     reports = texts(empty)
-    assert set(reports) == {"results.json", "sarif.json", "hdf.json", "junit.xml", "metrics.prom", "summary.md"}
+    assert set(reports) == REPORTS - {"report.html", "SHA256SUMS"}
     assert Sarif.model_validate_json(reports["sarif.json"]).runs[0].results == []

@@ -45,7 +45,7 @@ def age(folder: Path) -> None:
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
     return subprocess.run(
-        ["make", *arguments], cwd=folder, env=kept, capture_output=True, text=True, timeout=30, check=False
+        ["make", *arguments], cwd=folder, env=kept, capture_output=True, text=True, timeout=300, check=False
     )
 
 

@@ -36,7 +36,7 @@ def checkout(tmp_path: Path) -> Path:
 def test_a_commit_without_the_versions_tag_is_no_release(checkout: Path) -> None:
     answer = release(checkout, "all")
     assert answer.returncode == 1
-    assert "this commit is not tagged v" in answer.stderr
+    assert "this commit has no tag of a version" in answer.stderr
     assert not (checkout / "dist").exists()
 
 
@@ -58,6 +58,8 @@ def test_a_trial_has_all_parts_and_the_one_file_works(tmp_path: Path) -> None:
         assert hashlib.sha256(made[name].read_bytes()).hexdigest() == digest
     (bom,) = [json.loads(path.read_text()) for name, path in made.items() if name.endswith(".json")]
     assert bom["bomFormat"] == "CycloneDX"
+    version = bom["metadata"]["component"]["version"]
+    assert {f"nested_kvm_compliance-{version}-py3-none-any.whl", f"nested_kvm_compliance-{version}.tar.gz"} <= set(made)
     assert "pytest" in {component["name"] for component in bom["components"]}
     one_file = subprocess.run(
         [sys.executable, "-I", str(made["nested-kvm.pyz"]), "doctor", "--json"],

@@ -68,6 +68,12 @@ def test_an_option_that_is_nearly_ours_is_named(word: str) -> None:
     assert f"did you mean {meant}?" in answer.stderr
 
 
+def test_the_id_of_a_control_in_place_of_a_file_is_explained() -> None:
+    answer = run("audit", "--hosts=local://", "L0-PER-01")
+    assert answer.returncode == 4
+    assert "a control is selected by -k L0-PER-01" in answer.stderr
+
+
 @pytest.mark.parametrize("words", [["doctor", "--jsno"], ["probe", "--x"], ["nonsense"], ["schema", "nothing"]])
 def test_other_mistakes_are_usage_errors(words: list[str]) -> None:
     answer = run(*words)

@@ -10,7 +10,7 @@ from nested_kvm.controls.judge import judge
 from nested_kvm.errors import NestedKvmError
 from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.fleet.candidate import Candidate
+from nested_kvm.fleet.candidate import Candidates
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Fleet, Subject
 from nested_kvm.inventory.address import Address
@@ -28,8 +28,8 @@ REQUIRED = Policy(undeclared=Undeclared.REQUIRED)
 DECIDING = {"L0-CPU-01", "L0-KVM-03", "L0-KVM-04", "L0-PER-01", "DOM-CPU-02", "L1-CPU-01", "L1-KVM-01"}
 
 
-def fleet(*bundles: Bundle, candidate: Candidate | None = None) -> Fleet:
-    domain = None if candidate is None else candidate.domain
+def fleet(*bundles: Bundle, candidate: Candidates | None = None) -> Fleet:
+    domain = None if candidate is None else candidate.by_name
     machines = [Machine(bundle, domain) for bundle in bundles]
     return Fleet(machines, [each.target for each in machines], candidate)
 

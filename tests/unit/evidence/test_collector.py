@@ -10,6 +10,7 @@ from nested_kvm.connection import Settings
 from nested_kvm.connection.deadline import Deadline
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.collector import Connections, collect
+from nested_kvm.evidence.pace import Pace
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory
 from tests.support.guests import PLAIN_GUEST
@@ -47,7 +48,7 @@ def observed(tmp_path: Path) -> Collect:
         connections = Connections(inventory, how)
         bundles: dict[str, Bundle] = {}
         keep = lambda each: bundles.update({each.target.name: each})  # noqa: E731
-        collect(inventory, connections, how, 32, keep, deadline=deadline)
+        collect(inventory, connections, how, Pace(32), keep, deadline=deadline)
         connections.close()
         return bundles
 

@@ -9,7 +9,8 @@ from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.advisories.advisory_file import packaged_advisories
 from nested_kvm.facts.kernel.build import kernel_build_of
 from nested_kvm.facts.kernel.changelog import changelog_of
-from nested_kvm.facts.kvm.exposure import CveState, cve_state
+from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.kvm.exposure import CveState, Reach, cve_state, exposure_of
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.answer import Answer
@@ -222,3 +223,38 @@ def test_what_is_no_changelog_is_none(text: str) -> None:
 def test_a_live_patch_counts_by_its_name_only(name: str, enabled: str, answer: Answer) -> None:
     seen = bundle("6.1.176", **{f"/sys/kernel/livepatch/{name}": f"{enabled}\ntransition=0"})
     assert state(seen).is_fixed is answer
+
+
+OLD_PACKAGE = "gzip -dc /usr/share/doc/linux-image-6.1.0-47-amd64/changelog.gz"
+STATUS = """linux-signed-amd64 (6.1.170+3) bookworm-security; urgency=high
+Package: linux-image-6.1.0-47-amd64
+Status: install ok installed
+Version: 6.1.170-3
+Package: linux-image-6.1.0-56-amd64
+Status: {status}
+Version: {version}
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "version", "trees", "is_found"),
+    [
+        ("install ok installed", "6.1.192-2", "6.1.0-47-amd64\n6.1.0-56-amd64", True),
+        ("install ok installed", "6.1.176-1", "6.1.0-47-amd64\n6.1.0-56-amd64", False),
+        ("deinstall ok config-files", "6.1.192-2", "6.1.0-47-amd64\n6.1.0-56-amd64", False),
+        ("install ok installed", "6.1.192-2", "6.1.0-47-amd64", False),
+        ("install ok installed", "no version", "6.1.0-47-amd64\n6.1.0-56-amd64", False),
+    ],
+)
+def test_debians_package_shows_that_another_installed_kernel_is_fixed(
+    status: str, version: str, trees: str, *, is_found: bool
+) -> None:
+    """Its release names only the first of its series."""
+    status_file = STATUS.format(status=status, version=version)
+    more = {"/lib/modules": trees, OLD_PACKAGE: status_file}
+    build = kernel_build_of(bundle("6.1.0-47-amd64", DEBIAN.format("6.1.170-3"), "debian", **more))
+    reach = Reach(Answer.YES, Answer.YES, "nested is on")
+    installed = exposure_of(build, Vendor.AMD, packaged_advisories(), reach).installed_fix
+    assert (installed is not None) is is_found
+    if installed is not None:
+        assert installed.text == "6.1.0-56-amd64 is installed, 6.1.0-47-amd64 runs"

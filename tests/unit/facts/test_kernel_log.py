@@ -49,8 +49,19 @@ REFUSALS = {
         "kvm_amd: Unknown symbol kvm_set_msr_common (err -2)",
         "kvm: disagrees about version of symbol module_layout",
     ),
-    RefusalKind.FOREIGN: ("kvm_intel: version magic '5.4.0 SMP' should be '5.10.0 SMP mod_unload '",),
-    RefusalKind.INCONSISTENT: ("kvm_intel: Inconsistent VMCS config on CPU 8", "kvm: CPU 8 feature inconsistency!"),
+    RefusalKind.FOREIGN: (
+        "kvm_intel: version magic '5.4.0 SMP' should be '5.10.0 SMP mod_unload '",
+        "module kvm_intel: .gnu.linkonce.this_module section size must match the kernel's built struct module size",
+    ),
+    RefusalKind.INCONSISTENT: (
+        "kvm_intel: Inconsistent VMCS config on CPU 8",
+        "kvm: CPU 8 feature inconsistency!",
+        "kvm_intel: VMCS config on CPU 8 doesn't match reference config:",
+    ),
+    RefusalKind.OCCUPIED: (
+        "kvm: enabling virtualization on CPU0 failed",
+        "kvm: enabling virtualization on CPU 0 failed during kvm_online_cpu",
+    ),
     RefusalKind.PARAMETER: ("kvm_amd: `y' invalid for parameter `nested'",),
     RefusalKind.OTHER: ("kvm_intel: words of a kernel that is not written yet", "SVM: the unexpected happened"),
 }
@@ -62,6 +73,10 @@ HARMLESS = (
     "SVM: LBR virtualization supported",
     "kvm_amd: SEV enabled (ASIDs 100 - 509)",
     "kvm_amd: x2AVIC enabled",
+    "kvm_amd: Bus Lock Threshold supported",
+    "kvm_intel: EPT is required for TDX",
+    "kvm_intel: tdx: MOVDIR64B is required for TDX",
+    "kvm_intel: VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL does not work properly. Using workaround",
     "kvm_intel: Using Hyper-V Enlightened VMCS",
     "L1TF CPU bug present and SMT on, data leak possible.",
     "kvm: SMP vm created on host with unstable TSC; guest TSC will not be reliable",
@@ -79,6 +94,7 @@ OF_ONE_CPU = (
     "kvm: enabling virtualization on CPU8 failed",
     "kvm_amd: SVM not supported by CPU 12",
     "kvm: CPU 8 feature inconsistency!",
+    "kvm_intel: VMCS config on CPU 8 doesn't match reference config:",
 )
 LONGEST_REPETITION = 1024
 PATTERNS = [each for each in vars(kernel_log).values() if isinstance(each, re.Pattern)]
@@ -158,6 +174,11 @@ def test_a_running_modules_refusal_of_one_cpu_is_distinguished(line: str) -> Non
 def test_the_most_particular_kind_counts() -> None:
     lines = "kvm_intel: VMX not supported by CPU 0\nkvm_intel: VMX not enabled (by BIOS) in MSR_IA32_FEAT_CTL on CPU 0"
     assert refusal_kind(log(lines).refusals_of("kvm_intel", flag_is_shown=True)) is RefusalKind.FIRMWARE
+
+
+def test_that_a_cpu_could_not_be_enabled_is_only_a_kind_of_its_own_where_nothing_else_is_logged() -> None:
+    lines = "kvm_amd: SVM not supported by CPU 8\nkvm: enabling virtualization on CPU8 failed"
+    assert refusal_kind(log(lines).refusals_of("kvm_amd", flag_is_shown=True)) is RefusalKind.NO_SUPPORT
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,26 @@ def test_without_any_module_on_disk_it_is_a_container_or_an_initrd(
     assert machine(module, words, listing, level).kvm_absence.cause is Cause.NO_MODULES
 
 
+@pytest.mark.parametrize(
+    ("flags", "words", "cause"),
+    [
+        ("fpu svm", "a vendor's words of no known kind", Cause.MODULE_LOAD_FAILED),
+        ("fpu", "a vendor's words of no known kind", Cause.MODULE_NOT_LOADED),
+        ("fpu", "disabled by bios", Cause.MODULE_LOAD_FAILED),
+    ],
+)
+def test_words_of_no_kind_explain_nothing_beside_a_missing_flag(flags: str, words: str, cause: Cause) -> None:
+    readings = [
+        Reading(sources.show_depends("kvm_amd"), Status.OK, "insmod /lib/modules/1/kvm-amd.ko", 0),
+        ok(sources.KERNEL_RELEASE, f"{RELEASE}\n"),
+        ok(sources.KERNEL_LOG, f"[    0.362449] kvm: {words}"),
+    ]
+    cpus = f"processor: 0\nvendor_id: AuthenticAMD\nflags: {flags}"
+    bundle = bundle_of(*readings, uname="x86_64", cpuinfo=cpus, modules="")
+    absence = Machine(replace(bundle, target=replace(TARGET, level=TargetLevel.L1))).kvm_absence
+    assert absence.cause is cause
+
+
 @pytest.mark.parametrize("status", [Status.TIMED_OUT, Status.MISSING])
 def test_a_kmod_that_did_not_answer_proves_nothing(status: Status) -> None:
     readings = Reading(sources.show_depends("kvm_amd"), status), ok(sources.KERNEL_RELEASE, RELEASE)
@@ -162,13 +182,21 @@ def test_cloud_hypervisor_is_judged_by_its_arguments_and_version(
     assert other_vmm_definition(process, version).promise(vendor).gives_flag is given
 
 
-@pytest.mark.parametrize("program", ["firecracker", "crosvm", "openvmm", "stratovirt", "lkvm", "krunvm", "krun"])
+@pytest.mark.parametrize("program", ["firecracker", "openvmm", "krunvm", "krun"])
 @pytest.mark.parametrize("vendor", [Vendor.AMD, Vendor.INTEL])
 def test_what_a_vmm_does_not_show_is_unknown_and_named(program: str, vendor: Vendor) -> None:
     (process,) = vmm_processes_of(bundle_of(ok(sources.VMM_PROCESSES, f"7 program={program}\n"))).processes
     promise = other_vmm_definition(process, None).promise(vendor)
     assert (promise.gives_flag, program in promise.reason) == (Answer.UNKNOWN, True)
     assert process.layer is not Layer.QEMU
+
+
+@pytest.mark.parametrize("program", ["crosvm", "stratovirt", "lkvm"])
+@pytest.mark.parametrize("vendor", [Vendor.AMD, Vendor.INTEL])
+def test_a_vmm_that_filters_nothing_hands_on_what_kvm_offers(program: str, vendor: Vendor) -> None:
+    (process,) = vmm_processes_of(bundle_of(ok(sources.VMM_PROCESSES, f"7 program={program}\n"))).processes
+    promise = other_vmm_definition(process, None).promise(vendor)
+    assert (promise.gives_flag, process.layer is Layer.QEMU) == (Answer.YES, False)
 
 
 @pytest.mark.parametrize(("platform", "encryption"), [("sev_snp=on", "sev_snp"), ("tdx=on", "tdx"), ("uuid=1", None)])
@@ -208,7 +236,10 @@ def test_the_last_rule_by_name_gives_the_mode(lines: list[tuple[str, str]], mode
 
 @given(text=st.text(max_size=300))
 def test_any_rules_are_taken(text: str) -> None:
-    device_rule_of(bundle_of(ok(sources.UDEV_RULES, text)))
+    """No text but a rule of udev's about the device gives a mode."""
+    rule = device_rule_of(bundle_of(ok(sources.UDEV_RULES, text)))
+    assert rule.mode is None
+    assert rule.unknown
 
 
 @pytest.mark.parametrize(("modules", "is_kvm"), [("kvm kvm_amd", True), ("kvm", True), ("vboxdrv", False), ("", False)])

@@ -87,7 +87,11 @@ def test_the_kernel_reads_a_string(options: str, as_int: Setting | None, as_bool
         ("on", "3.16.0", INVALID),
         ("on", "", UNDECIDED),
         ("enable", "6.1.0", INVALID),
-        ("enable", "7.0.0", UNDECIDED),
+        ("enable", "6.12.117", INVALID),
+        ("disable", "6.14.0", UNDECIDED),
+        ("enable", "6.12.0-211.el10.x86_64", UNDECIDED),
+        ("enable", "6.16.3", ON),
+        ("disabled", "7.0.0", OFF),
         ("x", "7.0.0", INVALID),
     ],
 )

@@ -10,8 +10,8 @@ from nested_kvm.evidence.probe import probe_script, readable_probe
 from nested_kvm.facts.kernel.mitigations import FROM_GUESTS
 
 PROBE = probe_script()
-NOT_ASKED_HERE = {sources.AGAIN, sources.ACCOUNT_NUMBER}
-"""The end of a name, and what earlier probes printed."""
+NOT_ASKED_HERE = {sources.AGAIN, sources.ACCOUNT_NUMBER, sources.FIRST_THREAD}
+"""The end of a name, what earlier probes printed, and what only support archives show."""
 WHERE_THEY_EXIST = {
     *sources.GRUB_CFGS,
     *sources.ESP_ENTRIES,

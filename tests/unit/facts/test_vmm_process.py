@@ -171,7 +171,7 @@ def test_a_guest_has_the_flag_only_under_kvm() -> None:
     assert guests(QEMU, PROXMOX, holders=NOBODY).with_flag == ()
 
 
-@pytest.mark.parametrize("program", ["firecracker", "cloud-hypervisor", "crosvm"])
+@pytest.mark.parametrize("program", ["firecracker", "cloud-hypervisor", "openvmm"])
 def test_what_is_not_qemu_cannot_be_told(program: str) -> None:
     assert program in guests(VmmProcess(7, program)).undecided[0]
 

@@ -1,6 +1,7 @@
 """A target whose evidence takes too long to evaluate costs that target, not the audit."""
 
 import re
+import threading
 import time
 
 import pytest
@@ -45,3 +46,25 @@ def test_a_check_that_catches_the_error_does_not_pass() -> None:
 
     with pytest.raises(LimitExceeded), EvaluationBudget(0.2).of("kvm-a"):
         look_twice()
+
+
+def test_what_other_threads_take_meanwhile_does_not_count() -> None:
+    ended = threading.Event()
+
+    def busy() -> None:
+        while not ended.is_set():
+            sum(range(1000))
+
+    others = [threading.Thread(target=busy) for _ in range(2)]
+    for each in others:
+        each.start()
+    try:
+        with EvaluationBudget(0.2).of("kvm-a"):
+            until = time.process_time() + 0.5
+            while time.process_time() < until:
+                time.sleep(0.01)
+        assert time.process_time() >= until, "the others took more than the budget, and nothing was raised"
+    finally:
+        ended.set()
+        for each in others:
+            each.join()

@@ -22,11 +22,20 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text(page), re.MULTILINE | re.DOTALL)
 
 
-def test_the_readme_is_short_and_names_every_page() -> None:
+def test_the_readme_is_short_and_leads_to_the_list_of_pages() -> None:
     readme = text("README.md")
     assert len(readme.splitlines()) <= LINES
-    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
-    assert {page for page in pages if f"docs/{page}" not in readme} == set()
+    assert "(docs/index.md)" in readme
+    assert {"$ make audit", "$ make test"} <= {" ".join(line.split()[:3]) for line in readme.splitlines()}
+
+
+def test_the_list_of_pages_is_complete() -> None:
+    tables = "".join(blocks("docs/index.md", "{toctree}") + blocks("docs/decisions/index.md", "{toctree}"))
+    listed = set(tables.splitlines())
+    pages = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")} - {Path("index.md")}
+    names = {str(page.with_suffix("")).removeprefix("decisions/") for page in pages} - {"index"}
+    assert {name for name in names if name not in listed} == set()
+    assert "decisions/index" in listed
 
 
 def test_the_example_of_waivers_is_valid(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ def run() -> Run:
 def test_every_file_names_it(run: Run) -> None:
     reports = {name: "".join(text) for name, text in report_files(run)}
     unnamed = {name for name, text in reports.items() if not ("2023-01-02" in text or str(THEN.timestamp()) in text)}
-    assert unnamed - {"metrics.prom"} == set()
+    assert unnamed - {"metrics.prom"} == {"ocsf.json"}
+    assert f'"time": {int(THEN.timestamp())}000,' in reports["ocsf.json"]
     metric = 'nested_kvm_target_observed_timestamp_seconds{target="kvm-a"} '
     (value,) = [line.removeprefix(metric) for line in reports["metrics.prom"].splitlines() if line.startswith(metric)]
     assert float(value) == THEN.timestamp()

@@ -185,7 +185,7 @@ def test_a_candidate_answers_for_a_host_of_which_nothing_is_asked() -> None:
     run = run_of()
     run.results = ResultList([candidate])
     assert next(gate_lines(run, GATE))[1] is False
-    run.candidate = "ci-new"
+    run.candidates = ("ci-new",)
     assert next(gate_lines(run, GATE)) == ("kvm-a  PASS", True)
     run.results = ResultList([candidate, result(Outcome.NOTAPPLICABLE)])
     assert next(gate_lines(run, GATE))[1] is False

@@ -16,13 +16,13 @@ addEventListener("DOMContentLoaded", () => {
   const severities = all(".search [name=severity]");
   const onlyNew = document.querySelector(".search [name=new]");
   const shown = document.getElementById("shown");
-  const ITEMS = ".finding, .reason, .guest, .map tbody tr";
+  const ITEMS = ".problem, .host, .finding, .reason, .guest, .target, .map tbody tr";
   const MATCHED = ITEMS.split(", ").map((item) => `${item}:not([hidden])`).join(", ");
 
   const matches = (item, sought, chosen) =>
     sought.every((word) => textOf(item).includes(word)) &&
     (!item.dataset.severity || chosen === null || chosen.has(item.dataset.severity)) &&
-    (!item.classList.contains("finding") || !onlyNew?.checked || item.dataset.drift === "new");
+    (!item.matches(".finding, .problem") || !onlyNew?.checked || item.dataset.drift === "new");
 
   const filterTable = (sought, chosen) => {
     for (const row of all("#results-table tbody")) {
@@ -60,15 +60,15 @@ addEventListener("DOMContentLoaded", () => {
   };
   const openTarget = () => {
     const target = document.getElementById(location.hash.slice(1));
-    if (!target?.matches(".finding")) return;
-    for (let around = target; around; around = around.parentElement.closest("details")) around.open = true;
+    if (!target?.closest("main details")) return;
+    for (let around = target.closest("details"); around; around = around.parentElement.closest("details")) around.open = true;
     target.scrollIntoView();
   };
   addEventListener("hashchange", openTarget);
   openTarget();
   document.addEventListener("click", (event) => {
     if (event.target.matches(".copy")) copy(event.target);
-    if (event.target.closest("a[href^='#f']")) setTimeout(openTarget);
+    if (event.target.closest("main a[href^='#']")) setTimeout(openTarget);
   });
 
   // pytest-html draws its whole table again for each click on a row; ours have nothing to unfold.

@@ -1,0 +1,129 @@
+"""A Terraform plan with domains of the provider dmacvicar/libvirt, as `terraform show -json` (or `tofu`) prints it.
+
+Sample::
+
+    {"format_version": "1.2", "planned_values": {"root_module": {"resources": [
+      {"address": "libvirt_domain.ci", "type": "libvirt_domain",
+       "values": {"name": "ci", "cpu": [{"mode": "host-model"}]}}]}}}
+
+Sources: the provider's schema of `libvirt_domain`: until 0.8 `cpu` is a block with a mode, and `xml.xslt` may change
+everything; since 0.9 it is an object with the names of libvirt's XML. Without `cpu` the domain gets none, and QEMU's
+default model. A value that is known only after the plan is applied is listed in `after_unknown`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+from nested_kvm.errors import NotObserved
+from nested_kvm.facts.definition.candidate_domain import candidate_domain, checked_name, cpu_by_libvirt
+from nested_kvm.facts.libvirt.domain import Domain
+from nested_kvm.model.form import Form
+from nested_kvm.util.document import Part
+
+_TYPE: Final = "libvirt_domain"
+_DECIDING: Final = ("cpu", "type", "xml")
+"""The attributes that decide the CPU, as far as a plan may leave them open."""
+_KNOWN_CPU: Final = frozenset({
+    "mode", "model", "features", "feature", "check", "match", "vendor", "migratable", "topology", "numa", "cache",
+    "maxphysaddr", "fallback",
+})  # fmt: skip
+_DOUBTFUL: Final = ("commandline", "launch_security", "launchsecurity")
+"""Parts of the names of attributes that may change the CPU past `cpu`."""
+
+
+def is_plan(document: Part) -> bool:
+    """Whether a document is a plan of Terraform's."""
+    return isinstance(document.value, dict) and "planned_values" in document.value
+
+
+def terraform_domains(plan: Part) -> Iterator[Domain]:
+    """The domains that the plan defines.
+
+    Raises:
+        NotObserved: the plan is not as Terraform prints it.
+    """
+    unknown = {
+        change.at("address").text(): change.at("change", "after_unknown")
+        for change in plan.at("resource_changes").entries()
+    }
+    for resource in _resources(plan.at("planned_values", "root_module")):
+        if resource.at("type").text() == _TYPE and resource.at("mode").text() in {None, "managed"}:
+            yield _domain(resource, unknown)
+
+
+def _resources(module: Part) -> Iterator[Part]:
+    yield from module.at("resources").entries()
+    for child in module.at("child_modules").entries():
+        yield from _resources(child)
+
+
+def _domain(resource: Part, unknown: Mapping[str | None, Part]) -> Domain:
+    address = checked_name(resource.at("address").text(), f"{resource.path}: it has no address")
+    values = resource.at("values")
+    cpu = _only(values.at("cpu"))
+    model = cpu.at("mode").text() or None
+    features = [(each.at("name").text() or "", each.at("policy").text() or "require") for each in _features(cpu)]
+    if model in {None, "custom"}:
+        model = _model(cpu)
+    kind = values.at("type").text() or "kvm"
+    machine = _text_of(values, "machine") or _text_of(values.at("os"), "machine") or None
+    definition = cpu_by_libvirt(model, features, kind=kind, machine=machine, check=cpu.at("check").text() or None)
+    undecided = _why_undecided(values, cpu, unknown.get(address, Part(None)))
+    return candidate_domain(
+        Form.TERRAFORM,
+        values.at("name").text() or address,
+        definition if undecided is None else replace(definition, undecided=undecided),
+        (cpu if cpu.is_there else values).place,
+        kind=kind,
+        architecture=_text_of(values, "arch") or None,
+        machine=machine,
+    )
+
+
+def _only(block: Part) -> Part:
+    """A block that may stand at most once, in either of the forms in which a plan has it."""
+    if not isinstance(block.value, list):
+        return block
+    entries = list(block.entries())
+    if len(entries) > 1:
+        raise NotObserved(f"{block.path} has {len(entries)} blocks, where the provider takes one")
+    return entries[0] if entries else Part(None, block.keys)
+
+
+def _features(cpu: Part) -> Iterator[Part]:
+    yield from cpu.at("features").entries()
+    yield from cpu.at("feature").entries()
+
+
+def _model(cpu: Part) -> str | None:
+    """The name of the model, which is text, or an object with the text of its element."""
+    model = cpu.at("model")
+    return model.at("value").text() if isinstance(model.value, dict) else model.text() or None
+
+
+def _text_of(values: Part, key: str) -> str | None:
+    return values.at(key).text() if isinstance(values.value, dict) else None
+
+
+def _why_undecided(values: Part, cpu: Part, unknown: Part) -> str | None:
+    later = [key for key in _DECIDING if unknown.is_there and _is_open(unknown.at(key).value)]
+    if later:
+        return f"{later[0]} is known only after the plan is applied"
+    xml = values.at("xml")
+    if xml.is_there and xml.value != []:
+        return "its xml.xslt may change the CPU"
+    doubtful = next(
+        (name for name in values.names() if any(part in name for part in _DOUBTFUL) and values.at(name).value), None
+    )
+    if doubtful is not None:
+        return f"its {doubtful[:40]} may change the CPU, and is not evaluated"
+    strange = sorted(name for name in cpu.names() if name not in _KNOWN_CPU and cpu.at(name).is_there)
+    return f"cpu.{strange[0][:40]} is not known here" if strange else None
+
+
+def _is_open(value: object) -> bool:
+    """Whether any part of a value is known only later."""
+    if isinstance(value, dict):
+        return any(map(_is_open, value.values()))
+    return any(map(_is_open, value)) if isinstance(value, list) else value is True

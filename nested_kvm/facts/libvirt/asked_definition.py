@@ -1,0 +1,75 @@
+"""What a host's libvirt and QEMU, asked with `--active`, make of a domain's persistent definition.
+
+    virsh domxml-to-native UUID           /usr/bin/qemu-system-x86_64 -machine pc-q35-7.2 -accel kvm -cpu EPYC,svm=on
+    query-cpu-model-expansion UUID        {"svm": true, "vmx": null}
+
+Sources: qapi/machine-target.json of QEMU, virsh(1).
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.expansion import expanded, translated
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.libvirt.cpu_definition import Promise
+from nested_kvm.model.answer import Answer
+from nested_kvm.model.cause import Cause
+from nested_kvm.model.verdict import Evidence
+from nested_kvm.util.text import printable
+
+_ABOUT_CPU: Final = re.compile(r"\bcpu\b", re.IGNORECASE)
+"""libvirt also refuses for what a host lacks besides: a network, a disk. That says nothing about the CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedDefinition:
+    """The answer, while the host offers the flag: without that, no definition gives it, and nothing was learned."""
+
+    gives_flag: bool | None
+    """None: libvirt refuses the definition."""
+    reason: str
+    """The `-cpu` that was expanded, or why libvirt refuses."""
+    evidence: tuple[Evidence, ...]
+
+    def decide(self, by_rule: Promise) -> Promise:
+        """What the definition promises: the answer, whatever our rule says."""
+        if self.gives_flag is None:
+            if by_rule.gives_flag is Answer.NO:
+                return by_rule
+            return Promise(Answer.UNKNOWN, f"libvirt on this host, asked, refuses the definition: {self.reason}")
+        answer = Answer.YES if self.gives_flag else Answer.NO
+        agreed = by_rule.reason if by_rule.gives_flag is answer else "it was asked"
+        gives = "gives it" if self.gives_flag else "does not give it"
+        cause = None if self.gives_flag else by_rule.cause or Cause.FEATURE_DISABLED
+        return Promise(answer, f"{agreed}; QEMU on this host {gives} for {self.reason}", cause)
+
+
+def asked_definition_of(bundle: Bundle, uuid: str, vendor: Vendor) -> AskedDefinition | None:
+    """The answer about one domain; None: it was not asked, or the answer does not show the flag."""
+    translation, expansion = (bundle.readings.get(source) for source in (translated(uuid), expanded(uuid)))
+    if translation is None:
+        return None
+    if translation.status is Status.FAILED and _ABOUT_CPU.search(translation.text):
+        reason = printable(translation.text, 300)
+        return AskedDefinition(None, reason, (Evidence(translation.source, reason),))
+    flag = _flag(expansion, vendor) if translation.is_ok else None
+    if flag is None or expansion is None:
+        return None
+    cpu = printable(translation.text.partition(" -cpu ")[2] or "QEMU's default CPU", 300)
+    shown = Evidence(expansion.source, printable(expansion.text, 100))
+    return AskedDefinition(flag, cpu, (Evidence(translation.source, printable(translation.text, 400)), shown))
+
+
+def _flag(expansion: Reading | None, vendor: Vendor) -> bool | None:
+    if expansion is None or not expansion.is_ok:
+        return None
+    try:
+        answer = json.loads(expansion.text)
+    except (ValueError, RecursionError):
+        return None
+    flag = answer.get(vendor.flag) if isinstance(answer, dict) else None
+    return flag if isinstance(flag, bool) else None

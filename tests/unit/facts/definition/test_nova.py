@@ -1,0 +1,58 @@
+"""nova.conf: the CPU of every instance on a compute host."""
+
+import pytest
+
+from nested_kvm.errors import NotObserved
+from nested_kvm.model.answer import Answer
+from tests.support.defined import gives, only
+
+YES, NO, UNKNOWN = Answer.YES, Answer.NO, Answer.UNKNOWN
+
+
+def conf(*lines: str) -> tuple[str, str]:
+    return "nova.conf", "\n".join(["[DEFAULT]", "a = %b", "a = %b", "[libvirt]", *lines, "", "[pci]", "alias = {}", ""])
+
+
+@pytest.mark.parametrize(
+    ("lines", "amd", "intel"),
+    [
+        ([], NO, YES),
+        (["cpu_mode = host-model"], NO, YES),
+        (["cpu_mode = host-passthrough"], YES, YES),
+        (["cpu_mode=host-passthrough", "cpu_model_extra_flags = -SVM, pcid"], NO, YES),
+        (["cpu_mode = none"], NO, NO),
+        (["cpu_mode = none", "cpu_model_extra_flags = svm"], NO, NO),
+        (["cpu_mode = custom", "cpu_models = Cascadelake-Server,Haswell"], NO, NO),
+        (["cpu_mode = custom", "cpu_model = EPYC", "cpu_model_extra_flags = +svm"], YES, NO),
+        (["cpu_mode = custom", "cpu_models = Haswell", "cpu_model_extra_flags = VMX"], NO, YES),
+        (["cpu_mode = custom"], UNKNOWN, UNKNOWN),
+        (["# cpu_mode = host-passthrough"], NO, YES),
+    ],
+)
+def test_the_section_of_libvirt_decides(lines: list[str], amd: Answer, intel: Answer) -> None:
+    assert gives(only(conf(*lines))) == (amd, intel)
+
+
+def test_nova_on_qemu_emulates() -> None:
+    assert only(conf("virt_type = qemu")).type == "qemu"
+
+
+def test_the_line_is_that_of_the_mode() -> None:
+    assert only(conf("virt_type = kvm", "cpu_mode = none")).place == ":6"
+    assert only(conf()).place == ":4"
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (["cpu_mode = host"], "cpu_mode is 'host'"),
+        (["cpu_mode = none", "cpu_mode = custom"], "option 'cpu_mode' in section 'libvirt' already exists"),
+        (["[libvirt]"], "the section libvirt is there 2 times"),
+        (["a line"], "is not a nova.conf"),
+    ],
+)
+def test_what_nova_would_not_read_is_an_error(lines: list[str], says: str) -> None:
+    with pytest.raises(NotObserved, match=r"nova\.conf: ") as error:
+        only(conf(*lines))
+    assert says in str(error.value)
+    assert str(error.value).isprintable()
