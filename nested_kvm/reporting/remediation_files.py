@@ -55,9 +55,10 @@ next_load_is() {
 
 _BEFORE_MODULE: Final = r"""
 [ -e /proc/self/fd ] || refuse 'without /proc it is unknown whether guests run'
+# The VM in which libvirt probes QEMU has no vCPU, and is gone in a moment.
 # shellcheck disable=SC2010  # only ls shows the targets of all processes' links in one call
-guests=$(ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:kvm-vm$' || :)
-[ "$guests" -eq 0 ] || refuse "guests are running here ($guests): shut them down first (virsh list --name)"
+vcpus=$(ls -l /proc/[0-9]*/fd 2>/dev/null | grep -cE 'anon_inode:kvm-vcpu(:[0-9]+)?$' || :)
+[ "$vcpus" -eq 0 ] || refuse "guests are running here ($vcpus vCPUs): shut them down first (virsh list --name)"
 """
 """A file can be changed while guests run; a module cannot be unloaded."""
 

@@ -14,6 +14,12 @@ from tests.e2e.lab import audit
 LIMIT = 600
 LINE = "/etc/modprobe.d/kvm-nested.conf"
 OWN_FILE = "/etc/modprobe.d/zz-nested-kvm.conf"
+PROBED = r"""
+nohup timeout 20 qemu-system-x86_64 -S -no-user-config -nodefaults -nographic -machine none,accel=kvm \
+    </dev/null >/dev/null 2>&1 &
+timeout 20 sh -c "until ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q 'anon_inode:kvm-vm$'; do sleep 1; done"
+"""
+"""What libvirt runs for some seconds to ask a QEMU what it can do: a VM without vCPUs."""
 
 
 @pytest.fixture
@@ -43,6 +49,7 @@ def test_what_a_script_fixes_passes_afterwards(emptied_lab: Session, tmp_path: P
     before = audited(lab, tmp_path / "before")
     assert {before.outcome(control, HOST) for control in ("L0-KVM-04", "L0-PER-01")} == {"fail"}
     assert before.result("DOM-CPU-02", "host-model")["cause"] == "host-model-drops-svm"
+    lab.host.shell.run(PROBED)
     fixed = remediate(lab, tmp_path / "before")
     assert fixed.status == 0, fixed.err
     after = audited(lab, tmp_path / "after")

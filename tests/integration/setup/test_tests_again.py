@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,16 @@ def test_broken():
 """
 
 
-@pytest.fixture
-def tests(tmp_path: Path) -> Path:
-    """A folder of tests beside the script, with this checkout's pytest."""
+@pytest.fixture(params=["tests", "tests/e2e/lab"])
+def tests(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder of tests beside the script, with this checkout's pytest and the options of the tests that it runs."""
+    ini = ConfigParser()
+    ini.read(ROOT / request.param / "pytest.ini")
+    options = ini["pytest"]["addopts"]
     (tmp_path / "tools").mkdir()
     shutil.copy(ROOT / "tools" / "tests-again.sh", tmp_path / "tools")
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
-    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p no:nested_kvm\n")
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\naddopts = {options} -p no:nested_kvm\n")
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_some.py").write_text(TESTS)
     return tmp_path / "tests"
