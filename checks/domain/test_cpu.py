@@ -150,7 +150,7 @@ def test_nothing_saved_brings_an_older_cpu_back(
     definition says by now. The next start restores a managed save automatically.
 
     Unknown: a saved state cannot be read, there are too many of them, or its CPU is host-passthrough or maximum, whose
-    flag depends on the value of nested at that time; or a cluster's guest was saved with its memory.
+    flag depends on the value of nested at that time; or a cluster does not show the CPU of a saved guest.
     """
     if domain.process is not None and domain.file is None:
         raise NotApplicable("the guest is not libvirt's, so it has no saved state", *domain.evidence)

@@ -11,6 +11,7 @@ from nested_kvm.facts.kvm.vmm_guest import domain_of_process
 from nested_kvm.facts.kvm.vmm_process import Ambiguous, VmmProcesses
 from nested_kvm.facts.libvirt.cpu_definition import CpuDefinition, cpu_definition_of
 from nested_kvm.facts.libvirt.domain import Domain, ProcessCheck
+from nested_kvm.facts.libvirt.saved_states import SavedCpu
 from nested_kvm.model.verdict import Evidence
 
 
@@ -28,8 +29,10 @@ class DefinedGuest:
     """The definition that it was started with, where the estate shows that."""
     shares_name: bool = False
     """Whether another guest on the host has a process of the same name."""
+    saved: tuple[SavedCpu, ...] = ()
+    """The saved states with memory of which the estate shows the CPU."""
     unread_states: tuple[str, ...] = ()
-    """A sentence for each saved state that would bring an older CPU back, or may."""
+    """A sentence for each other saved state that would bring an older CPU back, or may."""
 
     def on_its_host(
         self,

@@ -423,7 +423,7 @@ class Machine:
     def saved_states(self, domain: str) -> SavedStates:
         """The saved states of that domain; none without libvirt, or for a candidate."""
         if domain in self._defined:
-            return SavedStates((), self._defined[domain].unread_states)
+            return SavedStates(self._defined[domain].saved, self._defined[domain].unread_states)
         if self._is_process(domain) or self._candidates is not None:
             return SavedStates(())
         return saved_states_of(self.libvirt.record(domain))

@@ -39,6 +39,7 @@ def add_options(parser: pytest.Parser) -> None:
     """Add the audit's options to pytest's. Testinfra's own keep their meaning."""
     group = parser.getgroup("nested KVM compliance", "nested KVM compliance (write --name=value)")
     _add_what_is_audited(group)
+    _add_what_is_evaluated(group)
     _add_what_counts(group)
     _add_trust(group)
     _add_several_controllers(group)
@@ -80,6 +81,9 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         metavar="URI",
         help=f"without an inventory: the libvirt of each host; none: there is none (default: {DEFAULT_LIBVIRT})",
     )
+
+
+def _add_what_is_evaluated(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--evidence",
         type=Path,
@@ -102,7 +106,6 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
         action="store_true",
         help="with --active: also in guests of Xen, where an L2 under KVM can crash the whole guest",
     )
-
     group.addoption(
         "--domain-xml",
         type=Path,

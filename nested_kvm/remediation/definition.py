@@ -1,11 +1,13 @@
 """What to change in the file of a guest that is not deployed yet, in the words of its form."""
 
 import shlex
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Final
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.facts.libvirt.domain import Domain
+from nested_kvm.facts.libvirt.saved_states import SavedCpu
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.form import Form
@@ -89,6 +91,21 @@ def start_again_as_in_file(guest: Domain) -> list[str]:
         words = " ".join([shlex.quote(name), *project])
         return [f"incus stop {words} && incus start {words}  # a reboot is not enough"]
     return [f"# shut {guest.name} down and start it as {_place(guest)} defines it: a reboot is not enough"]
+
+
+def remove_saved_states_of(guest: Domain, states: Iterable[SavedCpu]) -> list[str]:
+    """How the tool of the file's form restores what was suspended and stops it cleanly, and deletes snapshots."""
+    number = shlex.quote(PurePath(guest.file or "").stem)
+    lines: list[str] = []
+    for each in states:
+        if each.snapshot is None:
+            lines += [
+                f"qm resume {number}  # restores it with its old CPU",
+                f"qm shutdown {number} && qm start {number}",
+            ]
+        elif each.snapshot.isprintable():
+            lines += [f"qm delsnapshot {number} {shlex.quote(each.snapshot)}"]
+    return [*lines, f"qm listsnapshot {number}"]
 
 
 def _place(candidate: Domain) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from nested_kvm.errors import ObservationError
+from nested_kvm.facts.libvirt.saved_states import SavedCpu
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.form import Form
@@ -12,6 +13,7 @@ from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation.definition import (
     candidate_of,
     edit_file,
+    remove_saved_states_of,
     run_under_kvm_in_file,
     start_again_as_in_file,
     stop_encrypting_in_file,
@@ -98,6 +100,9 @@ def compare_process(subject: Subject, finding: Finding) -> list[str]:
 
 def remove_saved_states(subject: Subject, finding: Finding) -> list[str]:
     """Restore a managed save and shut the guest down cleanly, so that no data is lost; delete the snapshots."""
+    candidate = candidate_of(subject)
+    if candidate is not None:
+        return remove_saved_states_of(candidate, _old_states(subject))
     domain, flag = shlex.quote(domain_name(subject)), flag_of(subject)
     lines = []
     if any(item.source.startswith("virsh managedsave-dumpxml ") for item in finding.evidence):
@@ -108,20 +113,20 @@ def remove_saved_states(subject: Subject, finding: Finding) -> list[str]:
         ]
     if any(item.source.startswith("virsh snapshot-dumpxml ") for item in finding.evidence):
         lines += [f"virsh snapshot-list --active {domain}  # after a revert to one: virsh shutdown, virsh start"]
-        lines += [f"virsh snapshot-delete {domain} --snapshotname={name}" for name in _old_snapshots(subject)]
+        names = (each.snapshot for each in _old_states(subject) if each.snapshot is not None)
+        quoted = (shlex.quote(name) for name in names if name.isprintable())
+        lines += [f"virsh snapshot-delete {domain} --snapshotname={name}" for name in quoted]
     verify = f"virsh dumpxml {domain} | grep -A3 '<cpu'  # then, inside the guest: grep -cw {flag} /proc/cpuinfo"
     return [*lines, verify]
 
 
-def _old_snapshots(subject: Subject) -> list[str]:
-    """The quoted names of the snapshots that violate the policy; unprintable names are left to snapshot-list."""
+def _old_states(subject: Subject) -> tuple[SavedCpu, ...]:
+    """The saved states that violate the policy; snapshots with unprintable names are left to snapshot-list."""
     try:
         states, vendor = subject.machine.saved_states(subject.domain or ""), subject.machine.cpu.require_vendor()
-        lacking = subject.policy.either(states.lacking(vendor), states.having(vendor))
+        return subject.policy.either(states.lacking(vendor), states.having(vendor))
     except ObservationError:
-        return []
-    names = (each.snapshot for each in lacking if each.snapshot is not None)
-    return [shlex.quote(name) for name in names if name.isprintable()]
+        return ()
 
 
 def run_under_kvm(subject: Subject, _finding: Finding) -> list[str]:

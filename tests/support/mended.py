@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.evidence.sources import VM_HOLDERS, VMM_PROCESSES
@@ -73,7 +74,7 @@ def _commands_run(before: Recorded, problem: Problem) -> Recorded | None:
     files = before.bundles[name].readings
     try:
         as_recorded = dict(answered(dict(files)))
-    except Exception:  # noqa: BLE001 - a machine of which too little was read
+    except ObservationError:  # too little was read of this machine
         return None
     changed = {source for source in files if files[source].text.split() != as_recorded[source].text.split()}
     if changed or not any(source.startswith("modprobe --show-depends ") for source in files):

@@ -10,7 +10,8 @@ Sample::
 Sources: `parse_vm_config` in qemu-server's PVE/QemuServer.pm, and `get_cpu_options` in PVE/QemuServer/CPUConfig.pm:
 without `cpu:` it is kvm64; a built-in or custom model is a reported model with flags; the guest's own flags win over
 those; `nested-virt` stands for the flag of the host's vendor; `args:` come last on QEMU's command line. The next start
-takes what is pending. A section with another name is a snapshot.
+takes what is pending. A section with another name is a snapshot. With memory it has a `vmstate`, and `runningcpu` is
+the `-cpu` that QEMU was started with (PVE/QemuConfig.pm); so it is with a guest that was suspended to disk.
 """
 
 import re
@@ -24,10 +25,12 @@ from nested_kvm.evidence.libvirt.qemu_arguments import deciding_arguments
 from nested_kvm.facts.definition.candidate_domain import candidate_domain, cpu_by_qemu, shown
 from nested_kvm.facts.libvirt.cpu_definition import FLAGS, CpuDefinition
 from nested_kvm.facts.libvirt.domain import Domain
+from nested_kvm.facts.libvirt.saved_states import SavedCpu
 from nested_kvm.model.form import Form
 from nested_kvm.util.text import printable
 
 PENDING: Final = "PENDING"
+_SAVED: Final = "vmstate"
 _SECTION: Final = re.compile(r"\[([^\]]{1,80})\]\s*")
 _LINE: Final = re.compile(r"([a-z][a-z_-]*\d*):\s*(.*?)\s*", re.IGNORECASE)
 _MODEL: Final = re.compile(r"cpu-model:\s*(\S+)\s*")
@@ -151,6 +154,23 @@ def proxmox_domains(confs: Sequence[Conf], models: Mapping[str, CustomModel]) ->
         NotObserved: a conf cannot be evaluated; the message names the line.
     """
     yield from (_domain(conf, models) for conf in confs if not conf.is_container)
+
+
+def saved_cpus(conf: Conf, file: str) -> Iterator[SavedCpu | str]:
+    """The CPU of each saved state with memory, or a sentence why it is not known."""
+    for name, section in conf.sections.items():
+        if _SAVED not in section or name == PENDING:
+            continue
+        running, args = section.get("runningcpu"), section.get("args")
+        place = f"{file}:{(running or section[_SAVED]).line}"
+        if running is None:
+            what = f"the snapshot {printable(name, 80)}" if name else "the suspended guest"
+            yield f"{place}: {what} was saved with its memory and without runningcpu, so that its CPU is not known"
+            continue
+        machine = _REVISION.sub("", section.get("runningmachine", Setting("", 0)).value) or None
+        cpu = cpu_by_qemu(running.value, [] if args is None else _words(args), machine, shown(f"-cpu {running.value}"))
+        is_emulated = section.get("kvm", Setting("", 0)).value.lower() in _FALSE
+        yield SavedCpu(place, name or None, "qemu" if is_emulated else "kvm", cpu)
 
 
 def _domain(conf: Conf, models: Mapping[str, CustomModel]) -> Domain:

@@ -23,7 +23,7 @@ class SavedCpu:
     source: str
     """Where to find the saved state."""
     snapshot: str | None
-    """The snapshot's name; None: the managed save."""
+    """The snapshot's name; None: what the next start restores by itself, as a managed save."""
     type: str
     cpu: CpuDefinition
 
@@ -35,7 +35,7 @@ class SavedCpu:
     def promise(self, vendor: Vendor) -> Promise:
         """Whether a restore brings back a CPU with `vendor`'s flag.
 
-        A copy of the host's CPU has what the host offered at that time, and the XML does not name it: with nested off
+        A copy of the host's CPU has what the host offered at that time, which the state does not name: with nested off
         it lacked the flag.
         """
         if self.type != "kvm":
@@ -51,7 +51,8 @@ class SavedCpu:
 class SavedStates:
     """All saved states of a domain with memory. `unread` has a sentence for each that could not be read.
 
-    Source: libvirt's XML of the domain's managed save, and of its snapshots with memory.
+    Source: libvirt's XML of the domain's managed save, and of its snapshots with memory; `runningcpu` of a guest's conf
+    on Proxmox VE.
     """
 
     states: tuple[SavedCpu, ...]

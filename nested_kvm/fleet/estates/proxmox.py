@@ -13,6 +13,7 @@ from typing import Final
 
 from nested_kvm.errors import InventoryError, NotObserved
 from nested_kvm.facts.definition import proxmox
+from nested_kvm.facts.libvirt.saved_states import SavedCpu
 from nested_kvm.fleet.defined_guest import DefinedGuest
 from nested_kvm.fleet.estates.reading import (
     CONF_LIMIT,
@@ -24,7 +25,6 @@ from nested_kvm.fleet.estates.reading import (
     read_text,
 )
 from nested_kvm.inventory.estate import EstateHost
-from nested_kvm.util.text import printable
 
 KIND: Final = "a cluster of Proxmox VE"
 _NODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
@@ -32,7 +32,6 @@ _CONF: Final = re.compile(r"\d{1,9}\.conf")
 _TRUE: Final = frozenset({"1", "on", "yes", "true"})
 _MODELS: Final = "virtual-guest/cpu-models.conf"
 _MEMBERS: Final = ".members"
-_VMSTATE: Final = "vmstate"
 
 
 def is_it(folder: Path) -> bool:
@@ -112,22 +111,18 @@ class _Cluster:
         running = conf.sections[""].get("name")
         process = f"vm{conf.number}" if running is None else running.value
         domain = replace(found, file=str(path))
-        states = tuple(_saved(conf, path))
-        yield PlacedGuest(node, found.name, conf.number, DefinedGuest(domain, process, unread_states=states))
+        states = list(proxmox.saved_cpus(conf, str(path)))
+        known = tuple(each for each in states if isinstance(each, SavedCpu))
+        unread = tuple(each for each in states if isinstance(each, str))
+        yield PlacedGuest(
+            node, found.name, conf.number, DefinedGuest(domain, process, saved=known, unread_states=unread)
+        )
 
     def left_out(self) -> Iterator[str]:
         """A sentence for everything that is not audited."""
         yield from left_out("container", self._containers, "as they have the CPU of their host")
         yield from left_out("template", self._templates, "which are not started")
         yield from left_out("file", self._others, "as it is not the conf of a guest")
-
-
-def _saved(conf: proxmox.Conf, path: Path) -> Iterator[str]:
-    """A sentence for each saved state with memory: what CPU it brings back is not evaluated."""
-    for name, section in conf.sections.items():
-        if _VMSTATE in section and name != proxmox.PENDING:
-            what = f"the snapshot {printable(name, 80)}" if name else "the suspended guest"
-            yield f"{path}:{section[_VMSTATE].line}: {what} was saved with its memory, and its CPU is not evaluated"
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -126,6 +126,20 @@ def test_each_example_has_guests_that_pass_and_guests_that_fail(name: str, tmp_p
     assert files == {"inventory.yaml", {"proxmox": "pve", "openstack": "servers.json"}.get(name, "estate.json")}
 
 
+def test_a_snapshot_of_proxmox_brings_back_the_cpu_that_it_was_saved_with(tmp_path: Path) -> None:
+    folder = ESTATES / "proxmox"
+    run = run_suite(
+        f"--inventory={folder / 'inventory.yaml'}", f"--evidence={folder / 'evidence'}", report_dir=tmp_path
+    )
+    assert outcomes(run, SAVED)["nested-1"] == "pass"
+    assert outcomes(run, SAVED)["nested-2"] == "fail saved-state-has-old-cpu"
+    (found,) = (each for each in run.document["results"] if each["cause"] == "saved-state-has-old-cpu")
+    (shown,) = found["evidence"]
+    assert shown["source"].endswith("101.conf:13")
+    assert shown["text"] == "type=kvm, cpu: -cpu kvm64,enforce,+kvm_pv_eoi,+lahf_lm"
+    assert "qm delsnapshot 101 installed" in found["remediation"]
+
+
 def test_what_an_estate_says_never_stands_for_what_was_not_seen_on_its_hosts(tmp_path: Path) -> None:
     """Each guest is defined as required; what its host shows differs."""
     names = ("gone", "hidden", "other", "unread", "emulated")

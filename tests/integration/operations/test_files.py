@@ -1,7 +1,9 @@
 """The files for operations, each checked by its own tool."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +116,34 @@ def test_a_cron_job_with_a_mistake_is_refused() -> None:
 def test_pre_commit_takes_the_hooks() -> None:
     answer = run(PROGRAMS / "pre-commit", "validate-manifest", ".pre-commit-hooks.yaml")
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.slow
+def test_pre_commit_runs_the_hook_of_candidates(tmp_path: Path) -> None:
+    """pre-commit installs this checkout in an environment of its own, and gives the hook what is staged."""
+    repository = tmp_path / "manifests"
+    repository.mkdir()
+    for name in ("pass.yaml", "fail.yaml"):
+        shutil.copy(ROOT / "examples" / "candidates" / "kubevirt" / name, repository)
+    (repository / "values.yaml").write_text("replicas: 1\n")
+    run("git", "init", "--quiet", folder=repository)
+    run("git", "add", ".", folder=repository)
+
+    def hook(*names: str) -> subprocess.CompletedProcess[str]:
+        command = [str(PROGRAMS / "pre-commit"), "try-repo", str(ROOT), "nested-kvm-candidate", "--files", *names]
+        return subprocess.run(
+            command,
+            cwd=repository,
+            env={**os.environ, "PRE_COMMIT_HOME": str(tmp_path / "home")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    passed, failed = hook("pass.yaml", "values.yaml"), hook("pass.yaml", "fail.yaml")
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    assert failed.returncode == 1
+    assert "fail.yaml:17: ci/runner-2: FAIL: vmx or svm is not exposed" in failed.stdout
 
 
 def test_a_hook_finds_a_mistake_and_names_the_line(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from examples.make_estates import (
     kubevirt_node,
 )
 from nested_kvm.errors import InventoryError
+from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.fleet.estates.load import DeclaredFleet, load_fleet
+from nested_kvm.model.answer import Answer
 from nested_kvm.model.policy import Nested
 
 SCHEDULABLE = "kubevirt.io/schedulable"
@@ -267,8 +269,34 @@ def test_what_is_saved_with_its_memory_is_known(tmp_path: Path) -> None:
     written(tmp_path, {"nodes/p/qemu-server/100.conf": conf})
     (only,) = load_fleet(tmp_path).definitions.values()
     assert [state.partition("100.conf:")[2] for state in only.unread_states] == [
-        "5: the snapshot before was saved with its memory, and its CPU is not evaluated"
+        "5: the snapshot before was saved with its memory and without runningcpu, so that its CPU is not known"
     ]
+    assert only.saved == ()
+
+
+@pytest.mark.parametrize(
+    ("section", "given"),
+    [
+        ("[before]\nrunningcpu: kvm64,enforce,+lahf_lm", {"svm": Answer.NO, "vmx": Answer.NO}),
+        ("[before]\nrunningcpu: EPYC,enforce,+svm", {"svm": Answer.YES, "vmx": Answer.NO}),
+        ("[before]\nrunningcpu: host,+kvm_pv_eoi", {"svm": Answer.UNKNOWN}),
+        ("[before]\nrunningcpu: host,-svm", {"svm": Answer.NO, "vmx": Answer.UNKNOWN}),
+        ("[before]\nrunningcpu: EPYC,+svm\nkvm: 0", {"svm": Answer.NO}),
+        ("[before]\nrunningcpu: kvm64\nargs: -cpu EPYC,+svm", {"svm": Answer.YES}),
+        ("lock: suspended\nrunningcpu: kvm64,enforce\nrunningmachine: pc-i440fx-9.0+pve0", {"svm": Answer.NO}),
+    ],
+)
+def test_the_cpu_of_a_saved_guest_is_that_which_it_ran_with(
+    tmp_path: Path, section: str, given: dict[str, Answer]
+) -> None:
+    conf = f"cpu: host\nname: a\n{section}\nvmstate: local:vm-100-state\n"
+    written(tmp_path, {"nodes/p/qemu-server/100.conf": conf})
+    (only,) = load_fleet(tmp_path).definitions.values()
+    (state,) = only.saved
+    assert only.unread_states == ()
+    assert {vendor.flag: state.promise(vendor).gives_flag for vendor in Vendor if vendor.flag in given} == given
+    assert state.snapshot == ("before" if section.startswith("[") else None)
+    assert "100.conf:" in state.source
 
 
 def test_a_link_in_a_copied_folder_is_not_followed_to_other_nodes(tmp_path: Path) -> None:
