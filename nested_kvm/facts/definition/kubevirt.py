@@ -19,6 +19,7 @@ from typing import Final
 
 from nested_kvm.errors import NotObserved
 from nested_kvm.facts.definition.candidate_domain import candidate_domain, checked_name, cpu_by_libvirt
+from nested_kvm.facts.definition.kubevirt_types import Types, Unresolved, types_of
 from nested_kvm.facts.libvirt.cpu_definition import FLAGS, CpuDefinition
 from nested_kvm.facts.libvirt.domain import Domain
 from nested_kvm.model.form import Form
@@ -35,7 +36,7 @@ _INSTANCE_TYPES: Final = {
     "VirtualMachine": ("spec",),
     "VirtualMachinePool": ("spec", "virtualMachineTemplate", "spec"),
 }
-"""Where the kinds name an instancetype and a preference."""
+"""Where the kinds name an instancetype and a preference, which is expanded in what runs of them."""
 _INSTANCE: Final = "VirtualMachineInstance"
 _GROUPS: Final = frozenset({"kubevirt.io", "pool.kubevirt.io"})
 _SIDECARS: Final = "hooks.kubevirt.io/hookSidecars"
@@ -75,7 +76,7 @@ def kubevirt_domains(objects: Sequence[Part], everything: Sequence[Part]) -> Ite
     defaults = cluster_models(everything)
     for each in objects:
         if is_guest(each):
-            yield _domain(each, defaults)
+            yield _domain(each, defaults, _types(each, everything))
 
 
 def is_guest(found: Part) -> bool:
@@ -123,19 +124,26 @@ def _is_owned_by_a_vm(found: Part) -> bool:
     return found.at("kind").text() == _INSTANCE and any(each.at("kind").text() == "VirtualMachine" for each in owners)
 
 
-def _domain(found: Part, defaults: frozenset[str]) -> Domain:
+def _types(found: Part, everything: Sequence[Part]) -> Types | Unresolved:
+    where = _INSTANCE_TYPES.get(found.at("kind").text() or "")
+    return Types() if where is None else types_of(found, found.at(*where), everything)
+
+
+def _domain(found: Part, defaults: frozenset[str], given: Types | Unresolved) -> Domain:
     kind, name = found.at("kind").text() or "", name_of(found)
     template = found.at(*_TEMPLATES[kind])
     spec = template.at("spec")
     guest = spec.at("domain")
     if not guest.is_there:
         raise NotObserved(f"{name}: {guest.path} is missing{found.place}")
-    cpu = guest.at("cpu")
-    features = list(_features(guest))
-    architecture, machine = spec.at("architecture").text(), guest.at("machine", "type").text() or None
-    definition = _cpu(guest, features, machine, defaults)
-    undecided = _why_undecided(kind, found, template)
-    flag = next((each for word, _, each in features if word in FLAGS), None)
+    cpu, types = guest.at("cpu"), Types() if isinstance(given, Unresolved) else given
+    features = list(_features(guest, types))
+    architecture = spec.at("architecture").text() or types.architecture
+    machine = guest.at("machine", "type").text() or types.machine
+    definition = _cpu(guest, types, features, machine, defaults)
+    undecided = given.reason if isinstance(given, Unresolved) else _why_undecided(guest, types, template)
+    own = (each for word, _, each in features if word in FLAGS and each.keys[: len(guest.keys)] == guest.keys)
+    flag = next(own, None)
     shown_at = flag or next((each for each in (cpu.at("model"), cpu, guest) if each.is_there), guest)
     return candidate_domain(
         Form.KUBEVIRT,
@@ -149,11 +157,12 @@ def _domain(found: Part, defaults: frozenset[str]) -> Domain:
 
 
 def _cpu(
-    guest: Part, features: Sequence[tuple[str, str, Part]], machine: str | None, defaults: frozenset[str]
+    guest: Part, types: Types, features: Sequence[tuple[str, str, Part]], machine: str | None, defaults: frozenset[str]
 ) -> CpuDefinition:
-    own = guest.at("cpu", "model").text() or None
+    own = guest.at("cpu", "model").text() or types.model
     known = own or (next(iter(defaults)) if len(defaults) == 1 else None)
     security = guest.at("launchSecurity")
+    security = security if security.is_there else types.launch_security
     encryption = ", ".join(security.names()) or ("of no known type" if security.is_there else None)
     named = [(word, policy) for word, policy, _ in features]
     definition = cpu_by_libvirt(known or _HOST_MODEL, named, machine=machine, encryption=encryption)
@@ -163,11 +172,14 @@ def _cpu(
     return replace(definition, unknown_mode=_NOT_KNOWN, written=written)
 
 
-def _features(guest: Part) -> Iterator[tuple[str, str, Part]]:
+def _features(guest: Part, types: Types) -> Iterator[tuple[str, str, Part]]:
     """Each feature with its policy and where it stands, as KubeVirt's webhook leaves them."""
-    evmcs = guest.at("features", "hyperv", "evmcs")
+    own, passes = guest.at("features", "hyperv", "evmcs"), guest.at("features", "hypervPassthrough", "enabled").truth()
+    evmcs = own if own.is_there or passes else types.evmcs
     needs_vmx = evmcs.is_there and evmcs.at("enabled").truth() is not False
-    for entry in guest.at("cpu", "features").entries():
+    entries = list(guest.at("cpu", "features").entries())
+    named = {each.at("name").text() for each in entries}
+    for entry in (*entries, *(each for each in types.features if each.at("name").text() not in named)):
         name, policy = entry.at("name").text() or "", entry.at("policy").text() or "require"
         if name == "vmx" and needs_vmx:
             policy, needs_vmx = "require", False
@@ -176,15 +188,11 @@ def _features(guest: Part) -> Iterator[tuple[str, str, Part]]:
         yield "vmx", "require", evmcs
 
 
-def _why_undecided(kind: str, found: Part, template: Part) -> str | None:
-    """What beside the template may change the CPU."""
-    if kind in _INSTANCE_TYPES:
-        spec = found.at(*_INSTANCE_TYPES[kind])
-        for key in ("instancetype", "preference"):
-            if spec.at(key).is_there:
-                return f"its {key} {spec.at(key, 'name').text() or ''} may set the CPU, and is not evaluated".replace(
-                    "  ", " "
-                )
-    if template.at("metadata", "annotations", _SIDECARS).is_there:
+def _why_undecided(guest: Part, types: Types, template: Part) -> str | None:
+    """What beside the template may change the CPU, or keeps the VM from being started at all."""
+    for key in ("cpu.model", "launchSecurity"):
+        if guest.at(*key.split(".")).is_there and types.instancetype.at(*key.split(".")).is_there:
+            return f"KubeVirt refuses it: its instancetype sets {key} as well"
+    if template.at("metadata", "annotations", _SIDECARS).is_there or types.annotation(_SIDECARS):
         return f"a sidecar ({_SIDECARS}) may change the domain's XML"
     return None

@@ -70,6 +70,33 @@ def test_a_kubevirt_cluster(tmp_path: Path) -> None:
     assert (changed.domain.cpu.mode, changed.live_cpu and changed.live_cpu.model) == ("host-passthrough", "EPYC")
 
 
+@pytest.mark.parametrize(("kept", "mode"), [(True, "custom"), (False, "host-passthrough")])
+def test_the_next_start_of_a_guest_with_an_instancetype_is_by_its_revision(
+    tmp_path: Path, *, kept: bool, mode: str
+) -> None:
+    machine, instance = kubevirt_guest("ci/a", "host-passthrough", "node-1")
+    machine["spec"] = {"instancetype": {"name": "big"}, "template": {"spec": {"domain": {"devices": {}}}}}
+    machine["status"] |= {"instancetypeRef": {"controllerRevisionRef": {"name": "r"}}} if kept else {}
+    made = {
+        "apiVersion": "instancetype.kubevirt.io/v1beta1",
+        "kind": "VirtualMachineClusterInstancetype",
+        "metadata": {"name": "big"},
+    }
+    now = {**made, "spec": {"cpu": {"guest": 1, "model": "host-passthrough"}}}
+    revision = {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {"name": "r", "namespace": "ci", "labels": {"instancetype.kubevirt.io/object-name": "big"}},
+        "data": {**made, "spec": {"cpu": {"guest": 1, "model": "EPYC"}}},
+    }
+    node = kubevirt_node("node-1", SCHEDULABLE, ip="192.0.2.1")
+    written(tmp_path, {"estate.json": kubevirt_list(node, machine, instance, now, revision)})
+    found = load_fleet(tmp_path / "estate.json").definitions["node-1", "ci_a"]
+    assert found.domain.cpu.mode == mode
+    assert found.live_cpu is not None
+    assert found.live_cpu.mode == "host-passthrough"
+
+
 def test_a_cluster_of_proxmox(tmp_path: Path) -> None:
     fleet = example(tmp_path, "proxmox")
     assert placed(fleet) == {

@@ -112,6 +112,136 @@ def test_what_may_change_the_cpu_beside_the_template_leaves_it_open(made: dict[s
     assert gives(only(stream(made))) == (UNKNOWN, UNKNOWN)
 
 
+def typed(kind: str, name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    """An instancetype or a preference."""
+    return {
+        "apiVersion": "instancetype.kubevirt.io/v1beta1",
+        "kind": kind,
+        "metadata": {"name": name, **metadata},
+        "spec": spec,
+    }
+
+
+def revision(name: str, of: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    """The ControllerRevision that KubeVirt keeps of an instancetype or a preference."""
+    labels = {"instancetype.kubevirt.io/object-name": of["metadata"]["name"]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {"name": name, "namespace": "ci", "labels": labels, **metadata},
+        "data": of,
+    }
+
+
+CLUSTERS, OWN = "VirtualMachineClusterInstancetype", "VirtualMachineInstancetype"
+PREFERENCE = "VirtualMachineClusterPreference"
+HOST, EPYC = {"cpu": {"guest": 2, "model": "host-passthrough"}}, {"cpu": {"guest": 2, "model": "EPYC"}}
+NO_VMX = {"cpu": {"preferredCPUFeatures": [{"name": "vmx", "policy": "disable"}]}}
+DEFAULT = cluster("kvm64")
+
+
+@pytest.mark.parametrize(
+    ("made", "beside", "expected"),
+    [
+        (vm({}, instancetype={"name": "big"}), [typed(CLUSTERS, "big", HOST)], (YES, YES)),
+        (vm({}, instancetype={"name": "big"}), [typed(CLUSTERS, "big", EPYC)], (NO, NO)),
+        (vm({}, instancetype={"name": "big"}), [typed(CLUSTERS, "big", {"cpu": {"guest": 2}}), DEFAULT], (NO, NO)),
+        (vm({}, instancetype={"name": "big", "kind": OWN}), [typed(OWN, "big", HOST, namespace="ci")], (YES, YES)),
+        (vm({}, instancetype={"name": "big", "kind": OWN}), [typed(CLUSTERS, "big", HOST)], (UNKNOWN, UNKNOWN)),
+        (
+            vm({}, instancetype={"name": "big", "kind": OWN}),
+            [typed(OWN, "big", HOST, namespace="b")],
+            (UNKNOWN, UNKNOWN),
+        ),
+        (vm({}, instancetype={"name": "big"}), [typed(CLUSTERS, "small", HOST)], (UNKNOWN, UNKNOWN)),
+        (vm({}, instancetype={"name": "big"}), [typed(CLUSTERS, "big", HOST)] * 2, (UNKNOWN, UNKNOWN)),
+        (vm({}, instancetype={"inferFromVolume": "root"}), [typed(CLUSTERS, "big", HOST)], (UNKNOWN, UNKNOWN)),
+        (
+            vm({"cpu": {"model": "EPYC"}}, instancetype={"name": "big"}),
+            [typed(CLUSTERS, "big", HOST)],
+            (UNKNOWN, UNKNOWN),
+        ),
+        (
+            vm({}, instancetype={"name": "big", "revisionName": "r"}),
+            [typed(CLUSTERS, "big", EPYC), revision("r", typed(CLUSTERS, "big", HOST))],
+            (YES, YES),
+        ),
+        (vm({}, instancetype={"name": "big", "revisionName": "r"}), [typed(CLUSTERS, "big", HOST)], (UNKNOWN, UNKNOWN)),
+        (
+            vm({}, instancetype={"name": "big", "revisionName": "r"}),
+            [revision("r", {**typed(CLUSTERS, "big", HOST), "apiVersion": "instancetype.kubevirt.io/v1alpha1"})],
+            (UNKNOWN, UNKNOWN),
+        ),
+        (
+            {
+                **vm({}, instancetype={"name": "big"}),
+                "status": {"instancetypeRef": {"controllerRevisionRef": {"name": "r"}}},
+            },
+            [typed(CLUSTERS, "big", HOST), revision("r", typed(CLUSTERS, "big", EPYC))],
+            (NO, NO),
+        ),
+        (
+            {
+                **vm({}, instancetype={"name": "big"}),
+                "status": {"instancetypeRef": {"controllerRevisionRef": {"name": "r"}}},
+            },
+            [typed(CLUSTERS, "big", HOST), revision("r", typed(CLUSTERS, "other", EPYC))],
+            (YES, YES),
+        ),
+        (
+            {
+                **vm({}, instancetype={"name": "big"}),
+                "status": {"instancetypeRef": {"controllerRevisionRef": {"name": "r"}}},
+            },
+            [typed(CLUSTERS, "big", HOST)],
+            (UNKNOWN, UNKNOWN),
+        ),
+        (
+            vm({"cpu": {"model": "host-passthrough"}}, preference={"name": "plain"}),
+            [typed(PREFERENCE, "plain", NO_VMX)],
+            (YES, NO),
+        ),
+        (
+            vm(
+                {"cpu": {"model": "host-passthrough", "features": [{"name": "vmx", "policy": "require"}]}},
+                preference={"name": "plain"},
+            ),
+            [typed(PREFERENCE, "plain", NO_VMX)],
+            (YES, YES),
+        ),
+        (
+            vm({"cpu": {"model": "Skylake-Server"}}, preference={"name": "windows"}),
+            [typed(PREFERENCE, "windows", {"features": {"preferredHyperv": {"evmcs": {}}}})],
+            (NO, YES),
+        ),
+        (
+            vm(
+                {"cpu": {"model": "Skylake-Server"}, "features": {"hyperv": {"evmcs": {"enabled": False}}}},
+                preference={"name": "windows"},
+            ),
+            [typed(PREFERENCE, "windows", {"features": {"preferredHyperv": {"evmcs": {}}}})],
+            (NO, NO),
+        ),
+        (
+            vm({}, instancetype={"name": "big"}),
+            [typed(CLUSTERS, "big", {**HOST, "annotations": {"hooks.kubevirt.io/hookSidecars": "[{}]"}})],
+            (UNKNOWN, UNKNOWN),
+        ),
+    ],
+)
+def test_instancetype_and_preference_decide_where_they_are_among_the_files(
+    made: dict[str, Any], beside: list[dict[str, Any]], expected: tuple[Answer, Answer]
+) -> None:
+    assert gives(only(stream(made, *beside))) == expected
+
+
+def test_an_instancetype_may_encrypt_the_memory() -> None:
+    found = only(
+        stream(vm({}, instancetype={"name": "big"}), typed(CLUSTERS, "big", {**HOST, "launchSecurity": {"sev": {}}}))
+    )
+    assert found.cpu.memory_encryption == "sev"
+
+
 def test_two_clusters_that_differ_decide_nothing() -> None:
     assert gives(only(stream(vmi({}), cluster("host-passthrough"), cluster("EPYC")))) == (UNKNOWN, UNKNOWN)
 
