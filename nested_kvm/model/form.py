@@ -13,3 +13,4 @@ class Form(StrEnum):
     TERRAFORM = "Terraform plan"
     NOVA = "nova.conf"
     VIRT_INSTALL = "virt-install command line"
+    KCLI = "kcli plan"

@@ -118,7 +118,8 @@ def _add_what_is_evaluated(group: pytest.OptionGroup) -> None:
         type=Path,
         metavar="FILE",
         help="check only the guests that this file or folder defines, as if they were deployed on each L0: domain XML, "
-        "KubeVirt, Proxmox VE, Incus, a Terraform plan, nova.conf, virt-install; repeat the option for each",
+        "KubeVirt, Proxmox VE, Incus, a Terraform plan, nova.conf, virt-install, a kcli plan; repeat the option for "
+        "each",
     )
 
 

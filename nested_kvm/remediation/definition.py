@@ -21,6 +21,7 @@ _WITHOUT: Final = {
     Form.TERRAFORM: 'a named model, or {{name = "{flag}", policy = "disable"}} in cpu.features (provider 0.9)',
     Form.NOVA: "`cpu_model_extra_flags = -{flag}`",
     Form.VIRT_INSTALL: "`--cpu host-passthrough,disable={flag}`",
+    Form.KCLI: "`nested: false` and a named `cpumodel`",
 }
 _WITH: Final = {
     Form.LIBVIRT: "<cpu mode='host-passthrough'/>, or <feature policy='require' name='{flag}'/> in its <cpu>",
@@ -30,6 +31,7 @@ _WITH: Final = {
     Form.TERRAFORM: 'cpu.mode = "host-passthrough"',
     Form.NOVA: "`cpu_mode = host-passthrough`, or `cpu_model_extra_flags = +{flag}`",
     Form.VIRT_INSTALL: "`--cpu host-passthrough`, or `--cpu host-model,require={flag}`",
+    Form.KCLI: "`nested: true`",
 }
 _UNDER_KVM: Final = {
     Form.LIBVIRT: "<domain type='kvm'>",
@@ -37,6 +39,7 @@ _UNDER_KVM: Final = {
     Form.TERRAFORM: 'type = "kvm"',
     Form.NOVA: "`virt_type = kvm`",
     Form.VIRT_INSTALL: "--virt-type=kvm",
+    Form.KCLI: "no `virttype: qemu`",
 }
 _ENCRYPTED: Final = {
     Form.LIBVIRT: "<launchSecurity>",

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Final
 
 from nested_kvm.errors import NotObserved
-from nested_kvm.facts.definition import incus, kubevirt, nova, proxmox, terraform, virt_install
+from nested_kvm.facts.definition import incus, kcli, kubevirt, nova, proxmox, terraform, virt_install
 from nested_kvm.facts.definition.definition_file import DefinitionFile, DefinitionUnusable
 from nested_kvm.facts.definition.kubevirt_nodes import KubernetesNode, kubernetes_nodes
 from nested_kvm.facts.definition.libvirt_xml import domain_of_xml
@@ -21,7 +21,7 @@ from nested_kvm.util.document import Part, json_document, yaml_documents
 
 KNOWN_FORMS: Final = (
     "libvirt domain XML, a KubeVirt or Kubernetes manifest, a Proxmox VE conf (NNN.conf) or its cpu-models.conf, an"
-    " Incus instance or profile, a Terraform plan in JSON, a nova.conf, a virt-install command line"
+    " Incus instance or profile, a Terraform plan in JSON, a nova.conf, a virt-install command line, a kcli plan"
 )
 _PROXMOX_NAME: Final = re.compile(r"\d{1,9}\.conf")
 _DATA: Final = frozenset({".yaml", ".yml", ".json"})
@@ -53,6 +53,7 @@ class _Content:
     file: DefinitionFile
     objects: list[Part] = field(default_factory=list)
     plans: list[Part] = field(default_factory=list)
+    kcli_plans: list[Part] = field(default_factory=list)
     instances: list[tuple[Part, str]] = field(default_factory=list)
     profiles: list[Part] = field(default_factory=list)
     confs: list[proxmox.Conf] = field(default_factory=list)
@@ -81,6 +82,7 @@ def domains_in(files: Sequence[DefinitionFile], *, skip_others: bool = False) ->
                 *content.domains,
                 *kubevirt.kubevirt_domains(content.objects, everything),
                 *(domain for plan in content.plans for domain in terraform.terraform_domains(plan)),
+                *(domain for plan in content.kcli_plans for domain in kcli.kcli_domains(plan)),
                 *incus.incus_domains(content.instances, profiles),
                 *proxmox.proxmox_domains(content.confs, models),
             ]
@@ -175,6 +177,8 @@ def _take_document(content: _Content, document: Part) -> None:
         content.profiles.append(document)
     elif incus.is_instance(document):
         content.instances.append((document, stem))
+    elif kcli.is_plan(document):
+        content.kcli_plans.append(document)
     else:
         raise UnknownForm(f"{_line(document)}is not one of the known forms: {KNOWN_FORMS}")
 
