@@ -35,7 +35,6 @@ from nested_kvm.plugin.items import (
     parametrize,
     subject_of,
 )
-from nested_kvm.plugin.merge_session import begin_merge
 from nested_kvm.plugin.option_conflicts import check_catalogue_options, check_plugins
 from nested_kvm.plugin.options import add_options
 from nested_kvm.plugin.output_files import check_output_files, forgiving_log_file
@@ -88,6 +87,8 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     with _usage_errors(config):
         check_output_files(config)
         if option.merge:
+            from nested_kvm.plugin.merge_session import begin_merge  # noqa: PLC0415 - an audit needs nothing of a merge
+
             return begin_merge(config)
         session = config.stash[SESSION] = AuditSession(config)
         if not session.only_lists:

@@ -112,7 +112,8 @@ def _cpu(settings: _Settings, kind: str) -> CpuDefinition:
         return found
     if set(flags) & set(FLAGS):
         return replace(found, undecided="nested and cpuflags both name the flag")
-    return replace(found, features={**found.features, **dict.fromkeys(FLAGS[:2], "require")})
+    # Only the flag of the host's vendor is written, which the host has: libvirt refuses none of them.
+    return replace(found, features={**found.features, **dict.fromkeys(FLAGS[:2], "require")}, is_libvirts=False)
 
 
 def _flags(listed: Part) -> Iterator[tuple[str, str]]:

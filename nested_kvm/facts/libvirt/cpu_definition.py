@@ -77,6 +77,8 @@ class CpuDefinition:
     """Why neither mode nor model is known, although the features are; `mode` is then the most likely one."""
     written: str | None = None
     """The definition as it was written, where that was not XML."""
+    is_libvirts: bool = False
+    """Whether libvirt starts the guest, and refuses that where the host lacks what the definition requires."""
 
     @property
     def copies_host(self) -> bool:
@@ -153,7 +155,7 @@ class CpuDefinition:
         Libvirt compares what is required with the host's CPU (`qemuProcessUpdateGuestCPU` of src/qemu/qemu_process.c),
         unless the domain copies the host's or has check='none'. QEMU by itself leaves out what the host lacks.
         """
-        if self.written is not None or self.copies_host or self.check == "none":
+        if not self.is_libvirts or self.copies_host or self.check == "none":
             return None
         return next((each.flag for each in vendor.others if self.features.get(each.flag) == "require"), None)
 
@@ -197,7 +199,9 @@ def cpu_definition_of(domain: Element) -> CpuDefinition:
     machine = None if os_type is None else os_type.get("machine")
     if cpu is None:
         svm = kept_svm("none", machine)
-        return CpuDefinition("none", features=svm, passed_through=passed_through, memory_encryption=encryption)
+        return CpuDefinition(
+            "none", features=svm, passed_through=passed_through, memory_encryption=encryption, is_libvirts=True
+        )
     mode = cpu.get("mode", "custom")
     features = {feature.get("name", ""): feature.get("policy", "require") for feature in cpu.findall("feature")}
     return CpuDefinition(
@@ -210,6 +214,7 @@ def cpu_definition_of(domain: Element) -> CpuDefinition:
         passed_through=passed_through,
         memory_encryption=encryption,
         invalid="; ".join(_refusals(cpu)) or None,
+        is_libvirts=True,
     )
 
 

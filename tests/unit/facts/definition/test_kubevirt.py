@@ -6,7 +6,7 @@ from xml.etree.ElementTree import fromstring
 from xml.sax.saxutils import quoteattr
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nested_kvm.errors import NotObserved
@@ -69,6 +69,7 @@ def written_by_kubevirt(
 
 
 @given(MODELS, FEATURES, EVMCS, DEFAULTS)
+@example(None, [("svm", None)], {}, None)
 def test_it_is_the_domain_that_kubevirt_writes(
     model: str | None, features: list[tuple[str, str | None]], evmcs: dict[str, bool] | None, default: str | None
 ) -> None:

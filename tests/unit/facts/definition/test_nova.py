@@ -25,6 +25,7 @@ def conf(*lines: str) -> tuple[str, str]:
         (["cpu_mode = custom", "cpu_models = Cascadelake-Server,Haswell"], NO, NO),
         (["cpu_mode = custom", "cpu_model = EPYC", "cpu_model_extra_flags = +svm"], YES, NO),
         (["cpu_mode = custom", "cpu_models = Haswell", "cpu_model_extra_flags = VMX"], NO, YES),
+        (["cpu_mode = custom", "cpu_models = EPYC", "cpu_model_extra_flags = svm,vmx"], UNKNOWN, UNKNOWN),
         (["cpu_mode = custom"], UNKNOWN, UNKNOWN),
         (["# cpu_mode = host-passthrough"], NO, YES),
     ],

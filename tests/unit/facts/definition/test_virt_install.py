@@ -25,6 +25,7 @@ def script(line: str) -> tuple[str, str]:
         ("--cpu host-passthrough,disable=vmx", YES, NO),
         ("--cpu EPYC", NO, NO),
         ("--cpu EPYC,+svm", YES, NO),
+        ("--cpu EPYC,require=svm,require=vmx", UNKNOWN, UNKNOWN),
         ("--cpu model=EPYC,require=svm,match=exact", YES, NO),
         ("--cpu host", UNKNOWN, UNKNOWN),
         ("--cpu host-passthrough,feature0.name=svm,feature0.policy=disable", UNKNOWN, UNKNOWN),
