@@ -25,6 +25,11 @@ KNOWN_FORMS: Final = (
 )
 _PROXMOX_NAME: Final = re.compile(r"\d{1,9}\.conf")
 _DATA: Final = frozenset({".yaml", ".yml", ".json"})
+_WORDS: Final = re.compile(
+    r"kubevirt\.io|<domain\b|libvirt|raw\.qemu|volatile\.|ephemeral|virtual-machine|cpu-?model|numcpus|virt-install|Vagrant",
+    re.IGNORECASE,
+)
+"""At least one is in every file that defines guests, broken or not; a conf of Proxmox VE is known by its name."""
 _VAGRANT: Final = (
     "a Vagrantfile is a program in Ruby, and only Ruby shows what it defines: start its machine once, and give the"
     " XML that `virsh dumpxml --inactive` prints"
@@ -64,7 +69,8 @@ class _Content:
 def domains_in(files: Sequence[DefinitionFile], *, skip_others: bool = False) -> Definitions:
     """The guests that files define, each with its file and place.
 
-    Guests of one name get the place as a part of theirs. With `skip_others` a file of no known form defines none.
+    Guests of one name get the place as a part of theirs. With `skip_others` a file or a document of no known form
+    defines none, and neither does a file that cannot be parsed and has no word of any.
 
     Raises:
         DefinitionUnusable: a file is of no known form, or not well-formed.
@@ -121,8 +127,14 @@ def _content(file: DefinitionFile, *, skip_others: bool) -> _Content:
         if not skip_others:
             raise DefinitionUnusable(file, error) from None
     except NotObserved as error:
-        raise DefinitionUnusable(file, error) from None
+        if not skip_others or _may_define_a_guest(file):
+            raise DefinitionUnusable(file, error) from None
     return content
+
+
+def _may_define_a_guest(file: DefinitionFile) -> bool:
+    is_proxmox = _PROXMOX_NAME.fullmatch(PurePath(file.name).name) is not None
+    return file.is_xml or is_proxmox or _WORDS.search(file.text) is not None
 
 
 def _fill(content: _Content) -> None:
@@ -142,8 +154,7 @@ def _fill(content: _Content) -> None:
     elif path.suffix not in _DATA and virt_install.names_virt_install(text):
         content.domains.extend(virt_install.virt_install_domains(text))
     else:
-        for document in _documents(text, path):
-            _take_document(content, document)
+        _take_documents(content, _documents(text, path))
 
 
 def _fill_conf(content: _Content, path: PurePath) -> None:
@@ -163,6 +174,18 @@ def _documents(text: str, path: PurePath) -> list[Part]:
     if not documents and path.suffix not in _DATA:
         raise UnknownForm(f"is not one of the known forms: {KNOWN_FORMS}")
     return documents
+
+
+def _take_documents(content: _Content, documents: Iterable[Part]) -> None:
+    """Take all, so that a guest behind a document of another kind is not lost where that is skipped."""
+    unknown: UnknownForm | None = None
+    for document in documents:
+        try:
+            _take_document(content, document)
+        except UnknownForm as error:
+            unknown = unknown or error
+    if unknown is not None:
+        raise unknown
 
 
 def _take_document(content: _Content, document: Part) -> None:

@@ -24,10 +24,9 @@ from nested_kvm.facts.libvirt.domain import Domain
 from nested_kvm.model.form import Form
 from nested_kvm.util.document import Part
 
-_OWN: Final = frozenset({"cpumodel", "nested", "cpuflags"})
-"""Keys that no other kind of file has at this place."""
-_OF_A_VM: Final = frozenset({"numcpus", "memory", "nets", "disks", "cloudinit", "cmds", "reservedns"})
-_SOURCES: Final = frozenset({"image", "profile", "template"})
+_OF_A_VM: Final = {"numcpus": int, "cpumodel": str, "nested": bool, "cpuflags": list, "nets": list}
+"""What of a VM no other kind of file has beside an image, and of which type it is."""
+_SOURCES: Final = ("image", "profile", "template", "iso")
 _PARAMETERS: Final = "parameters"
 _VM: Final = "vm"
 _PROFILE: Final = "profile"
@@ -63,8 +62,8 @@ def _type(entry: Part) -> str:
 def _is_vm(entry: Part) -> bool:
     if not isinstance(entry.value, dict) or not isinstance(entry.value.get("type", _VM), str) or _type(entry) != _VM:
         return False
-    keys = set(entry.names())
-    return bool(keys & _OWN) or bool(keys & _SOURCES and keys & _OF_A_VM)
+    has_source = any(isinstance(entry.value.get(key), str) for key in _SOURCES)
+    return has_source and any(isinstance(entry.value.get(key), kind) for key, kind in _OF_A_VM.items())
 
 
 def _domain(name: str, entry: Part, plan: Part) -> Domain:

@@ -83,6 +83,50 @@ def test_others_may_be_skipped_but_not_what_is_broken() -> None:
         domains_in([DefinitionFile("vm.yaml", f"{VMI}spec: [\n")], skip_others=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("playbook.yaml", "- hosts: all\n"),
+        ("list.json", '[{"a": 1}]'),
+        ("numbers.json", "[1, 2]"),
+        ("cut.json", '{"a": '),
+        ("pom.xml", "<project><modules/></project>"),
+        ("chart.yaml", "{{- if .Values.on }}\na: b\n{{- end }}\n"),
+        ("tabs.yaml", "a:\n\t- b\n"),
+        ("server.conf", "[main]\na = 1\n"),
+    ],
+)
+def test_what_other_tools_read_is_skipped_where_others_may_be(name: str, text: str) -> None:
+    assert domains_in([DefinitionFile(name, text)], skip_others=True) == Definitions((), (name,))
+    with pytest.raises(NotObserved):
+        domains_in([DefinitionFile(name, text)])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("chart.yaml", f"{{{{- if .Values.on }}}}\n{VMI}{{{{- end }}}}\n"),
+        ("list.json", '[{"a": 1}, {"apiVersion": "kubevirt.io/v1"}]'),
+        ("cut.json", '{"name": "ci-1", "config": {"volatile.uuid": '),
+        ("cut.xml", "<domain type='kvm'><name>"),
+        ("100.conf", "cpu host\n"),
+        ("nova.conf", "[libvirt]\ncpu_mode = other\n"),
+    ],
+)
+def test_what_may_define_a_guest_is_never_skipped(name: str, text: str) -> None:
+    with pytest.raises(DefinitionUnusable):
+        domains_in([DefinitionFile(name, text)], skip_others=True)
+
+
+@pytest.mark.parametrize("other", ["a: 1\n", "services: {web: {image: nginx}}\n"])
+@pytest.mark.parametrize("behind", [True, False])
+def test_a_guest_beside_another_document_is_not_skipped_with_it(*, other: str, behind: bool) -> None:
+    guest = f"{VMI}spec: {{domain: {{}}}}\n"
+    parts = [other, guest] if behind else [guest, other]
+    found = domains_in([DefinitionFile("both.yaml", "---\n".join(parts))], skip_others=True)
+    assert [each.name for each in found.domains] == ["ci-1"]
+
+
 @given(st.text(max_size=200), st.sampled_from(["vm.yaml", "vm.json", "vm.xml", "100.conf", "vm.sh", "cpu-models.conf"]))
 def test_any_text_is_guests_or_an_error(text: str, name: str) -> None:
     for noise in (text, f"{VMI}spec: {text}", f"virt-install {text}", f"cpu: host\n{text}", json.dumps([text])):

@@ -12,7 +12,7 @@ YES, NO, UNKNOWN = Answer.YES, Answer.NO, Answer.UNKNOWN
 
 
 def plan(entry: dict[str, object], **beside: object) -> tuple[str, str]:
-    text = json.dumps({"ci-1": {"image": "fedora42", "memory": 4096, **entry}, **beside}, indent=1)
+    text = json.dumps({"ci-1": {"image": "fedora42", "numcpus": 4, **entry}, **beside}, indent=1)
     return "plan.yml", text
 
 
@@ -87,10 +87,13 @@ def test_what_kcli_does_not_take_is_refused_with_its_place(entry: dict[str, obje
     [
         "services:\n  web: {image: nginx, ports: [80]}\n",
         "web: {image: nginx}\n",
-        "image: fedora42\nmemory: 4096\n",
-        "a: {type: network, nested: true}\n",
+        "image: fedora42\nnumcpus: 4\n",
+        "a: {type: network, image: b, nested: true}\n",
+        "worker: {image: nginx, memory: 512Mi, nested: {depth: 3}}\n",
+        "worker: {image: {name: nginx}, nested: true}\n",
+        "build: {image: gcc, nets: none, cmds: [make]}\n",
     ],
-    ids=["compose", "image", "no VM", "network"],
+    ids=["compose", "image", "no VM", "network", "values", "nested image", "job"],
 )
 def test_other_yaml_is_no_plan(text: str) -> None:
     with pytest.raises(NotObserved, match="is not one of the known forms"):
