@@ -13,6 +13,7 @@ pkg/defaults/hyperv.go turns `features.hyperv.evmcs` into `require vmx`; the mod
 (`cpuModel` of the KubeVirt resource, `defaultCPUModel` of a HyperConverged), else host-model.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
@@ -40,6 +41,8 @@ _INSTANCE_TYPES: Final = {
 _INSTANCE: Final = "VirtualMachineInstance"
 _GROUPS: Final = frozenset({"kubevirt.io", "pool.kubevirt.io"})
 _SIDECARS: Final = "hooks.kubevirt.io/hookSidecars"
+_PARAMETER: Final = re.compile(r"\$\{+\w")
+"""As OpenShift's templates have it: `${CPU_MODEL}`, or `${{CORES}}` for what is not text."""
 _MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64", "s390x": "s390x"}
 _HOST_MODEL: Final = "host-model"
 _NOT_KNOWN: Final = (
@@ -55,7 +58,7 @@ def is_kubernetes(document: Part) -> bool:
 
 
 def objects_in(documents: Iterable[Part]) -> Iterator[Part]:
-    """The objects, those of lists included.
+    """The objects, those of lists and of OpenShift's templates included.
 
     Raises:
         NotObserved: a list has no list of items.
@@ -63,6 +66,8 @@ def objects_in(documents: Iterable[Part]) -> Iterator[Part]:
     for document in documents:
         if (document.at("kind").text() or "").endswith("List") and document.at("items").is_there:
             yield from document.at("items").entries()
+        elif document.at("kind").text() == "Template" and _group(document) == "template.openshift.io":
+            yield from objects_in(document.at("objects").entries())
         else:
             yield document
 
@@ -190,6 +195,8 @@ def _features(guest: Part, types: Types) -> Iterator[tuple[str, str, Part]]:
 
 def _why_undecided(guest: Part, types: Types, template: Part) -> str | None:
     """What beside the template may change the CPU, or keeps the VM from being started at all."""
+    if any(_PARAMETER.search(str(guest.at("cpu", key).value)) for key in ("model", "features")):
+        return "a parameter of its template decides its CPU"
     for key in ("cpu.model", "launchSecurity"):
         if guest.at(*key.split(".")).is_there and types.instancetype.at(*key.split(".")).is_there:
             return f"KubeVirt refuses it: its instancetype sets {key} as well"

@@ -236,6 +236,25 @@ def test_instancetype_and_preference_decide_where_they_are_among_the_files(
     assert gives(only(stream(made, *beside))) == expected
 
 
+@pytest.mark.parametrize(
+    ("cpu", "expected"),
+    [
+        ({"model": "host-passthrough"}, (YES, YES)),
+        ({"model": "EPYC"}, (NO, NO)),
+        ({"model": "host-passthrough", "cores": "${{CORES}}"}, (YES, YES)),
+        ({"model": "${CPU_MODEL}"}, (UNKNOWN, UNKNOWN)),
+        ({"model": "host-passthrough", "features": [{"name": "${FLAG}", "policy": "disable"}]}, (UNKNOWN, UNKNOWN)),
+    ],
+)
+def test_the_objects_of_a_template_of_openshift_are_guests(
+    cpu: dict[str, Any], expected: tuple[Answer, Answer]
+) -> None:
+    made = {"kind": "Template", "apiVersion": "template.openshift.io/v1", "metadata": {"name": "t"}}
+    assert (
+        gives(only(stream({**made, "objects": [{"kind": "Secret", "apiVersion": "v1"}, vm({"cpu": cpu})]}))) == expected
+    )
+
+
 def test_an_instancetype_may_encrypt_the_memory() -> None:
     found = only(
         stream(vm({}, instancetype={"name": "big"}), typed(CLUSTERS, "big", {**HOST, "launchSecurity": {"sev": {}}}))
