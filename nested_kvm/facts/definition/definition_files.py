@@ -26,7 +26,8 @@ KNOWN_FORMS: Final = (
 _PROXMOX_NAME: Final = re.compile(r"\d{1,9}\.conf")
 _DATA: Final = frozenset({".yaml", ".yml", ".json"})
 _WORDS: Final = re.compile(
-    r"kubevirt\.io|<domain\b|libvirt|raw\.qemu|volatile\.|ephemeral|virtual-machine|cpu-?model|numcpus|virt-install|Vagrant",
+    r"kubevirt\.io|<domain\b|libvirt|raw\.qemu|volatile\.|ephemeral|virtual-?machine|cpu-?model|numcpus|\bnested:|virt-install"
+    r"|Vagrant",
     re.IGNORECASE,
 )
 """At least one is in every file that defines guests, broken or not; a conf of Proxmox VE is known by its name."""

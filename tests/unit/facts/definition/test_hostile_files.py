@@ -106,6 +106,8 @@ def test_what_other_tools_read_is_skipped_where_others_may_be(name: str, text: s
     ("name", "text"),
     [
         ("chart.yaml", f"{{{{- if .Values.on }}}}\n{VMI}{{{{- end }}}}\n"),
+        ("chart.yaml", "apiVersion: {{ .Values.api }}\nkind: VirtualMachine\n"),
+        ("plan.yml", "ci-1: {{ vm }}\n  nested: true\n"),
         ("list.json", '[{"a": 1}, {"apiVersion": "kubevirt.io/v1"}]'),
         ("cut.json", '{"name": "ci-1", "config": {"volatile.uuid": '),
         ("cut.xml", "<domain type='kvm'><name>"),
