@@ -76,6 +76,7 @@ def cpu_by_libvirt(
     machine: str | None = None,
     encryption: str | None = None,
     check: str | None = None,
+    match: str | None = None,
 ) -> CpuDefinition:
     """The CPU of the `<domain>` with this model, which may also be a mode, and these features with their policies."""
     domain = Element("domain", {"type": kind})
@@ -84,7 +85,8 @@ def cpu_by_libvirt(
     named = list(features)
     if model is not None or named:
         mode = model if model in MODES else "custom"
-        cpu = SubElement(domain, "cpu", {"mode": mode} if check is None else {"mode": mode, "check": check})
+        given = {"mode": mode, "check": check, "match": match}
+        cpu = SubElement(domain, "cpu", {name: value for name, value in given.items() if value is not None})
         if model is not None and model not in MODES:
             SubElement(cpu, "model").text = model
         for feature, policy in named:

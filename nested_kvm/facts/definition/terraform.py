@@ -68,7 +68,8 @@ def _domain(resource: Part, unknown: Mapping[str | None, Part]) -> Domain:
         model = _model(cpu)
     kind = values.at("type").text() or "kvm"
     machine = _text_of(values, "machine") or _text_of(values.at("os"), "machine") or None
-    definition = cpu_by_libvirt(model, features, kind=kind, machine=machine, check=cpu.at("check").text() or None)
+    check, match = cpu.at("check").text() or None, cpu.at("match").text() or None
+    definition = cpu_by_libvirt(model, features, kind=kind, machine=machine, check=check, match=match)
     undecided = _why_undecided(values, cpu, unknown.get(address, Part(None)))
     return candidate_domain(
         Form.TERRAFORM,

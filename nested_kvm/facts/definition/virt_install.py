@@ -153,7 +153,8 @@ def _cpu(given: Mapping[str, list[str]], kind: str) -> CpuDefinition:
         return replace(found, unknown_mode="without --cpu the version of virt-install decides", written="no --cpu")
     written = shown(f"--cpu {values[-1]}")
     model, features, check, strange = _parsed(values[-1])
-    found = cpu_by_libvirt(model, features, kind=kind, machine=machine, encryption=encryption, check=check)
+    match = next((word.partition("=")[2] for word in values[-1].split(",") if word.startswith("match=")), None)
+    found = cpu_by_libvirt(model, features, kind=kind, machine=machine, encryption=encryption, check=check, match=match)
     found = replace(found, written=written)
     if model in _HOST:
         return replace(found, unknown_mode=f"what --cpu {model} means depends on the version of virt-install")

@@ -37,6 +37,8 @@ def plan(values: dict[str, Any], unknown: dict[str, Any] | None = None, **resour
         ({"cpu": {"mode": "host-model", "features": [{"name": "svm"}]}}, YES, NO),
         ({"cpu": {"mode": "custom", "model": "EPYC", "features": [{"name": "svm", "policy": "require"}]}}, YES, NO),
         ({"cpu": {"mode": "custom", "model": {"value": "EPYC"}}}, NO, NO),
+        ({"cpu": {"mode": "custom", "model": "EPYC", "match": "minimum"}}, NO, YES),
+        ({"cpu": {"mode": "custom", "model": "EPYC", "match": "maximum"}}, UNKNOWN, UNKNOWN),
         ({"cpu": {"mode": "host-passthrough", "features": [{"name": "svm", "policy": "disable"}]}}, NO, YES),
         ({"cpu": {"mode": "host-passthrough", "surprise": 1}}, UNKNOWN, UNKNOWN),
         ({"cpu": [{"mode": "host-passthrough"}], "xml": []}, YES, YES),

@@ -27,6 +27,7 @@ def script(line: str) -> tuple[str, str]:
         ("--cpu EPYC,+svm", YES, NO),
         ("--cpu EPYC,require=svm,require=vmx", UNKNOWN, UNKNOWN),
         ("--cpu model=EPYC,require=svm,match=exact", YES, NO),
+        ("--cpu model=EPYC,match=minimum", NO, YES),
         ("--cpu host", UNKNOWN, UNKNOWN),
         ("--cpu host-passthrough,feature0.name=svm,feature0.policy=disable", UNKNOWN, UNKNOWN),
         ("", UNKNOWN, UNKNOWN),
