@@ -101,7 +101,10 @@ def _candidate(given: argparse.Namespace, _rest: list[str]) -> int:
             raise UsageError("--guest, --skip-others, --allow-unknown and --json are for files alone, without hosts")
         hosts = [f"--{name}={value}" for name, value in known.items() if value]
         policy = [f"--nested={given.nested}"] if given.nested else []
-        return _audit(["--gate", *policy, *hosts, *(f"--candidate={path}" for path in given.files)])
+        active = ["--active"] if given.active else []
+        return _audit(["--gate", *policy, *hosts, *active, *(f"--candidate={path}" for path in given.files)])
+    if given.active:
+        raise UsageError("--active asks hosts: name them with --inventory or --hosts")
     from nested_kvm.command.candidate import of_files  # noqa: PLC0415 - as above
 
     return of_files(given)

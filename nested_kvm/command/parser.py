@@ -121,6 +121,11 @@ def _add_candidate(commands: Any) -> None:
     parser.add_argument("--evidence", type=Path, metavar="DIR", help="the saved evidence of the hosts")
     parser.add_argument("--inventory", type=Path, metavar="FILE", help="the inventory of the hosts")
     parser.add_argument("--hosts", metavar="HOSTS", help="the hosts; with --inventory glob patterns")
+    parser.add_argument(
+        "--active",
+        action="store_true",
+        help="have the libvirt and QEMU of each of these hosts say what the definitions give; starts no guest",
+    )
 
 
 def _add_verify(commands: Any) -> None:

@@ -21,6 +21,7 @@ from nested_kvm.connection.deadline import Deadline
 from nested_kvm.errors import ConnectionFailed, LimitExceeded, NestedKvmError, NotObserved, ObservationError
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.bundle_file import unusable_bundle
+from nested_kvm.evidence.expansion.question import Question
 from nested_kvm.evidence.observe import observe
 from nested_kvm.evidence.pace import Pace
 from nested_kvm.evidence.probe import probe_script
@@ -33,6 +34,8 @@ WhenObserved = Callable[[Bundle], None]
 _MORE_TRIES: Final = 2
 _LEAST: Final = 4
 """Targets at once by which the run's own time limit is reckoned, where their number is not given."""
+_ACTIVE: Final = 3
+"""Executions that `active` adds to those of a target, by their time limits."""
 _TURN: Final = 0.2
 """Seconds."""
 
@@ -84,9 +87,10 @@ class Connections:
         if self._is_closed:
             self._connector.close()
 
-    def time_limit(self, targets: Iterable[Target], workers: int) -> float:
+    def time_limit(self, targets: Iterable[Target], workers: int, *, active: bool = False) -> float:
         """Return the seconds that suffice for these targets, `workers` at once, if each uses all of its limits."""
-        limits = [self._limit(target) for target in targets]
+        more = _ACTIVE * self._settings.probe_timeout if active else 0.0
+        limits = [self._limit(target) + more for target in targets]
         rounds = -(-len(limits) // max(1, workers))
         return rounds * max(limits, default=0.0) + _SLACK
 
@@ -152,6 +156,8 @@ class _WorkerPool:
     connections: Connections
     settings: Settings
     active: bool
+    questions: Sequence[Question] | None
+    """About candidates, which are then all that is asked of a host with `active`."""
     refs: _ConnectionRefs | None
     """None: every connection stays open."""
     pace: Pace
@@ -197,13 +203,24 @@ class _WorkerPool:
             return is_one_too_many
 
     def _observe_one(self, target: Target) -> None:
-        bundle = _observe(target, self.connections, self.settings, active=self.active)
+        bundle = self._observe(target)
         self.pace.after_one()
         if self._is_tried_again(target, bundle):
             return
         self.done.put(bundle)
         if self.refs is not None:
             self.connections.close(self.refs.release(target))
+
+    def _observe(self, target: Target) -> Bundle:
+        try:
+            connection = self.connections.get(target)
+            return observe(target, connection, self.settings, active=self.active, questions=self.questions)
+        except NestedKvmError as error:
+            return unusable_bundle(target, error)
+        except Exception as defect:  # noqa: BLE001 - our own defect is an error of this target, and affects no other
+            return unusable_bundle(
+                target, defect, f"{target.name}: internal error while inspecting it: {type(defect).__name__}: {defect}"
+            )
 
     def _is_tried_again(self, target: Target, bundle: Bundle) -> bool:
         """Put a target back that refused a connection: perhaps only because too many were opened at once."""
@@ -224,6 +241,7 @@ def collect(
     when_observed: WhenObserved,
     *,
     active: bool = False,
+    questions: Sequence[Question] | None = None,
     keep_open: bool = True,
     deadline: Deadline | None = None,
 ) -> None:
@@ -240,11 +258,11 @@ def collect(
     targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.needs_host)
     refs = None if keep_open else _ConnectionRefs(targets)
     connections.note_refusals(pace.refused)
-    pool = _WorkerPool(connections, settings, active=active, refs=refs, pace=pace)
+    pool = _WorkerPool(connections, settings, active=active, questions=questions, refs=refs, pace=pace)
     workers = min(_LEAST if pace.is_automatic else pace.limit, len(targets))
     probe_script()  # made here once, not by every thread at the same time
     pool.start(targets)
-    deadline = deadline or Deadline(connections.time_limit(targets, workers))
+    deadline = deadline or Deadline(connections.time_limit(targets, workers, active=active))
     is_complete = False
     try:
         is_complete = _hand_over(targets, pool.done, when_observed, deadline)
@@ -284,14 +302,3 @@ def _drain(waiting: SimpleQueue[Target]) -> None:
     with suppress(Empty):
         while True:
             waiting.get_nowait()
-
-
-def _observe(target: Target, connections: Connections, settings: Settings, *, active: bool) -> Bundle:
-    try:
-        return observe(target, connections.get(target), settings, active=active)
-    except NestedKvmError as error:
-        return unusable_bundle(target, error)
-    except Exception as defect:  # noqa: BLE001 - our own defect is an error of this target, and affects no other
-        return unusable_bundle(
-            target, defect, f"{target.name}: internal error while inspecting it: {type(defect).__name__}: {defect}"
-        )

@@ -1,7 +1,7 @@
 """Observes one target: the probe in one execution, and libvirt in another."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -10,7 +10,8 @@ from nested_kvm.connection import Connection, Settings
 from nested_kvm.connection.base import CommandResult
 from nested_kvm.errors import AnswerUnusable, ConnectionFailed, LimitExceeded
 from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
-from nested_kvm.evidence.expansion.ask import ask_definitions
+from nested_kvm.evidence.expansion.ask import ask_candidates, ask_definitions
+from nested_kvm.evidence.expansion.question import Question
 from nested_kvm.evidence.l2.boot import boot_l2
 from nested_kvm.evidence.layer import is_guest
 from nested_kvm.evidence.libvirt.access import Access, choose_access, query_libvirt
@@ -28,10 +29,18 @@ SECTION_LIMIT: Final = 10
 """Seconds after which the probe kills a command."""
 
 
-def observe(target: Target, connection: Connection, settings: Settings, *, active: bool = False) -> Bundle:
+def observe(
+    target: Target,
+    connection: Connection,
+    settings: Settings,
+    *,
+    active: bool = False,
+    questions: Sequence[Question] | None = None,
+) -> Bundle:
     """Observe a target once. What arrived before a limit was exceeded is kept.
 
-    `active` starts an L2 in an L1, and has an L0's libvirt and QEMU say what CPU definitions give.
+    `active` starts an L2 in an L1, and has an L0's libvirt and QEMU say what CPU definitions give; with `questions`,
+    which are about candidates, they alone are asked of an L0, and nothing is started.
 
     Raises:
         ObservationError: it could not be inspected.
@@ -44,8 +53,11 @@ def observe(target: Target, connection: Connection, settings: Settings, *, activ
     )
     if not active:
         return bundle
-    tried = boot_l2(bundle.target, connection, settings, bundle.readings)
-    tried |= ask_definitions(bundle, connection, settings)
+    if questions is None:
+        tried = boot_l2(bundle.target, connection, settings, bundle.readings)
+        tried |= ask_definitions(bundle, connection, settings)
+    else:
+        tried = ask_candidates(bundle, connection, settings, questions)
     return replace(bundle, readings={**bundle.readings, **without_secrets(tried)})
 
 

@@ -37,7 +37,7 @@ class Status(StrEnum):
     SPECIAL = "special"
     """A FIFO or a socket is in place of the file, and was not opened."""
     NOT_COLLECTED = "not-collected"
-    """The support archive does not hold it; the text is why."""
+    """The support archive does not hold it, or the host was not asked; the text is why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """Guests that exist only in files: would they get the flag on these hosts?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nested_kvm.errors import FileUnusable, UsageError
+from nested_kvm.evidence.expansion.question import NotAskable, Question
 from nested_kvm.facts.definition.definition_file import DefinitionFile, DefinitionUnusable
 from nested_kvm.facts.libvirt.domain import Domain
 from nested_kvm.model.control import Control, Level
@@ -54,6 +55,16 @@ class Candidates:
         """The guests by their names, each of which is there once."""
         return {domain.name: domain for domain in self.domains}
 
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What the libvirt of a host can be asked about them."""
+        return tuple(each.question for each in self.domains if isinstance(each.question, Question))
+
+    @property
+    def to_be_asked(self) -> "Candidates":
+        """The candidates with the reason of each that no libvirt can be asked about, as with `--active`."""
+        return replace(self, domains=tuple(_with_reason(each) for each in self.domains))
+
     def policy(self, host: str, name: str) -> Policy:
         """The policy of a guest on a host: by `--nested`, else by the inventory, else nesting is required."""
         return Policy(self.nested) if self.nested is not None else self.declared.get((host, name), Policy())
@@ -86,6 +97,10 @@ def candidates_of(
         option = next(option for option, file in files if file == error.file)
         raise UsageError(f"{option}: {error}") from None
     return Candidates(found.domains, nested, without_guest=found.without_guest, nodes=found.nodes)
+
+
+def _with_reason(domain: Domain) -> Domain:
+    return replace(domain, unasked=domain.question.reason) if isinstance(domain.question, NotAskable) else domain
 
 
 def require_guests(candidates: Candidates) -> Candidates:

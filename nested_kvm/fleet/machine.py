@@ -8,6 +8,8 @@ from functools import cached_property
 from nested_kvm.errors import NotCollected, NotObserved, ObservationError
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.expansion import translated
+from nested_kvm.evidence.expansion.question import Question
 from nested_kvm.facts.advisories.advisory_file import packaged_advisories
 from nested_kvm.facts.kernel.build import KernelBuild, kernel_build_of
 from nested_kvm.facts.kernel.containment import Containment, containment_of
@@ -47,7 +49,7 @@ from nested_kvm.facts.kvm.reach import reach_of
 from nested_kvm.facts.kvm.vm_holders import VmHolders, vm_holders_of
 from nested_kvm.facts.kvm.vmm_guest import FlagHolders, VmmGuests, domain_of_process, vmm_guests_of
 from nested_kvm.facts.kvm.vmm_process import PROCESS_KEY, VmmProcesses, vmm_processes_of
-from nested_kvm.facts.libvirt.asked_definition import asked_definition_of
+from nested_kvm.facts.libvirt.asked_definition import asked_definition_of, why_unanswered
 from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities, libvirt_capabilities_of
 from nested_kvm.facts.libvirt.capabilities_cache import offered_vmx_of
 from nested_kvm.facts.libvirt.daemon import Libvirt, libvirt_of
@@ -403,7 +405,7 @@ class Machine:
     def domain(self, name: str) -> Domain:
         """The domain of that name or uuid: a candidate, an estate's, libvirt's, or without libvirt a QEMU process's."""
         if self._candidates is not None:
-            return self._candidates[name]
+            return self._candidate_as_asked(self._candidates[name])
         if name in self._defined:
             version = cloud_hypervisor_version(self.bundle)
             records = () if self.bundle.libvirt is None else self.bundle.libvirt.domains
@@ -417,8 +419,27 @@ class Machine:
         """The domain with what the host's own libvirt and QEMU make of its definition, where they were asked."""
         with suppress(ObservationError):
             if self.nesting.offered is Answer.YES:
-                return replace(domain, asked=asked_definition_of(self.bundle, domain.uuid, self.cpu.require_vendor()))
+                return self._answered(domain, domain.uuid)
         return domain
+
+    def _candidate_as_asked(self, domain: Domain) -> Domain:
+        """The candidate with the answer to the question about it; else with why there is none, where one was wanted."""
+        question = domain.question
+        if not isinstance(question, Question) or translated(question.id) not in self.bundle.readings:
+            return domain
+        try:
+            if self.nesting.offered is not Answer.YES:
+                return replace(domain, unasked="KVM there does not offer nesting now, without which it shows nothing")
+            answered = self._answered(domain, question.id)
+        except ObservationError as reason:
+            return replace(domain, unasked=str(reason))
+        return answered if answered.asked else replace(domain, unasked=why_unanswered(self.bundle, question.id))
+
+    def _answered(self, domain: Domain, asked_as: str) -> Domain:
+        vendor = self.cpu.require_vendor()
+        asked = asked_definition_of(self.bundle, asked_as, vendor)
+        rule = domain.promise_by_rule(vendor)
+        return replace(domain, asked=None if asked is None else asked.beside(rule, domain.inactive_source))
 
     def saved_states(self, domain: str) -> SavedStates:
         """The saved states of that domain; none without libvirt, or for a candidate."""

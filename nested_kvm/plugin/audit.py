@@ -68,6 +68,7 @@ class Audit:
             for option, path in paths
         ]
         found = require_guests(candidates_of(files, given.nested))
+        found = found.to_be_asked if given.active else found
         guests = [each for each in self._whole if each.host is not None]
         declared = {(str(each.host), each.domain or each.name): each.policy for each in guests}
         of_estate = (each for each in guests if each.domain in self._defined.get(str(each.host), {}))
@@ -108,6 +109,7 @@ class Audit:
                     self.pace,
                     keep,
                     active=given.active,
+                    questions=None if self.candidates is None else self.candidates.questions,
                     keep_open=keep_open,
                 )
         finally:

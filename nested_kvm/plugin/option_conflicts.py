@@ -72,7 +72,7 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
     ),
     (
         lambda given: given.active and given.evidence,
-        "--active starts an L2 in guests, and --evidence connects to none: leave one out",
+        "--active asks hosts and starts an L2 in guests, and --evidence connects to none: leave one out",
     ),
     (
         lambda given: given.active_on_xen and not given.active,

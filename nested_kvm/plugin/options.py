@@ -99,7 +99,7 @@ def _add_what_is_evaluated(group: pytest.OptionGroup) -> None:
         "--active",
         action="store_true",
         help="boot a tiny test VM (L2) in each guest that must nest, and have each host's libvirt and QEMU say what "
-        "the CPU definitions give (default: start nothing)",
+        "the CPU definitions give; with --candidate only the latter, about the candidates (default: start nothing)",
     )
     group.addoption(
         "--active-on-xen",

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC
 from typing import Final
 
+from nested_kvm.evidence.expansion import UNANSWERED
 from nested_kvm.model.severity import Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.drift import DriftSummary, PastFinding
 from nested_kvm.results.run import Reason, Result, Run
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
-from nested_kvm.util.text import plural, printable
+from nested_kvm.util.text import first_of, plural, printable
 
 _STATES: Final = {
     WaiverState.EXPIRED: "has expired; its findings count again",
@@ -74,6 +75,18 @@ def observed_line(run: Run) -> str:
         return ""
     first, last = (f"{each.astimezone(UTC):%Y-%m-%d %H:%M}" for each in (times[0], times[-1]))
     return f"evidence observed {first} UTC" if first == last else f"evidence observed {first} to {last} UTC"
+
+
+def unanswered_lines(run: Run) -> list[str]:
+    """Return a line for each reason why hosts gave no answer about candidates, so that the rule decided alone."""
+    if not run.candidates:
+        return []
+    found: dict[str, dict[str, None]] = {}
+    for result in run.results.sorted_by_target():
+        for each in result.evidence:
+            if each.source == UNANSWERED:
+                found.setdefault(printable(each.text), {})[place(result)] = None
+    return [f"{UNANSWERED}: {reason}: {', '.join(first_of(list(places), 3))}" for reason, places in found.items()]
 
 
 def drift_line(drift: DriftSummary) -> str:

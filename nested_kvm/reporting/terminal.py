@@ -20,6 +20,7 @@ from nested_kvm.reporting.lines import (
     ended_lines,
     observed_line,
     place,
+    unanswered_lines,
     waived_line,
     waivers_ending,
     waivers_to_fix,
@@ -93,6 +94,7 @@ def write_summary(
             write(line, green=passes, red=not passes)
     for line in run.not_audited:
         write(f"not audited: {line}", yellow=True)
+    _unanswered(unanswered_lines(run), write)
     for line in filter(None, (still_showing_line(run), advisory_age_line(run))):
         write(line, yellow=True)
     observed = observed_line(run)
@@ -102,6 +104,13 @@ def write_summary(
     write(verdict_line(run), **_markup(run))
     if report is not None:
         write(f"report: {report}")
+
+
+def _unanswered(lines: list[str], write: Write) -> None:
+    """Print why hosts did not say what candidates would give."""
+    for line in lines[:SHOWN]:
+        write(line, yellow=True)
+    write_rest(len(lines), "reason", write)
 
 
 def _markup(run: Run) -> dict[str, bool]:

@@ -15,6 +15,8 @@ from itertools import pairwise
 from typing import Any, Final, Self
 
 FLAGS: Final = ("svm", "vmx")
+UNANSWERED: Final = "--active"
+"""The source of the evidence that a host gave no answer about a candidate, although it was to be asked."""
 _ENVIRONMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _WORD: Final = re.compile(r"[A-Za-z0-9_.+-]{1,100}", re.ASCII)
 _UNREAD: Final = frozenset({"-global", "-readconfig", "-set"})

@@ -10,7 +10,9 @@ from typing import Final
 from xml.etree.ElementTree import Element, SubElement
 
 from nested_kvm.errors import NotObserved
+from nested_kvm.evidence.expansion.question import NotAskable
 from nested_kvm.evidence.libvirt.qemu_arguments import deciding_arguments
+from nested_kvm.facts.definition.question import question_for
 from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
 from nested_kvm.facts.libvirt.cpu_definition import CpuDefinition, cpu_definition_of
 from nested_kvm.facts.libvirt.domain import Domain
@@ -34,8 +36,11 @@ def candidate_domain(
     architecture: str | None = None,
     machine: str | None = None,
     runs_on: str | None = None,
+    inexact: str | None = None,
 ) -> Domain:
     """The domain of a definition.
+
+    `inexact` is why libvirt gets another `<cpu>`, although `cpu` decides the flag.
 
     Raises:
         NotObserved: the name is not one that can be shown.
@@ -53,6 +58,7 @@ def candidate_domain(
         architecture=architecture,
         machine=machine,
         runs_on=runs_on,
+        question=NotAskable(inexact) if inexact else question_for(form, cpu, kind, architecture, machine),
     )
 
 

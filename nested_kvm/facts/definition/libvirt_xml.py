@@ -9,6 +9,7 @@ from dataclasses import replace
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from nested_kvm.evidence.bundle import DomainRecord
+from nested_kvm.evidence.expansion.question import question_of
 from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml, reduce_domain_xml
 from nested_kvm.facts.definition.candidate_domain import STATE, checked_name
 from nested_kvm.facts.libvirt.domain import Domain, domain_of
@@ -24,7 +25,8 @@ def domain_of_xml(text: str) -> Domain:
     reduced = reduce_domain_xml(text)
     name = checked_name(parse_domain_xml(reduced).findtext("name"), "it has no <name>")
     record = DomainRecord(name, "", STATE, is_persistent=True, inactive_xml=reduced)
-    return replace(domain_of(record), form=Form.LIBVIRT, place=f":{_line_of_the_cpu(text)}")
+    domain, question = domain_of(record), question_of(parse_domain_xml(text))
+    return replace(domain, form=Form.LIBVIRT, place=f":{_line_of_the_cpu(text)}", question=question)
 
 
 def _line_of_the_cpu(text: str) -> int:

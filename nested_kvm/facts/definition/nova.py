@@ -58,7 +58,8 @@ def nova_domain(text: str) -> Domain:
     definition = replace(cpu_by_libvirt(model, features, kind=kind), written=shown(", ".join(written)))
     if mode == "custom" and not models:
         definition = replace(definition, undecided="cpu_mode is custom, and cpu_models names no model")
-    return candidate_domain(Form.NOVA, "any instance", definition, f":{_line(text)}", kind=kind)
+    inexact = "a flavor decides which of cpu_models its instance gets" if mode == "custom" and len(models) > 1 else None
+    return candidate_domain(Form.NOVA, "any instance", definition, f":{_line(text)}", kind=kind, inexact=inexact)
 
 
 def _settings(text: str) -> dict[str, str]:

@@ -28,6 +28,8 @@ _KNOWN_CPU: Final = frozenset({
     "mode", "model", "features", "feature", "check", "match", "vendor", "migratable", "topology", "numa", "cache",
     "maxphysaddr", "fallback",
 })  # fmt: skip
+_PASSED_ON: Final = ("vendor", "migratable", "fallback")
+"""Attributes of `cpu` that libvirt gets, and that do not decide the flag."""
 _DOUBTFUL: Final = ("commandline", "launch_security", "launchsecurity")
 """Parts of the names of attributes that may change the CPU past `cpu`."""
 
@@ -79,6 +81,7 @@ def _domain(resource: Part, unknown: Mapping[str | None, Part]) -> Domain:
         kind=kind,
         architecture=_text_of(values, "arch") or None,
         machine=machine,
+        inexact=_why_inexact(cpu, match),
     )
 
 
@@ -121,6 +124,12 @@ def _why_undecided(values: Part, cpu: Part, unknown: Part) -> str | None:
         return f"its {doubtful[:40]} may change the CPU, and is not evaluated"
     strange = sorted(name for name in cpu.names() if name not in _KNOWN_CPU and cpu.at(name).is_there)
     return f"cpu.{strange[0][:40]} is not known here" if strange else None
+
+
+def _why_inexact(cpu: Part, match: str | None) -> str | None:
+    given = ["match"] if match not in {None, "exact", "minimum"} else []
+    given += [name for name in _PASSED_ON if name in cpu.names() and cpu.at(name).is_there]
+    return f"its cpu.{given[0]} is not read here" if given else None
 
 
 def _is_open(value: object) -> bool:

@@ -41,6 +41,8 @@ _HOST: Final = frozenset({"host", "host-copy", "host-model-only"})
 _HARMLESS: Final = re.compile(
     r"(match|vendor|cache|numa|topology|cell|maxphysaddr|migratable|secure|vcpu|clearxml|fallback)\b.*"
 )
+_PASSED_ON: Final = re.compile(r"(match|vendor|migratable|clearxml|fallback)\b")
+"""Words of --cpu that libvirt gets, and that do not decide the flag of a copy of the host's CPU."""
 _PAST_CPU: Final = ("--xml", "--qemu-commandline")
 _TAKES: Final = frozenset(
     {"--name", "-n", "--cpu", "--virt-type", "--arch", "--machine", "--xml", "--qemu-commandline", "--connect"}
@@ -117,6 +119,7 @@ def _domain(command: Command, number: int) -> Domain:
         kind=kind,
         architecture=_last(given, "--arch"),
         machine=_last(given, "--machine"),
+        inexact=_why_inexact(given, definition),
     )
 
 
@@ -200,6 +203,14 @@ def _why_undecided(given: Mapping[str, list[str]], expanded: Sequence[str]) -> s
         if any(_may_change_cpu(option, value) for value in given.get(option, [])):
             return f"{option} may change the CPU"
     return None
+
+
+def _why_inexact(given: Mapping[str, list[str]], cpu: CpuDefinition) -> str | None:
+    if cpu.mode == "custom":
+        return "virt-install adds features to a named model by what the host has"
+    words = given.get("--cpu", [""])[-1].split(",")
+    other = next((word for word in words if _PASSED_ON.match(word)), None)
+    return None if other is None else f"its --cpu {printable(other, 40)} is not read here"
 
 
 def _may_change_cpu(option: str, value: str) -> bool:

@@ -8,8 +8,8 @@ Sources: qapi/machine-target.json of QEMU, virsh(1).
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.expansion import expanded, translated
@@ -46,6 +46,33 @@ class AskedDefinition:
         gives = "gives it" if self.gives_flag else "does not give it"
         cause = None if self.gives_flag else by_rule.cause or Cause.FEATURE_DISABLED
         return Promise(answer, f"{agreed}; QEMU on this host {gives} for {self.reason}", cause)
+
+    def beside(self, by_rule: Promise, source: str) -> Self:
+        """The answer with the rule's own in its evidence, where they differ."""
+        if self.gives_flag is None or by_rule.gives_flag is (Answer.YES if self.gives_flag else Answer.NO):
+            return self
+        other = {Answer.YES: "gives it", Answer.NO: "does not give it", Answer.UNKNOWN: "decides nothing"}
+        text = f"by the rule this {other[by_rule.gives_flag]}: {by_rule.reason}; the host's own answer decides"
+        return replace(self, evidence=(*self.evidence, Evidence(source, text)))
+
+
+def why_unanswered(bundle: Bundle, question: str) -> str:
+    """Why the readings about a question decide nothing, in words for the middle of a sentence."""
+    translation, expansion = (bundle.readings.get(source) for source in (translated(question), expanded(question)))
+    if translation is None:
+        return "it was not asked"
+    if translation.status is Status.NOT_COLLECTED:
+        return _why(translation)
+    if not translation.is_ok:
+        return f"libvirt there did not translate it: {_why(translation)}"
+    if expansion is None or not expansion.is_ok:
+        return f"QEMU there did not expand it: {'no answer' if expansion is None else _why(expansion)}"
+    return f"QEMU there does not show the flag: {printable(expansion.text, 200)}"
+
+
+def _why(reading: Reading) -> str:
+    words = {Status.TIMED_OUT: "it did not end in time", Status.MISSING: "it is not installed there"}
+    return words.get(reading.status) or printable(reading.text, 300) or reading.status.value
 
 
 def asked_definition_of(bundle: Bundle, uuid: str, vendor: Vendor) -> AskedDefinition | None:

@@ -144,12 +144,12 @@ class CpuDefinition:
         if policy in _OFF:
             return Promise(Answer.NO, f"the definition has {policy} {vendor.flag}", Cause.FEATURE_DISABLED)
         if policy in _ON or (policy == "optional" and self.mode == "custom" and self.unknown_mode is None):
-            if other := self._refused_for(vendor):
+            if other := self.refused_for(vendor):
                 return Promise(Answer.UNKNOWN, f"libvirt does not start a domain that requires {other} on this host")
             return Promise(Answer.YES, f"the definition has {policy} {vendor.flag}")
         return None
 
-    def _refused_for(self, vendor: Vendor) -> str | None:
+    def refused_for(self, vendor: Vendor) -> str | None:
         """The other vendor's flag for which libvirt refuses to start the domain on `vendor`'s host.
 
         Libvirt compares what is required with the host's CPU (`qemuProcessUpdateGuestCPU` of src/qemu/qemu_process.c),

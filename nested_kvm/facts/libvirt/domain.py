@@ -11,6 +11,8 @@ from typing import Final
 
 from nested_kvm.errors import NotCollected, NotObserved
 from nested_kvm.evidence.bundle import DomainRecord
+from nested_kvm.evidence.expansion import UNANSWERED
+from nested_kvm.evidence.expansion.question import NotAskable, Question
 from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml
 from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.facts.libvirt.asked_definition import AskedDefinition
@@ -81,6 +83,10 @@ class Domain:
     """What else an estate shows about the guest's host; it decides nothing."""
     asked: AskedDefinition | None = None
     """What the host's own libvirt and QEMU make of the definition; None: they were not asked, or do not decide."""
+    question: Question | NotAskable | None = None
+    """What they can be asked about the guest of a file; None: it is not from a file of candidates."""
+    unasked: str | None = None
+    """Why they were not asked, or what kept them from an answer, where they were to be asked."""
 
     @property
     def runs_under_kvm(self) -> bool:
@@ -119,7 +125,8 @@ class Domain:
         defined = Evidence(self.inactive_source, f"type={self.type}, cpu: {self.cpu.text}")
         asked = () if self.asked is None else self.asked.evidence
         if self.file is not None:
-            return (defined, *self._evidence_of_run, *self.beside)
+            unasked = () if self.unasked is None else (Evidence(UNANSWERED, f"no answer: {self.unasked}"),)
+            return (defined, *asked, *unasked, *self._evidence_of_run, *self.beside)
         if self.process is not None:
             return (defined,)
         if self.live_cpu is None:
@@ -154,12 +161,21 @@ class Domain:
         What the live XML shows of a running host-model or an `optional` feature takes precedence over the rule, with
         one exception: a flag that host-model never gives may come from a feature that was removed since the start.
         Where the definition was certainly changed, the live XML belongs to another definition and decides nothing.
-        What the host's own programs answered about the definition (`--active`) decides over both.
+        What the host's own programs answered about the definition (`--active`) decides over both. A translation does
+        not compare what is required with the host's CPU: a domain that libvirt does not start stays one.
         """
-        by_rule = self._promise_by_rule(vendor)
-        return by_rule if self.asked is None else self.asked.decide(by_rule)
+        by_rule = self.promise_by_rule(vendor)
+        if self.unasked is not None:
+            return replace(by_rule, reason=f"{by_rule.reason} (by the rule, as the host was not asked: {self.unasked})")
+        if self.asked is None:
+            return by_rule
+        answered, foreign = self.asked.decide(by_rule), self.cpu.refused_for(vendor)
+        if foreign is not None and answered.gives_flag is Answer.YES:
+            return Promise(Answer.UNKNOWN, f"libvirt does not start a domain that requires {foreign} on this host")
+        return answered
 
-    def _promise_by_rule(self, vendor: Vendor) -> Promise:
+    def promise_by_rule(self, vendor: Vendor) -> Promise:
+        """Whether the persistent definition gives `vendor`'s flag, whatever the host's own programs answered."""
         by_rule = self.cpu.promise(vendor)
         live = self.live_cpu
         is_open = by_rule.gives_flag is Answer.UNKNOWN and not self.cpu.may_be_overridden

@@ -73,7 +73,10 @@ OPTIONS = {
         ["--evidence={bundles}", "--hosts=kvm-a", "--undeclared=any"],
         "--undeclared is for a run by --hosts without an inventory",
     ),
-    "an L2 in evidence": (["--evidence={bundles}", "--active"], "--active starts an L2 in guests, and --evidence"),
+    "an L2 in evidence": (
+        ["--evidence={bundles}", "--active"],
+        "--active asks hosts and starts an L2 in guests, and --evidence",
+    ),
     "an L2 before maintenance": (
         ["--hosts=kvm-a", "--active", "-m", "maintenance"],
         "--active starts an L2 in guests, and `-m maintenance` would find it",

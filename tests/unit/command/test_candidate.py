@@ -206,3 +206,9 @@ def test_a_remedy_is_in_the_words_of_the_form(run: Run) -> None:
 def test_what_belongs_to_files_alone_is_refused_with_hosts(run: Run, tmp_path: Path) -> None:
     status, _, err = run(f"--evidence={tmp_path}", "--allow-unknown", EXAMPLES / "libvirt" / "pass.xml")
     assert (status, "are for files alone" in err) == (4, True)
+
+
+def test_without_hosts_there_is_no_one_to_ask(run: Run, manifest: Callable[[str], Path]) -> None:
+    status, _, said = run("--active", manifest("host-passthrough"))
+    assert status == 4
+    assert "--active asks hosts: name them with --inventory or --hosts" in said

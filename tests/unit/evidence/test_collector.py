@@ -111,3 +111,4 @@ def test_the_runs_deadline_follows_from_the_limits(tmp_path: Path) -> None:
     limits = {target.name: connections.time_limit([target], 1) for target in inventory}
     assert limits == {"a": 10 + 130, "b": 20 + 130, "c": 27 + 130}
     assert connections.time_limit(inventory, 2) == 2 * (27 + 120) + 10
+    assert connections.time_limit(inventory, 2, active=True) == 2 * (27 + 210) + 10
