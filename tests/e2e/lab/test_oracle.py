@@ -1,7 +1,9 @@
 """Our rules about CPU definitions, held against what the host's own libvirt and QEMU make of drawn ones."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Final, TypeVar
 
 import pytest
@@ -17,6 +19,7 @@ from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
 from nested_kvm.facts.libvirt.cpu_definition import CpuDefinition, cpu_definition_of
 from nested_kvm.model.answer import Answer
+from tests.e2e.lab import audit
 from tests.e2e.lab.definitions import DEFINITIONS, Drawn, arguments, domains
 
 T = TypeVar("T")
@@ -26,6 +29,25 @@ STARTS: Final = 40
 FLAG: Final = from_environment().suite.flag
 NAMED: Final = {"svm": "Opteron_G2", "vmx": "core2duo"}[FLAG]
 """A model of the host's vendor, without the flag."""
+CANDIDATES: Final = (
+    *(
+        Drawn("q35", f"<cpu mode='{mode}'>{inside.format(flag=FLAG)}</cpu>")
+        for mode in ("host-passthrough", "maximum", "host-model")
+        for inside in ("", "<feature policy='require' name='{flag}'/>", "<feature policy='disable' name='{flag}'/>")
+    ),
+    *(
+        Drawn("pc", f"<cpu match='exact'><model>{NAMED}</model><feature policy='{policy}' name='{FLAG}'/></cpu>")
+        for policy in ("require", "force", "optional", "disable", "forbid")
+    ),
+    Drawn("q35", ""),
+    Drawn("q35", f"<cpu match='minimum'><model fallback='forbid'>{NAMED}</model></cpu>"),
+    Drawn("q35", "<cpu><model>EPYC</model><topology sockets='1' cores='1' threads='1'/></cpu>"),
+    Drawn("q35", "<cpu mode='host-passthrough' migratable='off' check='none'><cache mode='passthrough'/></cpu>"),
+    Drawn("q35", "<cpu><model>no-such-model</model></cpu>"),
+)
+"""Candidates, a few of each kind: a translation takes seconds under emulation."""
+PATIENCE: Final = 600
+"""Seconds, of which half are for the translations of all candidates."""
 VENDOR: Final = next(vendor for vendor in Vendor if vendor.flag == FLAG)
 
 
@@ -57,6 +79,38 @@ def test_a_domain_gets_what_its_definition_promises(oracle: Oracle, definitions:
     _draw(hold, domains(models), definitions)
     counts = _counts("domains with nested on", seen.values())
     assert counts["decided"] > counts["unknown"], "most definitions are decided"
+
+
+@pytest.mark.parametrize("oracle", [True], ids=["nested-on"], indirect=True)
+def test_a_candidate_is_answered_as_the_whole_domain_is(oracle: Oracle, lab: Session, tmp_path: Path) -> None:
+    """Of a file only the CPU is sent: the answer has to be the one about everything."""
+    files = tmp_path / "files"
+    files.mkdir()
+    for number, drawn in enumerate(CANDIDATES):
+        (files / f"{number}.xml").write_text(drawn.xml.replace("<name>drawn<", f"<name>drawn-{number}<"))
+    arguments = ["--active", f"--candidate={files}", f"--probe-timeout={PATIENCE}"]
+    report = audit.run(lab, tmp_path / "audit", [], nested="required", arguments=arguments)
+    answers = [_answer_about(report, f"drawn-{number}") for number in range(len(CANDIDATES))]
+    given = [there.flag for there in _given(oracle, CANDIDATES)]
+    wrong = [
+        f"{each.machine} {each.cpu}: {answer}, but the whole domain gives {there}"
+        for each, answer, there in zip(CANDIDATES, answers, given, strict=True)
+        if answer is not there
+    ]
+    assert wrong == []
+    assert set(given) == {True, False, None}
+
+
+def _answer_about(report: audit.Report, name: str) -> bool | None:
+    """What the host's QEMU said of a candidate; None: libvirt refuses it."""
+    result = report.result("DOM-CPU-02", name)
+    shown = [each["text"] for each in result["evidence"] if each["source"].startswith("query-cpu-model-expansion ")]
+    if not shown:
+        assert result["outcome"] != "pass", result
+        return None
+    flag = json.loads(shown[0])[FLAG]
+    assert isinstance(flag, bool)
+    return flag
 
 
 @pytest.mark.parametrize("oracle", [False], ids=["nested-off"], indirect=True)

@@ -93,6 +93,19 @@ def asked(world: World, lab: Session, tmp_path_factory: pytest.TempPathFactory) 
     return audit.run(lab, directory, [], nested="required", arguments=["--active"])
 
 
+@pytest.fixture(scope="module")
+def as_candidates(world: World, lab: Session, tmp_path_factory: pytest.TempPathFactory) -> audit.Report:
+    """The host with `--active`, asked about files with the same definitions, as if it had none of the domains."""
+    assert world.nested
+    directory = tmp_path_factory.mktemp("as-candidates")
+    files = directory / "files"
+    files.mkdir()
+    for guest in GUESTS:
+        (files / f"{guest.name}.xml").write_text(guest.xml(SUITE))
+    arguments = ["--active", f"--candidate={files}"]
+    return audit.run(lab, directory / "audit", [], nested="required", arguments=arguments)
+
+
 def expected_outcome(*, has: bool, policy: str) -> str:
     """The outcome that a policy asks for, given whether the subject has the feature."""
     return "pass" if has is (policy == "required") else "fail"
@@ -171,7 +184,21 @@ def test_a_guest_can_nest_only_where_an_l2_answered(world: World, guest: Guest, 
 @every_definition
 @pytest.mark.parametrize("world", [pytest.param(True, id="nested-on")], indirect=True, scope="module")
 def test_asked_the_hosts_own_programs_say_what_a_guest_gets(world: World, asked: audit.Report, guest: Guest) -> None:
-    result = asked.result("DOM-CPU-02", guest.name)
+    assert_answered(world, asked, guest)
+
+
+@every_definition
+@pytest.mark.parametrize("world", [pytest.param(True, id="nested-on")], indirect=True, scope="module")
+def test_asked_about_a_candidate_they_say_what_its_guest_gets(
+    world: World, as_candidates: audit.Report, guest: Guest
+) -> None:
+    assert as_candidates.data["run"]["candidates"]
+    assert_answered(world, as_candidates, guest)
+
+
+def assert_answered(world: World, report: audit.Report, guest: Guest) -> None:
+    """The host's own answer decided, and is what the guest gets; where one was booted, what it has."""
+    result = report.result("DOM-CPU-02", guest.name)
     assert result["outcome"] == expected_outcome(has=guest.definition_gives_flag(SUITE), policy="required")
     assert any(each["source"].startswith("query-cpu-model-expansion ") for each in result["evidence"])
     assert result["outcome"] == "pass" or "QEMU on this host does not give it" in result["message"]
