@@ -10,6 +10,7 @@ from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.expansion import translated
 from nested_kvm.evidence.expansion.question import Question
+from nested_kvm.evidence.reading import Status
 from nested_kvm.facts.advisories.advisory_file import packaged_advisories
 from nested_kvm.facts.kernel.build import KernelBuild, kernel_build_of
 from nested_kvm.facts.kernel.containment import Containment, containment_of
@@ -427,6 +428,8 @@ class Machine:
         question = domain.question
         if not isinstance(question, Question) or translated(question.id) not in self.bundle.readings:
             return domain
+        if self.bundle.readings[translated(question.id)].status is Status.NOT_COLLECTED:
+            return replace(domain, unasked=why_unanswered(self.bundle, question.id))
         try:
             if self.nesting.offered is not Answer.YES:
                 return replace(domain, unasked="KVM there does not offer nesting now, without which it shows nothing")

@@ -166,7 +166,9 @@ class Domain:
         """
         by_rule = self.promise_by_rule(vendor)
         if self.unasked is not None:
-            return replace(by_rule, reason=f"{by_rule.reason} (by the rule, as the host was not asked: {self.unasked})")
+            return replace(
+                by_rule, reason=f"{by_rule.reason} (by the rule, as the host gave no answer: {self.unasked})"
+            )
         if self.asked is None:
             return by_rule
         answered, foreign = self.asked.decide(by_rule), self.cpu.refused_for(vendor)

@@ -102,6 +102,18 @@ def test_on_a_host_nothing_is_started(guest: Sshd, config: Path, tmp_path: Path)
     assert guest.executions - before <= 2, "the probe, and libvirt's way"
 
 
+def test_for_a_candidate_nothing_is_started_where_a_guest_turns_up(config: Path, tmp_path: Path) -> None:
+    """Its level is not declared: by its CPU it is a guest, in which `--active` alone starts an L2."""
+    candidate = tmp_path / "ci.xml"
+    candidate.write_text("<domain type='kvm'><name>ci</name><os><type>hvm</type></os></domain>")
+    words = ("--hosts=ssh://l1", f"--ssh-config={config}", "--active")
+    alone = run_suite(*words, report_dir=tmp_path / "alone")
+    assert BY_QEMU in {each["source"] for each in alone.evidence("l1")["readings"]}
+    run = run_suite(*words, f"--candidate={candidate}", report_dir=tmp_path / "reports")
+    assert not {BY_QEMU, BY_PYTHON} & {each["source"] for each in run.evidence("l1")["readings"]}
+    assert "not known to be an L0" in run.text
+
+
 def test_an_interrupted_run_leaves_no_l2(guest: Sshd, config: Path, tmp_path: Path) -> None:
     guest.add_program("qemu-system-x86_64", HANG)
     options = ("--hosts=ssh://l1", "--level=L1", f"--ssh-config={config}", "--active", "--probe-timeout=600")

@@ -146,6 +146,17 @@ def test_libvirt_and_qemu_say_what_each_definition_gives(host: Sshd) -> None:
     }, {source: (each.status, each.text) for source, each in readings.items()}
 
 
+@pytest.mark.parametrize("machine", ["pc", "pc-q35-7.2", "microvm", None])
+def test_a_machine_of_any_kind_is_translated(host: Sshd, machine: str | None) -> None:
+    written = xml("ci-1", GIVES["with-svm"][0], machine=machine or "")
+    asked = domain_of_xml(written if machine else written.replace(" machine=''", "")).question
+    assert isinstance(asked, Question)
+    readings, _ = ask(host, asked)
+    answer = asked_definition_of(bundle_of(*readings.values()), asked.id, Vendor.AMD)
+    assert answer is not None, [(each.status, each.text) for each in readings.values()]
+    assert answer.gives_flag is True
+
+
 def test_nothing_is_defined_or_left_there(host: Sshd) -> None:
     with closing(connect(host.address(), host.client(), name="kvm-a")) as connection:
         state = "virsh -c qemu:///system list --all --name; find /etc/libvirt/qemu /var/lib/libvirt /run/libvirt | sort"

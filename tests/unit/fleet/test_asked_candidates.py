@@ -79,7 +79,7 @@ def test_with_nested_off_an_expansion_misleads() -> None:
 @pytest.mark.parametrize(
     ("status", "text", "reason"),
     [
-        (Status.NOT_COLLECTED, "there is no libvirt", "not asked: there is no libvirt"),
+        (Status.NOT_COLLECTED, "there is no libvirt", "no answer: there is no libvirt"),
         (Status.FAILED, "error: no network 'lan'", "did not translate it: error: no network 'lan'"),
         (Status.TIMED_OUT, "", "did not end in time"),
         (Status.MISSING, "", "not installed"),
