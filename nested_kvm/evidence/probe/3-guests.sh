@@ -49,11 +49,33 @@ judged() {
                 shift ;;
             global)
                 case ${1%%[.,]*} in cpu | *-cpu | driver=cpu) say "$pid global=$1" ;; esac ;;
-            # Proxmox starts each guest with a file of its package; any other path stays here.
-            readconfig) say "$pid readconfig=${1#"${1#/usr/share/qemu-server/}"}" ;;
+            readconfig) config_file "$1" ;;
         esac
     done
 }
+
+# Proxmox starts each guest with a file of its package, Incus with one that it writes; any other path stays here. What
+# is printed of the latter is each group that may change the CPU, and at the end that the file was read.
+config_file() {
+    case $1 in
+        /usr/share/qemu-server/*) say "$pid readconfig=$1" ;;
+        /run/incus/*/qemu.conf | /run/incus/*/*/qemu.conf)
+            say "$pid readconfig=$1"
+            if [ -r "$1" ] && [ "/proc/$pid/ns/mnt" -ef /proc/self/ns/mnt ]; then
+                say_any "$(awk -v "pid=$pid" "$config_groups" "$1" 2>/dev/null)"
+            fi ;;
+        *) say "$pid readconfig=" ;;
+    esac
+}
+
+# shellcheck disable=SC2016  # for awk
+config_groups='
+/^[[]/ { shown = !/^[[](boot-opts|memory|smp-opts|object|numa|drive|chardev|mon|device|fsdev|netdev|rtc|tpmdev)[] ]/ }
+(shown || /-cpu/) && !/^(#|$)/ {
+    gsub(/[\001-\037\177]/, "?")
+    if (count++ < 100) print pid " config=" $0
+}
+END { if (NR && count <= 100) print pid " config-read=" NR }'
 
 # The processes that hold a VM of KVM. Without the right to look into all of them the answer is not whole.
 vm_holders() {
