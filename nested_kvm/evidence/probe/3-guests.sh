@@ -49,33 +49,23 @@ judged() {
                 shift ;;
             global)
                 case ${1%%[.,]*} in cpu | *-cpu | driver=cpu) say "$pid global=$1" ;; esac ;;
-            readconfig) config_file "$1" ;;
+            # Proxmox starts each guest with a file of its package; any other path stays here. Of the file that Incus
+            # writes the groups are printed that may change the CPU, and at last that it was read.
+            readconfig)
+                say "$pid readconfig=${1#"${1#/usr/share/qemu-server/}"}"
+                case $1 in
+                    *..*) ;;
+                    /run/incus/*/qemu.conf)
+                        [ -f "$1" ] && [ "/proc/$pid/ns/mnt" -ef /proc/self/ns/mnt ] && say_any "$(awk -v "p=$pid" "$groups" "$1")" ;;
+                esac ;;
         esac
     done
-}
+} 2>/dev/null
 
-# Proxmox starts each guest with a file of its package, Incus with one that it writes; any other path stays here. What
-# is printed of the latter is each group that may change the CPU, and at the end that the file was read.
-config_file() {
-    case $1 in
-        /usr/share/qemu-server/*) say "$pid readconfig=$1" ;;
-        /run/incus/*/qemu.conf | /run/incus/*/*/qemu.conf)
-            say "$pid readconfig=$1"
-            if [ -r "$1" ] && [ "/proc/$pid/ns/mnt" -ef /proc/self/ns/mnt ]; then
-                say_any "$(awk -v "pid=$pid" "$config_groups" "$1" 2>/dev/null)"
-            fi ;;
-        *) say "$pid readconfig=" ;;
-    esac
-}
-
+# Those of any other first letters are about devices, memory and the like (`qemu -readconfig`). No path outside
+# /run/incus is read, however it is written.
 # shellcheck disable=SC2016  # for awk
-config_groups='
-/^[[]/ { shown = !/^[[](boot-opts|memory|smp-opts|object|numa|drive|chardev|mon|device|fsdev|netdev|rtc|tpmdev)[] ]/ }
-(shown || /-cpu/) && !/^(#|$)/ {
-    gsub(/[\001-\037\177]/, "?")
-    if (count++ < 100) print pid " config=" $0
-}
-END { if (NR && count <= 100) print pid " config-read=" NR }'
+groups='/^[[]/{s=!/^.([bdfnorstv]|ch|me|mo)/}(s||/-cpu/)&&/^[^#]/{print p" config="$0}END{if(NR)print p" config-read="NR}'
 
 # The processes that hold a VM of KVM. Without the right to look into all of them the answer is not whole.
 vm_holders() {

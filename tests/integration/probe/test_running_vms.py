@@ -216,7 +216,7 @@ file = "/secret"
 driver = "virtio-vga"
 [device "b"]
 driver = "EPYC-x86_64-cpu"
-[other"]
+[action "x"]
 some = "\tthing"
 """
 INCUS_LINES: Final = [
@@ -229,8 +229,8 @@ INCUS_LINES: Final = [
     'config=driver = "host-x86_64-cpu"',
     'config=property = "svm"',
     'config=driver = "EPYC-x86_64-cpu"',
-    'config=[other"]',
-    'config=some = "?thing"',
+    'config=[action "x"]',
+    'config=some = "\tthing"',
     "config-read=19",
 ]
 
@@ -242,8 +242,6 @@ INCUS_LINES: Final = [
         (INCUS, False, []),
         ("", True, []),
         (None, True, []),
-        ("[x]\n" * 100, True, ["config=[x]"] * 100 + ["config-read=100"]),
-        ("[x]\n" * 101, True, ["config=[x]"] * 100),
     ],
 )
 def test_of_the_file_that_incus_writes_what_may_change_the_cpu_is_printed(
@@ -256,9 +254,21 @@ def test_of_the_file_that_incus_writes_what_may_change_the_cpu_is_printed(
         (machine.root / "run/incus/ci-1/qemu.conf").write_text(text)
     assert probe()[CMDLINES].text.strip().splitlines() == [
         "5 program=kvm",
-        "5 readconfig=/run/incus/ci-1/qemu.conf",
+        "5 readconfig=",
         *(f"5 {line}" for line in lines),
     ]
+
+
+@pytest.mark.parametrize(
+    "path", ["/run/incus/../secret/qemu.conf", "/run/other/ci-1/qemu.conf", "/run/incus/ci-1/x.conf"]
+)
+def test_no_other_file_of_a_process_is_read(machine: Machine, probe: Probe, path: str) -> None:
+    machine.process(5, b"kvm", b"-readconfig", path.encode())
+    machine.mount_namespaces(is_same=True)
+    for name in ("incus/ci-1/x.conf", "secret/qemu.conf", "other/ci-1/qemu.conf"):
+        (machine.root / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine.root / "run" / name).write_text(f"[global]\n{STAYS}\n")
+    assert probe()[CMDLINES].text.strip().splitlines() == ["5 program=kvm", "5 readconfig="]
 
 
 def test_only_a_descriptor_of_a_vm_counts(machine: Machine, probe: Probe) -> None:
