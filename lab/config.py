@@ -26,6 +26,8 @@ class Suite:
     """The guests that `lab up` starts."""
     slowness: int = 1
     """The factor for time limits: 1 for QEMU's emulation."""
+    packages: tuple[str, ...] = ()
+    """More of the release's packages than every host has."""
 
     @property
     def module(self) -> str:
@@ -47,6 +49,7 @@ SUITES = {
     "bookworm": Suite("bookworm", "bookworm", 10022),
     "trixie": Suite("trixie", "trixie", 10023),
     "sid": Suite("sid", "sid", 10025),
+    "incus": Suite("incus", "trixie", 10026, first_guests=(), packages=("incus", "ovmf", "qemu-system-modules-spice")),
     "intel": Suite("intel", "bookworm", 10024, "intel", first_guests=("passthrough",), slowness=8),
 }
 

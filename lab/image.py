@@ -142,7 +142,7 @@ def _bootstrap(suite: Suite, root: Path, log: Path) -> None:
     if suite.vendor == "amd":
         command += [f"--customize-hook={ADD_OLDEST_KERNEL}"]
     command += ['--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"']
-    packages = ",".join([*PACKAGES, KERNELS[suite.vendor]])
+    packages = ",".join([*PACKAGES, *suite.packages, KERNELS[suite.vendor]])
     command += [f"--include={packages}", suite.release, str(root), "-"]
     # The lab builds its own initramfs: Debian's takes half a minute to build and seconds to boot.
     environment = {**os.environ, "INITRD": "No", "LC_ALL": "C"}
@@ -212,7 +212,7 @@ def _disk(root: Path, disk: Path) -> None:
 
 def _stamp(suite: Suite) -> str:
     """Return a digest of everything that the image is built from."""
-    digest = hashlib.sha256(f"{suite.release} {suite.vendor}".encode())
+    digest = hashlib.sha256(" ".join([suite.release, suite.vendor, *suite.packages]).encode())
     files = [
         SOURCE / "image.py",
         SOURCE / "initramfs.py",

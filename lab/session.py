@@ -116,7 +116,7 @@ class Session:
             self._boot_host()
         for name in guests:
             self.start_guest(name)
-        if is_full and self._has_snapshots:
+        if guests and is_full and self._has_snapshots:
             self.full_snapshot.save()
 
     def _restore(self, snapshot: Snapshot) -> None:

@@ -116,16 +116,18 @@ def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module
     are not those of the XML, libvirt describes another guest than the one that runs.
 
     Unknown: several processes claim to be the domain, a process was given a -global or a -readconfig that may change
-    the CPU, or a process without -accel tcg holds no VM; or a cluster shows that the guest runs, and its process was
-    not found.
+    the CPU, or a process without -accel tcg holds no VM; a cluster shows that the guest runs, and its process was not
+    found; what a file defines, or what its process has, is not known; or <qemu:commandline> changed since the start.
     """
     if not domain.is_running and domain.file is not None and domain.process_check.doubt is not None:
         raise Undecided(domain.process_check.doubt, *domain.evidence)
     if not domain.is_running:
         raise NotApplicable(f"the domain is {domain.state}: there is no running CPU", *domain.evidence)
-    difference = domain.changed_since_start(cpu.require_vendor(), kvm_module.offers_nested)
+    vendor = cpu.require_vendor()
+    difference = domain.changed_since_start(vendor, kvm_module.offers_nested)
     require(difference is None, Cause.POWER_CYCLE_PENDING, difference or "", *domain.evidence)
-    contradiction, doubt = domain.process_check.contradiction, domain.process_check.doubt
+    contradiction = domain.process_check.contradiction
+    doubt = domain.process_check.doubt or domain.why_not_compared(vendor)
     is_as_described = contradiction is None
     require(is_as_described, Cause.PROCESS_CONTRADICTS_DEFINITION, contradiction or "", *domain.evidence)
     if doubt is not None:

@@ -150,7 +150,8 @@ def _domain_running(pair: Pair) -> None:
     if pair.shows_flag:
         return
     require(changed is None, Cause.POWER_CYCLE_PENDING, changed or "", *pair.domain.evidence)
-    contradiction, doubt = pair.domain.process_check.contradiction, pair.domain.process_check.doubt
+    contradiction = pair.domain.process_check.contradiction
+    doubt = pair.domain.process_check.doubt or pair.domain.why_not_compared(vendor)
     require(contradiction is None, Cause.PROCESS_CONTRADICTS_DEFINITION, contradiction or "", *pair.domain.evidence)
     if doubt is not None:
         raise Undecided(doubt)

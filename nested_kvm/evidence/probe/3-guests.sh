@@ -49,11 +49,23 @@ judged() {
                 shift ;;
             global)
                 case ${1%%[.,]*} in cpu | *-cpu | driver=cpu) say "$pid global=$1" ;; esac ;;
-            # Proxmox starts each guest with a file of its package; any other path stays here.
-            readconfig) say "$pid readconfig=${1#"${1#/usr/share/qemu-server/}"}" ;;
+            # Proxmox starts each guest with a file of its package; any other path stays here. Of the file that Incus
+            # writes the groups are printed that may change the CPU, and at last that it was read.
+            readconfig)
+                say "$pid readconfig=${1#"${1#/usr/share/qemu-server/}"}"
+                case $1 in
+                    *..*) ;;
+                    /run/incus/*/qemu.conf)
+                        [ -f "$1" ] && [ "/proc/$pid/ns/mnt" -ef /proc/self/ns/mnt ] && say_any "$(awk -v "p=$pid" "$groups" "$1")" ;;
+                esac ;;
         esac
     done
-}
+} 2>/dev/null
+
+# Those of any other first letters are about devices, memory and the like (`qemu -readconfig`). No path outside
+# /run/incus is read, however it is written.
+# shellcheck disable=SC2016  # for awk
+groups='/^[[]/{s=!/^.([bdfnorstv]|ch|me|mo)/}(s||/-cpu/)&&/^[^#]/{print p" config="$0}END{if(NR)print p" config-read="NR}'
 
 # The processes that hold a VM of KVM. Without the right to look into all of them the answer is not whole.
 vm_holders() {

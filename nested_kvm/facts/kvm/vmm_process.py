@@ -15,6 +15,7 @@ from nested_kvm.errors import NotObserved
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.facts.kvm.qemu_config import qemu_config_of
 from nested_kvm.facts.kvm.qemu_cpu import qemu_cpu_definition
 from nested_kvm.model.layer import Layer
 from nested_kvm.model.verdict import Evidence, Undecided
@@ -24,7 +25,8 @@ SOURCE: Final = sources.VMM_PROCESSES
 PROCESS_KEY: Final = "pid:"
 """How the key of a process begins, where a domain is known by its process only."""
 _LINE: Final = re.compile(
-    r"([0-9]{1,10}) (program|name|uuid|cpu|cpus|platform|accel|machine|M|enable-kvm|global|readconfig)=(.*)"
+    r"([0-9]{1,10}) "
+    r"(program|name|uuid|cpu|cpus|platform|accel|machine|M|enable-kvm|global|readconfig|config|config-read)=(.*)"
 )
 
 
@@ -58,7 +60,7 @@ class VmmProcess:
     properties: tuple[str, ...] = ()
     """The values of each `-global` of a CPU type."""
     config: str | None = None
-    """The file of `-readconfig`; empty where its path was not kept, None where there is none."""
+    """The file of `-readconfig`; empty where its path was not kept; None: there is none, or its content is known."""
 
     cpus: str | None = None
     """What follows `--cpus` of Cloud Hypervisor."""
@@ -178,6 +180,8 @@ def _processes(reading: Reading) -> tuple[VmmProcess, ...]:
 
 
 def _process(pid: int, given: list[tuple[str, str]]) -> VmmProcess:
+    config, by_config = _config(given)
+    given = by_config + given
     last = dict(given)
     name = last.get("name")
     return VmmProcess(
@@ -188,16 +192,27 @@ def _process(pid: int, given: list[tuple[str, str]]) -> VmmProcess:
         cpu=last.get("cpu"),
         accelerators=tuple(_accelerators(given)),
         properties=tuple(value for key, value in given if key == "global"),
-        config=_config([value for key, value in given if key == "readconfig"]),
+        config=config,
         cpus=last.get("cpus"),
         platform=last.get("platform"),
         machine=next((value for key, value in reversed(given) if key in {"machine", "M"}), None),
     )
 
 
-def _config(files: list[str]) -> str | None:
-    """The file of `-readconfig`; of several the path is not kept, as each may change the CPU."""
-    return None if not files else files[0] if len(files) == 1 else ""
+def _config(given: list[tuple[str, str]]) -> tuple[str | None, list[tuple[str, str]]]:
+    """The file of `-readconfig`, and the options in it; None: there is none, or what it sets is known.
+
+    Of several the path is not kept, as each may change the CPU.
+    """
+    files = [value for key, value in given if key == "readconfig"]
+    if len(files) != 1:
+        return "" if files else None, []
+    found = qemu_config_of(value for key, value in given if key == "config")
+    keys = {key for key, _ in given}
+    if found is None or "config-read" not in keys or (found.machine and keys & {"machine", "M"}):
+        return files[0], []
+    machine = [] if found.machine is None else [("machine", found.machine)]
+    return None, machine + [("global", each) for each in found.properties]
 
 
 def _name(value: str) -> str | None:

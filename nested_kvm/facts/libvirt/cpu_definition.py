@@ -86,6 +86,11 @@ class CpuDefinition:
         return self.mode in {"host-passthrough", "maximum"}
 
     @property
+    def has_known_mode(self) -> bool:
+        """Whether the mode is one of libvirt's, or there is no `<cpu>`."""
+        return self.mode in _VALUES["mode"] | {"none"}
+
+    @property
     def adds_host_features(self) -> bool:
         """Whether libvirt adds the host's features, as far as it knows them."""
         return self.mode == "host-model" or (self.mode == "custom" and self.is_minimum)
@@ -182,7 +187,7 @@ class CpuDefinition:
         if self.mode == "custom" and self.is_minimum and vendor is not Vendor.IBM_Z:
             promise = _host_model(vendor)
             return replace(promise, reason=f"match='minimum' adds what host-model has, and {promise.reason}")
-        if self.mode not in {"custom", "none"}:
+        if not self.has_known_mode:
             return Promise(Answer.UNKNOWN, f"the mode {self.mode[:40]!r} is not known")
         if vendor is Vendor.IBM_Z:
             return Promise(Answer.UNKNOWN, f"whether {self.text} has sie is not known")

@@ -212,6 +212,27 @@ class Domain:
             return self._changed_since_file(live) or self._flag_changed(live, vendor, host_offers_flag)
         return self._surroundings_changed(live) or self._cpu_changed(live, vendor, host_offers_flag)
 
+    def why_not_compared(self, vendor: Vendor) -> str | None:
+        """Why it is not known that the running CPU is the persistent one, although no difference is certain.
+
+        What libvirt itself expands, such as an optional feature, is no reason.
+        """
+        live = self.live_cpu
+        if live is None or self.is_transient or live == self.cpu:
+            return None
+        pair = (self.cpu, live)
+        if self.file is not None:
+            promises = (each.promise(vendor) for each in pair)
+            return next((each.reason for each in promises if each.gives_flag is Answer.UNKNOWN), None)
+        if self.cpu.passed_through != live.passed_through:
+            arguments = [each.passed_through or "nothing" for each in pair]
+            return f"<qemu:commandline> passes {arguments[0]} to QEMU by now, and passed {arguments[1]} at the start"
+        asked, given = (replace(each, passed_through=None).promise(vendor).gives_flag for each in pair)
+        if self.cpu.passed_through is not None and {asked, given} == {Answer.YES, Answer.NO}:
+            return f"<qemu:commandline> passes {self.cpu.passed_through} to QEMU, and the CPU was changed beside it"
+        unknown = next((each.mode[:40] for each in pair if not each.has_known_mode), None)
+        return None if unknown is None else f"the mode {unknown!r} is not known"
+
     def _changed_since_file(self, live: CpuDefinition) -> str | None:
         """How what a file defines differs from what runs: the words of a file are not those of a process."""
         if self.live_type not in {None, self.type}:

@@ -131,6 +131,11 @@ def _rebooted(lab: Session, guest: str, begun: float) -> bool:
     return uptime < time.monotonic() - begun
 
 
+def run_on(lab: Session, directory: Path) -> Report:
+    """Audit what the inventory in a directory names."""
+    return _run_once(lab, directory, directory / "inventory.json", [])
+
+
 def _run_once(lab: Session, directory: Path, inventory: Path, arguments: Sequence[str]) -> Report:
     command = [sys.executable, "-m", "pytest", f"--inventory={inventory}", f"--report-dir={directory}"]
     # Emulation on a busy machine is slower than any real host.

@@ -34,6 +34,7 @@ STAGES = (
     "test_remediation",
     "test_truth_table/nested-off",
     "test_oracle/nested-off",
+    "test_incus",
 )
 """A guest takes half a minute to start, and each reload of the module stops them all."""
 OF_THE_SECOND_LAB = ("test_scenarios.py", "test_agent.py", "test_remediation.py")
@@ -57,8 +58,13 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_ignore_collect(config: pytest.Config) -> bool | None:
-    """Collect these tests only if asked for by path: they take minutes and 5 GB of memory."""
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Collect these tests only if asked for by path: they take minutes and 5 GB of memory.
+
+    Incus is on the hosts of one suite only.
+    """
+    if collection_path.name == "test_incus.py" and own_config().suite.name != "incus":
+        return True
     asked = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
     return None if any(path.is_relative_to(HERE) for path in asked) else True
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -17,6 +18,7 @@ SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", 
 MOUNT = """
 mount --bind "$1/debug" /sys/kernel/debug || mount --bind "$1/sys" /sys || exit 9
 [ ! -d /sys/module ] || mount --bind "$1/module" /sys/module || exit 9
+mount --bind "$1/run" /run || exit 9
 mount --bind "$1/proc" /proc || exit 9
 shift
 exec "$@"
@@ -38,7 +40,7 @@ class Machine:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.process(1, b"/sbin/init")
-        for name in ("debug", "module", "sys/kernel/debug"):
+        for name in ("debug", "module", "run", "sys/kernel/debug"):
             (root / name).mkdir(parents=True)
 
     def process(self, pid: int, *arguments: bytes, descriptors: tuple[str, ...] = ("/dev/null",)) -> None:
@@ -47,6 +49,16 @@ class Machine:
         (folder / "cmdline").write_bytes(b"".join(argument + b"\0" for argument in arguments))
         for number, target in enumerate(descriptors):
             (folder / "fd" / str(number)).symlink_to(target)
+
+    def mount_namespaces(self, *, is_same: bool) -> None:
+        """Give process 5 the probe's mount namespace, or another."""
+        for pid in ("self", "5"):
+            (self.root / "proc" / pid / "ns").mkdir(parents=True)
+        (self.root / "proc/self/ns/mnt").touch()
+        (self.root / "proc/5/ns/mnt").touch()
+        if is_same:
+            (self.root / "proc/5/ns/mnt").unlink()
+            (self.root / "proc/5/ns/mnt").hardlink_to(self.root / "proc/self/ns/mnt")
 
     def counts(self, vm: str, nested_run: int, *guest_modes: int) -> None:
         for debugfs in ("debug", "sys/kernel/debug"):
@@ -185,6 +197,78 @@ def test_what_changes_the_cpu_beside_its_option_is_printed(
 ) -> None:
     machine.process(5, b"kvm", *arguments)
     assert probe()[CMDLINES].text.strip().splitlines() == ["5 program=kvm", *(f"5 {line}" for line in lines)]
+
+
+INCUS: Final = """# Machine
+[machine]
+type = "q35"
+accel = "kvm"
+
+[global]
+driver = "ICH9-LPC"
+[global]
+driver = "host-x86_64-cpu"
+property = "svm"
+
+[drive]
+file = "/secret"
+[device "dev-a"]
+driver = "virtio-vga"
+[device "b"]
+driver = "EPYC-x86_64-cpu"
+[action "x"]
+some = "\tthing"
+"""
+INCUS_LINES: Final = [
+    "config=[machine]",
+    'config=type = "q35"',
+    'config=accel = "kvm"',
+    "config=[global]",
+    'config=driver = "ICH9-LPC"',
+    "config=[global]",
+    'config=driver = "host-x86_64-cpu"',
+    'config=property = "svm"',
+    'config=driver = "EPYC-x86_64-cpu"',
+    'config=[action "x"]',
+    'config=some = "\tthing"',
+    "config-read=19",
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_in_same_namespace", "lines"),
+    [
+        (INCUS, True, INCUS_LINES),
+        (INCUS, False, []),
+        ("", True, []),
+        (None, True, []),
+    ],
+)
+def test_of_the_file_that_incus_writes_what_may_change_the_cpu_is_printed(
+    machine: Machine, probe: Probe, text: str | None, lines: list[str], *, is_in_same_namespace: bool
+) -> None:
+    machine.process(5, b"kvm", b"-readconfig", b"/run/incus/ci-1/qemu.conf")
+    machine.mount_namespaces(is_same=is_in_same_namespace)
+    if text is not None:
+        (machine.root / "run/incus/ci-1").mkdir(parents=True)
+        (machine.root / "run/incus/ci-1/qemu.conf").write_text(text)
+    assert probe()[CMDLINES].text.strip().splitlines() == [
+        "5 program=kvm",
+        "5 readconfig=",
+        *(f"5 {line}" for line in lines),
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["/run/incus/../secret/qemu.conf", "/run/other/ci-1/qemu.conf", "/run/incus/ci-1/x.conf"]
+)
+def test_no_other_file_of_a_process_is_read(machine: Machine, probe: Probe, path: str) -> None:
+    machine.process(5, b"kvm", b"-readconfig", path.encode())
+    machine.mount_namespaces(is_same=True)
+    for name in ("incus/ci-1/x.conf", "secret/qemu.conf", "other/ci-1/qemu.conf"):
+        (machine.root / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine.root / "run" / name).write_text(f"[global]\n{STAYS}\n")
+    assert probe()[CMDLINES].text.strip().splitlines() == ["5 program=kvm", "5 readconfig="]
 
 
 def test_only_a_descriptor_of_a_vm_counts(machine: Machine, probe: Probe) -> None:

@@ -5,6 +5,7 @@ import pytest
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence.bundle import DomainRecord, LibvirtAnswer
 from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.libvirt.cpu_definition import UNDECIDED, CpuDefinition
 from nested_kvm.facts.libvirt.daemon import libvirt_of
 from nested_kvm.facts.libvirt.domain import Domain, domain_of
 from nested_kvm.model.answer import Answer
@@ -101,6 +102,59 @@ def test_an_expansion_without_vmx_is_of_a_host_that_did_not_offer_it(feature: st
     assert started.promise(Vendor.INTEL).gives_flag is Answer.YES
     assert (started.changed_since_start(Vendor.INTEL, lambda: True) is not None) is is_pending
     assert started.changed_since_start(Vendor.INTEL, lambda: False) is None
+
+
+def passing(cpu: str, arguments: str) -> str:
+    """A `<cpu>` beside arguments for QEMU."""
+    words = "".join(f"<q:arg value='{word}'/>" for word in arguments.split())
+    return f"{cpu}<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>{words}</q:commandline>"
+
+
+@pytest.mark.parametrize(
+    ("inactive", "live", "reason"),
+    [
+        (passing(PASSTHROUGH, "-cpu kvm64"), PASSTHROUGH, "passes -cpu kvm64 to QEMU by now, and passed nothing"),
+        (PASSTHROUGH, passing(PASSTHROUGH, "-cpu kvm64"), "passes nothing to QEMU by now, and passed -cpu kvm64"),
+        (passing(OPTIONAL, "-cpu host"), passing(QEMU64.replace("qemu64", "EPYC"), "-cpu host"), "changed beside it"),
+        ("<cpu mode='future'/>", "<cpu><model>EPYC</model></cpu>", "the mode 'future' is not known"),
+        (passing(PASSTHROUGH, "-cpu host"), passing(PASSTHROUGH, "-cpu host"), None),
+        (OPTIONAL_HOST_MODEL, EXPANDED.format("disable"), None),
+        (HOST_MODEL, EXPANDED.format("require"), None),
+        ("<cpu mode='future'/>", "<cpu mode='future'/>", None),
+        (PASSTHROUGH, None, None),
+    ],
+)
+def test_a_cpu_that_cannot_be_compared_is_not_the_defined_one(
+    inactive: str, live: str | None, reason: str | None
+) -> None:
+    found = domain(inactive, live)
+    assert found.changed_since_start(Vendor.AMD) is None
+    why = found.why_not_compared(Vendor.AMD)
+    assert why is None if reason is None else reason in (why or "")
+
+
+KNOWN_CPUS = [
+    CpuDefinition("host-passthrough"),
+    CpuDefinition("custom", "EPYC"),
+    CpuDefinition("custom", "EPYC", features={"svm": "require"}),
+    CpuDefinition("host-passthrough", features={"svm": "disable"}),
+    CpuDefinition("custom", "EPYC", features={"svm": UNDECIDED}),
+    CpuDefinition("host-passthrough", undecided="its instancetype is not known"),
+    CpuDefinition("host-passthrough", reads_config=True),
+    CpuDefinition("custom", unknown_mode="the file does not say it"),
+    CpuDefinition("custom", "EPYC", invalid="a feature is listed twice"),
+]
+
+
+@pytest.mark.parametrize("defined", KNOWN_CPUS)
+@pytest.mark.parametrize("running", KNOWN_CPUS)
+def test_a_files_guest_runs_as_defined_only_if_both_are_known(defined: CpuDefinition, running: CpuDefinition) -> None:
+    guest = replace(
+        domain(PASSTHROUGH, PASSTHROUGH), file="vm.yaml", cpu=replace(defined, written="in the file"), live_cpu=running
+    )
+    answers = [each.promise(Vendor.AMD).gives_flag for each in (defined, running)]
+    is_same = guest.changed_since_start(Vendor.AMD) is None and guest.why_not_compared(Vendor.AMD) is None
+    assert is_same is (answers[0] is answers[1] is not Answer.UNKNOWN)
 
 
 def test_a_changed_type_or_encryption_takes_a_power_cycle() -> None:

@@ -245,3 +245,51 @@ def test_what_else_decides_is_read_of_the_process_and_shown() -> None:
     assert "-cpu EPYC -global cpu.svm=on -global cpu.x=y -readconfig" in process.evidence[0].text
     assert guests(process).with_flag == ()
     assert "-readconfig" in guests(process, holders=VmHolders((7,), are_all=True)).undecided[0]
+
+
+INCUS = """5 program=qemu-system-x86_64
+5 cpu=host,hv_passthrough
+5 readconfig=/run/incus/ci-1/qemu.conf
+5 config=[machine]
+5 config=graphics = "off"
+5 config=type = "q35"
+5 config=accel = "kvm"
+5 config=[global]
+5 config=driver = "ICH9-LPC"
+5 config=property = "disable_s3"
+5 config=value = "1"
+"""
+OF_CPU = """5 config=[global]
+5 config=driver = "host-x86_64-cpu"
+5 config=property = "svm"
+5 config=value = "off"
+"""
+READ = "5 config-read=310\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "gives"),
+    [
+        (INCUS + READ, Answer.YES),
+        (INCUS + OF_CPU + READ, Answer.NO),
+        (INCUS.replace("host,hv_passthrough", "EPYC,svm=on") + OF_CPU + READ, Answer.UNKNOWN),
+        (INCUS, Answer.UNKNOWN),
+        (INCUS + '5 config=[accel]\n5 config=accel = "tcg"\n' + READ, Answer.UNKNOWN),
+        (INCUS + '5 config=driver = "EPYC-x86_64-cpu"\n' + READ, Answer.UNKNOWN),
+        (INCUS + '5 config=[machine]\n5 config=memory-encryption = "sev0"\n' + READ, Answer.UNKNOWN),
+        (INCUS + '5 config=[global]\n5 config=driver = "a,property=b"\n' + READ, Answer.UNKNOWN),
+        (INCUS + "5 config=nonsense\n" + READ, Answer.UNKNOWN),
+        (INCUS + "5 readconfig=/run/incus/ci-2/qemu.conf\n" + READ, Answer.UNKNOWN),
+    ],
+)
+def test_what_a_config_file_sets_is_part_of_the_cpu(text: str, gives: Answer) -> None:
+    (process,) = of_text(text).processes
+    cpu = qemu_cpu_definition(process.cpu, process.machine, process.properties, process.config)
+    assert cpu.promise(Vendor.AMD).gives_flag is gives
+
+
+def test_the_machine_of_a_config_file_counts_unless_the_command_line_names_another() -> None:
+    read = of_text(INCUS + READ).processes[0]
+    assert (read.machine, read.accelerators) == ("type=q35,graphics=off,accel=kvm", ("kvm",))
+    both = of_text(INCUS + READ + "5 machine=pc\n").processes[0]
+    assert (both.machine, both.config) == ("pc", "/run/incus/ci-1/qemu.conf")

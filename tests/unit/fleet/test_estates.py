@@ -122,8 +122,9 @@ def test_servers_of_incus(tmp_path: Path) -> None:
     fleet = example(tmp_path, "incus")
     assert placed(fleet) == {
         "incus-1": (None, None),
-        "ci-1": ("incus-1", UUIDS[0]),
-        "web": ("incus-1", UUIDS[1]),
+        "ci-1": ("incus-1", "c4a12c5e-8738-412f-9fec-2aec627401cb"),
+        "mig": ("incus-1", "7812012d-48a3-412c-868d-752b9d045ff5"),
+        "web": ("incus-1", "d0e27664-6383-49f9-88af-872933178cb3"),
     }
     assert fleet.inventory.left_out[0] == "1 container left out, as they have the CPU of their host: dns"
 
