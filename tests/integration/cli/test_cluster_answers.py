@@ -1,4 +1,4 @@
-"""A live cluster: what is refused before and while it answers. A real API server is in tests/integration."""
+"""A live cluster: what is refused before and while it answers. A real API server is in test_live_cluster.py."""
 
 import json
 import subprocess
