@@ -76,6 +76,9 @@ package() {
         apt-get:chromedriver) echo chromium-driver ;;
         apt-get:promtool) echo prometheus ;;
         apt-get:sos) echo sosreport ;;
+        apt-get:golang) echo golang-go ;;
+        apt-get:etcd) echo etcd-server ;;
+        *:kubectl) echo kubernetes-client ;;
         zypper:promtool) echo golang-github-prometheus-prometheus ;;
         *:promtool) echo golang-github-prometheus ;;
         *:qemu-ga) echo qemu-guest-agent ;;

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
 missing() {
-    for program in sshd busybox shellcheck virsh qemu-ga nc promtool groff systemd-analyze sos; do
+    for program in sshd busybox shellcheck virsh qemu-ga nc promtool groff systemd-analyze sos etcd kubectl; do
         command -v "$program" >/dev/null || echo "$program"
     done
     [ "$(uname -m)" != x86_64 ] || command -v qemu-system-x86_64 >/dev/null || echo qemu
@@ -45,4 +45,5 @@ install_missing $(missing_of_browser)
 for program in mmdebstrap buildah; do
     command -v "$program" >/dev/null || install_missing "$program"
 done
+tools/kube-apiserver.sh || say "going on without kube-apiserver: the tests that need it will say so"
 install_inspecjs || say "going on without inspecjs: the test that needs it will say so"

@@ -34,6 +34,10 @@ class _Target(BaseModel):
     evidence: _Evidence | None = None
 
 
+class _Input(BaseModel):
+    sha256: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PastRun:
     """What a run recorded of the evidence that it left."""
@@ -65,6 +69,26 @@ def past_run(directory: Path, allowed_signers: Path | None) -> PastRun | None:
         raise UsageError(f"--evidence: {path} cannot be read: {error}") from None
     except (ijson.JSONError, ValidationError, ValueError) as error:
         raise UsageError(f"--evidence: {path} cannot be read: {type(error).__name__}") from None
+
+
+def input_digests(directory: Path) -> frozenset[str] | None:
+    """The digests of what the run beside an evidence directory was given; None where there is no results.json.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    path = directory.resolve().parent / RESULTS
+    if not path.is_file():
+        return None
+    try:
+        with open_regular(path) as stream:
+            hashed = HashedFile(stream, SIZE_LIMIT)
+            given = [_Input.model_validate(each) for each in ijson.items(hashed, "run.inputs.item", use_float=True)]
+    except (FileUnusable, OSError) as error:
+        raise UsageError(f"--evidence: {path} cannot be read: {error}") from None
+    except (ijson.JSONError, ValidationError, ValueError) as error:
+        raise UsageError(f"--evidence: {path} cannot be read: {type(error).__name__}") from None
+    return frozenset(each.sha256 for each in given if each.sha256 is not None)
 
 
 def _read(path: Path, signed: SignedFiles | None) -> PastRun:

@@ -22,6 +22,8 @@ from nested_kvm.util.text import first_of, plural
 NAME: Final = "{name}"
 IP: Final = "{ip}"
 DEFAULT_ADDRESS: Final = f"ssh://{NAME}"
+ESTATE_FILE: Final = "estate-kubernetes.json"
+"""What a run that read a cluster keeps of it, beside its evidence."""
 _NAMED: Final = 10
 """Guests that a sentence lists."""
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
@@ -59,17 +61,31 @@ class Estate:
     left_out: tuple[str, ...] = ()
 
 
-ReadEstate = Callable[[Path, Sequence[str]], Estate]
+@dataclass(frozen=True, slots=True)
+class KubernetesCluster:
+    """A cluster that is read live, with the kubeconfig of who runs the audit."""
+
+    context: str | None = None
+    """None: the current context, or the cluster in whose pod the audit runs."""
+    namespaces: tuple[str, ...] = ()
+    """Those whose guests are read; none: all."""
+
+    def __str__(self) -> str:
+        return "kubernetes" if self.context is None else f"kubernetes context {self.context}"
+
+
+EstateSource = Path | KubernetesCluster
+ReadEstate = Callable[[EstateSource, Sequence[str]], Estate]
 """Reads an estate; it is given the hosts that the inventory names, for an estate that names none."""
 
 
-def refuse_estates(path: Path, _hosts: Sequence[str]) -> Estate:
+def refuse_estates(source: EstateSource, _hosts: Sequence[str]) -> Estate:
     """Stand in for a reader where estates are not read.
 
     Raises:
         InventoryError: always.
     """
-    raise InventoryError(f"{path}: an inventory with an estate is read by `nested-kvm audit` and `gate` only")
+    raise InventoryError(f"{source}: an inventory with an estate is read by `nested-kvm audit` and `gate` only")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from nested_kvm.inventory.schema import (
     GuestSection,
     HostSection,
     InventoryFile,
+    KubernetesSection,
     PolicySection,
 )
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
@@ -58,9 +59,8 @@ def _with_estate(
     yaml: YamlFile, file: InventoryFile, section: EstateSection, declared: Sequence[Target], read_estate: ReadEstate
 ) -> Inventory:
     """The targets of the estate, with those of the file in their place or beside them."""
-    place = yaml.path.parent / section.file
     try:
-        estate = read_estate(place, tuple(file.hosts))
+        estate = read_estate(section.source(yaml.path.parent), tuple(file.hosts))
         policies = {name: partial(_overridden_by, each) for name, each in file.guests.items()}
         found = targets_of_estate(
             estate, section.address, _override(Policy(), file.policy), policies, dict(_given(file, declared))
@@ -90,8 +90,8 @@ def _known_keys(place: Sequence[int | str]) -> Iterable[str]:
             return InventoryFile.model_fields
         case ("policy",) | ("guests", _):
             return PolicySection.model_fields
-        case ("estate",):
-            return EstateSection.model_fields
+        case ("estate", *inner):
+            return (KubernetesSection if inner else EstateSection).model_fields
         case ("hosts", _):
             return HostSection.model_fields
         case ("hosts", _, "guests", _):

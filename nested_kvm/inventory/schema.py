@@ -2,18 +2,20 @@
 
 import re
 import unicodedata
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from nested_kvm.errors import InventoryError
 from nested_kvm.inventory.address import AGENT, Address
-from nested_kvm.inventory.estate import DEFAULT_ADDRESS, IP, NAME
+from nested_kvm.inventory.estate import DEFAULT_ADDRESS, IP, NAME, EstateSource, KubernetesCluster
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.policy import Nested, Persistence, Undeclared
 
 NO_LIBVIRT = "none"
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,255}")
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LIBVIRT_URI = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9]+)?://[^\s]*")
 
 
@@ -63,7 +65,14 @@ def _account(text: str) -> str:
     return text
 
 
+def _namespace(text: str) -> str:
+    if not _NAMESPACE.fullmatch(text):
+        raise ValueError(f"{text!r} is not a valid name of a namespace")
+    return text
+
+
 Name = Annotated[str, AfterValidator(_name)]
+Namespace = Annotated[str, AfterValidator(_namespace)]
 LibvirtUri = Annotated[str, AfterValidator(libvirt_uri)]
 
 
@@ -106,11 +115,38 @@ class HostSection(PolicySection):
     guests: dict[Name, GuestSection] = Field(default_factory=dict)
 
 
-class EstateSection(_Section):
-    """`estate:`, where the hosts and guests are listed by the estate's own client or folder."""
+class KubernetesSection(_Section):
+    """`kubernetes:` of an estate, a cluster of KubeVirt that is read live; `{}` is the current context."""
 
-    file: Annotated[str, AfterValidator(_name)]
+    context: Name | None = None
+    namespaces: Annotated[tuple[Namespace, ...], Field(min_length=1)] = ()
+
+
+class EstateSection(_Section):
+    """`estate:`, where the hosts and guests are listed by the estate's own client or folder, or by a live cluster."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"oneOf": [{"required": ["file"]}, {"required": ["kubernetes"]}]},
+    )
+
+    file: Annotated[str, AfterValidator(_name)] | None = None
+    kubernetes: KubernetesSection | None = None
     address: Annotated[str, AfterValidator(_estate_address)] = DEFAULT_ADDRESS
+
+    @model_validator(mode="after")
+    def _is_read_from_one_place(self) -> Self:
+        if (self.file is None) == (self.kubernetes is None):
+            raise ValueError("it needs one of `file` and `kubernetes` (`kubernetes: {}` is your current context)")
+        return self
+
+    def source(self, folder: Path) -> EstateSource:
+        """Where the estate is read from; a file is relative to `folder`."""
+        if self.kubernetes is not None:
+            return KubernetesCluster(self.kubernetes.context, tuple(dict.fromkeys(self.kubernetes.namespaces)))
+        assert self.file is not None
+        return folder / self.file
 
 
 class InventoryFile(_Section):

@@ -4,31 +4,34 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 from nested_kvm.connection import Host
-from nested_kvm.errors import EvidenceUnusable, NotObserved, UsageError
+from nested_kvm.errors import EvidenceUnusable, NotObserved, SignatureRefused, UsageError
 from nested_kvm.evidence.age import within_age
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.bundle_file import unusable_bundle
 from nested_kvm.evidence.collector import Connections, collect
 from nested_kvm.evidence.pace import Pace
-from nested_kvm.evidence.past_run import past_run
+from nested_kvm.evidence.past_run import input_digests, past_run
 from nested_kvm.evidence.saved import archives_in, is_archive, read_saved
 from nested_kvm.facts.advisories.advisory_file import PACKAGED, load_advisories, packaged_advisories
 from nested_kvm.fleet.candidate import Candidates, candidates_of, definition_paths, read_definition, require_guests
-from nested_kvm.fleet.estates.load import DeclaredFleet, load_fleet
+from nested_kvm.fleet.estates.load import DeclaredFleet, ReadCluster, load_fleet
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Fleet
 from nested_kvm.inventory.ad_hoc import ad_hoc_inventory
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.ansible import load_ansible_inventory
+from nested_kvm.inventory.estate import ESTATE_FILE
 from nested_kvm.inventory.shard import FleetShard, fleet_digest, split
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.model.advisory import Advisories
 from nested_kvm.plugin.options import DEFAULT_INVENTORY, Options
 from nested_kvm.results.inputs import Input, InputKind, Inputs
 from nested_kvm.results.run import TargetResult
+from nested_kvm.results.signed_run import signed_files
 from nested_kvm.util.home import HOME
 
 
@@ -42,6 +45,8 @@ class Audit:
         self.advisories = self._read_advisories()
         self.inventory, self._saved, declared = _choose(options, root, self.inputs)
         self._whole, self._defined = declared.inventory, declared.by_host
+        self.cluster = declared.cluster
+        """What was read of a live cluster; None: the inventory names none."""
         if options.candidates:
             self.candidates = self._read_candidates()
             self.inventory = _hosts_of(self.inventory, options.candidates[0][0])
@@ -181,7 +186,7 @@ def _choose(options: Options, root: Path, inputs: Inputs) -> tuple[Inventory, di
     """The targets of this run, the saved evidence of each, and the whole inventory that they come from."""
     saved = None if options.evidence is None else _saved(options.evidence, options.allowed_signers, inputs)
     if options.inventory is not None:
-        declared = _loaded(options.inventory, inputs)
+        declared = _loaded(options.inventory, inputs, options)
     elif options.ansible_inventory is not None:
         whole, chosen = inputs.read(
             InputKind.INVENTORY, options.ansible_inventory, lambda path: load_ansible_inventory(path, options.hosts)
@@ -196,17 +201,43 @@ def _choose(options: Options, root: Path, inputs: Inputs) -> tuple[Inventory, di
         )
         return whole, None, DeclaredFleet(whole)
     else:
-        declared = _loaded(_default_inventory(root), inputs)
+        declared = _loaded(_default_inventory(root), inputs, options)
         declared = replace(declared, inventory=replace(declared.inventory, source=DEFAULT_INVENTORY))
     whole = declared.inventory
     return (whole.select(options.hosts) if options.hosts else whole), saved, declared
 
 
-def _loaded(path: Path, inputs: Inputs) -> DeclaredFleet:
-    declared = inputs.read(InputKind.INVENTORY, path, load_fleet)
+def _loaded(path: Path, inputs: Inputs, options: Options) -> DeclaredFleet:
+    recorded = None if options.evidence is None else options.evidence.resolve().parent / ESTATE_FILE
+    declared = inputs.read(InputKind.INVENTORY, path, partial(load_fleet, recorded=recorded))
     if declared.estate is not None:
         inputs.note_file(InputKind.INVENTORY, declared.estate, str(declared.estate))
+    if declared.cluster is not None:
+        inputs.note(_input_of(declared.cluster, options.allowed_signers))
     return declared
+
+
+def _input_of(cluster: ReadCluster, allowed_signers: Path | None) -> Input:
+    """The objects of a cluster as an input of the run.
+
+    Raises:
+        UsageError: those of an earlier run are not as it recorded or signed them.
+    """
+    digest = sha256(cluster.text.encode()).hexdigest()
+    if cluster.recorded is None:
+        return Input(InputKind.INVENTORY, cluster.source, digest)
+    name = str(cluster.recorded)
+    recorded = input_digests(cluster.recorded)
+    if recorded is not None and digest not in recorded:
+        raise UsageError(f"--evidence: {name} is not as results.json beside it records")
+    if allowed_signers is None:
+        return Input(InputKind.INVENTORY, name, digest)
+    try:
+        signed = signed_files(cluster.recorded.parent, allowed_signers)
+        signed.require(ESTATE_FILE, digest)
+    except SignatureRefused as error:
+        raise UsageError(f"--evidence: {error}") from None
+    return Input(InputKind.INVENTORY, name, digest, signed.signer)
 
 
 def _default_inventory(root: Path) -> Path:

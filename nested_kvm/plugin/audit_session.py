@@ -21,6 +21,7 @@ from nested_kvm.controls.owed import OwedResults
 from nested_kvm.errors import SignatureRefused, UsageError
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Subject
+from nested_kvm.inventory.estate import ESTATE_FILE
 from nested_kvm.model.control import Control, ControlDefinitionError
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.plugin.audit import Audit
@@ -216,6 +217,8 @@ class AuditSession(ReportingSession):
         self.run.targets = [replace(each, evidence=directory.evidence_of(each.name)) for each in self.run.targets]
         for name, text in report_files(self.run):
             directory.write(name, text)
+        if self.audit.cluster is not None:
+            directory.write(ESTATE_FILE, [self.audit.cluster.text])
         write_remediation(directory.path / "remediation", self.run)
         return self.run.exit_status or 0
 

@@ -11,12 +11,19 @@ from pathlib import Path
 
 INSPECJS = Path(__file__).parents[2] / "build" / "npm" / "node_modules" / "inspecjs"
 """Heimdall's own library, where `make test-deps` leaves it."""
+KUBE_APISERVER = Path(__file__).parents[2] / "build" / "kubernetes" / "kube-apiserver"
+"""Where `make test-deps` leaves what it builds."""
 SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 def program(name: str) -> str | None:
     """Find a program where root would."""
     return shutil.which(name, path=SYSTEM_PATH)
+
+
+def kube_apiserver() -> str | None:
+    """Find the API server of Kubernetes: where `make test-deps` builds it, else on PATH."""
+    return str(KUBE_APISERVER) if KUBE_APISERVER.exists() else program("kube-apiserver")
 
 
 def salt_program(name: str) -> str | None:
@@ -66,6 +73,11 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "mmdebstrap": lambda: _lacks("mmdebstrap", "git") or _lacks_namespaces(),
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
     "inspecjs": lambda: _lacks("node") or (None if INSPECJS.is_dir() else "not installed: inspecjs (make test-deps)"),
+    "kube-apiserver": lambda: (
+        _lacks("etcd", "kubectl", "setpriv")
+        or ("not installed: kubernetes (the client)" if find_spec("kubernetes") is None else None)
+        or (None if kube_apiserver() else "not installed: kube-apiserver (make test-deps builds it)")
+    ),
     "qemu-ga": lambda: _lacks("qemu-ga") or _lacks_namespaces(),
     "libvirtd": lambda: _lacks("libvirtd", "virt-ssh-helper", "nc") or _lacks_namespaces(),
 }

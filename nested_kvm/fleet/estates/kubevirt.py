@@ -16,13 +16,17 @@ from nested_kvm.facts.definition.candidate_domain import checked_name
 from nested_kvm.facts.definition.kubevirt_nodes import KubernetesNode, kubernetes_nodes
 from nested_kvm.facts.libvirt.domain import Domain
 from nested_kvm.fleet.defined_guest import DefinedGuest
-from nested_kvm.fleet.estates.reading import DefinedEstate, PlacedGuest, defined_estate, left_out
+from nested_kvm.fleet.estates.reading import DefinedEstate, EstateIncomplete, PlacedGuest, defined_estate, left_out
 from nested_kvm.inventory.estate import EstateHost
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.document import Part
+from nested_kvm.util.text import printable
 
 KIND: Final = "a KubeVirt cluster"
 SAVE: Final = "kubectl get nodes,vm,vmi,kubevirt -A -o json"
+READ_FROM: Final = "readFrom"
+NOT_READ: Final = "notRead"
+"""Keys in the metadata of a list that was read live."""
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 _INSTANCE: Final = "VirtualMachineInstance"
 _MACHINE: Final = "VirtualMachine"
@@ -37,16 +41,28 @@ def kubevirt_estate(path: Path, document: Part) -> DefinedEstate:
     """The estate of a cluster.
 
     Raises:
-        InventoryError: it has no node on which guests may run.
+        EstateIncomplete: it has no node on which guests may run, or lacks an object of a guest.
+        InventoryError: an object is there twice, or a guest may be started on no node.
         NotObserved: an object is not as Kubernetes prints it.
     """
     objects = list(kubevirt.objects_in([document]))
-    cluster = _Cluster(path, objects)
+    cluster = _Cluster(path, objects, _advice(document))
     hosts = [EstateHost(each.name, _ip(found)) for each, found in cluster.hosts]
     if not hosts:
-        raise InventoryError(f"no Node with virt-handler is in it: save it by `{SAVE}`")
+        raise EstateIncomplete(f"no Node with virt-handler is in it{_advice(document)}")
     placed = [*cluster.running(), *cluster.stopped()]
-    return defined_estate(KIND, hosts, placed, list(cluster.left_out()))
+    return defined_estate(KIND, hosts, placed, [*cluster.left_out(), *_not_read(document)])
+
+
+def _advice(document: Part) -> str:
+    """What to do about a list that lacks an object."""
+    return "" if document.at("metadata", READ_FROM).is_there else f": save it by `{SAVE}`"
+
+
+def _not_read(document: Part) -> Iterator[str]:
+    """A sentence for each kind of object that was not read live."""
+    for each in document.at("metadata", NOT_READ).entries():
+        yield printable(each.text(), 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +90,9 @@ class _Guest:
 class _Cluster:
     """The objects of a cluster, by their kind."""
 
-    def __init__(self, path: Path, objects: Sequence[Part]) -> None:
+    def __init__(self, path: Path, objects: Sequence[Part], advice: str) -> None:
         self._path = path
+        self._advice = advice
         self._objects = objects
         self._nodes = [(each, found) for found in objects for each in kubernetes_nodes([found])]
         self._guests = self._by_name()
@@ -85,14 +102,14 @@ class _Cluster:
         _distinct("Node", [each.name for each, _ in self._nodes])
         for name, guest in self._guests.items():
             if guest.node is not None and guest.node not in known:
-                raise InventoryError(f"{name} runs on {guest.node}, and no such Node is in it: save it by `{SAVE}`")
+                raise EstateIncomplete(f"{name} runs on {guest.node}, and no such Node is in it{self._advice}")
 
     def _by_name(self) -> dict[str, _Guest]:
         machines = self._of_kind(_MACHINE)
         instances = self._of_kind(_INSTANCE)
         for name, each in machines.items():
             if name not in instances and each.at("status", "created").truth():
-                raise InventoryError(f"{name} runs, and its {_INSTANCE} is not in it: save it by `{SAVE}`")
+                raise EstateIncomplete(f"{name} runs, and its {_INSTANCE} is not in it{self._advice}")
         names = dict.fromkeys([*machines, *instances])
         return {name: _Guest(machines.get(name), instances.get(name)) for name in names}
 

@@ -7,7 +7,15 @@ from pathlib import Path
 from nested_kvm.errors import FileUnusable, InventoryError, NotObserved
 from nested_kvm.fleet.defined_guest import DefinedGuest
 from nested_kvm.fleet.estates.reading import JSON_LIMIT, DefinedEstate
-from nested_kvm.inventory.estate import DEFAULT_ADDRESS, Estate, only_reported, refuse_duplicates, targets_of_estate
+from nested_kvm.inventory.estate import (
+    DEFAULT_ADDRESS,
+    Estate,
+    EstateSource,
+    KubernetesCluster,
+    only_reported,
+    refuse_duplicates,
+    targets_of_estate,
+)
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory
 from nested_kvm.model.policy import Policy
@@ -19,12 +27,26 @@ Definitions = Mapping[tuple[str, str], DefinedGuest]
 
 
 @dataclass(frozen=True, slots=True)
+class ReadCluster:
+    """What was read of a live cluster, now or by the run that is evaluated again."""
+
+    source: str
+    """What it was read from."""
+    text: str
+    """Its objects, as the run keeps them in `ESTATE_FILE`."""
+    recorded: Path | None
+    """The file of the earlier run; None: it was read now."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeclaredFleet:
     """An inventory, the definitions of the guests of its estate, and where that was read."""
 
     inventory: Inventory
     definitions: Definitions = field(default_factory=dict)
     estate: Path | None = None
+    """The file or folder; None: there is none, or it was read live."""
+    cluster: ReadCluster | None = None
 
     @property
     def by_host(self) -> Mapping[str, Mapping[str, DefinedGuest]]:
@@ -35,31 +57,55 @@ class DeclaredFleet:
         return found
 
 
-def load_fleet(path: Path) -> DeclaredFleet:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    estate: DefinedEstate
+    place: Path | None
+    cluster: ReadCluster | None = None
+
+
+def load_fleet(path: Path, recorded: Path | None = None) -> DeclaredFleet:
     """Read an inventory, or an estate in its place.
+
+    Args:
+        path: the inventory, or the estate.
+        recorded: what an earlier run read of its cluster, in place of reading it again; None: clusters are read.
 
     Raises:
         InventoryError: it cannot be read or used; the message names file, line and key.
     """
     if is_estate(path):
         return _estate_alone(path)
-    found: list[tuple[Path, DefinedEstate]] = []
+    found: list[_Found] = []
 
-    def read(place: Path, hosts: Sequence[str]) -> Estate:
-        found.append((place, _read_estate(place, hosts)))
-        return found[-1][1].estate
+    def read(source: EstateSource, hosts: Sequence[str]) -> Estate:
+        if isinstance(source, KubernetesCluster):
+            found.append(_read_cluster(source, recorded))
+        else:
+            found.append(_Found(_read_estate(source, hosts), source))
+        return found[-1].estate.estate
 
     inventory = load_inventory(path, read)
     if not found:
         return DeclaredFleet(inventory)
-    place, estate = found[-1]
-    return DeclaredFleet(inventory, estate.definitions, place)
+    last = found[-1]
+    return DeclaredFleet(inventory, last.estate.definitions, last.place, last.cluster)
 
 
 def _read_estate(path: Path, hosts: Sequence[str] = ()) -> DefinedEstate:
     from nested_kvm.fleet.estates.recognize import read_estate  # noqa: PLC0415 - only an estate needs its readers
 
     return read_estate(path, hosts)
+
+
+def _read_cluster(source: KubernetesCluster, recorded: Path | None) -> _Found:
+    from nested_kvm.fleet.estates import live_kubevirt  # noqa: PLC0415 - only an estate needs its readers
+
+    if recorded is not None:
+        estate, text = live_kubevirt.recorded_estate(source, recorded)
+    else:
+        estate, text = live_kubevirt.live_estate(source)
+    return _Found(estate, None, ReadCluster(str(source), text, recorded))
 
 
 def _estate_alone(path: Path) -> DeclaredFleet:

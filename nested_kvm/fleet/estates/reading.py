@@ -21,6 +21,10 @@ _SHOWN: Final = 10
 """Names that a sentence lists."""
 
 
+class EstateIncomplete(InventoryError):
+    """An object that another one needs is not in the estate: it was not saved, or the estate changed meanwhile."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlacedGuest:
     """One guest on one host, with its definition."""

@@ -96,6 +96,15 @@ def test_every_key_has_its_default_and_the_nearest_word_counts(file: Path) -> No
         ("hosts:\n  a:\n    account: dev\n", 2, "hosts.a", "option of guests"),
         ("hosts:\n  a:\n    group: ''\n", 3, "hosts.a.group", "visible character"),
         ("hosts:\n  a: {level: L2}\n", 2, "hosts.a.level", "'L0' or 'L1'"),
+        ("estate: {}\n", 1, "estate", "one of `file` and `kubernetes`"),
+        ("estate:\n  file: a\n  kubernetes: {}\n", 1, "estate", "one of `file` and `kubernetes`"),
+        ("estate:\n  kubernetes:\n", 1, "estate", "`kubernetes: {}` is your current context"),
+        ("estate:\n  kubernetes: prod\n", 2, "estate.kubernetes", "must be a mapping"),
+        ("estate:\n  kubernetes:\n    contxt: a\n", 3, "estate.kubernetes.contxt", r"did you mean `context`\?\)$"),
+        ("estate:\n  kubernetes:\n    context: ''\n", 3, "estate.kubernetes.context", "visible character"),
+        ("estate:\n  kubernetes:\n    namespaces: []\n", 3, "estate.kubernetes.namespaces", "is empty"),
+        ("estate:\n  kubernetes:\n    namespaces: [a, B_]\n", 3, "estate.kubernetes.namespaces", "not a valid name"),
+        ("estate: {kubernetes: {context: prod}}\n", 1, "estate", "context prod: an inventory with an estate"),
     ],
 )
 def test_an_error_names_file_line_and_key(file: Path, text: str, place: int, key: str, reason: str) -> None:
