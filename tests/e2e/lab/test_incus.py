@@ -1,6 +1,6 @@
 """A real Incus on the host: what the audit says of its list is what its QEMU processes have.
 
-Run by `LAB_SUITE=incus pytest tests/e2e/lab/test_incus.py`. No guest is booted: a firmware that halts takes the place
+Run by `LAB_SUITE=incus make test-lab LABS=1 ARGS='-k incus'`. No guest is booted: a firmware that halts takes the place
 of OVMF, under which QEMU's emulation of SVM ends.
 """
 
