@@ -111,32 +111,66 @@ file() {
     done
 }
 
-# Only the lines of files that match: the others may be secret. Sets $lines. Of a file that it considers binary grep
-# prints none, or not all, and says so.
+# Only the lines of files that match: the others may be secret. One grep for all files; where it cannot read one, or
+# considers it binary, each has its own, and so has one whose name is not plain.
 settings() {
     pattern=$1
     shift
+    listed=
+    for path do
+        case $path in *[":$newline"]*) ;; *) [ ! -f "$path" ] || listed=$listed$path$newline ;; esac
+    done
+    all_lines=
+    set -f
+    IFS=$newline
+    # shellcheck disable=SC2086  # a file each
+    [ -z "$listed" ] || all_lines=$(grep -E "$pattern" /dev/null $listed 2>&1) || [ "$?" -eq 1 ] || listed=
+    unset IFS
+    set +f
+    case $all_lines in *'inary file '*) listed= ;; esac
     for path do
         lines=
         begin "$path"
         if [ ! -f "$path" ]; then lacks "$path"; continue; fi
-        lines=$(grep -E "$pattern" "$path" 2>&1)
-        case $?$lines in
-            *'inary file '*matches) state=unreadable ;;
-            0* | 1) state=ok ;;
-            *) state=unreadable ;;
-        esac
-        [ "$state" = ok ] || lines=
+        state=ok
+        case $newline$listed in *"$newline$path$newline"*) lines_of "$path" ;; *) lines_alone ;; esac
         say_any "$lines"
         end "$state"
+        case $path$lines in "$memory/"*"<emulator>/"*) changed_at ;; esac
     done
+}
+
+# Sets $lines: those of $all_lines that belong to one file.
+lines_of() {
+    set -f
+    IFS=$newline
+    for line in $all_lines; do
+        case $line in "$1:"*) lines=$lines${lines:+$newline}${line#"$1:"} ;; esac
+    done
+    unset IFS
+    set +f
+}
+
+# Of a file that it considers binary grep prints none, or not all, and says so.
+lines_alone() {
+    lines=$(grep -E "$pattern" "$path" 2>&1)
+    case $?$lines in
+        *'inary file '*matches) ;;
+        0* | 1) return ;;
+    esac
+    state=unreadable
+    lines=
 }
 
 # The same for those files that exist.
 present() {
     wanted=$1
     shift
-    for entry do [ ! -f "$entry" ] || settings "$wanted" "$entry"; done
+    for entry do
+        shift
+        [ ! -f "$entry" ] || set -- "$@" "$entry"
+    done
+    settings "$wanted" "$@"
 }
 
 # The type, mode and owner of a node, not its content.
@@ -208,35 +242,53 @@ has_timeout() { timeout=$(command -v timeout) && [ ! -L "$timeout" ]; }
 # everything that its command started. Where it is not available, or a command hangs, each command has its own limit.
 together() {
     if has_timeout && {
-        answer=$(nonce=$nonce timeout --preserve-status -s KILL "$seconds" sh -c "$framed" sh "$@") && [ -n "$answer" ]
+        answer=$(nonce=$nonce timeout --preserve-status -s KILL "$seconds" sh -c "$kernel_log;$framed" sh "$@") && [ -n "$answer" ]
     } 2>/dev/null; then
         say "$answer"
         return
     fi
     if ! has_timeout || [ -z "$(limited echo works 2>/dev/null)" ]; then limited() { watched "$@"; }; fi
-    # shellcheck disable=SC2086  # words
-    for words do run $words; done
-    answer=
+    eval "$kernel_log"
+    for words do
+        begin "$words"
+        # shellcheck disable=SC2086  # words
+        case $words in
+            dmesg) if found dmesg; then flush; filter_log; end "exit $status"; else end missing; fi ;;
+            'modinfo of'*) end absent ;;
+            *) answer $words ;;
+        esac
+    done
 }
 
-# shellcheck disable=SC2016  # for the shell that it is given to
-framed='n=$nonce;unset nonce;set -f;for words do printf "@%s begin %s\n" "$n" "$words";if command -v "${words%% *}" >/dev/null 2>&1;then $words </dev/null 2>&1;state="exit $?";else state=missing;fi;printf "\n@%s end %s\n" "$n" "$state";done'
-
-# Only the last 400 lines that match, of a command with a large answer.
-matching() {
-    pattern=$1
-    shift
-    begin "$*"
-    if ! found "$1"; then end missing; return; fi
-    answer=$(limited "$@" 2>&1)
-    status=$?
-    flush
-    if [ "$status" -ne 0 ]; then raw "$answer" | tail -n 5
-    else
-        lines=$(raw "$answer" | grep -iE "$pattern")
-        # This little cannot be more than 400 lines: each has at least three characters.
-        length_of "$lines"
-        if [ "$length" -gt 1600 ]; then raw "$lines" | tail -n 400; else say_any "$lines"; fi
-    fi
-    end "exit $status"
-}
+# The two are for the shell that they are given to; in the second one $k is the modules that kmod would load. Of the
+# kernel log the lines that may be about KVM, the last 400: 1,600 characters cannot be more. The line that is added
+# behind it is such a line. Of a log that cannot be read, or has a NUL, the shell takes it all.
+# shellcheck disable=SC2016
+kernel_log='filter_log() {
+p="kvm|svm|vmx|vboxdrv|vmmon|encryption f" lines= status=0
+[ -z "$1" ]||lines=$({ "$@" </dev/null 2>&1;printf "\nkvm $?";}|grep -iE "$p")
+case $lines in *"kvm 0")lines=${lines%kvm 0} lines=${lines%?};;
+*)lines=$(limited dmesg </dev/null 2>&1)||status=$?
+if [ $status -eq 0 ];then lines=$(printf "%s\n" "$lines"|grep -iE "$p")
+else lines=$(printf "%s\n" "$lines"|tail -n 5);fi
+esac
+set -- "$lines"
+eval "length=\${""#1}"
+[ $length -le 1600 ]||lines=$(printf "%s\n" "$lines"|tail -n 400)
+printf "%s\n" "$lines"
+}'
+# shellcheck disable=SC2016
+framed='n=$nonce;unset nonce k;set -f;limited(){ "$@";}
+for words do set -- $words
+case $2$k in --p*"/$3.ko"*|--p*"/${3%_*}-${3#*_}.ko"*)continue;esac
+printf "@%s begin %s\n" "$n" "$words"
+case $2$3 in ofevery)set -- modinfo $k;esac
+state=absent
+if [ "$*" != modinfo ];then
+state=missing
+if command -v "$1" >/dev/null 2>&1;then
+case $1$2 in dmesg)filter_log dmesg;;
+modprobe--s*)t=$("$@" </dev/null 2>&1);status=$?;printf "%s\n" "$t";for t in $t;do case $t in /*.ko|/*.ko.*)k="$k $t";esac;done;;
+*)"$@" </dev/null 2>&1;status=$?;[ $status = 0 ]||k=;esac
+state="exit $status";fi;fi
+printf "\n@%s end %s\n" "$n" "$state";done'

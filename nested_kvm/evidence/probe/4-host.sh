@@ -23,83 +23,63 @@ rules() {
     flush
     grep -sE '"kvm"|^kvm' /*/udev/rules.d/* /*/lib/udev/rules.d/* /etc/modules /*/modules-load.d/* /*/lib/modules-load.d/* /etc/group
     end ok
-    ! found cloud-hypervisor || run cloud-hypervisor --version
-}
-
-# One grep for all of them. Where it cannot read one, or considers it binary, each file has its own.
-well_known_settings() {
-    set -- /dev/null
-    for path in $well_known; do [ ! -f "$path" ] || set -- "$@" "$path"; done
-    all_lines=$(grep -E "$sought" "$@" 2>&1)
-    [ "$?" -le 1 ] || all_lines='inary file '
-    for path in $well_known; do
-        case $all_lines in *'inary file '*) settings "$sought" "$path"; continue ;; esac
-        begin "$path"
-        lines_of "$path"
-        say_any "$lines"
-        case " $* " in *" $path "*) end ok ;; *) lacks "$path" ;; esac
-    done
-    for_qemu=$lines
-}
-
-# Sets $lines: those of $all_lines that belong to one file.
-lines_of() {
-    lines=
-    set -f
-    IFS=$newline
-    for line in $all_lines; do
-        case $line in "$1:"*) lines=$lines${lines:+$newline}${line#"$1:"} ;; esac
-    done
-    unset IFS
-    set +f
 }
 
 # libvirt's cached capabilities of each QEMU: of 200 kB only whether KVM exposes the flag, and when they are outdated.
 libvirts_memory() {
     names "$memory"
-    for path in "$memory"/*.xml; do
-        [ -f "$path" ] || continue
-        settings "^ *(<(emulator|qemuctime|selfvers|kernelVersion|arch)>|<flag name='kvm'/>|</?hostCPU|<property name='(svm|vmx(-.*true)?)'|<kvmSupportsNesting/>)" "$path"
-        emulator=$(sed -n 's:^ *<emulator>\(/[^<&]*\)</emulator>$:\1:p' "$path" 2>/dev/null)
-        emulator=${emulator%%"$newline"*}
-        [ -z "$emulator" ] || run stat -L -c %Z "$emulator"
-    done
+    present "^ *(<(emulator|qemuctime|selfvers|kernelVersion|arch)>|<flag name='kvm'/>|</?hostCPU|<property name='(svm|vmx(-.*true)?)'|<kvmSupportsNesting/>)" "$memory"/*.xml
 }
 
-# The accounts that run VMs by qemu.conf.
-accounts() {
-    qemu_conf user
-    account "$value"
-    qemu_conf group
-    [ -z "$value" ] || run getent group "$value"
+# When the inode of the emulator last changed that a file of this cache names.
+changed_at() {
+    emulator=/${lines#*"<emulator>/"}
+    emulator=${emulator%%"$newline"*}
+    case ${emulator%"</emulator>"} in
+        "$emulator" | *[\<\&]*) ;;
+        *[!A-Za-z0-9_./+-]*) run stat -L -c %Z "${emulator%<*}" ;;
+        *) to_run="${to_run}stat -L -c %Z ${emulator%<*}$newline" ;;
+    esac
 }
 
 lacks_libvirt() {
     [ ! -e "$qemu_conf" ] && missing "$qemu_conf" && [ "$state" = absent ]
 }
 
-is_account() { case $1 in '' | -* | *[!A-Za-z0-9_.@-]*) return 1 ;; esac; }
+account() { case $1 in '' | -* | *[!A-Za-z0-9_.@-]*) ;; *) to_run="${to_run}id $1$newline" ;; esac; }
 
-account() { if is_account "$1"; then run id "$1"; fi; }
-
-# Sets $value: the last value of a setting in qemu.conf; `+` marks a number.
-qemu_conf() {
+# Sets $value: the last value of a setting in the lines of qemu.conf; `+` marks a number.
+for_qemu() {
+    wanted=$1
     value=
-    [ -n "$for_qemu" ] || return
-    value=$(sed -n "s/^$blank*$1$blank*=$blank*[^A-Za-z0-9_.+-]\{0,1\}+\{0,1\}\([A-Za-z0-9_.-]*\).*/=\1/p" \
-        "$qemu_conf" 2>/dev/null)
-    value=${value##*=}
+    set -f
+    IFS=$newline
+    for line in $lines; do
+        unset IFS
+        # shellcheck disable=SC2086  # words
+        set -- ${line%%=*}
+        [ "$*" = "$wanted" ] || continue
+        # shellcheck disable=SC2086  # words
+        set -- ${line#*=}
+        value=${1#[!A-Za-z0-9_.+-]}
+        value=${value#+}
+        value=${value%%[!A-Za-z0-9_.-]*}
+    done
+    unset IFS
+    set +f
 }
 
 # The next boot's command line, in the boot loaders' files; grub's may also contain a password.
 boot() {
-    settings "$grub" /etc/default/grub
+    [ -f /etc/default/grub ] || settings "$grub" /etc/default/grub
     names /etc/default/grub.d
-    present "$grub" /etc/default/grub.d/*.cfg
+    present "$grub" /etc/default/grub /etc/default/grub.d/*.cfg
     present "^$blank*(linux|set (kernelopts|tuned_params)=)" /boot/grub*/grub.cfg
     file /etc/kernel/cmdline
     names /boot/loader/entries
-    for esp in $esps; do present "^options$blank" "$esp"/loader/entries/*.conf; done
+    set --
+    for esp in $esps; do set -- "$@" "$esp"/loader/entries/*.conf; done
+    present "^options$blank" "$@"
     begin 'ESP kernel images'
     state=ok
     for esp in $esps; do

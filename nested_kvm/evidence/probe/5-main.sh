@@ -1,24 +1,26 @@
-# What kmod would do, what a shutdown does to guests, and which accounts may open /dev/kvm: $1 as well.
+# What kmod would do, what a shutdown does to guests, which accounts may open /dev/kvm ($1 and those of qemu.conf, whose
+# lines are in $lines), and the kernel log.
 commands() {
     vendor_module
-    set -- "$1" 'uname -m' id 'ls -l /proc/self/ns' 'getfacl -cnp /dev/kvm' 'modprobe --version' "systemctl is-enabled $at_shutdown"
-    lacks_libvirt || set -- "$@" 'id libvirt-qemu' 'id qemu'
-    [ -z "$module" ] || set -- "$@" "modprobe --show-depends $module" "modinfo --parameters $module"
-    if is_account "$1"; then set -- "$@" "id $1"; fi
-    shift
-    together "$@"
-}
-
-# The parameters of every module that kmod would load, by its answer in $answer; empty where `together` fell back.
-parameters() {
-    begin 'modinfo of every module'
-    set --
+    to_run="${to_run}uname -m${newline}id${newline}ls -l /proc/self/ns${newline}getfacl -cnp /dev/kvm${newline}modprobe --version
+systemctl is-enabled $at_shutdown$newline"
+    for_qemu user
+    account "$value"
+    for_qemu group
+    [ -z "$value" ] || to_run="${to_run}getent group $value$newline"
+    lacks_libvirt || to_run="${to_run}id libvirt-qemu${newline}id qemu$newline"
+    [ -z "$module" ] || to_run="${to_run}modprobe --show-depends $module$newline"
+    to_run="${to_run}modinfo of every module$newline"
+    [ -z "$module" ] || to_run="${to_run}modinfo --parameters $module$newline"
+    account "$1"
+    ! found cloud-hypervisor || to_run="${to_run}cloud-hypervisor --version$newline"
     set -f
-    for words in $answer; do
-        case $words in /*.ko | /*.ko.*) set -- "$@" "$words" ;; esac
-    done
+    IFS=$newline
+    # shellcheck disable=SC2086  # a command each
+    set -- $to_run dmesg
+    unset IFS
     set +f
-    if [ $# -eq 0 ]; then end absent; else answer modinfo "$@"; fi
+    together "$@"
 }
 
 main() {
@@ -27,8 +29,11 @@ main() {
     again=
     frames=0
     said="@$nonce nested-kvm-probe 1$newline"
+    to_run=
+    libvirts_memory
+    # shellcheck disable=SC2086  # words
+    settings "$sought" $well_known
     commands "${5:-}"
-    parameters
     measure
     # shellcheck disable=SC2086  # words
     file $kernel
@@ -45,10 +50,6 @@ main() {
     boot
     monitors
     rules
-    well_known_settings
-    libvirts_memory
-    accounts
-    matching 'kvm|svm|vmx|vboxdrv|vmmon|encryption f' dmesg
     vmms
     vm_holders
     twice nested_runs

@@ -17,6 +17,7 @@ WRITERS = {
     "dd",
     "ln",
     "install",
+    "sed",
     "sysctl",
     "insmod",
     "rmmod",
@@ -36,12 +37,6 @@ def test_it_calls_no_program_that_writes() -> None:
     words = set(re.findall(r"[a-z_]+", CODE))
     assert {"cat", "grep", "modprobe", "virsh"} <= words
     assert words & WRITERS == set()
-
-
-def test_sed_only_prints_what_it_substituted() -> None:
-    scripts = re.findall(r"""\bsed -n (?:'([^']*)'|"([^"]*)")""", CODE)
-    assert len(scripts) == len(re.findall(r"\bsed\b", CODE)) > 0
-    assert [script for pair in scripts for script in pair if script and not re.fullmatch(r"s([/:]).*\1p", script)] == []
 
 
 def test_modprobe_is_only_asked() -> None:
