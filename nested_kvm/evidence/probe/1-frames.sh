@@ -72,34 +72,13 @@ pointing() {
     case $to in *"$newline"*) ;; *) link=" -> $to" ;; esac
 }
 
-# The shell itself reads small files, which starts no program. It drops NULs: then the size differs.
-is_read() {
-    size=${sizes%%" $1$newline"*}
-    [ "$size" != "$sizes" ] || return 1
-    size=${size##*[!0-9]}
-    [ "${size:-9999}" -le 2000 ] || return 1
-    text=
-    line=
-    while IFS= read -r line; do text=$text$line$newline; done <"$1"
-    text=$text$line
-    length_of "$text"
-    [ "$length" -eq "$size" ]
-}
-
-# Ansible reads a brace followed by a # as the beginning of a comment.
-length_of() { length=; eval "length=\${""#1}"; }
-
-content() {
-    if is_read "$1"; then said=$said$text; return; fi
-    flush
-    cat "$1"
-}
-
 file() {
     for path do
+        case $printed in *"$newline$path$newline"*) continue ;; esac
         begin "$path"
         if [ -f "$path" ]; then
-            if [ -r "$path" ] && content "$path" 2>/dev/null; then state=ok; else state=unreadable; fi
+            flush
+            if [ -r "$path" ] && cat "$path" 2>/dev/null; then state=ok; else state=unreadable; fi
         elif [ -d "$path" ]; then state=directory
         elif [ -c "$path" ] || [ -b "$path" ]; then state=device
         elif [ -e "$path" ]; then state=special
@@ -262,7 +241,8 @@ together() {
 
 # The two are for the shell that they are given to; in the second one $k is the modules that kmod would load. Of the
 # kernel log the lines that may be about KVM, the last 400: 1,600 characters cannot be more. The line that is added
-# behind it is such a line. Of a log that cannot be read, or has a NUL, the shell takes it all.
+# behind it is such a line. Of a log that cannot be read, or has a NUL, the shell takes it all. Ansible reads a brace
+# followed by a # as the beginning of a comment.
 # shellcheck disable=SC2016
 kernel_log='filter_log() {
 p="kvm|svm|vmx|vboxdrv|vmmon|encryption f" lines= status=0

@@ -34,7 +34,7 @@ main() {
     # shellcheck disable=SC2086  # words
     settings "$sought" $well_known
     commands "${5:-}"
-    measure
+    small_files
     # shellcheck disable=SC2086  # words
     file $kernel
     changelog

@@ -17,11 +17,11 @@ from tests.integration.probe.test_shells import comparable
 from tests.support.needs import SYSTEM_PATH
 
 FILES = 10
-STARTS = 20
-FORKS = 27
+STARTS = 21
+FORKS = 29
 """Both of dash, on a machine with every program below, ten files in modprobe.d, and none in the places below."""
-READS = 4000
-"""Reads of dash itself, which takes a file's bytes one by one: those of small files, and of parameters."""
+READS = 3000
+"""Reads of dash itself, which takes a file's bytes one by one: those of parameters."""
 BYTES = 14_480
 """TCP sends 10 segments of 1,448 bytes at once; SSH and the arguments take their part."""
 STUBS = {
