@@ -18,15 +18,15 @@ newline='
 
 # Frames. Output is buffered until a program prints something itself, for 16 frames at most: a few large packets cost
 # both ends less than hundreds of small ones.
-begin() { said="$said@$nonce begin $1$newline"; }
+begin_frame() { said="$said@$nonce begin $1$newline"; }
 end() {
     said="$said$newline@$nonce end $1$newline"
     frames=$((frames + 1))
-    [ "$((frames % 16))" -ne 0 ] || flush
+    [ "$((frames % 16))" -ne 0 ] || print_said
 }
 say() { said=$said$1$newline; }
 say_any() { [ -z "$1" ] || say "$1"; }
-flush() {
+print_said() {
     printf %s "$said"
     said=
 }
@@ -75,9 +75,9 @@ pointing() {
 file() {
     for path do
         case $printed in *"$newline$path$newline"*) continue ;; esac
-        begin "$path"
+        begin_frame "$path"
         if [ -f "$path" ]; then
-            flush
+            print_said
             if [ -r "$path" ] && cat "$path" 2>/dev/null; then state=ok; else state=unreadable; fi
         elif [ -d "$path" ]; then state=directory
         elif [ -c "$path" ] || [ -b "$path" ]; then state=device
@@ -109,7 +109,7 @@ settings() {
     case $all_lines in *'inary file '*) listed= ;; esac
     for path do
         lines=
-        begin "$path"
+        begin_frame "$path"
         if [ ! -f "$path" ]; then lacks "$path"; continue; fi
         state=ok
         case $newline$listed in *"$newline$path$newline"*) lines_of "$path" ;; *) lines_alone ;; esac
@@ -154,9 +154,9 @@ present() {
 
 # The type, mode and owner of a node, not its content.
 node() {
-    begin "$1"
+    begin_frame "$1"
     pointing "$1"
-    flush
+    print_said
     if [ -e "$1" ]; then
         if ls -ldLn "$1" 2>/dev/null; then end "ok$link"; else end unreadable; fi
     elif [ -L "$1" ]; then end "dangling$link"
@@ -166,7 +166,7 @@ node() {
 
 # The names in a directory, one per line.
 names() {
-    begin "$1"
+    begin_frame "$1"
     if [ ! -d "$1" ]; then lacks "$1"
     elif [ ! -r "$1" ] || [ ! -x "$1" ]; then end unreadable
     else
@@ -187,7 +187,7 @@ for_each() {
 
 # Small files of one value each: a line `name=value`, or `name!` where it cannot be read.
 values() {
-    begin "$1"
+    begin_frame "$1"
     if [ ! -d "$1" ]; then lacks "$1"; return; fi
     for entry in "$1"/*; do
         [ -f "$entry" ] || continue
@@ -202,13 +202,13 @@ values() {
 }
 
 run() {
-    begin "$*"
+    begin_frame "$*"
     answer "$@"
 }
 
 answer() {
     if ! found "$1"; then end missing; return; fi
-    flush
+    print_said
     limited "$@" </dev/null 2>&1
     end "exit $?"
 }
@@ -229,10 +229,10 @@ together() {
     if ! has_timeout || [ -z "$(limited echo works 2>/dev/null)" ]; then limited() { watched "$@"; }; fi
     eval "$kernel_log"
     for words do
-        begin "$words"
+        begin_frame "$words"
         # shellcheck disable=SC2086  # words
         case $words in
-            dmesg) if found dmesg; then flush; filter_log; end "exit $status"; else end missing; fi ;;
+            dmesg) if found dmesg; then print_said; filter_log; end "exit $status"; else end missing; fi ;;
             'modinfo of'*) end absent ;;
             *) answer $words ;;
         esac

@@ -20,7 +20,7 @@ small_files() {
             printed=$printed$path$newline
         fi
     done
-    flush
+    print_said
     { raw "$nonce $#"; wc -lc "$@"; } 2>/dev/null | awk "$as_frames" 2>/dev/null || printed=
 }
 
@@ -36,8 +36,8 @@ else print"@"n" begin "p"\n"t"\n@"n" end ok"}
 END{exit c!=0}'
 
 cpu() {
-    begin /proc/cpuinfo
-    flush
+    begin_frame /proc/cpuinfo
+    print_said
     if grep -E '^(processor|vendor_id|cpu( family)?|model( name)?|(vmx )?flags|[Ff]eatures|platform|MMU)[[:blank:]0-9]*[:=]' \
         /proc/cpuinfo 2>/dev/null; then end ok; else end unreadable; fi
 }
@@ -54,8 +54,8 @@ changelog() {
         [ ! -r "$path" ] || set -- gzip -dc "$path"
     done
     [ "$1" ] || return
-    begin "$*"
-    flush
+    begin_frame "$*"
+    print_said
     limited "$@" 2>/dev/null | awk "$about_kvm"
     end "exit $?"
 }
@@ -89,14 +89,14 @@ vendor_module() {
 
 # The kernels whose modules kmod can find.
 trees() {
-    begin /lib/modules
+    begin_frame /lib/modules
     for entry in /lib/modules/*/modules.dep; do [ ! -f "$entry" ] || name "${entry%/*}"; done
     end ok
 }
 
 modules() {
     set -- /sys/module
-    begin "$1"
+    begin_frame "$1"
     for path in "$1"/kvm* "$1"/vbox* "$1"/vmmon; do
         [ ! -d "$path" ] || name "$path"
     done

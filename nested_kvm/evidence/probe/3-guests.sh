@@ -1,6 +1,6 @@
 # The processes that are VMMs. Of their arguments only what controls evaluate leaves the machine, one a line.
 vmms() {
-    begin '/proc/[0-9]*/cmdline'
+    begin_frame '/proc/[0-9]*/cmdline'
     # shellcheck disable=SC2013  # words
     for path in $(grep -lsE '(^|/)(qemu-system-|(qemu-|l)?kvm|cloud-hyp|firecr|crosvm|strato|openvmm|krun)' /proc/[0-9]*/cmdline); do
         vmm "$path"
@@ -57,7 +57,7 @@ judged() {
 
 # The processes that hold a VM of KVM. Without the right to look into all of them the answer is not whole.
 vm_holders() {
-    begin 'ls -lq /proc/[0-9]*/fd'
+    begin_frame 'ls -lq /proc/[0-9]*/fd'
     if ! kvm_is_used; then say 'no module of KVM is in use'; end ok; return; fi
     # busybox knows no -q, and masks control characters without it.
     listed=$(list_fds -nlq)
@@ -99,7 +99,7 @@ list_fds() { ls "$1" /proc/[0-9]*/fd 2>/dev/null | grep -E '^/proc/[0-9]+/fd:$|^
 # How often each VM entered a nested guest, and which vCPU is in one now.
 nested_runs() {
     vms=/sys/kernel/debug/kvm
-    begin "$vms$again"
+    begin_frame "$vms$again"
     if [ ! -d "$vms" ]; then lacks "$vms"; return; fi
     for vm in "$vms"/[0-9]*-[0-9]*; do
         for path in "$vm/nested_run" "$vm"/vcpu[0-9]*/guest_mode; do
@@ -137,7 +137,7 @@ twice() {
 
 # Keeps what virsh says, and its exit status.
 ask() {
-    begin "virsh -r -c $uri $*$again"
+    begin_frame "virsh -r -c $uri $*$again"
     answer=$(limited virsh -r -c "$uri" "$@" 2>&1)
     status=$?
 }
@@ -186,12 +186,12 @@ snapshots() {
         tell snapshot-list --active --name "$uuid"
         if [ "$status" -ne 0 ] || [ "$left" -eq 0 ]; then continue; fi
         chosen=$(raw "$answer" | head -n "$((left < 50 ? left : 50))")
-        flush
+        print_said
         raw "$chosen" | {
             while IFS= read -r name; do
                 [ -z "$name" ] || query snapshot-dumpxml "$uuid" "--snapshotname=$name"
             done
-            flush
+            print_said
         }
         left=$((left - $(raw "$chosen" | grep -c .)))
     done

@@ -9,8 +9,8 @@ well_known="/boot/grub2/grubenv /etc/default/$at_shutdown /etc/sysconfig/$at_shu
 /usr/lib/libvirt/$at_shutdown.sh /usr/libexec/$at_shutdown.sh $qemu_conf"
 
 monitors() {
-    begin 'virtual machine monitors'
-    flush
+    begin_frame 'virtual machine monitors'
+    print_said
     for program in qemu-system-x86_64 qemu-system-i386 qemu-system-s390x qemu-system-ppc64 qemu-system-aarch64 \
         qemu-kvm kvm cloud-hypervisor firecracker crosvm lkvm stratovirt openvmm krunvm /usr/libexec/qemu-kvm; do command -v "$program"; done
     end ok
@@ -19,8 +19,8 @@ monitors() {
 # The rules that give /dev/kvm its mode and group when udev next handles it, what loads the module at boot beside udev,
 # and the number of the group.
 rules() {
-    begin 'udev rules of kvm'
-    flush
+    begin_frame 'udev rules of kvm'
+    print_said
     grep -sE '"kvm"|^kvm' /*/udev/rules.d/* /*/lib/udev/rules.d/* /etc/modules /*/modules-load.d/* /*/lib/modules-load.d/* /etc/group
     end ok
 }
@@ -38,15 +38,29 @@ changed_at() {
     case ${emulator%"</emulator>"} in
         "$emulator" | *[\<\&]*) ;;
         *[!A-Za-z0-9_./+-]*) run stat -L -c %Z "${emulator%<*}" ;;
-        *) to_run="${to_run}stat -L -c %Z ${emulator%<*}$newline" ;;
+        *) to_run "stat -L -c %Z ${emulator%<*}" ;;
     esac
+}
+
+# Where systemd was booted, and no file of its search path is named so, systemctl has nothing to answer.
+unit_of_guests() {
+    state=absent
+    for path in /etc /run /lib /usr/lib; do [ -r "$path/systemd" ] && [ -x "$path/systemd/system" ] || state=; done
+    # shellcheck disable=SC2231  # one word
+    for path in /etc/init.d/$at_shutdown /*/systemd/*/$at_shutdown.* /usr/lib/systemd/*/$at_shutdown.* \
+        /usr/local/lib/systemd/*/$at_shutdown.*; do
+        [ ! -e "$path" ] && [ ! -L "$path" ] || state=
+    done
+    if [ "$state" ]; then begin_frame "systemctl is-enabled $at_shutdown"; end absent
+    else to_run "systemctl is-enabled $at_shutdown"
+    fi
 }
 
 lacks_libvirt() {
     [ ! -e "$qemu_conf" ] && missing "$qemu_conf" && [ "$state" = absent ]
 }
 
-account() { case $1 in '' | -* | *[!A-Za-z0-9_.@-]*) ;; *) to_run="${to_run}id $1$newline" ;; esac; }
+account() { case $1 in '' | -* | *[!A-Za-z0-9_.@-]*) ;; *) to_run "id $1" ;; esac; }
 
 # Sets $value: the last value of a setting in the lines of qemu.conf; `+` marks a number.
 for_qemu() {
@@ -80,7 +94,7 @@ boot() {
     set --
     for esp in $esps; do set -- "$@" "$esp"/loader/entries/*.conf; done
     present "^options$blank" "$@"
-    begin 'ESP kernel images'
+    begin_frame 'ESP kernel images'
     state=ok
     for esp in $esps; do
         [ ! -d "$esp" ] || [ -x "$esp" ] || state=unreadable

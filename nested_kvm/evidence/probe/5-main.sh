@@ -1,23 +1,25 @@
+to_run() { commands_to_run=$commands_to_run$1$newline; }
+
 # What kmod would do, what a shutdown does to guests, which accounts may open /dev/kvm ($1 and those of qemu.conf, whose
 # lines are in $lines), and the kernel log.
 commands() {
     vendor_module
-    to_run="${to_run}uname -m${newline}id${newline}ls -l /proc/self/ns${newline}getfacl -cnp /dev/kvm${newline}modprobe --version
-systemctl is-enabled $at_shutdown$newline"
+    to_run "uname -m${newline}id${newline}ls -l /proc/self/ns${newline}getfacl -cnp /dev/kvm${newline}modprobe --version"
+    unit_of_guests
     for_qemu user
     account "$value"
     for_qemu group
-    [ -z "$value" ] || to_run="${to_run}getent group $value$newline"
-    lacks_libvirt || to_run="${to_run}id libvirt-qemu${newline}id qemu$newline"
-    [ -z "$module" ] || to_run="${to_run}modprobe --show-depends $module$newline"
-    to_run="${to_run}modinfo of every module$newline"
-    [ -z "$module" ] || to_run="${to_run}modinfo --parameters $module$newline"
+    [ -z "$value" ] || to_run "getent group $value"
+    lacks_libvirt || to_run "id libvirt-qemu${newline}id qemu"
+    [ -z "$module" ] || to_run "modprobe --show-depends $module"
+    to_run "modinfo of every module"
+    [ -z "$module" ] || to_run "modinfo --parameters $module"
     account "$1"
-    ! found cloud-hypervisor || to_run="${to_run}cloud-hypervisor --version$newline"
+    ! found cloud-hypervisor || to_run "cloud-hypervisor --version"
     set -f
     IFS=$newline
     # shellcheck disable=SC2086  # a command each
-    set -- $to_run dmesg
+    set -- $commands_to_run dmesg
     unset IFS
     set +f
     together "$@"
@@ -29,7 +31,7 @@ main() {
     again=
     frames=0
     said="@$nonce nested-kvm-probe 1$newline"
-    to_run=
+    commands_to_run=
     libvirts_memory
     # shellcheck disable=SC2086  # words
     settings "$sought" $well_known
@@ -55,7 +57,7 @@ main() {
     twice nested_runs
     libvirt "${3:-never}" "${4:-qemu:///system}"
     say "@$nonce done"
-    flush
+    print_said
 }
 
 main "$@" </dev/null

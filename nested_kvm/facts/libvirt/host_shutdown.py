@@ -47,7 +47,7 @@ def host_shutdown_of(bundle: Bundle) -> HostShutdown:
     """
     unit, conf = bundle.reading(sources.LIBVIRT_GUESTS), bundle.reading(sources.QEMU_CONF)
     files = [bundle.reading(path) for path in sources.LIBVIRT_GUESTS_SETTINGS]
-    is_off = bool(_NOT_ENABLED.search(unit.text))
+    is_off = unit.status is Status.ABSENT or bool(_NOT_ENABLED.search(unit.text))
     scripts = [bundle.reading(path) for path in sources.LIBVIRT_GUESTS_SCRIPTS]
     saving = list(_by_unit(files, scripts)) if _ENABLED.search(unit.text) else []
     asked = _last(_TRY_SAVE, conf)
