@@ -21,7 +21,7 @@ from nested_kvm.util.shell_word import shell_word
 from nested_kvm.util.text import visible
 
 _ENABLED: Final = re.compile(r"^enabled", re.MULTILINE)
-_NOT_ENABLED: Final = re.compile(r"^(disabled|masked|not-found)|No such file|does not exist", re.MULTILINE)
+_NOT_ENABLED: Final = re.compile(r"^(disabled|masked|not-found)|(?<!bus: )No such file|does not exist", re.MULTILINE)
 _ON_SHUTDOWN: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?ON_SHUTDOWN=(.*)$", re.MULTILINE)
 _TRY_SAVE: Final = re.compile(r"^[ \t]*auto_shutdown_try_save[ \t]*=[ \t]*[\"']?(\w*)", re.MULTILINE)
 
