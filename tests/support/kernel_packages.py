@@ -212,7 +212,7 @@ def _probed(changelog: Path, release: str) -> Reading:
         script = script.replace("/usr/share/doc", f"{folder}/doc").replace(
             "/proc/sys/kernel/osrelease", f"{folder}/osrelease"
         )
-        script += "nonce=N seconds=60 frames=0 said=\nchangelog\nflush\n"
+        script += "nonce=N seconds=60 frames=0 said=\nchangelog\nprint_said\n"
         done = subprocess.run(["sh"], input=script, capture_output=True, text=True, check=True)
     text = done.stdout.partition("\n")[2].rpartition("\n@N end exit 0")[0]
     return Reading(f"gzip -dc /usr/share/doc/linux-image-{release}/{changelog.name}", Status.OK, text.strip("\n"))

@@ -28,6 +28,8 @@ class Host:
     oracle: str | None = None
     status: Status = Status.OK
     every: str | None = None
+    is_asked_alone: bool = True
+    """Whether the module's own parameters were asked for as well: the probe does it where `every` lacks them."""
 
     def configuration(self) -> ModprobeConfiguration:
         readings = {path: Reading(path, Status.ABSENT) for path in ALL_DIRECTORIES}
@@ -54,6 +56,9 @@ class Host:
         )
         if self.every is not None:
             bundle = replace(bundle, readings={**bundle.readings, EVERY_MODULE: ok(EVERY_MODULE, self.every)})
+        if not self.is_asked_alone:
+            others = {name: reading for name, reading in bundle.readings.items() if name != source}
+            bundle = replace(bundle, readings=others)
         return next_load_of(bundle, self.module, self.configuration())
 
 

@@ -18,26 +18,26 @@ newline='
 
 # Frames. Output is buffered until a program prints something itself, for 16 frames at most: a few large packets cost
 # both ends less than hundreds of small ones.
-begin() { said="$said@$nonce begin $1$newline"; }
+begin_frame() { said="$said@$nonce begin $1$newline"; }
 end() {
     said="$said$newline@$nonce end $1$newline"
     frames=$((frames + 1))
-    [ "$((frames % 16))" -ne 0 ] || flush
+    [ "$((frames % 16))" -ne 0 ] || print_said
 }
 say() { said=$said$1$newline; }
 say_any() { [ -z "$1" ] || say "$1"; }
-flush() {
+print_said() {
     printf %s "$said"
     said=
 }
 raw() { printf '%s\n' "$1"; }
-found() { command -v "$1" >/dev/null 2>&1; }
+is_found() { command -v "$1" >/dev/null 2>&1; }
 
-limited() { timeout -s KILL "$seconds" "$@"; }
+within_limit() { timeout -s KILL "$seconds" "$@"; }
 
 # Replaces timeout(1): a watch_dog that ends with the process that it watches, and holds no pipe open. Terminated before
 # it sleeps, it must not sleep at all: then $! is still the job.
-watched() {
+with_watchdog() {
     "$@" &
     job=$!
     (
@@ -59,102 +59,115 @@ missing() {
     if [ -x "${parent:-/}" ]; then state=absent; else state=unreadable; fi
 }
 
-lacks() {
+says_lacking() {
     missing "$1"
     end "$state"
 }
 
 # Sets $link: the target of a symbolic link, as it is written.
-pointing() {
+points_to() {
     link=
     [ -L "$1" ] || return 0
     to=$(readlink "$1") || return 0
     case $to in *"$newline"*) ;; *) link=" -> $to" ;; esac
 }
 
-# The shell itself reads small files, which starts no program. It drops NULs: then the size differs.
-is_read() {
-    size=${sizes%%" $1$newline"*}
-    [ "$size" != "$sizes" ] || return 1
-    size=${size##*[!0-9]}
-    [ "${size:-9999}" -le 2000 ] || return 1
-    text=
-    line=
-    while IFS= read -r line; do text=$text$line$newline; done <"$1"
-    text=$text$line
-    length_of "$text"
-    [ "$length" -eq "$size" ]
-}
-
-# Ansible reads a brace followed by a # as the beginning of a comment.
-length_of() { length=; eval "length=\${""#1}"; }
-
-content() {
-    if is_read "$1"; then said=$said$text; return; fi
-    flush
-    cat "$1"
-}
-
 file() {
     for path do
-        begin "$path"
+        case $printed in *"$newline$path$newline"*) continue ;; esac
+        begin_frame "$path"
         if [ -f "$path" ]; then
-            if [ -r "$path" ] && content "$path" 2>/dev/null; then state=ok; else state=unreadable; fi
+            print_said
+            if [ -r "$path" ] && cat "$path" 2>/dev/null; then state=ok; else state=unreadable; fi
         elif [ -d "$path" ]; then state=directory
         elif [ -c "$path" ] || [ -b "$path" ]; then state=device
         elif [ -e "$path" ]; then state=special
         elif [ -L "$path" ]; then state=dangling
         else missing "$path"
         fi
-        pointing "$path"
+        points_to "$path"
         end "$state$link"
     done
 }
 
-# Only the lines of files that match: the others may be secret. Sets $lines. Of a file that it considers binary grep
-# prints none, or not all, and says so.
-settings() {
+# Only the lines of files that match: the others may be secret. One grep for all files; where it cannot read one, or
+# considers it binary, each has its own, and so has one whose name is not plain.
+settings_in() {
     pattern=$1
     shift
+    listed=
+    for path do
+        case $path in *[":$newline"]*) ;; *) [ ! -f "$path" ] || listed=$listed$path$newline ;; esac
+    done
+    all_lines=
+    set -f
+    IFS=$newline
+    # shellcheck disable=SC2086  # a file each
+    [ -z "$listed" ] || all_lines=$(grep -E "$pattern" /dev/null $listed 2>&1) || [ "$?" -eq 1 ] || listed=
+    unset IFS
+    set +f
+    case $all_lines in *'inary file '*) listed= ;; esac
     for path do
         lines=
-        begin "$path"
-        if [ ! -f "$path" ]; then lacks "$path"; continue; fi
-        lines=$(grep -E "$pattern" "$path" 2>&1)
-        case $?$lines in
-            *'inary file '*matches) state=unreadable ;;
-            0* | 1) state=ok ;;
-            *) state=unreadable ;;
-        esac
-        [ "$state" = ok ] || lines=
+        begin_frame "$path"
+        if [ ! -f "$path" ]; then says_lacking "$path"; continue; fi
+        state=ok
+        case $newline$listed in *"$newline$path$newline"*) lines_of "$path" ;; *) lines_alone ;; esac
         say_any "$lines"
         end "$state"
+        case $path$lines in "$memory/"*"<emulator>/"*) changed_at ;; esac
     done
 }
 
+# Sets $lines: those of $all_lines that belong to one file.
+lines_of() {
+    set -f
+    IFS=$newline
+    for line in $all_lines; do
+        case $line in "$1:"*) lines=$lines${lines:+$newline}${line#"$1:"} ;; esac
+    done
+    unset IFS
+    set +f
+}
+
+# Of a file that it considers binary grep prints none, or not all, and says so.
+lines_alone() {
+    lines=$(grep -E "$pattern" "$path" 2>&1)
+    case $?$lines in
+        *'inary file '*matches) ;;
+        0* | 1) return ;;
+    esac
+    state=unreadable
+    lines=
+}
+
 # The same for those files that exist.
-present() {
+settings_where_present() {
     wanted=$1
     shift
-    for entry do [ ! -f "$entry" ] || settings "$wanted" "$entry"; done
+    for entry do
+        shift
+        [ ! -f "$entry" ] || set -- "$@" "$entry"
+    done
+    settings_in "$wanted" "$@"
 }
 
 # The type, mode and owner of a node, not its content.
 node() {
-    begin "$1"
-    pointing "$1"
-    flush
+    begin_frame "$1"
+    points_to "$1"
+    print_said
     if [ -e "$1" ]; then
         if ls -ldLn "$1" 2>/dev/null; then end "ok$link"; else end unreadable; fi
     elif [ -L "$1" ]; then end "dangling$link"
-    else lacks "$1"
+    else says_lacking "$1"
     fi
 }
 
 # The names in a directory, one per line.
-names() {
-    begin "$1"
-    if [ ! -d "$1" ]; then lacks "$1"
+names_of() {
+    begin_frame "$1"
+    if [ ! -d "$1" ]; then says_lacking "$1"
     elif [ ! -r "$1" ] || [ ! -x "$1" ]; then end unreadable
     else
         for_each name "$1"
@@ -173,9 +186,9 @@ for_each() {
 }
 
 # Small files of one value each: a line `name=value`, or `name!` where it cannot be read.
-values() {
-    begin "$1"
-    if [ ! -d "$1" ]; then lacks "$1"; return; fi
+values_of() {
+    begin_frame "$1"
+    if [ ! -d "$1" ]; then says_lacking "$1"; return; fi
     for entry in "$1"/*; do
         [ -f "$entry" ] || continue
         value=
@@ -189,14 +202,14 @@ values() {
 }
 
 run() {
-    begin "$*"
+    begin_frame "$*"
     answer "$@"
 }
 
 answer() {
-    if ! found "$1"; then end missing; return; fi
-    flush
-    limited "$@" </dev/null 2>&1
+    if ! is_found "$1"; then end missing; return; fi
+    print_said
+    within_limit "$@" </dev/null 2>&1
     end "exit $?"
 }
 
@@ -206,37 +219,56 @@ has_timeout() { timeout=$(command -v timeout) && [ ! -L "$timeout" ]; }
 
 # Commands of plain words under one time limit, which starts two programs instead of one for each. GNU timeout(1) ends
 # everything that its command started. Where it is not available, or a command hangs, each command has its own limit.
-together() {
+run_together() {
     if has_timeout && {
-        answer=$(nonce=$nonce timeout --preserve-status -s KILL "$seconds" sh -c "$framed" sh "$@") && [ -n "$answer" ]
+        answer=$(nonce=$nonce timeout --preserve-status -s KILL "$seconds" sh -c "$kernel_log;$framed" sh "$@") && [ -n "$answer" ]
     } 2>/dev/null; then
         say "$answer"
         return
     fi
-    if ! has_timeout || [ -z "$(limited echo works 2>/dev/null)" ]; then limited() { watched "$@"; }; fi
-    # shellcheck disable=SC2086  # words
-    for words do run $words; done
-    answer=
+    if ! has_timeout || [ -z "$(within_limit echo works 2>/dev/null)" ]; then within_limit() { with_watchdog "$@"; }; fi
+    eval "$kernel_log"
+    for words do
+        begin_frame "$words"
+        # shellcheck disable=SC2086  # words
+        case $words in
+            dmesg) if is_found dmesg; then print_said; filter_log; end "exit $status"; else end missing; fi ;;
+            'modinfo of'*) end absent ;;
+            *) answer $words ;;
+        esac
+    done
 }
 
-# shellcheck disable=SC2016  # for the shell that it is given to
-framed='n=$nonce;unset nonce;set -f;for words do printf "@%s begin %s\n" "$n" "$words";if command -v "${words%% *}" >/dev/null 2>&1;then $words </dev/null 2>&1;state="exit $?";else state=missing;fi;printf "\n@%s end %s\n" "$n" "$state";done'
-
-# Only the last 400 lines that match, of a command with a large answer.
-matching() {
-    pattern=$1
-    shift
-    begin "$*"
-    if ! found "$1"; then end missing; return; fi
-    answer=$(limited "$@" 2>&1)
-    status=$?
-    flush
-    if [ "$status" -ne 0 ]; then raw "$answer" | tail -n 5
-    else
-        lines=$(raw "$answer" | grep -iE "$pattern")
-        # This little cannot be more than 400 lines: each has at least three characters.
-        length_of "$lines"
-        if [ "$length" -gt 1600 ]; then raw "$lines" | tail -n 400; else say_any "$lines"; fi
-    fi
-    end "exit $status"
-}
+# The two are for the shell that they are given to; in the second one $k is the modules that kmod would load. Of the
+# kernel log the lines that may be about KVM, the last 400: 1,600 characters cannot be more. The line that is added
+# behind it is such a line. Of a log that cannot be read, or has a NUL, the shell takes it all. Ansible reads a brace
+# followed by a # as the beginning of a comment.
+# shellcheck disable=SC2016
+kernel_log='filter_log() {
+p="kvm|svm|vmx|vboxdrv|vmmon|encryption f" lines= status=0
+[ -z "$1" ]||lines=$({ "$@" </dev/null 2>&1;printf "\nkvm $?";}|grep -iE "$p")
+case $lines in *"kvm 0")lines=${lines%kvm 0} lines=${lines%?};;
+*)lines=$(within_limit dmesg </dev/null 2>&1)||status=$?
+if [ $status -eq 0 ];then lines=$(printf "%s\n" "$lines"|grep -iE "$p")
+else lines=$(printf "%s\n" "$lines"|tail -n 5);fi
+esac
+set -- "$lines"
+eval "length=\${""#1}"
+[ $length -le 1600 ]||lines=$(printf "%s\n" "$lines"|tail -n 400)
+printf "%s\n" "$lines"
+}'
+# shellcheck disable=SC2016
+framed='n=$nonce;unset nonce k;set -f;within_limit(){ "$@";}
+for words do set -- $words
+case $2$k in --p*"/$3.ko"*|--p*"/${3%_*}-${3#*_}.ko"*)continue;esac
+printf "@%s begin %s\n" "$n" "$words"
+case $2$3 in ofevery)set -- modinfo $k;esac
+state=absent
+if [ "$*" != modinfo ];then
+state=missing
+if command -v "$1" >/dev/null 2>&1;then
+case $1$2 in dmesg)filter_log dmesg;;
+modprobe--s*)t=$("$@" </dev/null 2>&1);status=$?;printf "%s\n" "$t";for t in $t;do case $t in /*.ko|/*.ko.*)k="$k $t";esac;done;;
+*)"$@" </dev/null 2>&1;status=$?;[ $status = 0 ]||k=;esac
+state="exit $status";fi;fi
+printf "\n@%s end %s\n" "$n" "$state";done'

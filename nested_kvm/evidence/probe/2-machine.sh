@@ -5,22 +5,39 @@ bugs=/sys/devices/system/cpu/vulnerabilities
 mitigation_files="$bugs/itlb_multihit $bugs/l1tf"
 config_folders='/etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /usr/lib/modprobe.d /lib/modprobe.d'
 
-# Sets $sizes, with one program start: a line for each file that can be read.
-measure() {
+# Prints the small files, with two program starts, and sets $printed: a line for each of them. Where one cannot be read
+# so, each is printed alone.
+small_files() {
     # shellcheck disable=SC2086  # words
     set -- $kernel $firmware_files $mitigation_files /etc/kernel/cmdline
     for folder in $config_folders; do set -- "$@" "$folder"/* "$folder"/.[!.]*; done
+    printed=$newline
     for path do
         shift
         case $path in *"$newline"*) continue ;; esac
-        if [ -f "$path" ] && [ -r "$path" ]; then set -- "$@" "$path"; fi
+        if [ -f "$path" ] && [ -r "$path" ] && [ ! -L "$path" ]; then
+            set -- "$@" "$path"
+            printed=$printed$path$newline
+        fi
     done
-    sizes=$(wc -c "$@" 2>/dev/null)$newline
+    print_said
+    { raw "$nonce $#"; wc -lc "$@"; } 2>/dev/null | awk "$as_frames" 2>/dev/null || printed=
 }
 
+# The lines of wc(1) follow the nonce and their number. Whether awk drops a NUL, or what follows it, depends on which awk
+# it is: then the length differs.
+# shellcheck disable=SC2016  # for awk
+as_frames='NR<2{n=$1;c=$2;next}
+/\//{c--;p=substr($0,index($0,"/"));t="";k=s=0
+if($2<1e5)while((getline x<p)>0){k++;s+=length(x)+1;t=t x"\n"}
+close(p)
+if(k<$1||s!=$2+k-$1)c=-1e9
+else print"@"n" begin "p"\n"t"\n@"n" end ok"}
+END{exit c!=0}'
+
 cpu() {
-    begin /proc/cpuinfo
-    flush
+    begin_frame /proc/cpuinfo
+    print_said
     if grep -E '^(processor|vendor_id|cpu( family)?|model( name)?|(vmx )?flags|[Ff]eatures|platform|MMU)[[:blank:]0-9]*[:=]' \
         /proc/cpuinfo 2>/dev/null; then end ok; else end unreadable; fi
 }
@@ -37,9 +54,9 @@ changelog() {
         [ ! -r "$path" ] || set -- gzip -dc "$path"
     done
     [ "$1" ] || return
-    begin "$*"
-    flush
-    limited "$@" 2>/dev/null | awk "$about_kvm"
+    begin_frame "$*"
+    print_said
+    within_limit "$@" 2>/dev/null | awk "$about_kvm"
     end "exit $?"
 }
 
@@ -71,29 +88,29 @@ vendor_module() {
 }
 
 # The kernels whose modules kmod can find.
-trees() {
-    begin /lib/modules
+all_trees() {
+    begin_frame /lib/modules
     for entry in /lib/modules/*/modules.dep; do [ ! -f "$entry" ] || name "${entry%/*}"; done
     end ok
 }
 
 modules() {
     set -- /sys/module
-    begin "$1"
+    begin_frame "$1"
     for path in "$1"/kvm* "$1"/vbox* "$1"/vmmon; do
         [ ! -d "$path" ] || name "$path"
     done
-    if [ -d "$1" ]; then end ok; else lacks "$1"; fi
+    if [ -d "$1" ]; then end ok; else says_lacking "$1"; fi
     for path in "$1"/kvm* /sys/kernel/livepatch/*; do
         [ -d "$path" ] || continue
-        values "$path"
-        values "$path/parameters"
+        values_of "$path"
+        values_of "$path/parameters"
     done
 }
 
 kmod() {
     for folder in $config_folders; do
-        names "$folder"
+        names_of "$folder"
         for_each file "$folder"
     done
 }

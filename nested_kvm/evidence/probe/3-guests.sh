@@ -1,6 +1,6 @@
 # The processes that are VMMs. Of their arguments only what controls evaluate leaves the machine, one a line.
 vmms() {
-    begin '/proc/[0-9]*/cmdline'
+    begin_frame '/proc/[0-9]*/cmdline'
     # shellcheck disable=SC2013  # words
     for path in $(grep -lsE '(^|/)(qemu-system-|(qemu-|l)?kvm|cloud-hyp|firecr|crosvm|strato|openvmm|krun)' /proc/[0-9]*/cmdline); do
         vmm "$path"
@@ -56,6 +56,7 @@ judged() {
                 case $1 in
                     *..*) ;;
                     /run/incus/*/qemu.conf)
+                        # shellcheck disable=SC3013  # dash, bash, ksh and busybox know -ef
                         [ -f "$1" ] && [ "/proc/$pid/ns/mnt" -ef /proc/self/ns/mnt ] && say_any "$(awk -v "p=$pid" "$groups" "$1")" ;;
                 esac ;;
         esac
@@ -69,7 +70,7 @@ groups='/^[[]/{s=!/^.([bdfnorstv]|ch|me|mo)/}(s||/-cpu/)&&/^[^#]/{print p" confi
 
 # The processes that hold a VM of KVM. Without the right to look into all of them the answer is not whole.
 vm_holders() {
-    begin 'ls -lq /proc/[0-9]*/fd'
+    begin_frame 'ls -lq /proc/[0-9]*/fd'
     if ! kvm_is_used; then say 'no module of KVM is in use'; end ok; return; fi
     # busybox knows no -q, and masks control characters without it.
     listed=$(list_fds -nlq)
@@ -111,13 +112,13 @@ list_fds() { ls "$1" /proc/[0-9]*/fd 2>/dev/null | grep -E '^/proc/[0-9]+/fd:$|^
 # How often each VM entered a nested guest, and which vCPU is in one now.
 nested_runs() {
     vms=/sys/kernel/debug/kvm
-    begin "$vms$again"
-    if [ ! -d "$vms" ]; then lacks "$vms"; return; fi
+    begin_frame "$vms$again"
+    if [ ! -d "$vms" ]; then says_lacking "$vms"; return; fi
     for vm in "$vms"/[0-9]*-[0-9]*; do
         for path in "$vm/nested_run" "$vm"/vcpu[0-9]*/guest_mode; do
             value=
             if [ -r "$path" ]; then IFS= read -r value <"$path"; fi 2>/dev/null
-            [ -z "$value" ] || counted "${path#"$vms"/}=$value"
+            [ -z "$value" ] || say_counted "${path#"$vms"/}=$value"
         done
     done
     end ok
@@ -126,12 +127,12 @@ nested_runs() {
 domain_runs() {
     ask domstats --vcpu --list-active --nowait
     if [ "$status" -eq 0 ]; then
-        counted "$(raw "$answer" | grep -E '^Domain: |vcpu\.(current|[0-9]+\.(nested_run\.sum|guest_mode\.cur))=')"
+        say_counted "$(raw "$answer" | grep -E '^Domain: |vcpu\.(current|[0-9]+\.(nested_run\.sum|guest_mode\.cur))=')"
     fi
     end "exit $status"
 }
 
-counted() {
+say_counted() {
     say_any "$1"
     case $1 in *nested_run=[1-9]* | *nested_run.sum=[1-9]*) entered=yes ;; esac
 }
@@ -149,8 +150,8 @@ twice() {
 
 # Keeps what virsh says, and its exit status.
 ask() {
-    begin "virsh -r -c $uri $*$again"
-    answer=$(limited virsh -r -c "$uri" "$@" 2>&1)
+    begin_frame "virsh -r -c $uri $*$again"
+    answer=$(within_limit virsh -r -c "$uri" "$@" 2>&1)
     status=$?
 }
 
@@ -172,9 +173,9 @@ list_domains() {
     return "$status"
 }
 
-domains() {
+all_domains() {
     uri=$1
-    if ! found virsh; then query list --all --uuid; return; fi
+    if ! is_found virsh; then query list --all --uuid; return; fi
     list_domains || return
     for uuid in $uuids; do
         query dominfo "$uuid"
@@ -187,23 +188,23 @@ domains() {
     if list_domains --with-managed-save; then
         for uuid in $uuids; do query managedsave-dumpxml "$uuid"; done
     fi
-    snapshots
+    saved_snapshots
 }
 
 # The snapshots with memory, of one domain 50 and of all 100.
-snapshots() {
+saved_snapshots() {
     left=100
     list_domains --with-snapshot || return
     for uuid in $uuids; do
         tell snapshot-list --active --name "$uuid"
         if [ "$status" -ne 0 ] || [ "$left" -eq 0 ]; then continue; fi
         chosen=$(raw "$answer" | head -n "$((left < 50 ? left : 50))")
-        flush
+        print_said
         raw "$chosen" | {
             while IFS= read -r name; do
                 [ -z "$name" ] || query snapshot-dumpxml "$uuid" "--snapshotname=$name"
             done
-            flush
+            print_said
         }
         left=$((left - $(raw "$chosen" | grep -c .)))
     done
@@ -211,8 +212,8 @@ snapshots() {
 
 libvirt() {
     case $1 in
-        always) domains "$2" ;;
-        fallback) if ! found virt-ssh-helper && ! found nc; then domains "$2"; fi ;;
+        always) all_domains "$2" ;;
+        fallback) if ! is_found virt-ssh-helper && ! is_found nc; then all_domains "$2"; fi ;;
     esac
 }
 

@@ -8,9 +8,9 @@ at_shutdown=libvirt-guests
 well_known="/boot/grub2/grubenv /etc/default/$at_shutdown /etc/sysconfig/$at_shutdown /proc/self/mounts /etc/os-release \
 /usr/lib/libvirt/$at_shutdown.sh /usr/libexec/$at_shutdown.sh $qemu_conf"
 
-monitors() {
-    begin 'virtual machine monitors'
-    flush
+all_monitors() {
+    begin_frame 'virtual machine monitors'
+    print_said
     for program in qemu-system-x86_64 qemu-system-i386 qemu-system-s390x qemu-system-ppc64 qemu-system-aarch64 \
         qemu-kvm kvm cloud-hypervisor firecracker crosvm lkvm stratovirt openvmm krunvm /usr/libexec/qemu-kvm; do command -v "$program"; done
     end ok
@@ -18,89 +18,83 @@ monitors() {
 
 # The rules that give /dev/kvm its mode and group when udev next handles it, what loads the module at boot beside udev,
 # and the number of the group.
-rules() {
-    begin 'udev rules of kvm'
-    flush
+rules_of_udev() {
+    begin_frame 'udev rules of kvm'
+    print_said
     grep -sE '"kvm"|^kvm' /*/udev/rules.d/* /*/lib/udev/rules.d/* /etc/modules /*/modules-load.d/* /*/lib/modules-load.d/* /etc/group
     end ok
-    ! found cloud-hypervisor || run cloud-hypervisor --version
-}
-
-# One grep for all of them. Where it cannot read one, or considers it binary, each file has its own.
-well_known_settings() {
-    set -- /dev/null
-    for path in $well_known; do [ ! -f "$path" ] || set -- "$@" "$path"; done
-    all_lines=$(grep -E "$sought" "$@" 2>&1)
-    [ "$?" -le 1 ] || all_lines='inary file '
-    for path in $well_known; do
-        case $all_lines in *'inary file '*) settings "$sought" "$path"; continue ;; esac
-        begin "$path"
-        lines_of "$path"
-        say_any "$lines"
-        case " $* " in *" $path "*) end ok ;; *) lacks "$path" ;; esac
-    done
-    for_qemu=$lines
-}
-
-# Sets $lines: those of $all_lines that belong to one file.
-lines_of() {
-    lines=
-    set -f
-    IFS=$newline
-    for line in $all_lines; do
-        case $line in "$1:"*) lines=$lines${lines:+$newline}${line#"$1:"} ;; esac
-    done
-    unset IFS
-    set +f
 }
 
 # libvirt's cached capabilities of each QEMU: of 200 kB only whether KVM exposes the flag, and when they are outdated.
 libvirts_memory() {
-    names "$memory"
-    for path in "$memory"/*.xml; do
-        [ -f "$path" ] || continue
-        settings "^ *(<(emulator|qemuctime|selfvers|kernelVersion|arch)>|<flag name='kvm'/>|</?hostCPU|<property name='(svm|vmx(-.*true)?)'|<kvmSupportsNesting/>)" "$path"
-        emulator=$(sed -n 's:^ *<emulator>\(/[^<&]*\)</emulator>$:\1:p' "$path" 2>/dev/null)
-        emulator=${emulator%%"$newline"*}
-        [ -z "$emulator" ] || run stat -L -c %Z "$emulator"
-    done
+    names_of "$memory"
+    settings_where_present "^ *(<(emulator|qemuctime|selfvers|kernelVersion|arch)>|<flag name='kvm'/>|</?hostCPU|<property name='(svm|vmx(-.*true)?)'|<kvmSupportsNesting/>)" "$memory"/*.xml
 }
 
-# The accounts that run VMs by qemu.conf.
-accounts() {
-    qemu_conf user
-    account "$value"
-    qemu_conf group
-    [ -z "$value" ] || run getent group "$value"
+# When the inode of the emulator last changed that a file of this cache names.
+changed_at() {
+    emulator=/${lines#*"<emulator>/"}
+    emulator=${emulator%%"$newline"*}
+    case ${emulator%"</emulator>"} in
+        "$emulator" | *[\<\&]*) ;;
+        *[!A-Za-z0-9_./+-]*) run stat -L -c %Z "${emulator%<*}" ;;
+        *) to_run "stat -L -c %Z ${emulator%<*}" ;;
+    esac
+}
+
+# Where systemd was booted, and no file of its search path is named so, systemctl has nothing to answer.
+unit_of_guests() {
+    state=absent
+    for path in /etc /run /lib /usr/lib; do [ -r "$path/systemd" ] && [ -x "$path/systemd/system" ] || state=; done
+    # shellcheck disable=SC2231  # one word
+    for path in /etc/init.d/$at_shutdown /*/systemd/*/$at_shutdown.* /usr/lib/systemd/*/$at_shutdown.* \
+        /usr/local/lib/systemd/*/$at_shutdown.*; do
+        [ ! -e "$path" ] && [ ! -L "$path" ] || state=
+    done
+    if [ "$state" ]; then begin_frame "systemctl is-enabled $at_shutdown"; end absent
+    else to_run "systemctl is-enabled $at_shutdown"
+    fi
 }
 
 lacks_libvirt() {
     [ ! -e "$qemu_conf" ] && missing "$qemu_conf" && [ "$state" = absent ]
 }
 
-is_account() { case $1 in '' | -* | *[!A-Za-z0-9_.@-]*) return 1 ;; esac; }
+account_of() { case $1 in '' | -* | *[!A-Za-z0-9_.@-]*) ;; *) to_run "id $1" ;; esac; }
 
-account() { if is_account "$1"; then run id "$1"; fi; }
-
-# Sets $value: the last value of a setting in qemu.conf; `+` marks a number.
-qemu_conf() {
+# Sets $value: the last value of a setting in the lines of qemu.conf; `+` marks a number.
+for_qemu() {
+    wanted=$1
     value=
-    [ -n "$for_qemu" ] || return
-    value=$(sed -n "s/^$blank*$1$blank*=$blank*[^A-Za-z0-9_.+-]\{0,1\}+\{0,1\}\([A-Za-z0-9_.-]*\).*/=\1/p" \
-        "$qemu_conf" 2>/dev/null)
-    value=${value##*=}
+    set -f
+    IFS=$newline
+    for line in $lines; do
+        unset IFS
+        # shellcheck disable=SC2086  # words
+        set -- ${line%%=*}
+        [ "$*" = "$wanted" ] || continue
+        # shellcheck disable=SC2086  # words
+        set -- ${line#*=}
+        value=${1#[!A-Za-z0-9_.+-]}
+        value=${value#+}
+        value=${value%%[!A-Za-z0-9_.-]*}
+    done
+    unset IFS
+    set +f
 }
 
 # The next boot's command line, in the boot loaders' files; grub's may also contain a password.
 boot() {
-    settings "$grub" /etc/default/grub
-    names /etc/default/grub.d
-    present "$grub" /etc/default/grub.d/*.cfg
-    present "^$blank*(linux|set (kernelopts|tuned_params)=)" /boot/grub*/grub.cfg
+    [ -f /etc/default/grub ] || settings_in "$grub" /etc/default/grub
+    names_of /etc/default/grub.d
+    settings_where_present "$grub" /etc/default/grub /etc/default/grub.d/*.cfg
+    settings_where_present "^$blank*(linux|set (kernelopts|tuned_params)=)" /boot/grub*/grub.cfg
     file /etc/kernel/cmdline
-    names /boot/loader/entries
-    for esp in $esps; do present "^options$blank" "$esp"/loader/entries/*.conf; done
-    begin 'ESP kernel images'
+    names_of /boot/loader/entries
+    set --
+    for esp in $esps; do set -- "$@" "$esp"/loader/entries/*.conf; done
+    settings_where_present "^options$blank" "$@"
+    begin_frame 'ESP kernel images'
     state=ok
     for esp in $esps; do
         [ ! -d "$esp" ] || [ -x "$esp" ] || state=unreadable

@@ -1,24 +1,28 @@
-# What kmod would do, what a shutdown does to guests, and which accounts may open /dev/kvm: $1 as well.
-commands() {
-    vendor_module
-    set -- "$1" 'uname -m' id 'ls -l /proc/self/ns' 'getfacl -cnp /dev/kvm' 'modprobe --version' "systemctl is-enabled $at_shutdown"
-    lacks_libvirt || set -- "$@" 'id libvirt-qemu' 'id qemu'
-    [ -z "$module" ] || set -- "$@" "modprobe --show-depends $module" "modinfo --parameters $module"
-    if is_account "$1"; then set -- "$@" "id $1"; fi
-    shift
-    together "$@"
-}
+to_run() { commands_to_run=$commands_to_run$1$newline; }
 
-# The parameters of every module that kmod would load, by its answer in $answer; empty where `together` fell back.
-parameters() {
-    begin 'modinfo of every module'
-    set --
+# What kmod would do, what a shutdown does to guests, which accounts may open /dev/kvm ($1 and those of qemu.conf, whose
+# lines are in $lines), and the kernel log.
+all_commands() {
+    vendor_module
+    to_run "uname -m${newline}id${newline}ls -l /proc/self/ns${newline}getfacl -cnp /dev/kvm${newline}modprobe --version"
+    unit_of_guests
+    for_qemu user
+    account_of "$value"
+    for_qemu group
+    [ -z "$value" ] || to_run "getent group $value"
+    lacks_libvirt || to_run "id libvirt-qemu${newline}id qemu"
+    [ -z "$module" ] || to_run "modprobe --show-depends $module"
+    to_run "modinfo of every module"
+    [ -z "$module" ] || to_run "modinfo --parameters $module"
+    account_of "$1"
+    ! is_found cloud-hypervisor || to_run "cloud-hypervisor --version"
     set -f
-    for words in $answer; do
-        case $words in /*.ko | /*.ko.*) set -- "$@" "$words" ;; esac
-    done
+    IFS=$newline
+    # shellcheck disable=SC2086  # a command each
+    set -- $commands_to_run dmesg
+    unset IFS
     set +f
-    if [ $# -eq 0 ]; then end absent; else answer modinfo "$@"; fi
+    run_together "$@"
 }
 
 main() {
@@ -27,15 +31,18 @@ main() {
     again=
     frames=0
     said="@$nonce nested-kvm-probe 1$newline"
-    commands "${5:-}"
-    parameters
-    measure
+    commands_to_run=
+    libvirts_memory
+    # shellcheck disable=SC2086  # words
+    settings_in "$sought" $well_known
+    all_commands "${5:-}"
+    small_files
     # shellcheck disable=SC2086  # words
     file $kernel
     changelog
     cpu
     modules
-    trees
+    all_trees
     node /dev/kvm
     # shellcheck disable=SC2086  # words
     file $firmware_files
@@ -43,18 +50,14 @@ main() {
     # shellcheck disable=SC2086  # words
     file $mitigation_files
     boot
-    monitors
-    rules
-    well_known_settings
-    libvirts_memory
-    accounts
-    matching 'kvm|svm|vmx|vboxdrv|vmmon|encryption f' dmesg
+    all_monitors
+    rules_of_udev
     vmms
     vm_holders
     twice nested_runs
     libvirt "${3:-never}" "${4:-qemu:///system}"
     say "@$nonce done"
-    flush
+    print_said
 }
 
 main "$@" </dev/null

@@ -15,6 +15,39 @@ _LAST_BRANCH: Final = re.compile(r"(?<=[^) ]) ?;;(?:(\n)| ?)esac")
 """The end of a case's last branch, which needs no `;;`."""
 _NAME: Final = re.compile(r"^ *([a-z]+(?:_[a-z]+)+|newline)(?:\(\)|=)", re.MULTILINE)
 """A function or variable whose name has several words: no path, option or command of the script contains one."""
+_VARIABLES: Final = (
+    *(
+        "again",
+        "answer",
+        "blank",
+        "chosen",
+        "emulator",
+        "entered",
+        "entry",
+        "folder",
+        "held",
+        "line",
+        "lines",
+        "listed",
+    ),
+    *(
+        "memory",
+        "module",
+        "option",
+        "parent",
+        "path",
+        "pattern",
+        "printed",
+        "said",
+        "seconds",
+        "size",
+        "state",
+        "status",
+        "text",
+    ),
+    *("unended", "uuid", "uuids", "value", "vendor", "wanted", "words"),
+)
+"""Variables whose names are also words of paths, options or commands. No text of the script has one before a `=`."""
 _QUOTED: Final = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*\"""")
 _OPERATOR: Final = re.compile(r" ?(\|\|?|&&|;) ?|(?<=[\w*?\"'\])])(\)) (?=[a-z\[])")
 """Where a blank separates nothing: around an operator, and behind the pattern of a case's branch."""
@@ -48,11 +81,27 @@ def probe_script() -> str:
 
 
 def short_names(script: str) -> str:
-    """Return the script with short names in place of those that have several words."""
-    names = sorted(set(_NAME.findall(script)))
-    for letter, name in zip(string.ascii_letters, names, strict=False):
-        script = re.sub(rf"\b{name}\b", f"_{letter}", script)
+    """Return the script with short names in place of those that have several words, and of variables."""
+    letters = string.ascii_letters + string.digits
+    short = [*letters, *(f"{first}{second}" for first in letters for second in letters)]
+    for letter, name in zip(short, _names(), strict=False):
+        script = re.sub(name, f"_{letter}", script)
     return script
+
+
+@cache
+def _names() -> Sequence[str]:
+    """The patterns of the names that are replaced, the most frequent first."""
+    code = "".join(line for line in readable_probe().splitlines(keepends=True) if not line.lstrip(" ").startswith("#"))
+    names = [rf"\b{name}\b" for name in sorted(set(_NAME.findall(code)))]
+    names += [_as_variable(name) for name in _VARIABLES]
+    return sorted(names, key=lambda name: -len(re.findall(name, code)))
+
+
+def _as_variable(name: str) -> str:
+    """The pattern of a word where it is a variable: used, read, set, or looped over."""
+    behind = r"(?<=\$)|(?<=\$\{)|(?<=read -r )"
+    return rf"(?:{behind}){name}\b|(?<![\w$/'.<-]){name}(?==)|(?<=for ){name}(?= (?:do|in)\b)"
 
 
 def _tight(line: str) -> str:

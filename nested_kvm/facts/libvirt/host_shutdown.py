@@ -21,7 +21,7 @@ from nested_kvm.util.shell_word import shell_word
 from nested_kvm.util.text import visible
 
 _ENABLED: Final = re.compile(r"^enabled", re.MULTILINE)
-_NOT_ENABLED: Final = re.compile(r"^(disabled|masked|not-found)|No such file|does not exist", re.MULTILINE)
+_NOT_ENABLED: Final = re.compile(r"^(disabled|masked|not-found)|(?<!bus: )No such file|does not exist", re.MULTILINE)
 _ON_SHUTDOWN: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?ON_SHUTDOWN=(.*)$", re.MULTILINE)
 _TRY_SAVE: Final = re.compile(r"^[ \t]*auto_shutdown_try_save[ \t]*=[ \t]*[\"']?(\w*)", re.MULTILINE)
 
@@ -47,7 +47,7 @@ def host_shutdown_of(bundle: Bundle) -> HostShutdown:
     """
     unit, conf = bundle.reading(sources.LIBVIRT_GUESTS), bundle.reading(sources.QEMU_CONF)
     files = [bundle.reading(path) for path in sources.LIBVIRT_GUESTS_SETTINGS]
-    is_off = bool(_NOT_ENABLED.search(unit.text))
+    is_off = unit.status is Status.ABSENT or bool(_NOT_ENABLED.search(unit.text))
     scripts = [bundle.reading(path) for path in sources.LIBVIRT_GUESTS_SCRIPTS]
     saving = list(_by_unit(files, scripts)) if _ENABLED.search(unit.text) else []
     asked = _last(_TRY_SAVE, conf)

@@ -46,7 +46,7 @@ class NextLoad:
     `value` is the deciding word as written (`nested=y`). `origin` quotes what determines it, `overridden` the
     other lines that set the parameter. `reason` is a sentence wherever the outcome is neither on nor off.
 
-    Source: `modprobe --show-depends` and `modinfo --parameters`; the files of modprobe.d and `/proc/cmdline` show
+    Source: `modprobe --show-depends` and `modinfo`; the files of modprobe.d and `/proc/cmdline` show
     where the value comes from, and for a built-in module what it is.
     """
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kernel.parameter import parameter_types
 from nested_kvm.facts.modprobe.show_depends import module_name
 
@@ -47,6 +48,25 @@ def module_info_of(bundle: Bundle, module: str) -> ModuleInfo:
     return ModuleInfo(parameters, depends)
 
 
+def own_parameters(bundle: Bundle, module: str) -> Reading:
+    """What `modinfo --parameters` prints of one module, or else what `modinfo` of every module lists of it.
+
+    The probe asks for it alone only where the other answer does not contain it.
+
+    Raises:
+        ObservationError: neither is in the evidence.
+    """
+    source = sources.module_parameters(module)
+    every = bundle.readings.get(sources.EVERY_MODULE)
+    if source in bundle.readings or every is None or not every.is_ok:
+        return bundle.reading(source)
+    lines, _ = _lines_and_depends(every.text)
+    own = lines.get(module_name(f"{module}.ko"))
+    if own is None:
+        return bundle.reading(source)
+    return Reading(every.source, Status.OK, "\n".join(own), 0)
+
+
 def _agreed(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
     """The parameters that either answer lists; empty is the type on which they disagree."""
     kinds = {name: {one.get(name), other.get(name)} - {None, ""} for name in {**one, **other}}
@@ -54,6 +74,12 @@ def _agreed(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
 
 
 def _sections(text: str) -> tuple[dict[str, dict[str, str]], dict[str, frozenset[str]]]:
+    """The types of each module's parameters, and the modules that it depends on."""
+    lines, depends = _lines_and_depends(text)
+    return {each: parameter_types("\n".join(parms)) for each, parms in lines.items()}, depends
+
+
+def _lines_and_depends(text: str) -> tuple[dict[str, list[str]], dict[str, frozenset[str]]]:
     """Split the output at each module's `filename:`.
 
     Sample::
@@ -75,4 +101,4 @@ def _sections(text: str) -> tuple[dict[str, dict[str, str]], dict[str, frozenset
             depends[module] = frozenset(each.replace("-", "_") for each in value.split(",") if each)
         elif key == "parm" and module:
             lines[module].append(value)
-    return {each: parameter_types("\n".join(parms)) for each, parms in lines.items()}, dict(depends)
+    return lines, dict(depends)

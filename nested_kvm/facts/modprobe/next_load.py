@@ -23,7 +23,7 @@ from nested_kvm.facts.modprobe.config_line import ModprobeLine
 from nested_kvm.facts.modprobe.default_value import default_nested
 from nested_kvm.facts.modprobe.hpage import with_hpage
 from nested_kvm.facts.modprobe.load_outcome import Authority, LoadOutcome, NextLoad
-from nested_kvm.facts.modprobe.module_info import ModuleInfo, module_info_of
+from nested_kvm.facts.modprobe.module_info import ModuleInfo, module_info_of, own_parameters
 from nested_kvm.facts.modprobe.module_options import OptionFault, option_faults
 from nested_kvm.facts.modprobe.show_depends import ShowDepends
 
@@ -45,7 +45,7 @@ def next_load_of(bundle: Bundle, module: str, configuration: ModprobeConfigurati
     """
     oracle = bundle.reading(sources.show_depends(module))
     release = KernelRelease.parse(bundle.text(sources.KERNEL_RELEASE).strip())
-    cmdline, modinfo = bundle.text(sources.CMDLINE), bundle.reading(sources.module_parameters(module))
+    cmdline, modinfo = bundle.text(sources.CMDLINE), own_parameters(bundle, module)
     blacklisting = tuple(line.evidence for line in configuration.blacklisting(normalised(module)) if line.number)
     default = {Setting.ON: True, Setting.OFF: False}.get(default_nested(normalised(module), release))
     unknown = NextLoad(normalised(module), LoadOutcome.UNKNOWN, blacklisting=blacklisting, default=default)

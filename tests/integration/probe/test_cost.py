@@ -17,15 +17,15 @@ from tests.integration.probe.test_shells import comparable
 from tests.support.needs import SYSTEM_PATH
 
 FILES = 10
-STARTS = 24
-FORKS = 31
+STARTS = 21
+FORKS = 29
 """Both of dash, on a machine with every program below, ten files in modprobe.d, and none in the places below."""
-READS = 6500
-"""Reads of dash itself, which takes a file's bytes one by one: those of small files, and of parameters."""
+READS = 3000
+"""Reads of dash itself, which takes a file's bytes one by one: those of parameters."""
 BYTES = 14_480
 """TCP sends 10 segments of 1,448 bytes at once; SSH and the arguments take their part."""
 STUBS = {
-    "modprobe": "echo modprobe",
+    "modprobe": "for each in kvm kvm-amd kvm-intel; do echo insmod /lib/modules/6/$each.ko; done",
     "modinfo": "echo modinfo",
     "systemctl": "echo enabled",
     "dmesg": "echo kvm: one line",
@@ -100,7 +100,7 @@ def test_a_changelog_takes_what_unpacks_it_and_what_reads_it(starts_of: Starts, 
     (tmp_path / "1-files").rename(tmp_path / "before")
     (tmp_path / "1-files-elsewhere").rename(tmp_path / "elsewhere-before")
     with_it = starts_of(1, {tmp_path / "doc": "/usr/share/doc"})
-    assert without < with_it <= min(without + 3, STARTS), "timeout(1) and gzip, and awk that reads it"
+    assert without < with_it <= without + 3, "timeout(1) and gzip, and awk that reads it"
 
 
 @pytest.mark.needs("accounts", "dash")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.evidence.reading import Reading, Status
-from tests.integration.probe.probing import NOBODY, NONCE, Probing, each_shell
+from tests.integration.probe.probing import NOBODY, NONCE, Probing, each_shell, kmods_shells
 
 pytestmark = pytest.mark.needs("accounts", "setpriv")
 PLACE = "/etc/modprobe.d"
@@ -85,6 +85,32 @@ def test_every_file_is_told_as_what_it_is(folder: Path, shell: str) -> None:
         f"{PLACE}/null.conf": (Status.DEVICE, "", "/dev/null"),
         f"{PLACE}/link.conf": (Status.OK, "options kvm_amd nested=1", "plain.conf"),
     }
+
+
+@each_shell
+def test_files_without_a_nul_are_told_as_they_are(shell: str, tmp_path: Path) -> None:
+    made = tmp_path / "plain"
+    made.mkdir()
+    contents = {name: content for name, content in AS_THEY_ARE.items() if b"\0" not in content}
+    contents |= {"empty.conf": b"", "unended.conf": b"a\nb", "forged.conf": FORGED.encode(), "a=b.conf": b"c\n"}
+    for name, content in contents.items():
+        (made / name).write_bytes(content)
+    readings = look(made, shell)
+    told = {source: each.text for source, each in readings.items() if source.startswith(f"{PLACE}/")}
+    assert told == {
+        f"{PLACE}/{name}": content.decode(errors="replace").removesuffix("\n") for name, content in contents.items()
+    }
+
+
+@kmods_shells
+@pytest.mark.parametrize("hidden", [("awk",), ("wc",), ("awk", "wc")])
+def test_without_what_reads_many_files_each_is_read_alone(folder: Path, shell: str, hidden: tuple[str, ...]) -> None:
+    (folder / "very-large.conf").write_bytes(b"# abcdefgh\n" * 20_000)
+    probed = Probing(shell, ("2", "never"), mounts={folder: PLACE}, hidden=hidden).run()
+    assert (probed.answer.cut, probed.stderr) == (None, "")
+    with_them = {source: each for source, each in look(folder, shell).items() if source.startswith(("/etc", "/proc"))}
+    assert {source: probed.answer.readings[source] for source in with_them} == with_them
+    assert f"{PLACE}/plain.conf" in with_them
 
 
 def test_the_directory_lists_every_name_that_anything_reads(folder: Path) -> None:

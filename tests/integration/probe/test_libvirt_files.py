@@ -74,6 +74,38 @@ def test_libvirts_account_and_the_inventorys_are_asked_for(shell: str, tmp_path:
     assert not (tmp_path / "here").exists()
 
 
+@kmods_shells
+@pytest.mark.needs("accounts")
+@pytest.mark.parametrize(
+    ("conf", "user", "group"),
+    [
+        ('user = "qemu1"\n', "qemu1", None),
+        ("\t user=qemu2\n", "qemu2", None),
+        ("user  =  '+42' # why\ngroup = +43\n", "42", "43"),
+        ('user = "a"\nuser = "b"\n#user = "c"\n', "b", None),
+        ('user = "a"\nuser = ""\ngroup = "g', None, "g"),
+        ('user = " a"\ngroup = ""x"\n', None, None),
+        ('user = "a"\r\ngroup = "of"\n', "a", "of"),
+        ('users = "a"\nuser_x = "b"\nuser x = "c"\nuser\n', None, None),
+        ('user = "every"\ngroup = "g/h"\n', "every", "g"),
+        ('user = "*"\ngroup = *\n', None, None),
+        ('user = "of"', "of", None),
+        ('user = "a=b"\ngroup = "=b"\n', "a", None),
+    ],
+)
+def test_the_last_valid_line_of_qemu_conf_names_the_account(
+    conf: str, user: str | None, group: str | None, shell: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "etc" / "libvirt"
+    folder.mkdir(parents=True)
+    (folder / "qemu.conf").write_bytes(conf.encode())
+    programs = stub(stub(tmp_path / "bin", "id", 'echo "id of $*"'), "getent", 'echo "group $*"')
+    readings = Probing(shell, first_on_path=programs, mounts={tmp_path / "etc": "/etc"}).run().answer.readings
+    asked = {source for source in readings if source.startswith(("id ", "getent ")) and source not in LIBVIRTS}
+    assert asked == {f"id {user}" for _ in [user] if user} | {f"getent group {group}" for _ in [group] if group}
+    assert all(readings[source].text.endswith(source.split()[-1]) for source in asked)
+
+
 @each_shell
 @pytest.mark.parametrize("account", ["-rf", "a b", "$(touch here)", "a;b", "a\nb", ""])
 def test_what_is_no_account_is_not_asked_for(shell: str, account: str, tmp_path: Path) -> None:

@@ -94,6 +94,83 @@ def test_without_a_module_to_load_no_parameters_are_asked_for(tmp_path: Path, sh
     assert readings[sources.EVERY_MODULE] == Reading(sources.EVERY_MODULE, Status.ABSENT)
 
 
+OF = "insmod /lib/modules/6.1.0/kernel/arch/x86/kvm/"
+OF_ALL = f"{OF}kvm.ko\n{OF}kvm-intel.ko.zst\n{OF}kvm-amd.ko.xz"
+
+
+@kmods_shells
+@pytest.mark.parametrize(
+    ("answer", "modinfo", "is_asked_alone"),
+    [
+        (OF_ALL, MODINFO, False),
+        (OF_ALL.replace("-", "_"), MODINFO, False),
+        (OF_ALL, f"{MODINFO}; exit 1", True),
+        (f"{OF}kvm.ko\n{OF}kvm-other.ko", MODINFO, True),
+        ("builtin kvm_amd", MODINFO, True),
+        ("install /bin/true", MODINFO, True),
+    ],
+)
+def test_the_modules_own_parameters_are_asked_for_where_the_list_of_all_has_them_not(
+    tmp_path: Path, shell: str, answer: str, modinfo: str, *, is_asked_alone: bool
+) -> None:
+    programs = stub(stub(tmp_path / "bin", "modprobe", f"cat <<END\n{answer}\nEND"), "modinfo", modinfo)
+    readings = Probing(shell, ("5", "never"), first_on_path=programs).run().answer.readings
+    asked = [source for source in readings if source.startswith("modinfo --parameters")]
+    assert bool(asked) is is_asked_alone
+    assert all("modinfo" in source for source in asked)
+    assert sources.EVERY_MODULE in readings
+
+
+@kmods_shells
+def test_without_timeout_both_questions_have_an_answer(tmp_path: Path, shell: str) -> None:
+    programs = stub(stub(tmp_path / "bin", "modprobe", f"cat <<END\n{OF_ALL}\nEND"), "modinfo", MODINFO)
+    stub(programs, "timeout", "exit 1")
+    readings = Probing(shell, ("5", "never"), first_on_path=programs).run().answer.readings
+    assert [source for source in readings if source.startswith("modinfo --parameters")]
+    assert readings[sources.EVERY_MODULE].status is Status.ABSENT
+
+
+ENTRIES = {
+    "plain.conf": "options a\n",
+    "b:c.conf": "options b\n",
+    "b": "no entry",
+    "sp ace *.conf": "title x\noptions c\n",
+    "dash -e.conf": "options d\n",
+    "empty.conf": "",
+    "none.conf": "title only\n",
+}
+
+
+@kmods_shells
+def test_each_boot_entry_has_the_lines_that_are_its_own(tmp_path: Path, boot: Path, shell: str) -> None:
+    for name, text in ENTRIES.items():
+        (boot / "loader/entries" / name).write_text(text)
+    (boot / "loader/entries/folder.conf").mkdir()
+    (boot / "loader/entries/gone.conf").symlink_to("nowhere")
+    readings = look(tmp_path, boot, shell)
+    place = f"{sources.BOOT_ENTRIES}/"
+    told = {source.removeprefix(place): each.text for source, each in readings.items() if source.startswith(place)}
+    assert told == {
+        name: "\n".join(line for line in text.split("\n") if line.startswith("options "))
+        for name, text in ENTRIES.items()
+        if name.endswith(".conf")
+    }
+
+
+@pytest.mark.needs("setpriv")
+def test_one_boot_entry_that_may_not_be_read_takes_no_other_along(tmp_path: Path, boot: Path) -> None:
+    for name in ("a.conf", "b.conf", "c.conf"):
+        (boot / "loader/entries" / name).write_text(f"options {name}\n")
+    (boot / "loader/entries/b.conf").chmod(0o600)
+    tmp_path.chmod(0o755)
+    readings = look(tmp_path, boot, "sh", *NOBODY)
+    assert [readings[f"{sources.BOOT_ENTRIES}/{name}.conf"].status for name in "abc"] == [
+        Status.OK,
+        Status.UNREADABLE,
+        Status.OK,
+    ]
+
+
 @kmods_shells
 def test_of_grubs_configuration_what_may_decide_is_read_and_nothing_else(
     tmp_path: Path, boot: Path, shell: str

@@ -17,6 +17,7 @@ WRITERS = {
     "dd",
     "ln",
     "install",
+    "sed",
     "sysctl",
     "insmod",
     "rmmod",
@@ -24,10 +25,13 @@ WRITERS = {
 
 
 def test_it_redirects_to_the_null_device_only() -> None:
-    program = re.search(r"^about_kvm='[^']*'$", CODE, re.MULTILINE)
-    assert program is not None
-    assert not re.search(r"print[^\n;}]*[>|]|\bsystem\b", program[0]), "awk writes to standard output only"
-    without_tags = re.sub(r"</?\(?[A-Za-z|]+\)?(?: name='\w+')?/?>", "", CODE.replace(program[0], ""))
+    programs = re.findall(r"^(?:about_kvm|as_frames)='[^']*'$", CODE, re.MULTILINE)
+    assert len(programs) == len(re.findall(r"\bawk \"", CODE)) > 0
+    rest = CODE
+    for program in programs:
+        assert not re.search(r"print[^\n;}]*[>|]|\bsystem\b", program), "awk writes to standard output only"
+        rest = rest.replace(program, "")
+    without_tags = re.sub(r"</?\(?[A-Za-z|]+\)?(?: name='\w+')?/?>", "", rest)
     targets = re.findall(r"(?<![-^])>+\s*([^\s;})]+)", without_tags)
     assert set(targets) == {"/dev/null", "&1"}
 
@@ -36,12 +40,6 @@ def test_it_calls_no_program_that_writes() -> None:
     words = set(re.findall(r"[a-z_]+", CODE))
     assert {"cat", "grep", "modprobe", "virsh"} <= words
     assert words & WRITERS == set()
-
-
-def test_sed_only_prints_what_it_substituted() -> None:
-    scripts = re.findall(r"""\bsed -n (?:'([^']*)'|"([^"]*)")""", CODE)
-    assert len(scripts) == len(re.findall(r"\bsed\b", CODE)) > 0
-    assert [script for pair in scripts for script in pair if script and not re.fullmatch(r"s([/:]).*\1p", script)] == []
 
 
 def test_modprobe_is_only_asked() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from nested_kvm.errors import NotObserved
 from nested_kvm.facts.kernel.release import KernelRelease
 from nested_kvm.facts.modprobe.load_outcome import LoadOutcome, NextLoad
 from nested_kvm.facts.modprobe.module_options import accepts
@@ -112,6 +113,28 @@ def test_a_line_that_kmods_answer_ignores_decides_nothing(line: str) -> None:
     load = Host(files=conf(f"{line}\n"), oracle=f"insmod {DIRECTORY}/kvm-amd.ko \n").next_load()
     assert load.outcome is LoadOutcome.UNKNOWN
     assert load.reason == f"modprobe --show-depends kvm_amd ignores {CONF}:1: {line}"
+
+
+AMDS = "options kvm_amd nested="
+
+
+@pytest.mark.parametrize("line", [f"{AMDS}1", f"{AMDS}0", f"{AMDS}y", *REFUSED, *ACCEPTED])
+def test_the_list_of_every_module_answers_for_the_modules_own(line: str) -> None:
+    host = Host(files=conf(f"{line}\n"), every=EVERY, modinfo="nested: (int)\nnrips: (int)\nnpt: (bool)\n")
+    assert replace(host, is_asked_alone=False).next_load() == host.next_load()
+
+
+def test_a_list_of_every_module_without_the_parameter_says_so() -> None:
+    every = EVERY.replace("parm:           nested: (int)\n", "")
+    load = Host(files=conf(f"{AMDS}1\n"), every=every, is_asked_alone=False).next_load()
+    assert (load.outcome, load.reason) == (LoadOutcome.UNKNOWN, "kvm_amd has no parameter nested")
+    assert load.origin[0].source == "modinfo of every module"
+
+
+@pytest.mark.parametrize("every", [None, "", f"filename:       {DIRECTORY}/kvm.ko\nparm:           nested: (int)\n"])
+def test_without_either_list_nothing_is_known(every: str | None) -> None:
+    with pytest.raises(NotObserved):
+        Host(files=conf(f"{AMDS}1\n"), every=every, is_asked_alone=False).next_load()
 
 
 @pytest.mark.parametrize(
