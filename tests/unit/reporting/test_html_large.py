@@ -7,21 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from nested_kvm.model.answer import Answer
-from nested_kvm.model.cause import Cause
-from nested_kvm.model.control import Severity
-from nested_kvm.model.link import LinkName
-from nested_kvm.model.policy import Nested
 from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.reporting.html import past_pages, target_pages, target_sections
 from nested_kvm.reporting.html.findings import anchor
 from nested_kvm.reporting.html.opening import opening, other_pages
-from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
-from nested_kvm.results.nesting_answer import NestingAnswer
-from nested_kvm.results.problems import problems_of
-from nested_kvm.results.run import Result, Run
+from nested_kvm.results.run import Run
 from tests.support.html_report import elements
 from tests.support.made_runs import FAIL, PASS, TARGETS, WAIVER, run_of, run_with_everything, scope
+from tests.support.many_hosts import diagnosis_of, run_of_hosts
 
 INDEX = "report.html"
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -34,46 +27,6 @@ def split(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a few results be too many for one file."""
     monkeypatch.setattr(target_sections, "MOST", 1)
     monkeypatch.setattr(target_pages, "EACH", 7)
-
-
-def results_of(number: int) -> Iterator[Result]:
-    """A host with a guest: some have a finding of the host, some of the guest, some are waived or undecided."""
-    host, guest = f"kvm-{number:03}", f"ci-{number:03}"
-    yield replace(PASS, target=host, subject=host, evidence=(Evidence("/dev/kvm", f"on {host}"),))
-    if number % 2:
-        waiver = WAIVER if number % 6 == 1 else None
-        yield replace(FAIL, target=host, subject=host, waiver=waiver, message=f"nested=0 on {host}")
-    if number % 3 == 0:
-        missing = {"cause": Cause.FLAG_MISSING, "severity": Severity.CRITICAL, "message": "the guest has no svm"}
-        yield replace(FAIL, control="L1-CPU-01", target=guest, subject=guest, **missing)  # type: ignore[arg-type]
-    yield replace(PASS, control="DOM-CPU-01", target=host, subject=guest)
-    yield replace(PASS, control="L1-KVM-04", target=guest, subject=guest, outcome=Outcome.UNKNOWN, message="unclear")
-
-
-def run_of_hosts(count: int) -> Run:
-    run = run_of(*(result for number in range(count) for result in results_of(number)), status=1)
-    hosts = [replace(TARGETS[0], name=f"kvm-{number:03}") for number in range(count)]
-    guests = [replace(TARGETS[1], name=f"ci-{number:03}", host=f"kvm-{number:03}") for number in range(count)]
-    run.targets = [*hosts, *guests]
-    run.diagnoses = [diagnosis_of(each.name, str(each.host)) for each in guests]
-    run.answers = [
-        NestingAnswer(
-            target=each.name,
-            level=each.level,
-            host=each.host,
-            nested=Nested.REQUIRED,
-            now=Answer.YES,
-            after_boot=Answer.YES,
-        )
-        for each in run.targets
-    ]
-    run.problems = problems_of(run)
-    return run
-
-
-def diagnosis_of(guest: str, host: str) -> Diagnosis:
-    link = SeenLink(LinkName.DOMAIN_DEFINITION, LinkState.BROKEN, f"of {guest}")
-    return Diagnosis(guest, host, Answer.NO, (link,), "no flag", LinkName.DOMAIN_DEFINITION)
 
 
 def files_of(run: Run) -> dict[str, str]:
