@@ -27,7 +27,9 @@ def peak_and_results(folder: Path, hosts: int) -> tuple[int, int]:
     write_fleet(folder / "evidence", hosts)
     words = command_line(f"--evidence={folder / 'evidence'}", report_dir=folder / "reports")
     command = measured(words, folder / "peak")
-    subprocess.run(command, cwd=ROOT, env=environment(folder), stdout=subprocess.DEVNULL, check=False)  # it has findings
+    subprocess.run(
+        command, cwd=ROOT, env=environment(folder), stdout=subprocess.DEVNULL, check=False
+    )  # it has findings
     results = json.loads((folder / "reports/latest/results.json").read_text())["results"]
     return bytes_in(folder / "peak"), len(results)
 
