@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, Self
@@ -74,7 +75,7 @@ class Declaration(BaseModel):
             self.name,
             self.level,
             address,
-            replace(self.policy, binding=True),
+            _binding(self.policy),
             host=self.host,
             domain=self.domain,
             via_host=self.via_host,
@@ -82,6 +83,12 @@ class Declaration(BaseModel):
             account=self.account,
             group=self.group,
         )
+
+
+@lru_cache
+def _binding(policy: Policy) -> Policy:
+    """The policy as one that binds; equal ones are kept once."""
+    return replace(policy, binding=True)
 
 
 def _address(spec: str) -> Address:

@@ -94,6 +94,14 @@ class StoredResults:
         """See `Results`."""
         return self._in_order("target, subject, control")
 
+    def of_target(self, name: str) -> Sequence[Result]:
+        """See `Results`."""
+        found = self._database.execute(
+            f"SELECT {_COLUMNS} FROM results WHERE target = ? ORDER BY subject, control, rowid",  # noqa: S608 - words of this file
+            (name,),
+        )
+        return tuple(map(_result, found))
+
     def by_control(self) -> Iterator[Result]:
         """See `Results`."""
         return self._in_order("control, target, subject")

@@ -73,7 +73,8 @@ class AuditSession(ReportingSession):
         self.only_lists = only_lists(config.option)
         self.owed = OwedResults()
         self.budget = EvaluationBudget()
-        self._given: dict[str, Result] = {}
+        self._skipped_in_gate: set[str] = set()
+        """The site's checks that a gate asked for, and that were skipped: they were not evaluated."""
         self._own = self._own_controls()
         self.evaluator: Callable[[AuditSession, list[DeclaredControl]], EarlyEvaluation] | None = None
         """Makes what evaluates the first targets while the last are observed; control_item.py sets it."""
@@ -161,9 +162,12 @@ class AuditSession(ReportingSession):
 
     def record(self, item: str, judged: Result) -> Result:
         """Keep an item's result, and return it with its waiver and its drift."""
-        result = self._given[item] = self.ledger.record(item, judged)
-        if result.outcome is Outcome.NOTCHECKED and self.options.threshold.gate and result.control.startswith("SITE-"):
-            del self._given[item]  # A check that is skipped in a gate was not evaluated.
+        result = self.ledger.record(item, judged)
+        is_skipped = result.outcome is Outcome.NOTCHECKED and result.control.startswith("SITE-")
+        if is_skipped and self.options.threshold.gate:
+            self._skipped_in_gate.add(item)
+        else:
+            self._skipped_in_gate.discard(item)
         return result
 
     def _observe_all(self) -> None:
@@ -233,7 +237,7 @@ class AuditSession(ReportingSession):
         run.left_out = len(scope.left_out)
         run.candidates = () if self.audit.candidates is None else self.audit.candidates.names
         run.owed = self.owed.count
-        run.not_asked = list(self.owed.missing(self._given.values()))
+        run.not_asked = list(self.owed.missing(self.ledger.results_but(self._skipped_in_gate)))
         run.complete = has_ended and not run.gaps
         in_full = self._config.args_source is not pytest.Config.ArgsSource.ARGS and self.audit.candidates is None
         scope.is_whole = in_full and has_ended and pytest_status in {0, 1}

@@ -4,10 +4,10 @@ pytest's own item costs ten times as much: it sets up fixtures, captures output 
 three phases. A control prints nothing, and has one phase. See docs/decisions/own-pytest-item.md.
 """
 
-from collections.abc import Iterator
-from functools import cached_property, lru_cache
+from collections.abc import Iterator, MutableMapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pytest
 from typing_extensions import override
@@ -24,6 +24,9 @@ from nested_kvm.plugin.items import distinct, safe_id
 from nested_kvm.plugin.session import session_of
 from nested_kvm.reporting.html.table import has_row
 
+_NO_FACTS: Final[dict[str, object]] = {}
+"""Shared by all items that are not being evaluated; never filled."""
+
 
 class ControlWithoutSubject(pytest.Item):
     """A control of which the fleet has no subject: its node id is valid, and it is deselected."""
@@ -34,7 +37,20 @@ class ControlWithoutSubject(pytest.Item):
         super().__init__(**node)
         self.function = function
         self.own_markers.extend(_marks(function))
-        self.keywords.update({mark.name: mark for mark in self.own_markers})
+
+    @property
+    def keywords(self) -> MutableMapping[str, Any]:
+        """The item's name, its marks, and the keywords of its file: made when they are asked for.
+
+        pytest keeps every item until the run ends. What plugins add to an item are marks, and those are kept.
+        """
+        found = type(self.session.keywords)(self)  # type: ignore[call-arg]  # as pytest's own nodes do
+        found.update({mark.name: mark for mark in self.own_markers})
+        return found
+
+    @keywords.setter
+    def keywords(self, _made: MutableMapping[str, Any]) -> None:
+        """Take none: they follow from the item."""
 
     @override
     def runtest(self) -> None:
@@ -52,13 +68,27 @@ class ControlItem(ControlWithoutSubject):
         super().__init__(**node)
         self.control = control
         self.subject = subject
-        self.facts: dict[str, object] = {}
-        """The facts that the check was given, by parameter name; filled as it is evaluated."""
+        self.facts: dict[str, object] = _NO_FACTS
+        """The facts that the check was given, by parameter name; there while it is evaluated."""
 
-    @cached_property
+    @property
     def location(self) -> tuple[str, int | None, str]:
         """File, line and name: the file is looked up once for all items of it."""
         return _file_of(self.session, self.path), self.function.__code__.co_firstlineno - 1, self.name
+
+    @property
+    def user_properties(self) -> list[tuple[str, object]]:
+        """None: its report makes them of the result."""
+        return []
+
+    @user_properties.setter
+    def user_properties(self, _given: list[tuple[str, object]]) -> None:
+        """Take none, as above."""
+
+    def forget(self) -> None:
+        """Release what was needed until now only: pytest keeps the item until the run ends."""
+        self.facts = _NO_FACTS
+        self.extra_keyword_matches = self.parent.extra_keyword_matches if self.parent else set()
 
     @override
     def runtest(self) -> None:
@@ -105,11 +135,12 @@ def _reports(item: ControlItem) -> Iterator[pytest.TestReport]:
     session = audit_session(item.config)
     known = session.early_result(item.function, item.subject, item.control.id)
     run = item.runtest if known is None else _nothing
+    item.facts = {}
     call = pytest.CallInfo.from_call(run, "call", reraise=(pytest.exit.Exception, KeyboardInterrupt))
     raised = None if call.excinfo is None else call.excinfo.value
     judged = known or judge(item.control, item.subject, raised, item.facts)
     result = session.record(item.nodeid, judged)
-    item.facts.clear()  # pytest keeps the item until the run ends
+    item.forget()
     report = apply_result(_report(item, call, "call"), result, item.subject.machine.target.level)
     yield report
     # pytest-html makes a row at the teardown, and so does pytest's JUnit writer, which takes the properties from it.
@@ -124,8 +155,7 @@ def _nothing() -> None:
 
 
 def _report(item: ControlItem, call: pytest.CallInfo[None], when: Literal["call", "teardown"]) -> ControlReport:
-    duration = call.duration if when == "call" else 0.0
-    return ControlReport(item.nodeid, item.location, {}, "passed", None, when, (), duration, call.start, call.stop)
+    return ControlReport(getattr(item, "id", item.nodeid), item.location, when, call)
 
 
 def _items(collector: pytest.Module, name: str, function: object, control: Control) -> Iterator[pytest.Item]:

@@ -1,16 +1,17 @@
 """pytest-html's hooks: its file carries the audit's own report."""
 
 import secrets
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pluggy
 import pytest
 
-from nested_kvm.plugin.item_report import RESULT
+from nested_kvm.plugin.item_report import RESULT, ControlReport
 from nested_kvm.plugin.session import ReportingSession, session_of
-from nested_kvm.reporting.html.opening import opening_pieces, target_pages
+from nested_kvm.reporting.html.opening import opening_pieces, other_pages
 from nested_kvm.reporting.html.page import completed
 from nested_kvm.reporting.html.summary import ReportContext, policies_of
 from nested_kvm.reporting.html.table import ROWS, has_row, header_cells, row_cells
@@ -24,24 +25,30 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the report's hooks where there is a run to report."""
     session = session_of(config)
     if session is not None and config.option.htmlpath:
-        config.pluginmanager.register(HtmlReport(session, Path(config.option.htmlpath)))
-        _leave_the_path_to_the_summary(config)
+        # The audit's own summary ends with the report's path; pytest-html gets only what may have a row.
+        _take_over(config.hook.pytest_terminal_summary)
+        writers = _take_over(config.hook.pytest_runtest_logreport)
+        config.pluginmanager.register(HtmlReport(session, Path(config.option.htmlpath), writers))
 
 
-def _leave_the_path_to_the_summary(config: pytest.Config) -> None:
-    """Keep pytest-html from printing the report's path, which the audit's own summary ends with."""
-    caller = config.hook.pytest_terminal_summary
-    for implementation in caller.get_hookimpls():
-        if type(implementation.plugin).__module__.startswith("pytest_html."):
-            caller._remove_plugin(implementation.plugin)  # noqa: SLF001 - a plugin has no other way to leave one hook
+def _take_over(caller: pluggy.HookCaller) -> list[Any]:
+    """Keep pytest-html from implementing a hook; return its plugins that did."""
+    plugins = [
+        each.plugin for each in caller.get_hookimpls() if type(each.plugin).__module__.startswith("pytest_html.")
+    ]
+    for plugin in plugins:
+        caller._remove_plugin(plugin)  # noqa: SLF001 - a plugin has no other way to leave one hook
+    return plugins
 
 
 class HtmlReport:
     """The implementations of pytest-html's hooks for one run."""
 
-    def __init__(self, session: ReportingSession, path: Path) -> None:
+    def __init__(self, session: ReportingSession, path: Path, writers: Sequence[Any] = ()) -> None:
         self._session = session
         self._path = path
+        self._writers = writers
+        """pytest-html's own plugins, which keep every report that they are given."""
         self._rows = 0
         self._place = f"<!--{secrets.token_hex(16)}-->"
         """Placeholder of the opening, which is written in pieces once pytest-html has written the page around it."""
@@ -49,6 +56,14 @@ class HtmlReport:
     def pytest_html_report_title(self, report: Any) -> None:
         """Name the report."""
         report.title = "Nested KVM compliance"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Hand over what may get a row: of a control a finding, of a site's check everything."""
+        if isinstance(report, ControlReport) and (report.result is None or not has_row(report.result)):
+            return
+        for each in self._writers:
+            each.pytest_runtest_logreport(report)
 
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
         """Replace pytest-html's columns by the audit's."""
@@ -80,7 +95,7 @@ class HtmlReport:
             page = completed(self._path.read_text(encoding="utf-8"))
             write_pieces_atomically(self._path, self._opened(page))
             folder = self._path.parent / FOLDER
-            for name, pieces in target_pages(self._session.run, f"../{quote(self._path.name)}"):
+            for name, pieces in other_pages(self._session.run, f"../{quote(self._path.name)}"):
                 folder.mkdir(exist_ok=True)
                 write_pieces_atomically(folder / name, pieces)
 

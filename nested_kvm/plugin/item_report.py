@@ -3,9 +3,10 @@
 Fail is failed, waived is xfailed, error is an error, pass and informational are passed, and the rest is skipped.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from types import MappingProxyType
+from typing import Any, Final, Literal, cast
 
 import pytest
 
@@ -19,14 +20,47 @@ from nested_kvm.util.text import printable
 RESULT: Final = "nested_kvm_result"
 """The attribute of pytest's report of an item that holds its result and the level of its target."""
 
+_NO_KEYWORDS: Final[Mapping[str, Literal[1]]] = MappingProxyType({})
+
 
 class ControlReport(pytest.TestReport):
     """pytest's report of a control, which makes its properties and its log of the result when they are asked for.
 
-    pytest and its plugins keep every report until the run ends: of a large fleet that is most of their memory.
+    pytest and its plugins keep every report until the run ends: of a large fleet that is most of their memory. So it
+    has only what differs from one to the next.
     """
 
     result: Result | None = None
+    level: str | None = None
+    """Of its target; None: it is the report of a teardown."""
+
+    def __init__(
+        self,
+        identifier: Any,
+        location: tuple[str, int | None, str],
+        when: Literal["call", "teardown"],
+        call: pytest.CallInfo[None],
+    ) -> None:
+        """Take the place of pytest's own, which fills a dictionary for each report."""
+        if isinstance(identifier, str):  # before pytest 9
+            self.nodeid = identifier
+        else:
+            self._id = identifier
+        self.location = location
+        self.keywords = _NO_KEYWORDS
+        self.outcome = "passed"
+        self.longrepr = None
+        self.when = when
+        self.duration = call.duration if when == "call" else 0.0
+        self.start = call.start
+        self.stop = call.stop
+
+    @property
+    def nested_kvm_result(self) -> tuple[Result, str]:
+        """What `RESULT` names."""
+        if self.result is None or self.level is None:
+            raise AttributeError(RESULT)
+        return self.result, self.level
 
     @property
     def user_properties(self) -> list[tuple[str, object]]:
@@ -87,10 +121,10 @@ def _log(result: Result, report: pytest.TestReport) -> _Log:
 
 def apply_result(report: pytest.TestReport, result: Result, level: TargetLevel) -> pytest.TestReport:
     """Make pytest's report of an item match its result, for the terminal, JUnit and HTML alike."""
-    setattr(report, RESULT, (result, level.value))
     if isinstance(report, ControlReport):
-        report.result = result
+        report.result, report.level = result, level.value
     else:
+        setattr(report, RESULT, (result, level.value))
         report.user_properties = list(properties(result).items())
     if result.waiver is not None:
         report.outcome, report.longrepr = "skipped", cast("Any", _log(result, report))

@@ -11,7 +11,7 @@ from nested_kvm.reporting.formats.hdf import hdf_json
 from nested_kvm.reporting.formats.json_results import results_json
 from nested_kvm.reporting.formats.junit import junit_xml
 from nested_kvm.reporting.formats.markdown import LEAST, LIMIT, summary_markdown
-from nested_kvm.reporting.formats.metrics import metrics_text
+from nested_kvm.reporting.formats.metrics import metrics_pieces
 from nested_kvm.reporting.formats.ocsf import ocsf_json
 from nested_kvm.reporting.formats.sarif import sarif_json
 from nested_kvm.results.run import Run
@@ -29,7 +29,7 @@ def report_files(run: Run) -> Iterator[tuple[str, Iterable[str]]]:
     yield "results.csv", results_csv(run)
     yield "problems.csv", problems_csv(run)
     yield "junit.xml", junit_xml(run)
-    yield "metrics.prom", [metrics_text(run)]
+    yield "metrics.prom", metrics_pieces(run)
     yield "summary.md", [summary_markdown(run)]
 
 

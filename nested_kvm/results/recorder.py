@@ -1,5 +1,6 @@
 """Records every result of a run as it comes in, with its waiver and its drift."""
 
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -30,6 +31,10 @@ class Ledger:
             result = replace(result, drift=self._baseline.drift_of(item, result))
         self._results[item] = result
         return result
+
+    def results_but(self, items: Container[str]) -> Iterator[Result]:
+        """Iterate over the results so far, without those of `items`."""
+        return (result for item, result in self._results.items() if item not in items)
 
     @property
     def judged(self) -> int:

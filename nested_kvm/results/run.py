@@ -117,6 +117,9 @@ class Results(Protocol):
     def by_control(self) -> Iterator[Result]:
         """Iterate over all, by control, target and subject."""
 
+    def of_target(self, name: str) -> Sequence[Result]:
+        """Return the results of one target, by subject and control."""
+
     def with_outcome(self, outcome: Outcome) -> Sequence[Result]:
         """Return the results with this outcome, the most severe first, then by target."""
 
@@ -133,6 +136,7 @@ class ResultList:
     def __init__(self, results: Iterable[Result] = ()) -> None:
         self._by_outcome: dict[Outcome, list[Result]] = {}
         self._all = tuple(results)
+        self._by_target: dict[str, list[Result]] = {}
         for result in self._all:
             self._by_outcome.setdefault(result.outcome, []).append(result)
         for ended in self._by_outcome.values():
@@ -147,6 +151,13 @@ class ResultList:
     def sorted_by_target(self) -> Iterator[Result]:
         """See `Results`."""
         yield from sorted(self._all, key=attrgetter("target", "subject", "control"))
+
+    def of_target(self, name: str) -> Sequence[Result]:
+        """See `Results`."""
+        if not self._by_target:
+            for result in self.sorted_by_target():
+                self._by_target.setdefault(result.target, []).append(result)
+        return self._by_target.get(name, ())
 
     def by_control(self) -> Iterator[Result]:
         """See `Results`."""

@@ -14,11 +14,11 @@ are the packages of kernels that dpkg knows:
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.reading import Reading
 from nested_kvm.model.verdict import Evidence
 
 _DPKG_HEADING: Final = re.compile(r"(?P<source>[a-z0-9][a-z0-9+.-]{0,80}) \((?P<version>[^()\s]{1,80})\) ")
@@ -39,6 +39,8 @@ _DENIES: Final = re.compile(
     re.IGNORECASE,
 )
 """Words with which an item names an advisory that it does not fix."""
+_REMEMBERED: Final = 64
+"""Changelogs that are kept once, however many hosts have them."""
 _SHORTEST: Final = 30
 """Letters of a patch's subject that identify it."""
 
@@ -66,12 +68,20 @@ class Changelog:
     """dpkg's: the version of the newest entry, which is the package's own."""
     packages: Mapping[str, str] = field(default_factory=dict)
     """dpkg's: the versions of the installed packages of kernels, by release."""
+    _known: dict[tuple[str, str], Mention | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was searched for already: hosts with the same kernel have the same changelog."""
 
     def mention(self, identifier: str, title: str) -> Mention | None:
         """The newest item that decides whether the advisory is fixed; None: there is none.
 
         A version whose items contradict each other, or one that reverts the patch of that title, decides nothing.
         """
+        key = (identifier, title)
+        if key not in self._known:
+            self._known[key] = self._mention(identifier, title)
+        return self._known[key]
+
+    def _mention(self, identifier: str, title: str) -> Mention | None:
         named = re.compile(rf"(?<![\w-]){re.escape(identifier)}(?![\w-])")
         entries: dict[str, list[str]] = {}
         for heading, text in self.items:
@@ -110,20 +120,21 @@ def changelog_of(bundle: Bundle) -> Changelog | None:
     """The changelog that the probe read; None: there is none, or it has no heading."""
     for reading in bundle.readings.values():
         if reading.source.startswith(sources.CHANGELOGS):
-            return _parse(reading)
+            return _parse(reading.source, reading.text) if reading.is_ok else None
     return None
 
 
-def _parse(reading: Reading) -> Changelog | None:
-    is_dpkg = reading.source.startswith(sources.CHANGELOGS[0])
+@lru_cache(maxsize=_REMEMBERED)
+def _parse(source: str, text: str) -> Changelog | None:
+    is_dpkg = source.startswith(sources.CHANGELOGS[0])
     is_heading = _DPKG_HEADING if is_dpkg else _RPM_HEADING
-    first = is_heading.match(reading.text)
-    if not reading.is_ok or first is None:
+    first = is_heading.match(text)
+    if first is None:
         return None
-    items = tuple(_items(reading.text, is_heading))
+    items = tuple(_items(text, is_heading))
     if not is_dpkg:
-        return Changelog(reading.source, is_dpkg, items)
-    return Changelog(reading.source, is_dpkg, items, _package_version(first), dict(_installed_packages(reading.text)))
+        return Changelog(source, is_dpkg, items)
+    return Changelog(source, is_dpkg, items, _package_version(first), dict(_installed_packages(text)))
 
 
 def _installed_packages(text: str) -> Iterator[tuple[str, str]]:

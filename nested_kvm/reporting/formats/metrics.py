@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
+from itertools import islice
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
@@ -17,11 +18,14 @@ from nested_kvm.results.run import Run
 from nested_kvm.results.run_verdict import RunVerdict, conclude
 from nested_kvm.util.text import printable
 
+_AT_ONCE: Final = 1000
+_HEADING_LINES: Final = 2
+"""HELP and TYPE, which a family has once."""
 _PREFIX: Final = "nested_kvm_"
 _VALUES: Final = {Answer.YES: 1, Answer.NO: 0, Answer.UNKNOWN: -1}
 
 
-class _Metrics(Collector):
+class _Metrics:
     """Gauges, each with its samples; labels are made printable."""
 
     def __init__(self) -> None:
@@ -32,26 +36,50 @@ class _Metrics(Collector):
         _, _, samples = self._gauges.setdefault(name, (meaning, tuple(labels), {}))
         samples[tuple(map(printable, labels.values()))] = value
 
-    @override
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def pieces(self) -> Iterator[str]:
+        """Return the text of all, some samples at a time: prometheus-client takes ten times as much memory for each."""
         for name, (meaning, labels, samples) in self._gauges.items():
-            family = GaugeMetricFamily(f"{_PREFIX}{name}", meaning, labels=labels)
-            for values, value in samples.items():
-                family.add_metric(values, float(value))
-            yield family
+            left = iter(samples.items())
+            heading_lines = 0
+            while part := list(islice(left, _AT_ONCE)):
+                family = GaugeMetricFamily(f"{_PREFIX}{name}", meaning, labels=labels)
+                for values, value in part:
+                    family.add_metric(values, float(value))
+                yield _text(family).split("\n", heading_lines)[-1]
+                heading_lines = _HEADING_LINES
+
+
+class _One(Collector):
+    """A registry of one family."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        yield self._family
+
+
+def _text(family: Metric) -> str:
+    registry = CollectorRegistry()
+    registry.register(_One(family))
+    return generate_latest(registry).decode()
 
 
 def metrics_text(run: Run) -> str:
     """Return the run in Prometheus' text format."""
+    return "".join(metrics_pieces(run))
+
+
+def metrics_pieces(run: Run) -> Iterator[str]:
+    """Return the same piece by piece."""
     metrics = _Metrics()
     _of_run(run, metrics)
     _of_targets(run, metrics)
     _of_problems(run, metrics)
     _of_findings(run, metrics)
     _of_exposure(run, metrics)
-    registry = CollectorRegistry()
-    registry.register(metrics)
-    return generate_latest(registry).decode()
+    return metrics.pieces()
 
 
 def _of_run(run: Run, metrics: _Metrics) -> None:

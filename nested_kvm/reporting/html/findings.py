@@ -39,7 +39,12 @@ def anchor(result: Result) -> str:
 
 def place_anchor(target: TargetResult) -> str:
     """Return the anchor of a target's section: the same in each run."""
-    return "t" + _digest(target.name)
+    return anchor_of_target(target.name)
+
+
+def anchor_of_target(name: str) -> str:
+    """Return the same for its name."""
+    return "t" + _digest(name)
 
 
 def _digest(place: str) -> str:

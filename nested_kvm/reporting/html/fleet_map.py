@@ -63,16 +63,25 @@ _WITHOUT_FINDING: Final = {outcome: Cell(outcome) for outcome in Outcome}
 
 def fleet_maps(run: Run) -> list[FleetMap]:
     """Return one map of the hosts and one of what runs on them: their controls differ."""
-    targets = {target.name: target for target in run.targets}
+    return maps_of(run.results.sorted_by_target(), run.targets, run.results.titles())
+
+
+def maps_of(results: Iterable[Result], targets: Iterable[TargetResult], titles: Mapping[str, str]) -> list[FleetMap]:
+    """Return the maps of some targets, by their results."""
+    maps = (_map(heading, rows, titles) for heading, rows in rows_of(results, targets).items())
+    return [each for each in maps if each.rows]
+
+
+def rows_of(results: Iterable[Result], of_targets: Iterable[TargetResult]) -> dict[str, Rows]:
+    """Return the cells of each row, by the heading of its map."""
+    targets = {target.name: target for target in of_targets}
     of_hosts: Rows = {}
     of_guests: Rows = {}
-    titles = run.results.titles()
-    for result in run.results.sorted_by_target():
+    for result in results:
         key = _key(result, targets)
         rows = of_hosts if key[1] is None and _is_host(targets.get(key[0])) else of_guests
         rows.setdefault(key, {})[result.control] = _cell(result)
-    maps = (_map("Hosts", of_hosts, titles), _map("Guests and other domains", of_guests, titles))
-    return [each for each in maps if each.rows]
+    return {"Hosts": of_hosts, "Guests and other domains": of_guests}
 
 
 def _cell(result: Result) -> Cell:
@@ -98,7 +107,7 @@ def _map(heading: str, rows: Rows, titles: Mapping[str, str]) -> FleetMap:
         Row(name, place, tuple(results.get(column.control) for column in columns))
         for (name, place), results in rows.items()
     )
-    return FleetMap(heading, columns, tuple(sorted(made, key=_rank)))
+    return FleetMap(heading, columns, tuple(sorted(made, key=rank)))
 
 
 def _columns(rows: Iterable[Mapping[str, Cell]], titles: Mapping[str, str]) -> Iterator[Column]:
@@ -106,15 +115,16 @@ def _columns(rows: Iterable[Mapping[str, Cell]], titles: Mapping[str, str]) -> I
     for cells in rows:
         for control, cell in cells.items():
             findings[control] = findings.get(control, 0) + cell.is_open_finding
-    for control in sorted(findings, key=_column_rank):
+    for control in sorted(findings, key=column_rank):
         yield Column(control, titles[control], findings[control])
 
 
-def _column_rank(control: str) -> tuple[int, str]:
+def column_rank(control: str) -> tuple[int, str]:
+    """The order of columns."""
     return _LEVELS.index(control.partition("-")[0]), control
 
 
-def _rank(row: Row) -> tuple[list[int], str, str]:
+def rank(row: Row) -> tuple[list[int], str, str]:
     """Sort rows by their open findings, the most severe first; then by what is undecided, and by name."""
     found = (cell.finding.severity for cell in row.cells if cell is not None and cell.finding and cell.is_open_finding)
     severities = Counter(found)

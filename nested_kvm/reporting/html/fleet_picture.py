@@ -82,6 +82,11 @@ class HostPicture:
         return min((look.tone for look in looks), key=_TONES.index, default="good")
 
     @property
+    def names(self) -> Sequence[str]:
+        """The hosts that it stands for; where none is known, the guests."""
+        return [name for each in self.guests for name in each.names] if self.host is None else self.host.names
+
+    @property
     def hosts(self) -> int:
         """How many hosts it stands for."""
         return 0 if self.host is None else len(self.host.names)

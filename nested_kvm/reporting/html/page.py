@@ -18,10 +18,10 @@ def completed(page: str) -> str:
     """
     if page.count("<html>") == 0 or _HEAD not in page:
         raise ValueError("this is not a page of pytest-html")
-    head = "\n".join((_HEAD, _policy(page), _META, f"<script>{_asset('script.js')}</script>"))
+    head = "\n".join((_HEAD, _policy(page), _META, f"<script>{asset('script.js')}</script>"))
     page = page.replace("<html>", '<html lang="en">', 1).replace(_HEAD, head, 1)
     page = page.replace(' onclick="location.reload()"', "", 1)  # of a report that is still being written
-    return page.replace("</head>", f"<style>{_asset('style.css')}</style>\n</head>", 1)
+    return page.replace("</head>", f"<style>{asset('style.css')}</style>\n</head>", 1)
 
 
 _META: Final = """\
@@ -32,17 +32,28 @@ _META: Final = """\
 
 def _policy(page: str) -> str:
     """Return a policy that allows known scripts only: none that came from a target, an inventory or a file."""
-    hashes = " ".join(f"'sha256-{_digest(script)}'" for script in (_asset("script.js"), _script_of_pytest_html(page)))
-    rules = (
-        "default-src 'none'",
-        f"script-src {hashes}",
-        "style-src 'unsafe-inline' 'self'",
-        "img-src data:",
-        "media-src data:",
-        "base-uri 'none'",
-        "form-action 'none'",
+    rules = _rules(asset("script.js"), _script_of_pytest_html(page))
+    return f'<meta http-equiv="Content-Security-Policy" content="{rules}"/>'
+
+
+def own_policy() -> str:
+    """Return the same policy for a page without pytest-html's script."""
+    return _rules(asset("script.js"))
+
+
+def _rules(*scripts: str) -> str:
+    hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {hashes}",
+            "style-src 'unsafe-inline' 'self'",
+            "img-src data:",
+            "media-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
     )
-    return f'<meta http-equiv="Content-Security-Policy" content="{"; ".join(rules)}"/>'
 
 
 def _script_of_pytest_html(page: str) -> str:
@@ -55,5 +66,6 @@ def _digest(script: str) -> str:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return one of our own files."""
     return (_HERE / name).read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """The report's first section: each problem with its findings; hosts that have the same one share an entry."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -44,6 +45,16 @@ class ProblemEntry:
         return self.places[:_SHORT]
 
     @property
+    def targets(self) -> list[str]:
+        """The machines at which it is fixed."""
+        return [each.place.target for each in self.problems]
+
+    @property
+    def controls(self) -> list[tuple[str, int]]:
+        """The number of its findings by control, the most common first."""
+        return Counter(each.result.control for each in self.findings).most_common()
+
+    @property
     def effect(self) -> str:
         """Which guests it holds back, and which it frees."""
         if len(self.problems) == 1:
@@ -70,6 +81,16 @@ def problem_entries(run: Run) -> list[ProblemEntry]:
         ProblemEntry(group[0], group, tuple(finding for each in group for finding in _findings(each, results)))
         for group in _together(run.problems.open)
     ]
+
+
+def entries_by_target(run: Run) -> dict[str, list[ProblemEntry]]:
+    """Return each open problem by itself, in the order of work, by the machine at which it is fixed."""
+    results = {ref_of(each): each for each in run.with_outcome(Outcome.FAIL)}
+    found: dict[str, list[ProblemEntry]] = {}
+    for each in run.problems.open:
+        entry = ProblemEntry(each, [each], tuple(_findings(each, results)))
+        found.setdefault(each.place.target, []).append(entry)
+    return found
 
 
 def _together(problems: Sequence[Problem]) -> list[list[Problem]]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from functools import cached_property
 from operator import attrgetter
 from typing import Final
 
@@ -55,7 +55,7 @@ class TargetSection:
         return [(outcome, counted[outcome]) for outcome in Outcome if counted[outcome]]
 
 
-@dataclass(slots=True)
+@dataclass
 class TargetSections:
     """The sections, made one by one while the page is written."""
 
@@ -77,18 +77,22 @@ class TargetSections:
         return sorted(self.shared.values(), key=attrgetter("number"))
 
     def __iter__(self) -> Iterator[TargetSection]:
-        """Iterate over the sections of the page, each host before its guests; of too many there are none."""
-        return iter(()) if self.are_too_many else self.all()
+        """Iterate over the sections of the report, each host before its guests; of too many there are none."""
+        return iter(()) if self.are_too_many else self.of(sorted(self.run.targets, key=hosts_and_their_guests))
 
-    def all(self) -> Iterator[TargetSection]:
-        """Iterate over all, in the same order, also those of other pages."""
-        answers = {each.target: answer_line(each) for each in self.run.answers}
-        problems = _by_target(self.run.problems)
-        by_target = groupby(self.run.results.sorted_by_target(), key=attrgetter("target"))
-        results = {name: list(of_target) for name, of_target in by_target}
-        for target in sorted(self.run.targets, key=hosts_and_their_guests):
-            lines = [ResultLine(each, self._shared_of(each)) for each in results.get(target.name, ())]
-            yield TargetSection(target, answers.get(target.name, ""), problems.get(target.name, ()), lines)
+    def of(self, targets: Iterable[TargetResult]) -> Iterator[TargetSection]:
+        """Iterate over the sections of some targets, also where they are on other pages."""
+        for target in targets:
+            lines = [ResultLine(each, self._shared_of(each)) for each in self.run.results.of_target(target.name)]
+            yield TargetSection(target, self._answers.get(target.name, ""), self._problems.get(target.name, ()), lines)
+
+    @cached_property
+    def _answers(self) -> Mapping[str, str]:
+        return {each.target: answer_line(each) for each in self.run.answers}
+
+    @cached_property
+    def _problems(self) -> Mapping[str, Sequence[Problem]]:
+        return _by_target(self.run.problems)
 
     def _shared_of(self, result: Result) -> SharedEvidence | None:
         return self.shared.get(_text(result)) if result.outcome is Outcome.PASS else None

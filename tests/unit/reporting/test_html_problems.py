@@ -1,6 +1,5 @@
 """The report's sections that rest on problems: entries, the picture of the fleet, and a section for each target."""
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,13 +13,11 @@ from nested_kvm.model.link import LinkName
 from nested_kvm.model.policy import Nested
 from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.reporting.html import problem_list, target_sections
-from nested_kvm.reporting.html import target_pages as html_pages
 from nested_kvm.reporting.html.fleet_map import fleet_maps
 from nested_kvm.reporting.html.fleet_picture import HostPicture, fleet_picture
-from nested_kvm.reporting.html.opening import opening, target_pages
+from nested_kvm.reporting.html.opening import opening
 from nested_kvm.reporting.html.printed import Printed
 from nested_kvm.reporting.html.problem_list import problem_entries
-from nested_kvm.reporting.html.target_sections import TargetSections
 from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
 from nested_kvm.results.nesting_answer import NestingAnswer
 from nested_kvm.results.problems import problems_of
@@ -192,29 +189,6 @@ def test_evidence_that_many_targets_share_is_written_once(monkeypatch: pytest.Mo
     assert said.count("initstate=live") == 1
     assert said.count("as on 4 targets") == 4
     assert "libvirt: 9.0" in said
-
-
-def test_a_large_fleet_has_pages_of_targets_which_the_report_lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(target_sections, "MOST", 1)
-    monkeypatch.setattr(html_pages, "EACH", 2)
-    names = ["kvm-1", "kvm-2", "kvm-<3>"]
-    run = run_of(*(replace(each, target=name, subject=name) for name in names for each in (PASS, FAIL)), status=1)
-    run.targets = [replace(TARGETS[0], name=name) for name in names]
-    report = opening(run, scope(), None)
-    pages = {name: "".join(text) for name, text in target_pages(run, "../report.html")}
-    assert list(TargetSections(run)) == []
-    assert list(pages) == ["0001.html", "0002.html"]
-    assert [report.count(f'href="targets/{name}"') for name in pages] == [1, 1]
-    assert [text.count('<details class="target"') for text in pages.values()] == [2, 1]
-    assert "kvm-&lt;3&gt;" in pages["0002.html"]
-    assert "kvm-<3>" not in pages["0002.html"]
-    links = re.findall(r'href="\.\./report\.html#([^"]+)"', "".join(pages.values()))
-    assert len(links) >= len(names)
-    assert all(f'id="{link}"' in report for link in links), "each leads to a place of the report"
-
-
-def test_a_small_fleet_has_no_other_pages() -> None:
-    assert list(target_pages(run_of(PASS, FAIL, status=1), "../report.html")) == []
 
 
 def test_equal_commands_are_marked_from_the_second_time_on() -> None:
