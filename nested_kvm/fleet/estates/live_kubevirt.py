@@ -171,7 +171,7 @@ class _Reader:
         Raises:
             InventoryError: one does not, or it is not known.
         """
-        used = {_metadata(each).get("namespace") for each in (*machines, *instances)}
+        used = {str(_metadata(each).get("namespace")) for each in (*machines, *instances)}
         for name in self._namespaces:
             if name not in used and not self._api.has_namespace(name):
                 raise InventoryError(f"the cluster of kubernetes context {self._api.name} has no namespace {name}")
