@@ -3,6 +3,7 @@
 Source: `modinfo_do` in kmod's tools/modinfo.c.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kernel.parameter import parameter_types
 from nested_kvm.facts.modprobe.show_depends import module_name
 
+_WITHOUT_TEXT: Final = re.compile(
+    r"([\w-]+):((?:array of )?(?:bool|invbool|bint|byte|u?short|u?int|hexint|u?long|ullong|charp|string))", re.ASCII
+)
+"""A parameter without a description: `nested:int`, which `modinfo --parameters` prints as `nested: (int)`."""
 _NEEDED_BY_KVM: Final = frozenset({"kvm", "irqbypass"})
 """What every KVM module on x86 depends on where it is not built in."""
 
@@ -86,7 +91,8 @@ def _lines_and_depends(text: str) -> tuple[dict[str, list[str]], dict[str, froze
 
         filename:       /lib/modules/6.1.0/kernel/arch/x86/kvm/kvm-amd.ko
         depends:        kvm,ccp
-        parm:           nested:Nested Virtualization (int)
+        parm:           avic:Enable AVIC (bool)
+        parm:           nested:int
     """
     lines: dict[str, list[str]] = {}
     depends: dict[str, frozenset[str]] = defaultdict(frozenset)
@@ -100,5 +106,6 @@ def _lines_and_depends(text: str) -> tuple[dict[str, list[str]], dict[str, froze
         elif key == "depends" and module:
             depends[module] = frozenset(each.replace("-", "_") for each in value.split(",") if each)
         elif key == "parm" and module:
-            lines[module].append(value)
+            without = _WITHOUT_TEXT.fullmatch(value)
+            lines[module].append(value if without is None else f"{without[1]}: ({without[2]})")
     return lines, dict(depends)

@@ -1,5 +1,6 @@
 """Each option of each module that a load inserts is held against the type of its parameter."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -122,6 +123,15 @@ AMDS = "options kvm_amd nested="
 def test_the_list_of_every_module_answers_for_the_modules_own(line: str) -> None:
     host = Host(files=conf(f"{line}\n"), every=EVERY, modinfo="nested: (int)\nnrips: (int)\nnpt: (bool)\n")
     assert replace(host, is_asked_alone=False).next_load() == host.next_load()
+
+
+@pytest.mark.parametrize("line", [f"{AMDS}1", f"{AMDS}0", f"{AMDS}y", *REFUSED, *ACCEPTED])
+def test_a_list_names_the_type_of_a_parameter_without_description_as_kmod_does(line: str) -> None:
+    """Kmod 30 prints `nested:int` in the list, and `nested: (int)` where it is asked for parameters."""
+    every = re.sub(r": \((\w+)\)$", r":\1", EVERY, flags=re.MULTILINE)
+    assert "parm:           nested:int\n" in every
+    host = Host(files=conf(f"{line}\n"), every=EVERY, modinfo="nested: (int)\nnrips: (int)\nnpt: (bool)\n")
+    assert replace(host, every=every, is_asked_alone=False).next_load() == host.next_load()
 
 
 def test_a_list_of_every_module_without_the_parameter_says_so() -> None:

@@ -42,7 +42,7 @@ def answer(script: str, *arguments: str) -> str:
 
 def settings(pattern: str, path: Path) -> list[str]:
     functions = readable_probe().rpartition("main ")[0]
-    return answer(f'{functions}\nnonce=N; settings "$1" "$2"; print_said', pattern, str(path)).split("\n")
+    return answer(f'{functions}\nnonce=N; settings_in "$1" "$2"; print_said', pattern, str(path)).split("\n")
 
 
 def test_the_probe_prints_every_source_that_is_named() -> None:
