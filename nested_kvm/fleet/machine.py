@@ -440,7 +440,7 @@ class Machine:
 
     def _answered(self, domain: Domain, asked_as: str) -> Domain:
         vendor = self.cpu.require_vendor()
-        asked = asked_definition_of(self.bundle, asked_as, vendor)
+        asked = asked_definition_of(self.bundle, asked_as, vendor, is_cpu_alone=domain.question is not None)
         rule = domain.promise_by_rule(vendor)
         return replace(domain, asked=None if asked is None else asked.beside(rule, domain.inactive_source))
 

@@ -59,6 +59,8 @@ def nova_domain(text: str) -> Domain:
     if mode == "custom" and not models:
         definition = replace(definition, undecided="cpu_mode is custom, and cpu_models names no model")
     inexact = "a flavor decides which of cpu_models its instance gets" if mode == "custom" and len(models) > 1 else None
+    if "hw_machine_type" in given:
+        inexact = "hw_machine_type decides the machine, and is not read here"
     return candidate_domain(Form.NOVA, "any instance", definition, f":{_line(text)}", kind=kind, inexact=inexact)
 
 

@@ -7,8 +7,9 @@ Sample::
        "values": {"name": "ci", "cpu": [{"mode": "host-model"}]}}]}}}
 
 Sources: the provider's schema of `libvirt_domain`: until 0.8 `cpu` is a block with a mode, and `xml.xslt` may change
-everything; since 0.9 it is an object with the names of libvirt's XML. Without `cpu` the domain gets none, and QEMU's
-default model. A value that is known only after the plan is applied is listed in `after_unknown`.
+everything; since 0.9 it is an object with the names of libvirt's XML, and since 0.9.1 the machine is `os.type_machine`.
+Without `cpu` the domain gets none, and QEMU's default model. A value that is known only after the plan is applied is
+listed in `after_unknown`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,9 +27,9 @@ _DECIDING: Final = ("cpu", "type", "xml")
 """The attributes that decide the CPU, as far as a plan may leave them open."""
 _KNOWN_CPU: Final = frozenset({
     "mode", "model", "features", "feature", "check", "match", "vendor", "migratable", "topology", "numa", "cache",
-    "maxphysaddr", "fallback",
+    "maxphysaddr", "fallback", "max_phys_addr", "model_fallback", "model_vendor_id",
 })  # fmt: skip
-_PASSED_ON: Final = ("vendor", "migratable", "fallback")
+_PASSED_ON: Final = ("vendor", "migratable", "fallback", "model_fallback", "model_vendor_id")
 """Attributes of `cpu` that libvirt gets, and that do not decide the flag."""
 _DOUBTFUL: Final = ("commandline", "launch_security", "launchsecurity")
 """Parts of the names of attributes that may change the CPU past `cpu`."""
@@ -69,7 +70,7 @@ def _domain(resource: Part, unknown: Mapping[str | None, Part]) -> Domain:
     if model in {None, "custom"}:
         model = _model(cpu)
     kind = values.at("type").text() or "kvm"
-    machine = _text_of(values, "machine") or _text_of(values.at("os"), "machine") or None
+    machine, architecture = _of_os(values, "machine"), _of_os(values, "arch")
     check, match = cpu.at("check").text() or None, cpu.at("match").text() or None
     definition = cpu_by_libvirt(model, features, kind=kind, machine=machine, check=check, match=match)
     undecided = _why_undecided(values, cpu, unknown.get(address, Part(None)))
@@ -79,9 +80,9 @@ def _domain(resource: Part, unknown: Mapping[str | None, Part]) -> Domain:
         definition if undecided is None else replace(definition, undecided=undecided),
         (cpu if cpu.is_there else values).place,
         kind=kind,
-        architecture=_text_of(values, "arch") or None,
+        architecture=architecture,
         machine=machine,
-        inexact=_why_inexact(cpu, match),
+        inexact=_why_inexact(cpu, match) or _why_other_qemu(values),
     )
 
 
@@ -104,6 +105,12 @@ def _model(cpu: Part) -> str | None:
     """The name of the model, which is text, or an object with the text of its element."""
     model = cpu.at("model")
     return model.at("value").text() if isinstance(model.value, dict) else model.text() or None
+
+
+def _of_os(values: Part, key: str) -> str | None:
+    """The machine or the architecture, by its names in the versions of the provider."""
+    os = values.at("os")
+    return _text_of(values, key) or _text_of(os, key) or _text_of(os, f"type_{key}") or None
 
 
 def _text_of(values: Part, key: str) -> str | None:
@@ -130,6 +137,13 @@ def _why_inexact(cpu: Part, match: str | None) -> str | None:
     given = ["match"] if match not in {None, "exact", "minimum"} else []
     given += [name for name in _PASSED_ON if name in cpu.names() and cpu.at(name).is_there]
     return f"its cpu.{given[0]} is not read here" if given else None
+
+
+def _why_other_qemu(values: Part) -> str | None:
+    """Why the host's default QEMU is not the guest's; one that is known only later is libvirt's own choice."""
+    devices = values.at("devices")
+    by_device = isinstance(devices.value, dict) and devices.at("emulator").is_there
+    return "it names an emulator, which is not sent" if by_device or values.at("emulator").is_there else None
 
 
 def _is_open(value: object) -> bool:

@@ -43,9 +43,22 @@ _HARMLESS: Final = re.compile(
 )
 _PASSED_ON: Final = re.compile(r"(match|vendor|migratable|clearxml|fallback)\b")
 """Words of --cpu that libvirt gets, and that do not decide the flag of a copy of the host's CPU."""
+_OF_BOOT: Final = re.compile(r"(domain_type|os_type|arch|machine)=|[$`]")
+"""Words of --boot that decide what runs the guest over other options, or that the shell fills in."""
 _PAST_CPU: Final = ("--xml", "--qemu-commandline")
 _TAKES: Final = frozenset(
-    {"--name", "-n", "--cpu", "--virt-type", "--arch", "--machine", "--xml", "--qemu-commandline", "--connect"}
+    {
+        "--name",
+        "-n",
+        "--cpu",
+        "--virt-type",
+        "--arch",
+        "--machine",
+        "--xml",
+        "--qemu-commandline",
+        "--connect",
+        "--boot",
+    }
 )
 _SECURITY: Final = frozenset({"--launchsecurity", "--launchSecurity", "--launch-security"})
 _OTHER_KINDS: Final = {"--container": "lxc", "--paravirt": "xen", "-p": "xen"}
@@ -156,7 +169,8 @@ def _cpu(given: Mapping[str, list[str]], kind: str) -> CpuDefinition:
         return replace(found, unknown_mode="without --cpu the version of virt-install decides", written="no --cpu")
     written = shown(f"--cpu {values[-1]}")
     model, features, check, strange = _parsed(values[-1])
-    match = next((word.partition("=")[2] for word in values[-1].split(",") if word.startswith("match=")), None)
+    words = (word.partition("=") for word in values[-1].split(","))
+    match = {key: setting for key, _, setting in words}.get("match")
     found = cpu_by_libvirt(model, features, kind=kind, machine=machine, encryption=encryption, check=check, match=match)
     found = replace(found, written=written)
     if model in _HOST:
@@ -199,15 +213,28 @@ def _why_undecided(given: Mapping[str, list[str]], expanded: Sequence[str]) -> s
         return f"--connect names another driver: {printable(uri, 40)}"
     if len(given.get("--cpu", [])) > 1:
         return "--cpu is given twice"
+    return _why_past_options(given)
+
+
+def _why_past_options(given: Mapping[str, list[str]]) -> str | None:
+    by_boot = next((word for word in _words_of_boot(given) if _OF_BOOT.match(word)), None)
+    if by_boot is not None:
+        return f"--boot {printable(by_boot, 40)} is not read here"
     for option in _PAST_CPU:
         if any(_may_change_cpu(option, value) for value in given.get(option, [])):
             return f"{option} may change the CPU"
     return None
 
 
+def _words_of_boot(given: Mapping[str, list[str]]) -> list[str]:
+    return [word for value in given.get("--boot", []) for word in value.split(",")]
+
+
 def _why_inexact(given: Mapping[str, list[str]], cpu: CpuDefinition) -> str | None:
     if cpu.mode == "custom":
         return "virt-install adds features to a named model by what the host has"
+    if any(word.startswith("emulator=") for word in _words_of_boot(given)):
+        return "its --boot names an emulator, which is not sent"
     words = given.get("--cpu", [""])[-1].split(",")
     other = next((word for word in words if _PASSED_ON.match(word)), None)
     return None if other is None else f"its --cpu {printable(other, 40)} is not read here"

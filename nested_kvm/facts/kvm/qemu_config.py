@@ -12,7 +12,8 @@ Sample, of Incus's `/run/incus/NAME/qemu.conf`::
     value = "1"
 
 Source: `qemu_config_foreach` of util/qemu-config.c; a group is an option of QEMU, so that `[global]` is `-global`, and
-there is no group for `-cpu`. The groups of Incus: internal/server/instance/drivers/driver_qemu_config_template.go.
+there is no group for `-cpu`. QEMU merges several `[machine]`: such a file is not understood here. The groups of Incus:
+internal/server/instance/drivers/driver_qemu_config_template.go.
 """
 
 import re
@@ -47,7 +48,7 @@ def qemu_config_of(lines: Iterable[str]) -> QemuConfig | None:
         if name == "global" and settings.keys() == _GLOBAL:
             if settings["driver"].endswith("cpu"):
                 properties.append(",".join(f"{key}={value}" for key, value in settings.items()))
-        elif name == "machine" and settings.keys() <= _HARMLESS["machine"]:
+        elif name == "machine" and machine is None and settings.keys() <= _HARMLESS["machine"]:
             in_order = sorted(settings.items(), key=lambda setting: setting[0] != "type")
             machine = ",".join(f"{key}={value}" for key, value in in_order)
         else:

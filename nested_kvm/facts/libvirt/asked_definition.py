@@ -21,8 +21,10 @@ from nested_kvm.model.cause import Cause
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import printable
 
-_ABOUT_CPU: Final = re.compile(r"\bcpu\b", re.IGNORECASE)
+_ABOUT_CPU: Final = re.compile(r"\bcpu\b|machine type", re.IGNORECASE)
 """libvirt also refuses for what a host lacks besides: a network, a disk. That says nothing about the CPU."""
+_ABOUT_CONNECTION: Final = re.compile(r"connect|socket|end of file|keepalive", re.IGNORECASE)
+"""What virsh prints where libvirt did not answer: it does not refuse anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,17 @@ def _why(reading: Reading) -> str:
     return words.get(reading.status) or printable(reading.text, 300) or reading.status.value
 
 
-def asked_definition_of(bundle: Bundle, uuid: str, vendor: Vendor) -> AskedDefinition | None:
-    """The answer about one domain; None: it was not asked, or the answer does not show the flag."""
+def asked_definition_of(
+    bundle: Bundle, uuid: str, vendor: Vendor, *, is_cpu_alone: bool = False
+) -> AskedDefinition | None:
+    """The answer about one domain; None: it was not asked, or the answer does not show the flag.
+
+    `is_cpu_alone`: a question about a candidate has a CPU and a machine, and nothing else for which it is refused.
+    """
     translation, expansion = (bundle.readings.get(source) for source in (translated(uuid), expanded(uuid)))
     if translation is None:
         return None
-    if translation.status is Status.FAILED and _ABOUT_CPU.search(translation.text):
+    if translation.status is Status.FAILED and _is_refusal(translation.text, is_cpu_alone=is_cpu_alone):
         reason = printable(translation.text, 300)
         return AskedDefinition(None, reason, (Evidence(translation.source, reason),))
     flag = _flag(expansion, vendor) if translation.is_ok else None
@@ -89,6 +96,12 @@ def asked_definition_of(bundle: Bundle, uuid: str, vendor: Vendor) -> AskedDefin
     cpu = printable(translation.text.partition(" -cpu ")[2] or "QEMU's default CPU", 300)
     shown = Evidence(expansion.source, printable(expansion.text, 100))
     return AskedDefinition(flag, cpu, (Evidence(translation.source, printable(translation.text, 400)), shown))
+
+
+def _is_refusal(text: str, *, is_cpu_alone: bool) -> bool:
+    if _ABOUT_CPU.search(text):
+        return True
+    return is_cpu_alone and bool(text.strip()) and _ABOUT_CONNECTION.search(text) is None
 
 
 def _flag(expansion: Reading | None, vendor: Vendor) -> bool | None:

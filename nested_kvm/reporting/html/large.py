@@ -106,15 +106,18 @@ class LargeReport:
         self._run = run
         self._pages = pages
         self._links = pages.links()
+        self._keys = {(target.name, target.host) for page in pages for target in page.targets}
 
     def spread(self, names: Iterable[str]) -> Spread:
         """Return where some targets are, in their order."""
         return self._spread([(name, name) for name in dict.fromkeys(names)])
 
     def spread_of_rows(self, keys: Iterable[Key]) -> Spread:
-        """Return where some rows of the map are: a domain that is not a target is on the page of its host."""
-        pages = self._pages.of_target
-        return self._spread([(name, name if place is None or name in pages else place) for name, place in keys])
+        """Return where some rows of the map are: a domain that is not a target is on the page of its host.
+
+        A domain may be called as a target elsewhere is.
+        """
+        return self._spread([(key[0], key[0] if key[1] is None or key in self._keys else key[1]) for key in keys])
 
     def _spread(self, every: Sequence[tuple[str, str]]) -> Spread:
         rest = every[NAMED:]

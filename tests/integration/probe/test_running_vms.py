@@ -211,7 +211,7 @@ driver = "host-x86_64-cpu"
 property = "svm"
 
 [drive]
-file = "/secret"
+file = "/secret/of/a-cpu/x"
 [device "dev-a"]
 driver = "virtio-vga"
 [device "b"]

@@ -80,7 +80,7 @@ def test_with_nested_off_an_expansion_misleads() -> None:
     ("status", "text", "reason"),
     [
         (Status.NOT_COLLECTED, "there is no libvirt", "no answer: there is no libvirt"),
-        (Status.FAILED, "error: no network 'lan'", "did not translate it: error: no network 'lan'"),
+        (Status.FAILED, "error: failed to connect", "did not translate it: error: failed to connect"),
         (Status.TIMED_OUT, "", "did not end in time"),
         (Status.MISSING, "", "not installed"),
     ],
@@ -90,6 +90,21 @@ def test_where_there_is_no_answer_the_rule_decides_and_it_is_said_why(status: St
     assert gives(found) is Answer.NO
     assert reason in found.promise(Vendor.AMD).reason
     assert any(each.source == "--active" for each in found.evidence)
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "error: unsupported configuration: Emulator '/usr/bin/qemu' does not support machine type 'pc-q35-9.9'",
+        "error: unsupported configuration: Emulator '/usr/bin/qemu' does not support virt type 'kvm'",
+        "error: unsupported configuration: CPU mode 'x' is not supported",
+    ],
+)
+def test_what_libvirt_there_refuses_is_not_passed_by_the_rule(printed: str) -> None:
+    """The question has no device: whatever it is refused for keeps the guest from being started there."""
+    found = on_host(PASSTHROUGH, Reading(translated(question(PASSTHROUGH).id), Status.FAILED, printed))
+    assert gives(found) is Answer.UNKNOWN
+    assert "refuses the definition" in found.promise(Vendor.AMD).reason
 
 
 @pytest.mark.parametrize("svm", [None, "yes"])

@@ -10,8 +10,9 @@ import pytest
 from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.reporting.html import past_pages, target_pages, target_sections
 from nested_kvm.reporting.html.findings import anchor
+from nested_kvm.reporting.html.large import LargeReport
 from nested_kvm.reporting.html.opening import opening, other_pages
-from nested_kvm.results.run import Run
+from nested_kvm.results.run import ResultList, Run
 from tests.support.html_report import elements
 from tests.support.made_runs import FAIL, PASS, TARGETS, WAIVER, run_of, run_with_everything, scope
 from tests.support.many_hosts import diagnosis_of, run_of_hosts
@@ -69,6 +70,18 @@ def test_no_finding_is_lost() -> None:
     assert len(findings) > 20
     assert [places[anchor(each)] for each in findings] == [1] * len(findings)
     assert all(f'href="{name}"' in index for name in files)
+
+
+def test_a_domain_that_is_called_as_another_host_is_on_the_page_of_its_own() -> None:
+    run = run_of_hosts(30)
+    odd = replace(FAIL, control="DOM-CPU-02", target="kvm-001", subject="kvm-029")
+    run.results = ResultList([*run.results.sorted_by_target(), odd])
+    pages = target_pages.TargetPages(run)
+    found = LargeReport(run, pages).spread_of_rows([("kvm-029", "kvm-001"), ("kvm-029", None)])
+    assert [href.partition("#")[0].removeprefix("targets/") for _, href in found.named] == [
+        pages.of_target["kvm-001"],
+        pages.of_target["kvm-029"],
+    ]
 
 
 def test_each_finding_has_its_evidence_and_commands_and_each_target_its_passes_and_its_chain() -> None:

@@ -16,8 +16,9 @@ KUBEVIRT = (
 SVM = {"name": "svm", "policy": "require"}
 
 
-def plan(cpu: object) -> tuple[str, str]:
-    resource = {"address": "a.b", "mode": "managed", "type": "libvirt_domain", "values": {"name": "ci", "cpu": cpu}}
+def plan(cpu: object, **values: object) -> tuple[str, str]:
+    own = {"name": "ci", "cpu": cpu, **values}
+    resource = {"address": "a.b", "mode": "managed", "type": "libvirt_domain", "values": own}
     return TERRAFORM, json.dumps({"planned_values": {"root_module": {"resources": [resource]}}})
 
 
@@ -73,6 +74,12 @@ def test_the_cpu_that_libvirt_would_get_is_asked_about(file: tuple[str, str], cp
         (plan({"mode": "host-passthrough", "migratable": "off"}), "cpu.migratable is not read here"),
         (plan({"mode": "custom", "model": "EPYC", "match": "strict"}), "cpu.match is not read here"),
         (plan({"mode": "host-passthrough", "surprise": 1}), "cpu.surprise is not known here"),
+        (plan({"mode": "maximum"}, emulator="/opt/qemu"), "names an emulator"),
+        (plan({"mode": "maximum"}, devices={"emulator": "/opt/qemu"}), "names an emulator"),
+        (plan({"mode": "maximum"}, os={"type_arch": "aarch64"}), "architecture is aarch64"),
+        (plan({"mode": "custom", "model": "EPYC", "model_fallback": "forbid"}), "cpu.model_fallback is not read here"),
+        (virt_install("--cpu host-passthrough --boot emulator=/opt/qemu,uefi"), "names an emulator"),
+        (nova("cpu_mode = host-passthrough\nhw_machine_type = x86_64=pc-q35-9.9"), "hw_machine_type"),
         (virt_install("--cpu EPYC,+svm"), "adds features to a named model"),
         (virt_install("--cpu host-passthrough,migratable=off"), "migratable=off is not read here"),
         (virt_install(""), "the version of virt-install decides"),
@@ -86,3 +93,10 @@ def test_any_other_is_not_and_says_why(file: tuple[str, str], reason: str) -> No
     found = only(file).question
     assert isinstance(found, NotAskable), found
     assert reason in found.reason
+
+
+@pytest.mark.parametrize("values", [{"machine": "q35"}, {"os": {"machine": "q35"}}, {"os": {"type_machine": "q35"}}])
+def test_it_is_asked_about_the_machine_of_each_version_of_the_provider(values: dict[str, object]) -> None:
+    question = only(plan({"mode": "maximum"}, **values)).question
+    assert isinstance(question, Question), question
+    assert '<type machine="q35">hvm</type>' in question.xml

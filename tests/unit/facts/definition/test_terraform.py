@@ -41,6 +41,8 @@ def plan(values: dict[str, Any], unknown: dict[str, Any] | None = None, **resour
         ({"cpu": {"mode": "custom", "model": "EPYC", "match": "maximum"}}, UNKNOWN, UNKNOWN),
         ({"cpu": {"mode": "host-passthrough", "features": [{"name": "svm", "policy": "disable"}]}}, NO, YES),
         ({"cpu": {"mode": "host-passthrough", "surprise": 1}}, UNKNOWN, UNKNOWN),
+        ({"cpu": {"mode": "host-passthrough", "max_phys_addr": {"mode": "emulate"}}}, YES, YES),
+        ({"cpu": {"mode": "custom", "model": "EPYC"}, "os": {"type_machine": "pc-i440fx-2.1"}}, UNKNOWN, NO),
         ({"cpu": [{"mode": "host-passthrough"}], "xml": []}, YES, YES),
         ({"cpu": [{"mode": "host-passthrough"}], "xml": [{"xslt": "<xsl/>"}]}, UNKNOWN, UNKNOWN),
         ({"cpu": [{"mode": "host-passthrough"}], "qemu_commandline": {"args": ["-cpu"]}}, UNKNOWN, UNKNOWN),
@@ -73,6 +75,11 @@ def test_modules_hold_domains_as_well_and_data_sources_are_none() -> None:
     }
     found = defined(("plan.json", json.dumps({"planned_values": {"root_module": root}})))
     assert [each.name for each in found] == ["x"]
+
+
+@pytest.mark.parametrize("values", [{"arch": "aarch64"}, {"os": {"arch": "aarch64"}}, {"os": {"type_arch": "aarch64"}}])
+def test_the_architecture_is_read_by_each_of_its_names(values: dict[str, Any]) -> None:
+    assert only(plan(values)).architecture == "aarch64"
 
 
 def test_an_emulated_domain_is_one() -> None:

@@ -42,6 +42,11 @@ def script(line: str) -> tuple[str, str]:
         ("--cpu host-passthrough --qemu-commandline='-smbios type=1'", YES, YES),
         ("--cpu host-passthrough --cpu EPYC", UNKNOWN, UNKNOWN),
         ("--cpu host-passthrough --connect xen:///", UNKNOWN, UNKNOWN),
+        ("--cpu host-passthrough --boot uefi,domain_type=qemu", UNKNOWN, UNKNOWN),
+        ("--cpu host-passthrough --boot=arch=aarch64", UNKNOWN, UNKNOWN),
+        ("--cpu host-passthrough --boot=$BOOT", UNKNOWN, UNKNOWN),
+        ("--cpu host-passthrough --boot uefi,nvram=$HOME/a,emulator=/opt/qemu", YES, YES),
+        ("--cpu EPYC,match=minimum,match=exact", NO, NO),
         ("--cpu host-passthrough --connect qemu+ssh://kvm-a/system", YES, YES),
     ],
 )
