@@ -55,13 +55,21 @@ def nova_domain(text: str) -> Domain:
     features = (
         [] if mode == "none" else [(flag.lstrip("+-"), "disable" if flag[0] == "-" else "require") for flag in flags]
     )
-    definition = replace(cpu_by_libvirt(model, features, kind=kind), written=shown(", ".join(written)))
+    machine = _machines(given.get("hw_machine_type", "")).get("x86_64")
+    definition = cpu_by_libvirt(model, features, kind=kind, machine=machine)
+    definition = replace(definition, written=shown(", ".join(written)))
     if mode == "custom" and not models:
         definition = replace(definition, undecided="cpu_mode is custom, and cpu_models names no model")
     inexact = "a flavor decides which of cpu_models its instance gets" if mode == "custom" and len(models) > 1 else None
     if "hw_machine_type" in given:
         inexact = "hw_machine_type decides the machine, and is not read here"
     return candidate_domain(Form.NOVA, "any instance", definition, f":{_line(text)}", kind=kind, inexact=inexact)
+
+
+def _machines(text: str) -> dict[str, str]:
+    """The machine type of each architecture in `x86_64=q35,aarch64=virt`."""
+    pairs = (word.partition("=") for word in text.split(","))
+    return {architecture.strip(): machine.strip() for architecture, _, machine in pairs}
 
 
 def _settings(text: str) -> dict[str, str]:

@@ -21,7 +21,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-_GROUP: Final = re.compile(r"\[([\w-]+)(?: \"[^\"]*\")?\]")
+_GROUP: Final = re.compile(r"\[([\w-]+)\]")
+"""Of a group with an identifier QEMU's `-set` changes the values, which the probe does not print."""
 _SETTING: Final = re.compile(r"\s*([\w.-]+) = \"([^\"]*)\"")
 _HARMLESS: Final = {
     "machine": frozenset({"type", "accel", "usb", "graphics", "dump-guest-core", "hmat", "kernel-irqchip"})

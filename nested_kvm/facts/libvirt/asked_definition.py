@@ -23,8 +23,10 @@ from nested_kvm.util.text import printable
 
 _ABOUT_CPU: Final = re.compile(r"\bcpu\b|machine type", re.IGNORECASE)
 """libvirt also refuses for what a host lacks besides: a network, a disk. That says nothing about the CPU."""
-_ABOUT_CONNECTION: Final = re.compile(r"connect|socket|end of file|keepalive", re.IGNORECASE)
-"""What virsh prints where libvirt did not answer: it does not refuse anything."""
+_NOT_ASKED: Final = re.compile(
+    r"connect|socket|end of file|keepalive|/dev/stdin|denied|prevents|authentication", re.IGNORECASE
+)
+"""What virsh prints where libvirt did not answer, or not to this account: it does not refuse the definition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def asked_definition_of(
 def _is_refusal(text: str, *, is_cpu_alone: bool) -> bool:
     if _ABOUT_CPU.search(text):
         return True
-    return is_cpu_alone and bool(text.strip()) and _ABOUT_CONNECTION.search(text) is None
+    return is_cpu_alone and bool(text.strip()) and _NOT_ASKED.search(text) is None
 
 
 def _flag(expansion: Reading | None, vendor: Vendor) -> bool | None:

@@ -255,9 +255,13 @@ class Domain:
         elif self.cpu.mode == "host-model":
             if not live.looks_expanded_from_host_model(vendor):
                 return f"running CPU is {live.text.removeprefix('custom, ')}, which host-model never expands to"
-        elif self.cpu.model is not None and not live.may_name_the_model(self.cpu.model):
+        elif self.cpu.model is not None and not self._may_run_as(live, self.cpu.model, vendor):
             return _differ(f"model {live.model}", f"model {self.cpu.model}")
         return self._flag_changed(live, vendor, host_offers_flag)
+
+    def _may_run_as(self, live: CpuDefinition, model: str, vendor: Vendor) -> bool:
+        """Whether a guest of that model may run with `live`: with match='minimum' it gets the host's model."""
+        return live.may_name_the_model(model) or (self.cpu.is_minimum and live.looks_expanded_from_host_model(vendor))
 
     def _flag_changed(self, live: CpuDefinition, vendor: Vendor, host_offers_flag: Callable[[], bool]) -> str | None:
         asked, given = self.cpu.promise(vendor).gives_flag, live.promise(vendor).gives_flag

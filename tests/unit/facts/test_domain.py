@@ -15,6 +15,7 @@ from tests.support.bundles import bundle_of, ok
 PASSTHROUGH = "<cpu mode='host-passthrough'/>"
 HOST_MODEL = "<cpu mode='host-model'/>"
 QEMU64 = "<cpu><model>qemu64</model></cpu>"
+MINIMUM = "<cpu match='minimum'><model>Opteron_G1</model></cpu>"
 EXPANDED = "<cpu><model>EPYC</model><vendor>AMD</vendor><feature policy='{}' name='svm'/></cpu>"
 OPTIONAL = "<cpu><model>EPYC</model><feature policy='optional' name='svm'/></cpu>"
 OPTIONAL_HOST_MODEL = "<cpu mode='host-model'><feature policy='optional' name='svm'/></cpu>"
@@ -60,6 +61,8 @@ def test_what_runs_decides_only_what_the_definition_leaves_open(inactive: str, l
         (HOST_MODEL, EXPANDED.format("require")),
         (QEMU64, "<cpu><model>qemu64</model><feature policy='disable' name='svm'/></cpu>"),
         ("", QEMU64),
+        (MINIMUM, EXPANDED.format("disable")),
+        (MINIMUM, "<cpu><model>Opteron_G1</model></cpu>"),
         (PASSTHROUGH, None),
     ],
 )
@@ -73,6 +76,8 @@ def test_libvirts_own_expansion_is_no_change(inactive: str, live: str | None) ->
         (PASSTHROUGH, QEMU64),
         (QEMU64, PASSTHROUGH),
         (PASSTHROUGH, "<cpu mode='maximum'/>"),
+        (MINIMUM, QEMU64),
+        (MINIMUM, EXPANDED.format("require")),
         (HOST_MODEL, PASSTHROUGH),
         (HOST_MODEL, QEMU64),
         (QEMU64, "<cpu><model>EPYC</model></cpu>"),

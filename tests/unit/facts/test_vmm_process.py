@@ -279,6 +279,7 @@ READ = "5 config-read=310\n"
         (INCUS + '5 config=[machine]\n5 config=memory-encryption = "sev0"\n' + READ, Answer.UNKNOWN),
         (INCUS + '5 config=[global]\n5 config=driver = "a,property=b"\n' + READ, Answer.UNKNOWN),
         (INCUS + '5 config=[machine]\n5 config=usb = "off"\n' + READ, Answer.UNKNOWN),
+        (INCUS + OF_CPU.replace("[global]", '[global "a"]').replace("off", "on") + READ, Answer.UNKNOWN),
         (INCUS + "5 config=nonsense\n" + READ, Answer.UNKNOWN),
         (INCUS + "5 readconfig=/run/incus/ci-2/qemu.conf\n" + READ, Answer.UNKNOWN),
     ],

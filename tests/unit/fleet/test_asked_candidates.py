@@ -81,6 +81,8 @@ def test_with_nested_off_an_expansion_misleads() -> None:
     [
         (Status.NOT_COLLECTED, "there is no libvirt", "no answer: there is no libvirt"),
         (Status.FAILED, "error: failed to connect", "did not translate it: error: failed to connect"),
+        (Status.FAILED, "error: access denied", "did not translate it: error: access denied"),
+        (Status.FAILED, "error: Failed to open file '/dev/stdin'", "did not translate it: error: Failed to open"),
         (Status.TIMED_OUT, "", "did not end in time"),
         (Status.MISSING, "", "not installed"),
     ],

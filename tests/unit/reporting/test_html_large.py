@@ -84,6 +84,14 @@ def test_a_domain_that_is_called_as_another_host_is_on_the_page_of_its_own() -> 
     ]
 
 
+def test_a_row_for_a_few_hosts_says_how_many() -> None:
+    text = opening(run_of_hosts(3), scope(), None)
+    rows = re.findall(r'<tr><th scope="row">(?:<b class="name">([0-9,]+)</b> as )?<a', text.partition('id="map"')[2])
+    run = LargeReport(run_of_hosts(3), target_pages.TargetPages(run_of_hosts(3)))
+    assert [int(number or 1) for number in rows] == [row.where.count for each in run.maps() for row in each.rows]
+    assert any(int(number or 1) > 1 for number in rows)
+
+
 def test_each_finding_has_its_evidence_and_commands_and_each_target_its_passes_and_its_chain() -> None:
     run = run_of_hosts(30)
     files = files_of(run)

@@ -27,6 +27,8 @@ def conf(*lines: str) -> tuple[str, str]:
         (["cpu_mode = custom", "cpu_models = Haswell", "cpu_model_extra_flags = VMX"], NO, YES),
         (["cpu_mode = custom", "cpu_models = EPYC", "cpu_model_extra_flags = svm,vmx"], UNKNOWN, UNKNOWN),
         (["cpu_mode = custom"], UNKNOWN, UNKNOWN),
+        (["cpu_mode = none", "hw_machine_type = aarch64=virt, x86_64=pc-i440fx-2.0"], UNKNOWN, NO),
+        (["cpu_mode = none", "hw_machine_type = x86_64=q35"], NO, NO),
         (["# cpu_mode = host-passthrough"], NO, YES),
     ],
 )
