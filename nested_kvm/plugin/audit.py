@@ -213,27 +213,29 @@ def _loaded(path: Path, inputs: Inputs, options: Options) -> DeclaredFleet:
     if declared.estate is not None:
         inputs.note_file(InputKind.INVENTORY, declared.estate, str(declared.estate))
     if declared.cluster is not None:
-        inputs.note(_input_of(declared.cluster, options.allowed_signers))
+        inputs.note(_input_of(declared.cluster, options))
     return declared
 
 
-def _input_of(cluster: ReadCluster, allowed_signers: Path | None) -> Input:
+def _input_of(cluster: ReadCluster, options: Options) -> Input:
     """The objects of a cluster as an input of the run.
 
     Raises:
-        UsageError: those of an earlier run are not as it recorded or signed them.
+        UsageError: those of an earlier run are not as it recorded or signed them, or their age counts and is not known.
     """
     digest = sha256(cluster.text.encode()).hexdigest()
     if cluster.recorded is None:
         return Input(InputKind.INVENTORY, cluster.source, digest)
     name = str(cluster.recorded)
     recorded = input_digests(cluster.recorded)
+    if recorded is None and options.max_age is not None:
+        raise UsageError(f"--evidence: how old {name} is, is not known: keep the results.json of its run beside it")
     if recorded is not None and digest not in recorded:
         raise UsageError(f"--evidence: {name} is not as results.json beside it records")
-    if allowed_signers is None:
+    if options.allowed_signers is None:
         return Input(InputKind.INVENTORY, name, digest)
     try:
-        signed = signed_files(cluster.recorded.parent, allowed_signers)
+        signed = signed_files(cluster.recorded.parent, options.allowed_signers)
         signed.require(ESTATE_FILE, digest)
     except SignatureRefused as error:
         raise UsageError(f"--evidence: {error}") from None

@@ -61,6 +61,8 @@ _TAKES: Final = frozenset(
     }
 )
 _SECURITY: Final = frozenset({"--launchsecurity", "--launchSecurity", "--launch-security"})
+_WHOLE: Final = frozenset({"--mac"})
+"""Options of their own that begin as one that decides."""
 _OTHER_KINDS: Final = {"--container": "lxc", "--paravirt": "xen", "-p": "xen"}
 
 
@@ -213,7 +215,17 @@ def _why_undecided(given: Mapping[str, list[str]], expanded: Sequence[str]) -> s
         return f"--connect names another driver: {printable(uri, 40)}"
     if len(given.get("--cpu", [])) > 1:
         return "--cpu is given twice"
+    short = next((option for option in given if _may_stand_for_another(option)), None)
+    if short is not None:
+        return f"{printable(short, 40)} may be short for an option that decides the CPU"
     return _why_past_options(given)
+
+
+def _may_stand_for_another(option: str) -> bool:
+    """Whether virt-install may complete the option, as argparse does with one that it does not know."""
+    deciding = (*_TAKES, *_SECURITY, *_OTHER_KINDS)
+    is_cut = any(each != option and each.startswith(option) for each in deciding)
+    return option.startswith("--") and option not in _WHOLE and is_cut and option not in deciding
 
 
 def _why_past_options(given: Mapping[str, list[str]]) -> str | None:

@@ -80,6 +80,17 @@ def test_a_list_that_was_changed_with_its_results_needs_the_signature(
     assert run.status == 4
 
 
+@pytest.mark.parametrize("limit", ["--gate", "--max-age=7d"])
+def test_a_list_of_which_the_age_is_not_known_is_refused_where_it_counts(
+    inventory: Path, folder: Path, limit: str
+) -> None:
+    (folder / "results.json").unlink()
+    assert evaluated(inventory, folder).status != 4
+    run = evaluated(inventory, folder, limit)
+    assert run.status == 4
+    assert "keep the results.json of its run beside it" in run.errors
+
+
 def test_evidence_without_the_list_of_its_run_is_refused(inventory: Path, folder: Path) -> None:
     (folder / ESTATE_FILE).unlink()
     run = evaluated(inventory, folder)

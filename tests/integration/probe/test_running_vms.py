@@ -242,6 +242,7 @@ INCUS_LINES: Final = [
         (INCUS, False, []),
         ("", True, []),
         (None, True, []),
+        (f"[drive]\n#{'x' * 1022}[global]\n", True, ["config=?", "config-read=2"]),
     ],
 )
 def test_of_the_file_that_incus_writes_what_may_change_the_cpu_is_printed(
