@@ -62,7 +62,7 @@ _TAKES: Final = frozenset(
 )
 _SECURITY: Final = frozenset({"--launchsecurity", "--launchSecurity", "--launch-security"})
 _WHOLE: Final = frozenset({"--mac"})
-"""Options of their own that begin as one that decides."""
+"""Other options: one that decides begins with the same letters."""
 _OTHER_KINDS: Final = {"--container": "lxc", "--paravirt": "xen", "-p": "xen"}
 
 
