@@ -147,7 +147,10 @@ def _write_modules(folder: Path) -> None:
 
 
 def _prelude(folder: Path) -> str:
-    """Return the shell commands. The kvm node lies where no node is a device: stat works on it, open does not."""
+    """Return the shell commands. The kvm node lies where no node is a device: stat works on it, open does not.
+
+    Its group is the one that udev gives it here: packages of QEMU create it, with any number.
+    """
     return f"""
 mount --bind {folder}/proc/cpuinfo /proc/cpuinfo
 mount --bind {folder}/proc/cmdline /proc/cmdline
@@ -158,7 +161,7 @@ mount -t tmpfs -o mode=700 none ~root
 mkdir /run/dev /run/nodes
 mount -t tmpfs -o nodev none /run/nodes
 mknod -m 660 /run/nodes/kvm c 10 232
-chgrp 106 /run/nodes/kvm
+chgrp kvm /run/nodes/kvm 2>/dev/null || chgrp 106 /run/nodes/kvm
 mount -t tmpfs -o mode=755 none /run/dev
 for node in {_NODES}; do : >/run/dev/$node; mount --bind /dev/$node /run/dev/$node; done
 mkdir /run/dev/pts /run/dev/shm
