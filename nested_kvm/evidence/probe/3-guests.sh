@@ -66,7 +66,7 @@ judged() {
 # Those of any other first letters are about devices, memory and the like (`qemu -readconfig`). No path outside
 # /run/incus is read, however it is written.
 # shellcheck disable=SC2016  # for awk
-groups='/^[[]/{s=!/^.([bdfnorstv]|ch|me|mo)/}1e3<length{print p" config=?"}(s||/driver.*-cpu/)&&/^[^#]/{print p" config="$0}END{if(NR)print p" config-read="NR}'
+groups='/^[[]/{s=!/^.([bdfnorstv]|ch|me|mo)/}1e3<length(){print p" config=?"}(s||/driver.*-cpu/)&&/^[^#]/{print p" config="$0}END{if(NR)print p" config-read="NR}'
 
 # The processes that hold a VM of KVM. Without the right to look into all of them the answer is not whole.
 vm_holders() {
