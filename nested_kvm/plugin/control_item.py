@@ -54,6 +54,12 @@ class ControlWithoutSubject(pytest.Item):
         """Take none: they follow from the item."""
 
     @override
+    def add_marker(self, marker: str | pytest.MarkDecorator, append: bool = True) -> None:
+        """Keep a mark. pytest's own enters it into the keywords as well, which follow from the marks here."""
+        found: pytest.MarkDecorator = getattr(pytest.mark, marker) if isinstance(marker, str) else marker
+        self.own_markers.insert(len(self.own_markers) if append else 0, found.mark)
+
+    @override
     def runtest(self) -> None:
         """Do nothing: it is deselected before."""
 
