@@ -13,8 +13,8 @@ from nested_kvm.errors import LimitExceeded
 
 SECONDS: Final = 20.0
 """CPU time for all controls of one target; one takes milliseconds."""
-_PRECISION: Final = 0.01
-"""Seconds: of the timer, the kernel's tick."""
+_TICK: Final = 0.1
+"""Seconds of CPU time after which the time that is left is read again: a limit is enforced that much later at most."""
 _AGAIN: Final = 1.0
 """Seconds after which the limit is enforced again, where a check caught the first error."""
 
@@ -37,10 +37,11 @@ class EvaluationBudget:
         if left <= 0:
             raise self._exceeded(target)
         started = time.thread_time()
+        outer = _ALARM.set(started + left, lambda: self._exceeded(target))
         try:
-            with _ALARM.limited(left, lambda: self._exceeded(target)):
-                yield
+            yield
         finally:
+            _ALARM.restore(outer)
             self._spent[target] = self._spent.get(target, 0.0) + time.thread_time() - started
         if self._spent[target] >= self._seconds:
             raise self._exceeded(target)  # A check that caught the error has not decided anything.
@@ -50,42 +51,44 @@ class EvaluationBudget:
         return LimitExceeded(f"{target}: evaluating its evidence took more than {self._seconds:g} s of CPU time")
 
 
-class _Alarm:
-    """The process's timer of CPU time. Its handler stays once it was set: setting it costs more than the timer.
+_Limit = tuple[float, Callable[[], LimitExceeded]]
+"""When it ends, by `time.thread_time`, and what is raised then."""
 
-    It also counts what other threads take, which observe other targets meanwhile: then it goes on.
+
+class _Alarm:
+    """Interrupts the main thread once it has used its CPU time.
+
+    It reads the time in the ticks of a timer, which goes on from one limit to the next and ends at a tick without a
+    limit: starting it for each limit would cost more than evaluating a control. The timer counts the CPU time of all
+    threads, which observe other targets meanwhile.
     """
 
     def __init__(self) -> None:
-        self._error: Callable[[], LimitExceeded] | None = None
-        self._ends_at = 0.0
-        """By `time.thread_time`."""
+        self._limit: _Limit | None = None
 
-    @contextmanager
-    def limited(self, seconds: float, error: Callable[[], LimitExceeded]) -> Iterator[None]:
-        """Raise the error when this thread has used that much CPU time; only the main thread can be interrupted."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        if signal.getsignal(signal.SIGPROF) != self._end:
-            signal.signal(signal.SIGPROF, self._end)
-        outer, self._error = (self._error, self._ends_at), error
-        self._ends_at = time.thread_time() + seconds
-        signal.setitimer(signal.ITIMER_PROF, seconds, _AGAIN)
-        try:
-            yield
-        finally:
+    def set(self, ends_at: float, error: Callable[[], LimitExceeded]) -> _Limit | None:
+        """Set the limit, and return the one until now; only the main thread can be interrupted."""
+        outer = self._limit
+        if threading.current_thread() is threading.main_thread():
+            self._limit = ends_at, error
+            if not any(signal.getitimer(signal.ITIMER_PROF)):
+                signal.signal(signal.SIGPROF, self._tick)
+                signal.setitimer(signal.ITIMER_PROF, _TICK, _TICK)
+        return outer
+
+    def restore(self, outer: _Limit | None) -> None:
+        """Return to an earlier limit; None: to none."""
+        if threading.current_thread() is threading.main_thread():
+            self._limit = outer
+
+    def _tick(self, _number: int, _frame: FrameType | None) -> None:
+        if self._limit is None:
             signal.setitimer(signal.ITIMER_PROF, 0)
-            self._error, self._ends_at = outer
-
-    def _end(self, _number: int, _frame: FrameType | None) -> None:
-        if self._error is None:
             return
-        left = self._ends_at - time.thread_time()
-        if left > _PRECISION:
-            signal.setitimer(signal.ITIMER_PROF, left, _AGAIN)
-            return
-        raise self._error()
+        ends_at, error = self._limit
+        if time.thread_time() >= ends_at:
+            signal.setitimer(signal.ITIMER_PROF, _AGAIN, _TICK)
+            raise error()
 
 
 _ALARM: Final = _Alarm()

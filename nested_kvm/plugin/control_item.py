@@ -4,12 +4,13 @@ pytest's own item costs ten times as much: it sets up fixtures, captures output 
 three phases. A control prints nothing, and has one phase. See docs/decisions/own-pytest-item.md.
 """
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Generator, Iterator, MutableMapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import pytest
+from _pytest.warnings import catch_warnings_for_item
 from typing_extensions import override
 
 from nested_kvm.controls.catalogue import DeclaredControl
@@ -53,6 +54,12 @@ class ControlWithoutSubject(pytest.Item):
         """Take none: they follow from the item."""
 
     @override
+    def add_marker(self, marker: str | pytest.MarkDecorator, append: bool = True) -> None:
+        """Keep a mark. pytest's own enters it into the keywords as well, which follow from the marks here."""
+        found: pytest.MarkDecorator = getattr(pytest.mark, marker) if isinstance(marker, str) else marker
+        self.own_markers.insert(len(self.own_markers) if append else 0, found.mark)
+
+    @override
     def runtest(self) -> None:
         """Do nothing: it is deselected before."""
 
@@ -94,6 +101,44 @@ class ControlItem(ControlWithoutSubject):
     def runtest(self) -> None:
         with audit_session(self.config).budget.of(self.subject.machine.target.name):
             evaluate(self.function, self.control, self.subject, self.facts)
+
+
+_Wrapper = Callable[[pytest.Item], Generator[None, object, object]]
+
+
+class _AroundOthers:
+    """What a plugin of pytest wraps around every item, wrapped around those that are no controls only."""
+
+    def __init__(self, wrapper: _Wrapper) -> None:
+        self._wrapper = wrapper
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Leave controls alone."""
+        if isinstance(item, ControlItem):
+            return (yield)
+        return (yield from self._wrapper(item))
+
+
+class _WarningsOfControls:
+    """Catches the warnings of all controls at once: setting the filters for each costs more than evaluating it."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Catch them with the filters that the user chose."""
+        with catch_warnings_for_item(config=session.config, ihook=session.config.hook, when="runtest", item=None):
+            return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Spare controls what only a test with `assert`, or with warnings, needs around it."""
+    caller, plugins = config.hook.pytest_runtest_protocol, config.pluginmanager
+    for found in [each for each in caller.get_hookimpls() if each.plugin_name in {"assertion", "warnings"}]:
+        caller._remove_plugin(found.plugin)  # noqa: SLF001 - a plugin has no other way to leave one hook
+        plugins.register(_AroundOthers(cast("_Wrapper", found.function)))
+    if plugins.hasplugin("warnings"):
+        plugins.register(_WarningsOfControls())
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

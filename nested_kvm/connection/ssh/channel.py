@@ -12,8 +12,8 @@ from nested_kvm.connection.output import BoundedOutput
 
 _CHUNK = 32 * 1024
 _PAUSE_WHILE_WRITING = 0.002
-_PAUSE = 0.05
-"""Seconds between two reads; the exit status ends the pause."""
+_PAUSES = (0.05, 0.4)
+"""Seconds between two reads, at first and at most: each is twice the last. The exit status ends the pause."""
 BROKEN_MIDWAY = "the connection broke before the answer was complete"
 _SILENCE_AFTER_EXIT = 2.0
 """Seconds. A process that the program left behind may hold its output open for ever."""
@@ -28,6 +28,7 @@ class ChannelProgram:
         self._output = output
         self._deadline = deadline
         self._last_heard = time.monotonic()
+        self._pause, self._longest = _PAUSES
 
     def communicate(self) -> CommandResult:
         """Send all, read all, and wait for the exit status.
@@ -46,8 +47,12 @@ class ChannelProgram:
 
     def _wait(self) -> None:
         """Pause while output arrives: it comes in many small packets, and waking for each would be costly."""
-        pause = min(self._deadline.remaining, _PAUSE_WHILE_WRITING if self._pending else _PAUSE)
-        if not self._channel.status_event.wait(pause):
+        pause = self._pause
+        if self._pending:
+            pause = _PAUSE_WHILE_WRITING
+        else:
+            self._pause = min(2 * pause, self._longest)
+        if not self._channel.status_event.wait(min(self._deadline.remaining, pause)):
             return
         # The status comes before the end of the output, or after it.
         time.sleep(_PAUSE_WHILE_WRITING)

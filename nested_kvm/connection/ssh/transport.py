@@ -19,6 +19,8 @@ from nested_kvm.util.text import plural, printable
 
 _SHORTEST_TRY = 0.001
 _MARGIN = 5.0
+_LOOKS = 0.5
+"""Seconds after which a thread that waits for a step looks whether the connection has ended."""
 _OPEN_CONNECT_FAILED, _OPEN_RESOURCE_SHORTAGE = 2, 4  # RFC 4254, section 5.1
 _UNNAMED_REFUSAL = "Unable to open channel."
 """What paramiko raises for the second of two refusals at once: it keeps one reason for all threads."""
@@ -154,7 +156,7 @@ def _no_agreement(error: Exception | None, where: str) -> ConnectionFailed:
 
 def _wait(done: threading.Event, transport: Transport, deadline: Deadline, complaint: str) -> None:
     """Wait until a step is done or the connection ends; `done` is not set by every such end."""
-    while not done.wait(min(0.1, deadline.remaining)) and transport.is_active():
+    while not done.wait(min(_LOOKS, deadline.remaining)) and transport.is_active():
         if deadline.expired:
             raise ConnectionFailed(f"{complaint} within {deadline.seconds:g} s (--connect-timeout)")
 

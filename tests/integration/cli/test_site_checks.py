@@ -102,6 +102,17 @@ def test_a_control_that_returns_something_is_an_error(tmp_path: Path) -> None:
     assert run.outcomes("kvm-a")["SITE-OWN-01"] == "error"
 
 
+def test_the_warnings_of_a_check_are_counted_or_are_errors(tmp_path: Path) -> None:
+    check = "import warnings\n\ndef test_own(target):\n    '''It holds.'''\n    warnings.warn('it is old')\n"
+    assert ", 2 warnings in " in run_with(tmp_path / "as-it-is", check).output
+    assert run_with(tmp_path / "as-errors", check, "-W", "error").outcomes("kvm-a")["SITE-test_own"] == "error"
+
+
+def test_a_check_that_compares_shows_both_sides(tmp_path: Path) -> None:
+    check = "def test_own(target):\n    '''It holds.'''\n    assert [target.name] == ['kvm-a', 'kvm-b']\n"
+    assert "Right contains one more item: 'kvm-b'" in "".join(run_with(tmp_path, check).messages("kvm-a"))
+
+
 def test_a_test_case_is_refused(tmp_path: Path) -> None:
     check = "import unittest\n\nclass TestOwn(unittest.TestCase):\n    def test_own(self):\n        self.fail('no')\n"
     run = run_with(tmp_path, check)

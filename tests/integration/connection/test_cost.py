@@ -36,6 +36,12 @@ def test_no_cipher_is_lost_by_preferring_some() -> None:
     assert cheapest_first(known) == [known[1], known[3], known[0], known[2]]
 
 
+def test_a_connection_that_waits_wakes_once_a_second_at_most(sshd: Sshd) -> None:
+    with closing(reach(sshd)) as connection:
+        assert connection._transport.sock.gettimeout() == 1.0
+        assert connection.execute("sleep 1.2; echo done").stdout == b"done\n"
+
+
 def test_a_connection_is_one_thread_and_the_deadlines_of_all_are_one_more(sshd: Sshd) -> None:
     before = threading.active_count()
     with ExitStack() as stack:

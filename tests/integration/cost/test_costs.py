@@ -22,7 +22,7 @@ MODULES = 1175
 """How many may be imported before the first verdict: a tenth more than are, of which a sixth is our own."""
 FOR_REPORTS = {"jinja2.compiler", "prometheus_client.exposition", "nested_kvm.reporting.html.opening"}
 COUNTED = """\
-import json, sys
+import json, sys, warnings
 from collections import Counter
 import pytest
 
@@ -30,8 +30,11 @@ class Count:
     def __init__(self):
         self.calls = Counter()
         self.modules = 0
+        self.filters = None
 
     def pytest_runtest_logreport(self):
+        self.calls["warning filters"] += warnings.filters is not self.filters
+        self.filters = warnings.filters
         self.calls["reports"] += 1
         self.modules = self.modules or len(sys.modules)
 
@@ -81,6 +84,10 @@ def test_a_control_is_reported_once_a_finding_twice_and_nothing_is_set_up(
     findings = sum(result["outcome"] == "fail" for result in results)
     assert counted["reports"] == len(results) + findings > len(results)
     assert counted.get("set up", 0) == counted.get("fixtures", 0) == 0
+
+
+def test_the_filters_of_warnings_are_set_once_for_all_controls(counted: Mapping[str, int]) -> None:
+    assert counted["warning filters"] == 1
 
 
 def test_pytests_own_junit_is_told_of_the_end_of_each(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A target whose evidence takes too long to evaluate costs that target, not the audit."""
 
 import re
+import signal
 import threading
 import time
 
@@ -46,6 +47,28 @@ def test_a_check_that_catches_the_error_does_not_pass() -> None:
 
     with pytest.raises(LimitExceeded), EvaluationBudget(0.2).of("kvm-a"):
         look_twice()
+
+
+def test_one_timer_serves_one_limit_after_the_other_and_ends_without_any() -> None:
+    budget = EvaluationBudget()
+    for target in ("kvm-a", "kvm-b"):
+        with budget.of(target):
+            pass
+        assert any(signal.getitimer(signal.ITIMER_PROF))
+    until = time.process_time() + 5
+    while any(signal.getitimer(signal.ITIMER_PROF)):
+        assert time.process_time() < until
+        sum(range(1000))
+
+
+def test_an_inner_limit_leaves_the_outer_one_in_force() -> None:
+    def evaluate_another_first() -> None:
+        with EvaluationBudget().of("kvm-b"):
+            pass
+        burn()
+
+    with pytest.raises(LimitExceeded, match="kvm-a"), EvaluationBudget(0.2).of("kvm-a"):
+        evaluate_another_first()
 
 
 def test_what_other_threads_take_meanwhile_does_not_count() -> None:
