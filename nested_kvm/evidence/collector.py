@@ -25,6 +25,7 @@ from nested_kvm.evidence.expansion.question import Question
 from nested_kvm.evidence.observe import observe
 from nested_kvm.evidence.pace import Pace
 from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.since import EarlierRun, observe_since
 from nested_kvm.inventory.target import Inventory, Target
 
 _SLACK = 10.0
@@ -95,10 +96,10 @@ class Connections:
         return rounds * max(limits, default=0.0) + _SLACK
 
     def _limit(self, target: Target) -> float:
-        """Add up the connections to the target, the probe and libvirt, the last two with their start."""
+        """Add up the connections to the target, the digest, the probe and libvirt, the last two with their start."""
         host = self._targets.get(target.host or "") if target.needs_host else None
         ways = [each.address for each in (host, target) if each is not None and each.address is not None]
-        return sum(connect_limit(address, self._settings) for address in ways) + 4 * self._settings.probe_timeout
+        return sum(connect_limit(address, self._settings) for address in ways) + 5 * self._settings.probe_timeout
 
     def _try(self, target: Target) -> Connection | ObservationError:
         try:
@@ -161,6 +162,8 @@ class _WorkerPool:
     refs: _ConnectionRefs | None
     """None: every connection stays open."""
     pace: Pace
+    earlier: EarlierRun | None = None
+    """The run whose evidence is taken for unchanged targets."""
     pending: SimpleQueue[Target] = field(default_factory=SimpleQueue)
     done: SimpleQueue[Bundle] = field(default_factory=SimpleQueue)
 
@@ -214,6 +217,8 @@ class _WorkerPool:
     def _observe(self, target: Target) -> Bundle:
         try:
             connection = self.connections.get(target)
+            if self.earlier is not None:
+                return observe_since(target, connection, self.settings, self.earlier)
             return observe(target, connection, self.settings, active=self.active, questions=self.questions)
         except NestedKvmError as error:
             return unusable_bundle(target, error)
@@ -242,6 +247,7 @@ def collect(
     *,
     active: bool = False,
     questions: Sequence[Question] | None = None,
+    earlier: EarlierRun | None = None,
     keep_open: bool = True,
     deadline: Deadline | None = None,
 ) -> None:
@@ -258,7 +264,7 @@ def collect(
     targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.needs_host)
     refs = None if keep_open else _ConnectionRefs(targets)
     connections.note_refusals(pace.refused)
-    pool = _WorkerPool(connections, settings, active=active, questions=questions, refs=refs, pace=pace)
+    pool = _WorkerPool(connections, settings, active=active, questions=questions, refs=refs, pace=pace, earlier=earlier)
     workers = min(_LEAST if pace.is_automatic else pace.limit, len(targets))
     probe_script()  # made here once, not by every thread at the same time
     pool.start(targets)
