@@ -91,11 +91,14 @@ of_processes() {
 of_settings() {
     read -r release </proc/sys/kernel/osrelease
     modules=/lib/modules/$release
+    sockets=
+    [ "$libvirt" != yes ] || sockets=/proc/net/unix
     paths=
     groups=
     begin 'mounts and sockets'
-    lines=$(grep -HsE "^[^# ]+ /(etc[^ ]*)? | 00010000 .*/(libvirt|virtqemud)-sock|^[[:blank:]]*(user|group)[[:blank:]]*=|(^|/)kvm[^/]*\.ko[^/]*:|<emulator>" \
-        /proc/self/mounts /proc/net/unix "$qemu_conf" "$modules/modules.dep" /var/cache/libvirt/qemu/capabilities/*.xml)
+    # shellcheck disable=SC2086  # a word, or none
+    lines=$(grep -HsE "^[^# ]+ /(etc[^ ]*)? | 00010000 .* /(var/)?run/libvirt/(libvirt|virtqemud)-sock|^[[:blank:]]*(user|group)[[:blank:]]*=|(^|/)kvm[^/]*\.ko[^/]*:|<emulator>" \
+        /proc/self/mounts $sockets "$qemu_conf" "$modules/modules.dep" /var/cache/libvirt/qemu/capabilities/*.xml)
     set -f
     IFS=$newline
     # shellcheck disable=SC2086  # words
