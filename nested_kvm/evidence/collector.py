@@ -88,18 +88,20 @@ class Connections:
         if self._is_closed:
             self._connector.close()
 
-    def time_limit(self, targets: Iterable[Target], workers: int, *, active: bool = False) -> float:
+    def time_limit(
+        self, targets: Iterable[Target], workers: int, *, active: bool = False, digests: bool = False
+    ) -> float:
         """Return the seconds that suffice for these targets, `workers` at once, if each uses all of its limits."""
-        more = _ACTIVE * self._settings.probe_timeout if active else 0.0
+        more = (_ACTIVE * active + digests) * self._settings.probe_timeout
         limits = [self._limit(target) + more for target in targets]
         rounds = -(-len(limits) // max(1, workers))
         return rounds * max(limits, default=0.0) + _SLACK
 
     def _limit(self, target: Target) -> float:
-        """Add up the connections to the target, the digest, the probe and libvirt, the last two with their start."""
+        """Add up the connections to the target, the probe and libvirt, the last two with their start."""
         host = self._targets.get(target.host or "") if target.needs_host else None
         ways = [each.address for each in (host, target) if each is not None and each.address is not None]
-        return sum(connect_limit(address, self._settings) for address in ways) + 5 * self._settings.probe_timeout
+        return sum(connect_limit(address, self._settings) for address in ways) + 4 * self._settings.probe_timeout
 
     def _try(self, target: Target) -> Connection | ObservationError:
         try:
@@ -268,7 +270,9 @@ def collect(
     workers = min(_LEAST if pace.is_automatic else pace.limit, len(targets))
     probe_script()  # made here once, not by every thread at the same time
     pool.start(targets)
-    deadline = deadline or Deadline(connections.time_limit(targets, workers, active=active))
+    deadline = deadline or Deadline(
+        connections.time_limit(targets, workers, active=active, digests=earlier is not None)
+    )
     is_complete = False
     try:
         is_complete = _hand_over(targets, pool.done, when_observed, deadline)

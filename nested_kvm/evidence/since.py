@@ -143,5 +143,5 @@ def observe_since(target: Target, connection: Connection, settings: Settings, ea
         digest = take_digest(target, connection, settings)
         return earlier.evidence_of(target, digest, datetime.now(UTC))
     except (AnswerUnusable, EvidenceUnusable, NotObserved) as error:
-        reason = str(error)
-    return replace(observe(target, connection, settings), incremental=Incremental(digest, printable(reason)))
+        reason = printable(error) or "the target gave no reason"
+    return replace(observe(target, connection, settings), incremental=Incremental(digest, reason))

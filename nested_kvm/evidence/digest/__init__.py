@@ -47,7 +47,7 @@ _PROOFS: Final = {
     "kernel log": re.compile(r"^kvm \d+\Z", re.MULTILINE),
 }
 """What a part holds wherever its programs work: without it nothing is shown to be unchanged."""
-_CHANGED: Final = re.compile(r"^(\d+) \d+ \d+ \d+ \d+ [0-9a-f]+ \d+ \d+ \S.*? (/.*)$", re.MULTILINE)
+_CHANGED: Final = re.compile(r"^(\d{1,19}) \d+ \d+ \d+ \d+ [0-9a-f]+ \d+ \d+ \S.*? (/.*)$", re.MULTILINE)
 """A file: its change time first and its path last."""
 _FRESH: Final = 3
 """Seconds: a file that changed less than this before the digest may change once more, and have the same times and size;

@@ -76,8 +76,10 @@ of_kvm() {
 
 of_processes() {
     begin processes
-    # shellcheck disable=SC2013  # words
-    for path in $(grep -lsE "$virtual_machines" /proc/[0-9]*/cmdline); do
+    found=$(grep -lsE "$virtual_machines" /proc/[0-9]*/cmdline)
+    # It is 2 where a process ended meanwhile.
+    [ $? -le 2 ] || is_blind 'the processes cannot be searched'
+    for path in $found; do
         pid=${path#/proc/}
         pid=${pid%/cmdline}
         [ "$pid" = $$ ] || started "$pid"

@@ -22,6 +22,7 @@ from nested_kvm.evidence.reading import Reading
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.policy import Policy
 from nested_kvm.results.incremental import TargetDigest
+from tests.integration.connection.test_libvirt_tunnel import LIBVIRTD
 from tests.integration.probe.probing import NONCE, SHELLS
 from tests.support.living_host import LivingHost, start_host
 from tests.support.needs import program
@@ -337,3 +338,46 @@ def test_shellcheck_has_nothing_to_say() -> None:
     path = Path(__file__).parents[3] / "nested_kvm" / "evidence" / "digest" / "digest.sh"
     done = subprocess.run([program("shellcheck") or "", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+DOMAIN = """\
+<domain type='qemu'><name>ci-1</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='q35'>hvm</type></os><cpu mode='custom' match='exact'><model>qemu64</model></cpu>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices></domain>
+"""
+VIRSH = "virsh -q -c qemu:///system"
+
+
+@pytest.mark.needs("libvirtd", "libvirt-python", "virsh", "qemu-system-x86_64")
+def test_what_a_real_libvirt_is_asked_changes_nothing_and_what_it_does_shows(start_sshd: SshdFactory) -> None:
+    host = start_sshd(prelude=f"mkdir /run/qemu\nmount --bind /run/qemu /etc/libvirt/qemu\n{LIBVIRTD}")
+    target = Target("kvm-a", TargetLevel.L0, host.address("root"), Policy(), libvirt="qemu:///system")
+    with closing(connect(target.address or host.address(), host.client(probe_timeout=60.0), name="kvm-a")) as found:
+
+        def take() -> TargetDigest:
+            readings = parse_answer(found.execute(digest_script(), NONCE, "yes", "").stdout, NONCE).readings
+            blind = replace(readings["blind"], text="")
+            seen = {**readings, FILES: in_an_hour(readings[FILES]), "blind": blind}
+            return digest_of(seen, target, host.client())
+
+        def ask() -> None:
+            answer = observe(target, found, host.client(probe_timeout=60.0)).libvirt
+            assert answer is not None
+            assert answer.refusal is None
+
+        ask()
+        before = take()
+        for command, part in (
+            ("define /dev/stdin", FILES),
+            ("start ci-1", "processes"),
+            ("setmaxmem ci-1 65536 --config", FILES),
+            ("destroy ci-1", "processes"),
+            ("undefine ci-1", FILES),
+        ):
+            done = found.execute(f"{VIRSH} {command} <<'END'\n{DOMAIN}END\n")
+            assert done.exit_status == 0, done.stderr
+            after = take()
+            assert part in after.differences(before), command
+            ask()
+            assert take().differences(after) == [], f"asking changed it after {command}"
+            before = after
