@@ -52,10 +52,20 @@ FILES = {
 }
 _LS = """\
 #!/bin/sh
-[ "$*" != "-l /proc/self/ns" ] || { echo "lrwxrwxrwx 1 0 0 0 Jan 1 00:00 pid -> pid:[4026531836]"; exit; }
-exec /bin/ls "$@"
+case "$*" in
+    "-l /proc/self/ns") echo "lrwxrwxrwx 1 0 0 0 Jan 1 00:00 pid -> pid:[4026531836]" ;;
+    "-nlq "*)
+        for path in /proc/[0-9]*; do
+            echo "$path/fd:"
+            if tr '\\0' ' ' <"$path/cmdline" | grep -q '^/run/qemu-system'; then
+                echo 'lrwx------ 1 0 0 64 Jan 1 00:00 12 -> anon_inode:kvm-vm'
+            fi
+        done ;;
+    *) exec /bin/ls "$@" ;;
+esac
 """
-"""Prints the first namespace of processes, as a login on a machine that is no container finds it."""
+"""Prints the first namespace of processes, as a login on a machine that is no container finds it, and the VMs that are
+run by `run_guest`."""
 
 
 @dataclass
@@ -78,6 +88,23 @@ class LivingHost:
         inside = Path(f"/proc/{self.sshd.pid}/task/{self.sshd.pid}/children").read_text().split()[0]
         command = ["nsenter", "-t", inside, "-m", "-p", "sh", "-ec", script]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def run_guest(self, domain: str) -> None:
+        """Run a process that seems to be the QEMU of a guest of this host, and holds its VM."""
+        self.write("/sys/module/kvm_amd/refcnt", "1\n")
+        self.path("/sys/kernel/debug/kvm").mkdir(parents=True, exist_ok=True)
+        uuid = self.path("/sys/class/dmi/id/product_uuid").read_text().strip()
+        options = f"-name guest={domain} -uuid {uuid} -cpu host -accel kvm -machine q35"
+        self.within(
+            "cp /bin/sh /run/qemu-system-x86_64; "
+            f"/run/qemu-system-x86_64 -c 'sleep 600; :' {options} </dev/null >/dev/null 2>&1 &"
+        )
+
+    def become_guest(self) -> None:
+        """Be a guest under KVM."""
+        cpuinfo = self.path("/proc/cpuinfo")
+        cpuinfo.write_text(cpuinfo.read_text().replace("fpu vme", "fpu hypervisor vme"))
+        self.write("/sys/class/dmi/id/sys_vendor", "QEMU\n")
 
 
 def start_host(start_sshd: Callable[..., Sshd], root: Path) -> LivingHost:
