@@ -19,7 +19,7 @@ from nested_kvm.evidence.probe.answer import parse_answer
 from nested_kvm.evidence.reading import Reading
 from nested_kvm.inventory.target import Target
 from nested_kvm.results.incremental import TargetDigest
-from nested_kvm.util.text import decimal, printable
+from nested_kvm.util.text import printable
 from nested_kvm.version import VERSION
 
 COVERED_LIBVIRT: Final = "qemu:///system"
@@ -49,6 +49,8 @@ _PROOFS: Final = {
 """What a part holds wherever its programs work: without it nothing is shown to be unchanged."""
 _CHANGED: Final = re.compile(r"^(\d{1,19}) \d+ \d+ \d+ \d+ [0-9a-f]+ \d+ \d+ \S.*? (/.*)$", re.MULTILINE)
 """A file: its change time first and its path last."""
+_CLOCK: Final = "/proc/self/stat"
+"""The file that the reading of the others begins with, and that was made for it."""
 _FRESH: Final = 3
 """Seconds: a file that changed less than this before the digest may change once more, and have the same times and size;
 FAT keeps the time of every second second only."""
@@ -95,14 +97,22 @@ def digest_of(readings: Mapping[str, Reading], target: Target, settings: Setting
         raise NotObserved(f"the digest cannot be read on this machine: {unproven}")
     if any("inary file " in texts[part] for part in PARTS):
         raise NotObserved("a reading of the digest is binary")
-    now, _, texts[FILES] = texts[FILES].partition("\n")
-    if decimal(now) is None:
-        raise NotObserved("the digest cannot be read on this machine: its clock")
-    fresh = next((path for changed, path in _CHANGED.findall(texts[FILES]) if int(changed) >= int(now) - _FRESH), None)
-    if fresh is not None:
-        raise NotObserved(f"{printable(fresh)} had just changed")
+    texts[FILES] = _settled(texts[FILES])
     parts = {part: _sha256(texts[part]) for part in PARTS}
     return TargetDigest({**parts, TOOL: _sha256(_tool_and_inventory(target, settings))})
+
+
+def _settled(listing: str) -> str:
+    """Return the files, without the clock before them, if none of them has just changed."""
+    clock, _, listed = listing.partition("\n")
+    now = _CHANGED.match(clock)
+    if now is None or now[2] != _CLOCK:
+        raise NotObserved("the digest cannot be read on this machine: its clock")
+    limit = int(now[1]) - _FRESH
+    fresh = next((path for changed, path in _CHANGED.findall(listed) if int(changed) >= limit), None)
+    if fresh is not None:
+        raise NotObserved(f"{printable(fresh)} had just changed")
+    return listed
 
 
 def _text(readings: Mapping[str, Reading], part: str) -> str:

@@ -155,10 +155,10 @@ of_accounts() {
 }
 
 # When each file last changed, and what it is; a link is followed. The complaint about a file that cannot be found
-# differs from that about one in a folder that may not be searched. The last one is always there.
+# differs from that about one in a folder that may not be searched. The last one is always there. The first one did not
+# exist before this stat(1): its time is now.
 of_files() {
     begin files
-    date +%s
     set -f
     IFS=$newline
     # shellcheck disable=SC2046,SC2086  # a path each, and words
@@ -179,13 +179,15 @@ of_files() {
         /var/lib/rpm/Packages* /var/lib/rpm/rpmdb.sqlite /usr/lib/sysimage/rpm/Packages* /usr/lib/sysimage/rpm/rpmdb.sqlite \
         /var/cache/libvirt/qemu/capabilities /var/cache/libvirt/qemu/capabilities/* /etc/default/libvirt-guests \
         /etc/sysconfig/libvirt-guests /usr/lib/libvirt/libvirt-guests.sh /usr/libexec/libvirt-guests.sh \
-        /etc/init.d/libvirt-guests /etc/rc?.d/*libvirt-guests /*/systemd/*/libvirt-guests.* /*/systemd/*/*/libvirt-guests.* \
-        /usr/lib/systemd/*/libvirt-guests.* /usr/lib/systemd/*/*/libvirt-guests.* /usr/local/lib/systemd/*/libvirt-guests.* \
+        /etc/init.d/libvirt-guests /etc/rc?.d/*libvirt-guests /*/systemd/*/libvirt-guests.* \
+        /usr/lib/systemd/*/libvirt-guests.* /usr/local/lib/systemd/*/libvirt-guests.* \
+        /*/systemd/*/*.wants/libvirt-guests.* /*/systemd/*/*.requires/libvirt-guests.* \
+        /usr/lib/systemd/*/*.wants/libvirt-guests.* /usr/local/lib/systemd/*/*.wants/libvirt-guests.* \
         /etc/libvirt/*.conf /etc/libvirt/qemu/*.xml /etc/libvirt/qemu/.[!.]*.xml /run/libvirt/qemu/*.xml \
         /run/libvirt/qemu/.[!.]*.xml /run/libvirt/*-sock* /var/lib/libvirt/qemu/save/* /var/lib/libvirt/qemu/save/.[!.]* \
         /var/lib/libvirt/qemu/snapshot/* /var/lib/libvirt/qemu/snapshot/*/* /var/lib/libvirt/qemu/snapshot/.[!.]*/* \
         /run/incus/*/qemu.conf
-    stat -L -c '%Z %Y %s %d %i %f %u %g %z %n' "$@" / 2>&1
+    stat -L -c '%Z %Y %s %d %i %f %u %g %z %n' /proc/self/stat "$@" / 2>&1
     end
     links=
     for path do [ ! -L "$path" ] || links=$links$path$newline; done
@@ -203,7 +205,10 @@ of_files() {
 # Of the kernel log the lines that the probe takes, and whether it could be read.
 of_kernel_log() {
     begin 'kernel log'
-    { dmesg 2>&1; printf 'kvm %s\n' $?; } | grep -iE 'kvm|svm|vmx|vboxdrv|vmmon|encryption f' | tail -n 400
+    lines=$({ dmesg 2>&1; printf 'kvm %s\n' $?; } | grep -iE 'kvm|svm|vmx|vboxdrv|vmmon|encryption f')
+    # All that a log can hold may be more than an answer may.
+    [ ${#lines} -le 100000 ] || lines=$(printf '%s\n' "$lines" | tail -n 400)
+    printf '%s\n' "$lines"
     end
 }
 
@@ -216,7 +221,7 @@ needs_libvirts_folders() {
 }
 
 main() {
-    for program in grep stat id date tail; do
+    for program in grep stat id; do
         command -v "$program" >/dev/null 2>&1 || is_blind "there is no $program"
     done
     printf '@%s nested-kvm-probe 1\n' "$nonce"

@@ -66,8 +66,8 @@ def digest(host: LivingHost, connection: SshConnection) -> Callable[[], TargetDi
 
 
 def in_an_hour(files: Reading) -> Reading:
-    now, _, rest = files.text.partition("\n")
-    return replace(files, text=f"{int(now) + AN_HOUR}\n{rest}") if now.isdecimal() else files
+    now, _, rest = files.text.partition(" ")
+    return replace(files, text=f"{int(now) + AN_HOUR} {rest}") if now.isdecimal() else files
 
 
 Change = Callable[[LivingHost], None]
@@ -308,7 +308,7 @@ def test_another_libvirt_gives_no_digest(host: LivingHost, connection: SshConnec
         take_digest(target, connection, host.sshd.client())
 
 
-@pytest.mark.parametrize("name", ["grep", "stat", "id", "date", "tail"])
+@pytest.mark.parametrize("name", ["grep", "stat", "id"])
 def test_a_program_that_fails_gives_no_digest(host: LivingHost, digest: Callable[[], TargetDigest], name: str) -> None:
     """Two failures are alike, and would seem to be the same reading."""
     host.sshd.add_program(name, "#!/bin/sh\nexit 1\n")

@@ -52,7 +52,7 @@ COVERED: dict[str, tuple[str, ...]] = {
     "HYPERVISORS": ("qemu-system-x86_64", "openvmm", "krunvm", "/usr/libexec/qemu-kvm"),
     "AGAIN": (ELSEWHERE,),
     "LIBVIRT_CACHE": ("/var/cache/libvirt/qemu/capabilities/*", "<emulator>"),
-    "LIBVIRT_GUESTS": ("/*/systemd/*/libvirt-guests.*", "/*/systemd/*/*/libvirt-guests.*", "systemctl"),
+    "LIBVIRT_GUESTS": ("/*/systemd/*/libvirt-guests.*", "/*/systemd/*/*.wants/libvirt-guests.*", "systemctl"),
     "LIBVIRT_GUESTS_SETTINGS": ("/etc/default/libvirt-guests", "/etc/sysconfig/libvirt-guests"),
     "LIBVIRT_GUESTS_SCRIPTS": ("/usr/lib/libvirt/libvirt-guests.sh", "/usr/libexec/libvirt-guests.sh"),
     "QEMU_CONF": ("/etc/libvirt/*.conf",),
