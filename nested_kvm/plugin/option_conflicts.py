@@ -110,7 +110,7 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
     ),
     (
         lambda given: given.since and _beside_since(given),
-        "--since does not go with {}: no digest shows that this is unchanged",
+        "--since does not go with {}, of which no digest shows that its answer is unchanged: leave one out",
     ),
     (
         lambda given: given.fail_on_drift and not (given.baseline or given.merge),

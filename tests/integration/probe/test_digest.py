@@ -267,6 +267,14 @@ def test_the_probe_itself_changes_nothing(
     assert digest().differences(before) == []
 
 
+def test_a_program_that_only_reads_kvms_files_is_no_change(
+    host: LivingHost, digest: Callable[[], TargetDigest]
+) -> None:
+    before = digest()
+    host.within("tail -f /sys/module/kvm/refcnt </dev/null >/dev/null 2>&1 &")
+    assert digest().differences(before) == []
+
+
 def test_a_file_that_has_just_changed_gives_no_digest(host: LivingHost, connection: SshConnection) -> None:
     target = Target("kvm-a", TargetLevel.L0, host.sshd.address("root"), Policy())
     host.path("/etc/default/grub").touch()
