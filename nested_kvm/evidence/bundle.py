@@ -8,6 +8,7 @@ from typing import Self
 from nested_kvm.errors import NotAllowed, NotCollected, NotObserved, ObservationError
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.inventory.target import Target, TargetLevel
+from nested_kvm.results.incremental import Incremental
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ class Bundle:
     """The support archive that it was made of; None: the target was inspected."""
     file_sha256: str | None = field(default=None, compare=False)
     """The digest of the file that it was read from; None: it was observed in this run, or the file is missing."""
+    incremental: Incremental | None = field(default=None, compare=False)
+    """The result of `--since`; None: without it, or the target could not be inspected."""
 
     @property
     def is_observed(self) -> bool:

@@ -25,6 +25,7 @@ from nested_kvm.evidence.expansion.question import Question
 from nested_kvm.evidence.observe import observe
 from nested_kvm.evidence.pace import Pace
 from nested_kvm.evidence.probe import probe_script
+from nested_kvm.evidence.since import EarlierRun, observe_since
 from nested_kvm.inventory.target import Inventory, Target
 
 _SLACK = 10.0
@@ -87,9 +88,11 @@ class Connections:
         if self._is_closed:
             self._connector.close()
 
-    def time_limit(self, targets: Iterable[Target], workers: int, *, active: bool = False) -> float:
+    def time_limit(
+        self, targets: Iterable[Target], workers: int, *, active: bool = False, digests: bool = False
+    ) -> float:
         """Return the seconds that suffice for these targets, `workers` at once, if each uses all of its limits."""
-        more = _ACTIVE * self._settings.probe_timeout if active else 0.0
+        more = (_ACTIVE * active + digests) * self._settings.probe_timeout
         limits = [self._limit(target) + more for target in targets]
         rounds = -(-len(limits) // max(1, workers))
         return rounds * max(limits, default=0.0) + _SLACK
@@ -161,6 +164,8 @@ class _WorkerPool:
     refs: _ConnectionRefs | None
     """None: every connection stays open."""
     pace: Pace
+    earlier: EarlierRun | None = None
+    """The run whose evidence is taken for unchanged targets."""
     pending: SimpleQueue[Target] = field(default_factory=SimpleQueue)
     done: SimpleQueue[Bundle] = field(default_factory=SimpleQueue)
 
@@ -214,6 +219,8 @@ class _WorkerPool:
     def _observe(self, target: Target) -> Bundle:
         try:
             connection = self.connections.get(target)
+            if self.earlier is not None:
+                return observe_since(target, connection, self.settings, self.earlier)
             return observe(target, connection, self.settings, active=self.active, questions=self.questions)
         except NestedKvmError as error:
             return unusable_bundle(target, error)
@@ -242,6 +249,7 @@ def collect(
     *,
     active: bool = False,
     questions: Sequence[Question] | None = None,
+    earlier: EarlierRun | None = None,
     keep_open: bool = True,
     deadline: Deadline | None = None,
 ) -> None:
@@ -258,11 +266,13 @@ def collect(
     targets = sorted((each for each in inventory if each.address is not None), key=lambda each: each.needs_host)
     refs = None if keep_open else _ConnectionRefs(targets)
     connections.note_refusals(pace.refused)
-    pool = _WorkerPool(connections, settings, active=active, questions=questions, refs=refs, pace=pace)
+    pool = _WorkerPool(connections, settings, active=active, questions=questions, refs=refs, pace=pace, earlier=earlier)
     workers = min(_LEAST if pace.is_automatic else pace.limit, len(targets))
     probe_script()  # made here once, not by every thread at the same time
     pool.start(targets)
-    deadline = deadline or Deadline(connections.time_limit(targets, workers, active=active))
+    deadline = deadline or Deadline(
+        connections.time_limit(targets, workers, active=active, digests=earlier is not None)
+    )
     is_complete = False
     try:
         is_complete = _hand_over(targets, pool.done, when_observed, deadline)

@@ -16,6 +16,7 @@ from nested_kvm.evidence.collector import Connections, collect
 from nested_kvm.evidence.pace import Pace
 from nested_kvm.evidence.past_run import input_digests, past_run
 from nested_kvm.evidence.saved import archives_in, is_archive, read_saved
+from nested_kvm.evidence.since import DEFAULT_MAX_AGE, EarlierRun, earlier_run
 from nested_kvm.facts.advisories.advisory_file import PACKAGED, load_advisories, packaged_advisories
 from nested_kvm.fleet.candidate import Candidates, candidates_of, definition_paths, read_definition, require_guests
 from nested_kvm.fleet.estates.load import DeclaredFleet, ReadCluster, load_fleet
@@ -52,6 +53,7 @@ class Audit:
             self.inventory = _hosts_of(self.inventory, options.candidates[0][0])
         self.shard = self._split()
         self.connections = Connections(self._whole, options.settings)
+        self._earlier = self._read_earlier()
         reached = sum(target.address is not None for target in self.inventory)
         self.pace = Pace.automatic(reached) if options.forks is None else Pace(options.forks)
         self._machines: dict[str, Machine] = {}
@@ -79,6 +81,15 @@ class Audit:
         of_estate = (each for each in guests if each.domain in self._defined.get(str(each.host), {}))
         declared |= {(str(each.host), each.name): each.policy for each in of_estate}
         return replace(found, declared={key: policy for key, policy in declared.items() if key[1] in found.names})
+
+    def _read_earlier(self) -> EarlierRun | None:
+        """The run whose evidence is taken for targets that have not changed since."""
+        given = self.options
+        if given.since is None:
+            return None
+        run, read = earlier_run(given.since, given.max_age or DEFAULT_MAX_AGE, self.names, given.allowed_signers)
+        self.inputs.note(read)
+        return run
 
     def _split(self) -> FleetShard | None:
         given = self.options.shard
@@ -115,6 +126,7 @@ class Audit:
                     keep,
                     active=given.active,
                     questions=None if self.candidates is None else self.candidates.questions,
+                    earlier=self._earlier,
                     keep_open=keep_open,
                 )
         finally:
@@ -301,4 +313,5 @@ def target_result(bundle: Bundle) -> TargetResult:
         error=None if bundle.failure is None else bundle.failure.message,
         policy=target.policy,
         observed_at=bundle.observed_at if bundle.readings else None,
+        incremental=bundle.incremental,
     )

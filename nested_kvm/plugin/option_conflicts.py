@@ -35,6 +35,8 @@ _FOR_THE_MERGED_RUNS: Final = (
     "ansible_inventory",
     "hosts",
     "evidence",
+    "since",
+    "since_in_gate",
     "active",
     "advisories",
     "active_on_xen",
@@ -95,16 +97,28 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
         "--hosts: {!r} is a pattern; patterns need --inventory",
     ),
     (
-        lambda given: given.max_age is not None and not given.evidence,
-        "--max-age goes with --evidence: other targets are observed now",
+        lambda given: given.max_age is not None and not (given.evidence or given.since),
+        "--max-age goes with --evidence or --since: other targets are observed now",
+    ),
+    (
+        lambda given: given.since and (given.gate or given.nagios) and not given.since_in_gate and _gate(given),
+        "{} decides on what is so now, and --since takes over earlier evidence: leave it out, or add --since-in-gate",
+    ),
+    (
+        lambda given: given.since_in_gate and not (given.since and (given.gate or given.nagios)),
+        "--since-in-gate only allows --since with --gate or --nagios: give both",
+    ),
+    (
+        lambda given: given.since and _beside_since(given),
+        "--since does not go with {}, of which no digest shows that its answer is unchanged: leave one out",
     ),
     (
         lambda given: given.fail_on_drift and not (given.baseline or given.merge),
         "--fail-on-drift needs a --baseline to compare with",
     ),
     (
-        lambda given: given.allowed_signers and not (given.evidence or given.merge or given.baseline),
-        "--allowed-signers is about runs that are read: use it with --evidence, --merge or --baseline",
+        lambda given: given.allowed_signers and not (given.evidence or given.since or given.merge or given.baseline),
+        "--allowed-signers is about runs that are read: use it with --evidence, --since, --merge or --baseline",
     ),
     (
         lambda given: given.sign_with and only_lists(given),
@@ -169,7 +183,7 @@ def check_catalogue_options(given: Given) -> None:
         UsageError: something is.
     """
     if given.gate or given.nagios:
-        option = "--gate" if given.gate else "--nagios"
+        option = _gate(given)
         listing = "--markers only lists the markers" if given.markers else "--controls only lists the controls"
         raise UsageError(f"{option} decides on a run: {listing}")
 
@@ -209,6 +223,17 @@ def _ad_hoc(given: Given) -> str | None:
     # --nested may also be about the guests of --candidate, whatever the inventory requires.
     names = ("level", "undeclared", "libvirt", *([] if given.domain_xml or given.candidate else ["nested"]))
     return next((name for name in names if getattr(given, name)), None)
+
+
+def _gate(given: Given) -> str:
+    return "--gate" if given.gate else "--nagios"
+
+
+def _beside_since(given: Given) -> str | None:
+    """The first option of which --since cannot take over an answer."""
+    named = [f"--{name.replace('_', '-')}" for name in ("evidence", "active", "candidate", "domain_xml")]
+    used = [each for each in named if getattr(given, each.removeprefix("--").replace("-", "_"))]
+    return next(iter([*used, *["-m maintenance"] * ("maintenance" in given.markexpr)]), None)
 
 
 def _has_inventory(given: Given) -> bool:

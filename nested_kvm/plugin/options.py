@@ -93,7 +93,20 @@ def _add_what_is_evaluated(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--max-age",
         metavar="DURATION",
-        help="with --evidence: older evidence is an error, e.g. 90m, 36h, 7d (default: 24h with --gate, else no limit)",
+        help="with --evidence: older evidence is an error, e.g. 90m, 36h, 7d (default: 24h with --gate, else no "
+        "limit); with --since: a target with older evidence is inspected again (default: 24h)",
+    )
+    group.addoption(
+        "--since",
+        type=Path,
+        metavar="RESULTS.json",
+        help="inspect only targets that can have changed since this run with --since, by a digest of cheap readings; "
+        "of the others its evidence is evaluated",
+    )
+    group.addoption(
+        "--since-in-gate",
+        action="store_true",
+        help="with --gate or --nagios: allow --since, although the evidence of unchanged targets is an earlier run's",
     )
     group.addoption(
         "--active",
@@ -169,8 +182,8 @@ def _add_trust(group: pytest.OptionGroup) -> None:
         "--allowed-signers",
         type=Path,
         metavar="FILE",
-        help="refuse every run that is read (--evidence, --merge, --baseline) unless one of these signed it; the "
-        "file is as ssh-keygen(1) describes it",
+        help="refuse every run that is read (--evidence, --since, --merge, --baseline) unless one of these signed "
+        "it; the file is as ssh-keygen(1) describes it",
     )
 
 
@@ -235,7 +248,9 @@ class Options:
     report_dir: Path
     evidence: Path | None
     max_age: timedelta | None
-    """How old saved evidence may be; None: any age."""
+    """How old saved evidence may be; None: any age, or the default of --since."""
+    since: Path | None
+    """The results of the run whose evidence is taken for targets that have not changed since."""
     active: bool
     threshold: Threshold
     nagios: bool
@@ -283,6 +298,7 @@ class Options:
             report_dir=given.report_dir,
             evidence=given.evidence,
             max_age=_max_age(given),
+            since=given.since,
             active=given.active,
             threshold=Threshold(Severity[given.fail_on.upper()], given.gate or given.nagios, given.fail_on_drift),
             nagios=given.nagios,

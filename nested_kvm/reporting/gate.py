@@ -6,6 +6,7 @@ from typing import Final
 
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.problem_text import cause_line
+from nested_kvm.results.incremental import unchanged_since
 from nested_kvm.results.run import Result, Run, Threshold
 from nested_kvm.results.target_verdict import target_statuses
 from nested_kvm.util.text import plural, printable
@@ -21,6 +22,8 @@ def gate_lines(run: Run, threshold: Threshold) -> Iterator[tuple[str, bool]]:
             reason = _reason(run, name, min(status.blocks, key=partial(_rank, run)))
         else:
             reason = without(name, printable(status.reason))
+        if status.target.is_unchanged and status.target.observed_at is not None:
+            reason = "; ".join(filter(None, (reason, unchanged_since(status.target.observed_at))))
         yield f"{name}  {status.verdict.value}  {reason}".rstrip(), status.passes
 
 

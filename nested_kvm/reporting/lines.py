@@ -8,6 +8,7 @@ from nested_kvm.evidence.expansion import UNANSWERED
 from nested_kvm.model.severity import Severity
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.drift import DriftSummary, PastFinding
+from nested_kvm.results.incremental import unchanged_since
 from nested_kvm.results.run import Reason, Result, Run
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
 from nested_kvm.util.text import first_of, plural, printable
@@ -18,6 +19,9 @@ _STATES: Final = {
     WaiverState.MATCHES_NOTHING: "is stale: it matches nothing",
     WaiverState.CONTROL_PASSES: "is stale: what it covers passes",
 }
+
+_NAMED: Final = 5
+"""Targets that a line names."""
 
 
 def place(result: Result | Reason | PastFinding) -> str:
@@ -75,6 +79,25 @@ def observed_line(run: Run) -> str:
         return ""
     first, last = (f"{each.astimezone(UTC):%Y-%m-%d %H:%M}" for each in (times[0], times[-1]))
     return f"evidence observed {first} UTC" if first == last else f"evidence observed {first} to {last} UTC"
+
+
+def unchanged_line(run: Run) -> str:
+    """Return which targets were not inspected again, as nothing had changed since an earlier run; empty: all were."""
+    unchanged = [each for each in run.targets if each.is_unchanged]
+    times = sorted(each.observed_at for each in unchanged if each.observed_at is not None)
+    if not times:
+        return ""
+    names = ", ".join(first_of([printable(each.name) for each in unchanged], _NAMED))
+    return f"{plural(len(unchanged), 'target')} {unchanged_since(times[0])} or later: {names}"
+
+
+def inspected_again_lines(run: Run) -> list[str]:
+    """Return a line for each reason for which `--since` had targets inspected again."""
+    found: dict[str, list[str]] = {}
+    for each in run.targets:
+        if each.incremental is not None and each.incremental.reason is not None:
+            found.setdefault(printable(each.incremental.reason), []).append(printable(each.name))
+    return [f"inspected again, {reason}: {', '.join(first_of(names, _NAMED))}" for reason, names in found.items()]
 
 
 def unanswered_lines(run: Run) -> list[str]:

@@ -13,7 +13,7 @@ from nested_kvm.reporting.exposure_text import (
     still_showing_line,
 )
 from nested_kvm.reporting.gate import gate_lines
-from nested_kvm.reporting.lines import waivers_ending
+from nested_kvm.reporting.lines import unchanged_line, waivers_ending
 from nested_kvm.reporting.problem_text import place_of, what
 from nested_kvm.reporting.verdict_text import no_verdict
 from nested_kvm.results.run import Run, Threshold
@@ -47,7 +47,7 @@ def nagios_answer(run: Run, threshold: Threshold) -> tuple[State, str]:
     state = _state(run, threshold)
     blocked = [line for line, passes in gate_lines(run, threshold) if not passes]
     first = f"NESTED-KVM {state.name} - {_summary(run, len(blocked))} | {' '.join(_performance(run, threshold))}"
-    notes = filter(None, (still_showing_line(run), advisory_age_line(run), *waivers_ending(run)))
+    notes = filter(None, (unchanged_line(run), still_showing_line(run), advisory_age_line(run), *waivers_ending(run)))
     hosts = [exposed_line(host) for host in exposed_hosts(run)[:_EXPOSED]]
     problems = [f"{place_of(each)}: {what(each)}" for each in run.problems.open[:_PROBLEMS]]
     details = [_plain(line) for line in (*hosts, *islice(notes, _NOTES), *problems, *blocked[:LINES])]

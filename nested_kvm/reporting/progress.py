@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.results.incremental import unchanged_since
 from nested_kvm.util.text import plural, printable
 
 LINES: Final = 20
@@ -70,6 +71,8 @@ class ObservationProgress(_StepProgress):
         self._done += 1
         if bundle.failure is not None:
             self.tell(f"could not inspect {printable(bundle.failure.message)}")
+        elif bundle.incremental is not None and bundle.incremental.is_unchanged:
+            self.tell(f"{printable(bundle.target.name)}: {unchanged_since(bundle.observed_at)}")
         if self._console.is_terminal:
             self._bar.advance(self._task)
         elif self._done % max(1, self._total // LINES) == 0 and self._total > 1:

@@ -18,9 +18,11 @@ from nested_kvm.reporting.gate import counts_line, gate_lines, without
 from nested_kvm.reporting.lines import (
     drift_line,
     ended_lines,
+    inspected_again_lines,
     observed_line,
     place,
     unanswered_lines,
+    unchanged_line,
     waived_line,
     waivers_ending,
     waivers_to_fix,
@@ -97,9 +99,8 @@ def write_summary(
     _unanswered(unanswered_lines(run), write)
     for line in filter(None, (still_showing_line(run), advisory_age_line(run))):
         write(line, yellow=True)
-    observed = observed_line(run)
-    if observed:
-        write(observed)
+    for line in filter(None, (unchanged_line(run), *inspected_again_lines(run)[:SHOWN], observed_line(run))):
+        write(line)
     write(counts_line(run))
     write(verdict_line(run), **_markup(run))
     if report is not None:

@@ -16,6 +16,7 @@ from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import Drift, DriftSummary
 from nested_kvm.results.exposure import HostExposure
+from nested_kvm.results.incremental import Incremental
 from nested_kvm.results.inputs import Input
 from nested_kvm.results.nesting_answer import NestingAnswer
 from nested_kvm.results.problem import Problems
@@ -92,6 +93,13 @@ class TargetResult:
     """When its evidence was read; None: it was not observed, or a run of an older version did not record it."""
     evidence: "EvidenceFile | None" = None
     """None: the run is merged of others, which have it, or is of an older version."""
+    incremental: Incremental | None = None
+    """The result of `--since`; None: the run was made without it, or the target could not be inspected."""
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether it was not inspected again, as nothing had changed since an earlier run."""
+        return self.incremental is not None and self.incremental.is_unchanged
 
 
 @dataclass(frozen=True, slots=True)

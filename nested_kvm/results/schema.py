@@ -9,6 +9,7 @@ from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.policy import Nested, Persistence, Policy, Undeclared
 from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.drift import Drift
+from nested_kvm.results.incremental import Incremental, TargetDigest
 from nested_kvm.results.inputs import InputKind
 from nested_kvm.results.problem import Role
 from nested_kvm.results.run import Result, TargetResult
@@ -163,6 +164,19 @@ class EvidenceFilePart(Part):
     """Of the file of another run that was evaluated again; null: the target was observed in this run."""
 
 
+class IncrementalPart(Part):
+    """The result of --since for a target."""
+
+    digest: dict[Name, Digest] | None
+    """A SHA-256 for each kind of cheap reading; null: nothing can show later that the target is unchanged."""
+    reason: Sentence | None
+    """Why it was inspected again; null: it was not, as nothing had changed since `observed_at`."""
+
+    def incremental(self) -> Incremental:
+        """Return the result."""
+        return Incremental(None if self.digest is None else TargetDigest(self.digest), self.reason)
+
+
 class TargetRow(Part):
     """One target, and whether it could be inspected."""
 
@@ -185,6 +199,8 @@ class TargetRow(Part):
     """When its evidence was read; null: it was not observed. Files of older versions have none."""
     evidence: EvidenceFilePart | None = None
     """Null: the run was merged of others, which have it. Files of older versions have none."""
+    incremental: IncrementalPart | None = None
+    """Null: a run without --since, or the target could not be inspected. Files of older versions have none."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -205,6 +221,7 @@ class TargetRow(Part):
             error=self.error,
             policy=policy,
             observed_at=self.observed_at,
+            incremental=None if self.incremental is None else self.incremental.incremental(),
         )
 
 

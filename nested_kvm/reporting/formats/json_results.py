@@ -11,6 +11,7 @@ from nested_kvm.reporting.formats.json_pieces import json_document
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import DriftSummary, PastFinding
 from nested_kvm.results.exposure import HostExposure
+from nested_kvm.results.incremental import Incremental
 from nested_kvm.results.nesting_answer import NestingAnswer
 from nested_kvm.results.problem import FindingRef, Problem, Problems
 from nested_kvm.results.problems import ref_of
@@ -77,7 +78,13 @@ def _target(target: TargetResult) -> dict[str, Any]:
         **policy,
         "observed_at": None if target.observed_at is None else iso_time(target.observed_at),
         "evidence": None if target.evidence is None else asdict(target.evidence),
+        "incremental": None if target.incremental is None else _incremental(target.incremental),
     }
+
+
+def _incremental(found: Incremental) -> dict[str, Any]:
+    digest = None if found.digest is None else dict(sorted(found.digest.parts.items()))
+    return {"digest": digest, "reason": found.reason}
 
 
 def _policy(policy: Policy) -> dict[str, str]:

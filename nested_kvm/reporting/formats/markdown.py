@@ -20,6 +20,7 @@ from nested_kvm.reporting.lines import (
     ended_lines,
     observed_line,
     place,
+    unchanged_line,
     waived_line,
     waivers_ending,
     waivers_to_fix,
@@ -69,6 +70,8 @@ def _lines(run: Run) -> Iterator[str]:
         yield from ("", f"Not audited: {_safe(line)}.")
     if observed_line(run):
         yield from ("", f"{_safe(observed_line(run)).capitalize()}.")
+    if unchanged_line(run):
+        yield from ("", f"{_safe(unchanged_line(run))}.")
     for line in filter(None, (still_showing_line(run), advisory_age_line(run))):
         yield from ("", f"{_safe(line[:1].upper() + line[1:])}.")
     if run.drift is not None:

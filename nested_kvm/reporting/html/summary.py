@@ -10,7 +10,7 @@ from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.control import Severity
 from nested_kvm.model.policy import Policy
 from nested_kvm.model.verdict import Outcome
-from nested_kvm.reporting.lines import observed_line
+from nested_kvm.reporting.lines import observed_line, unchanged_line
 from nested_kvm.reporting.verdict_text import no_verdict
 from nested_kvm.results.run import Run
 from nested_kvm.results.run_verdict import Conclusion, RunVerdict, conclude
@@ -126,7 +126,7 @@ def when(run: Run) -> str:
     """Return when the run started, in UTC, how long it took, and when its evidence was read."""
     started = moment(run.started)
     duration = None if run.finished is None else _duration(int((run.finished - run.started).total_seconds()))
-    return ", ".join(filter(None, (started, duration, observed_line(run))))
+    return ", ".join(filter(None, (started, duration, observed_line(run), unchanged_line(run))))
 
 
 def moment(time: datetime) -> str:

@@ -112,3 +112,4 @@ def test_the_runs_deadline_follows_from_the_limits(tmp_path: Path) -> None:
     assert limits == {"a": 10 + 130, "b": 20 + 130, "c": 27 + 130}
     assert connections.time_limit(inventory, 2) == 2 * (27 + 120) + 10
     assert connections.time_limit(inventory, 2, active=True) == 2 * (27 + 210) + 10
+    assert connections.time_limit(inventory, 2, digests=True) == 2 * (27 + 150) + 10
