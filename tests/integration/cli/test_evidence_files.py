@@ -86,6 +86,7 @@ def test_a_guest_without_an_address_is_judged_from_its_host_alone(run: SuiteRun)
         "error": None,
         "policy": {"nested": "required", "persistence": "effective", "undeclared": "any"},
         "observed_at": None,
+        "incremental": None,
     }
     outcomes = run.outcomes("web-1")
     assert outcomes["L1-CPU-01"] == outcomes["L1-KVM-01"] == "notchecked"
