@@ -53,6 +53,10 @@ kvm_is_used() {
     return 1
 }
 
+# Whether a counter is shown, or nothing else shows it. A kernel that is locked down (Secure Boot) shows it to no one here,
+# and libvirt has it from QEMU.
+counts() { [ "$libvirt" != yes ] || [ ! -e "$1" ] || read -r count <"$1"; } 2>/dev/null
+
 can_list() { [ -r "$1" ] && [ -x "$1" ]; }
 
 of_boot() {
@@ -71,6 +75,7 @@ of_kvm() {
     for path in "$debugfs"/[0-9]*-[0-9]*; do
         vm=${path##*/}
         [ ! -d "$path" ] || started "${vm%%-*}" || is_blind "the process of a VM, ${vm%%-*}, cannot be seen"
+        counts "$path/nested_run" || is_blind "how often VM $vm entered a nested guest cannot be read"
     done
     end
     if kvm_is_used && ! can_list "$debugfs"; then is_blind "which VMs run is not known without $debugfs"; fi

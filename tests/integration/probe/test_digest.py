@@ -295,6 +295,23 @@ def test_a_vm_whose_process_cannot_be_known_gives_no_digest(host: LivingHost, di
     host.write("/sys/module/kvm_amd/refcnt", "0\n")
 
 
+def test_a_counter_of_a_vm_that_libvirt_may_know_and_the_kernel_hides_gives_no_digest(
+    host: LivingHost, digest: Take
+) -> None:
+    """As with Secure Boot, where the file is listed and cannot be read, also not by root."""
+    counter = host.path("/sys/kernel/debug/kvm/1-13/nested_run")
+    counter.parent.mkdir(parents=True)
+    counter.write_text("0\n")
+    digest("yes")
+    counter.unlink()
+    counter.mkdir()
+    with pytest.raises(NotObserved, match="how often VM 1-13 entered a nested guest cannot be read"):
+        digest("yes")
+    digest("no")
+    counter.rmdir()
+    counter.parent.rmdir()
+
+
 def test_an_account_that_may_not_list_libvirts_folders_gives_no_digest(host: LivingHost) -> None:
     host.path("/etc/libvirt/qemu").chmod(0o700)
     target = Target("kvm-a", TargetLevel.L0, host.sshd.address(), Policy(), libvirt="qemu:///system")
