@@ -71,7 +71,7 @@ class _Alarm:
         outer = self._limit
         if threading.current_thread() is threading.main_thread():
             self._limit = ends_at, error
-            if not any(signal.getitimer(signal.ITIMER_PROF)):
+            if not self._is_ticking():
                 signal.signal(signal.SIGPROF, self._tick)
                 signal.setitimer(signal.ITIMER_PROF, _TICK, _TICK)
         return outer
@@ -80,6 +80,11 @@ class _Alarm:
         """Return to an earlier limit; None: to none."""
         if threading.current_thread() is threading.main_thread():
             self._limit = outer
+
+    def _is_ticking(self) -> bool:
+        """Whether the timer runs as it was started; a check's own profiler may have taken it."""
+        left, _ = signal.getitimer(signal.ITIMER_PROF)
+        return 0 < left <= _AGAIN and signal.getsignal(signal.SIGPROF) == self._tick
 
     def _tick(self, _number: int, _frame: FrameType | None) -> None:
         if self._limit is None:

@@ -61,6 +61,26 @@ def test_one_timer_serves_one_limit_after_the_other_and_ends_without_any() -> No
         sum(range(1000))
 
 
+@pytest.mark.parametrize("seconds", [0.05, 1000])
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_a_profiler_that_took_the_timer_does_not_switch_the_limit_off(seconds: float, *, is_taken: bool) -> None:
+    with EvaluationBudget().of("kvm-a"):
+        if is_taken:
+            signal.signal(signal.SIGPROF, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
+    reached_the_end = []
+
+    def loop() -> None:
+        until = time.process_time() + 3
+        while time.process_time() < until:
+            sum(range(1000))
+        reached_the_end.append(True)
+
+    with pytest.raises(LimitExceeded, match="kvm-b"), EvaluationBudget(0.2).of("kvm-b"):
+        loop()
+    assert not reached_the_end
+
+
 def test_an_inner_limit_leaves_the_outer_one_in_force() -> None:
     def evaluate_another_first() -> None:
         with EvaluationBudget().of("kvm-b"):
