@@ -1,5 +1,6 @@
 """One run merged from several: nothing is connected to, nothing is re-evaluated."""
 
+import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from nested_kvm.plugin.items import safe_id
 from nested_kvm.plugin.options import Options
 from nested_kvm.plugin.session import SESSION, ReportingSession
 from nested_kvm.reporting.html.table import ROWS
+from nested_kvm.reporting.lines import unchanged_line
 from nested_kvm.reporting.progress import SlowProgress
 from nested_kvm.reporting.report_files import report_files
 from nested_kvm.reporting.run_directory import RunDirectory
@@ -55,9 +57,19 @@ class MergeSession(ReportingSession):
         results = StoredResults()
         config.add_cleanup(results.close)
         self.run = self._merged(results)
+        self._check_gate(config.option)
         if options.threshold.only_new and self.run.drift is None:
             raise UsageError(
                 "--fail-on-drift: none of these runs was compared with a baseline; pass --baseline to each of them"
+            )
+
+    def _check_gate(self, given: argparse.Namespace) -> None:
+        unchanged = unchanged_line(self.run)
+        if unchanged and (given.gate or given.nagios) and not given.since_in_gate:
+            option = "--gate" if given.gate else "--nagios"
+            raise UsageError(
+                f"{option} decides on what is so now, and the runs have earlier evidence by --since: {unchanged}; "
+                "make the runs without --since, or add --since-in-gate"
             )
 
     def _merged(self, results: StoredResults) -> Run:

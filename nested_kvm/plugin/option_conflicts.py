@@ -36,7 +36,6 @@ _FOR_THE_MERGED_RUNS: Final = (
     "hosts",
     "evidence",
     "since",
-    "since_in_gate",
     "active",
     "advisories",
     "active_on_xen",
@@ -105,7 +104,7 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
         "{} decides on what is so now, and --since takes over earlier evidence: leave it out, or add --since-in-gate",
     ),
     (
-        lambda given: given.since_in_gate and not (given.since and (given.gate or given.nagios)),
+        lambda given: given.since_in_gate and not ((given.since or given.merge) and (given.gate or given.nagios)),
         "--since-in-gate only allows --since with --gate or --nagios: give both",
     ),
     (

@@ -360,5 +360,12 @@ def test_a_merged_run_says_what_was_not_inspected_again(fleet: Fleet, earlier: E
     merged = run_suite(f"--merge={run.reports.resolve()}", report_dir=fleet.folder / "merged")
     assert "2 targets not inspected again: unchanged since" in merged.output
     assert merged.target("kvm-a")["incremental"] == run.target("kvm-a")["incremental"]
+    for gate in ("--gate", "--nagios"):
+        refused = run_suite(f"--merge={run.reports.resolve()}", gate, report_dir=fleet.folder / "refused")
+        assert refused.status == (4 if gate == "--gate" else 3)
+        assert f"{gate} decides on what is so now" in refused.text
+        assert "2 targets not inspected again: unchanged since" in refused.text
+        words = (f"--merge={run.reports.resolve()}", gate, "--since-in-gate")
+        assert run_suite(*words, report_dir=fleet.folder / "allowed").status == 0
     again = fleet.audit(merged.reports / "results.json")
     assert set(reasons(again).values()) == {"its evidence is not beside the earlier run's results"}
