@@ -34,6 +34,7 @@ class EarlierRun:
     """A run, as its results.json describes it, whose evidence may still hold."""
 
     path: Path
+    """Resolved: a link to the latest run may move meanwhile."""
     max_age: timedelta
     is_complete: bool = False
     targets: dict[str, TargetRow] = field(default_factory=dict)
@@ -71,7 +72,7 @@ class EarlierRun:
         return row
 
     def _bundle(self, row: TargetRow) -> Bundle:
-        folder = self.path.resolve().parent
+        folder = self.path.parent
         expected = evidence_path(folder / "evidence", row.name)
         if row.evidence is None or folder / row.evidence.file != expected:
             raise EvidenceUnusable("its evidence is not beside the earlier run's results")
@@ -102,21 +103,22 @@ def earlier_run(
     Raises:
         UsageError: the file is not as a run writes it, is not signed as required, or is of another fleet.
     """
-    run, hashed = EarlierRun(path_of(given), max_age), sha256()
+    named, hashed = path_of(given), sha256()
+    run = EarlierRun(named.resolve(), max_age)
     try:
-        signed = None if allowed_signers is None else signed_files(run.path.resolve().parent, allowed_signers)
+        signed = None if allowed_signers is None else signed_files(run.path.parent, allowed_signers)
         for row in rows_of(run.path, lambda _: None, hashed):
             _take(run, row)
         if signed is not None:
             signed.require(run.path.name, hashed.hexdigest())
     except (Unusable, SignatureRefused) as error:
         advice = "give the results.json of a run in its directory, or leave out --since to inspect every target"
-        raise UsageError(f"--since: {run.path}: {error}; {advice}") from None
+        raise UsageError(f"--since: {named}: {error}; {advice}") from None
     if not fleet & run.targets.keys():
         known = ", ".join(printable(name, 60) for name in sorted(run.targets)[:_NAMED]) or "none at all"
-        raise UsageError(f"--since: {run.path} is of another fleet: it has none of these targets (it has {known})")
+        raise UsageError(f"--since: {named} is of another fleet: it has none of these targets (it has {known})")
     signer = None if signed is None else signed.signer
-    return run, Input(InputKind.EVIDENCE, str(run.path), hashed.hexdigest(), signer)
+    return run, Input(InputKind.EVIDENCE, str(named), hashed.hexdigest(), signer)
 
 
 def _take(run: EarlierRun, row: Row) -> None:

@@ -13,6 +13,10 @@ from typing import Any
 
 import pytest
 
+from nested_kvm.evidence.since import earlier_run
+from nested_kvm.inventory.target import Target, TargetLevel
+from nested_kvm.model.policy import Policy
+from nested_kvm.results.incremental import TargetDigest
 from tests.support.guests import ssh_config
 from tests.support.living_host import LivingHost, start_host
 from tests.support.schema import assert_valid
@@ -310,6 +314,19 @@ def test_a_broken_file_is_refused_before_any_target_is_connected_to(
     assert words in run.errors
     assert "or leave out --since to inspect every target" in run.errors
     assert [host.sshd.logins for host in fleet.hosts.values()] == before
+
+
+def test_a_link_that_moves_to_another_run_meanwhile_changes_nothing(earlier: Earlier, tmp_path: Path) -> None:
+    link = tmp_path / "latest"
+    link.symlink_to(earlier.folder)
+    names = frozenset({"kvm-a", "kvm-b"})
+    run, read = earlier_run(link, timedelta(days=1), names, None)
+    link.unlink()
+    link.symlink_to(tmp_path / "another")
+    digest = TargetDigest(earlier.first.target("kvm-a")["incremental"]["digest"])
+    target = Target("kvm-a", TargetLevel.L0, None, Policy())
+    assert run.evidence_of(target, digest, datetime.now(UTC)).readings
+    assert read.file == str(link / "results.json")
 
 
 def test_a_missing_file_and_one_of_another_fleet_are_refused(fleet: Fleet, earlier: Earlier) -> None:
