@@ -81,6 +81,16 @@ of_kvm() {
     if kvm_is_used && ! can_list "$debugfs"; then is_blind "which VMs run is not known without $debugfs"; fi
 }
 
+# Whether a process is one of the programs that run no VM, by both of its names: QEMU can be told to take any as the first.
+runs_no_vm() {
+    comm=
+    words=
+    read -r comm <"/proc/$1/comm"
+    read -r words <"/proc/$1/cmdline"
+    case " $no_vmms " in *" $comm "*) ;; *) return 1 ;; esac
+    case $words in "$comm"* | "-$comm"* | /bin/"$comm"* | /sbin/"$comm"* | /usr/bin/"$comm"* | /usr/sbin/"$comm"*) ;; *) return 1 ;; esac
+} 2>/dev/null
+
 of_processes() {
     begin processes
     found=$(grep -lsE "$virtual_machines" /proc/[0-9]*/cmdline)
@@ -89,9 +99,7 @@ of_processes() {
     for path in $found; do
         pid=${path#/proc/}
         pid=${pid%/cmdline}
-        comm=
-        if [ -r "/proc/$pid/comm" ]; then read -r comm <"/proc/$pid/comm"; fi 2>/dev/null
-        case " $no_vmms " in *" $comm "*) ;; *) started "$pid" ;; esac
+        runs_no_vm "$pid" || started "$pid"
     done
     end
     [ -r /proc/1/cmdline ] || is_blind 'the processes of others cannot be seen'

@@ -135,6 +135,10 @@ CHANGES: dict[str, tuple[str, Change]] = {
         "processes",
         within("cp /bin/sleep /run/qemu-system-x86_64; /run/qemu-system-x86_64 600 </dev/null >/dev/null 2>&1 &"),
     ),
+    "a VMM that took the name of another program": (
+        "processes",
+        within("bash -c 'exec -a /usr/bin/qemu-system-x86_64 tail -f /dev/null' </dev/null >/dev/null 2>&1 &"),
+    ),
     "the boot": ("boot", written("/boot_id", "00000000-9335-4ce6-a871-ad90dfacf56a\n")),
     "the running command line": ("boot", written("/proc/cmdline", "quiet kvm_amd.nested=0\n")),
     "the CPUs": ("boot", written("/sys/devices/system/cpu/online", "0-3\n")),
