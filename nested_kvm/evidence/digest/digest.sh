@@ -81,7 +81,7 @@ of_kvm() {
     if kvm_is_used && ! can_list "$debugfs"; then is_blind "which VMs run is not known without $debugfs"; fi
 }
 
-# Whether a process is one of the programs that run no VM, by both of its names: QEMU can be told to take any as the first.
+# Whether a process is one of the programs that run no VM, by both of its names: QEMU takes any as the first by an option.
 runs_no_vm() {
     comm=
     words=
