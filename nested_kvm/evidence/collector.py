@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nested_kvm.connection import (
     Connection,
@@ -25,8 +25,11 @@ from nested_kvm.evidence.expansion.question import Question
 from nested_kvm.evidence.observe import observe
 from nested_kvm.evidence.pace import Pace
 from nested_kvm.evidence.probe import probe_script
-from nested_kvm.evidence.since import EarlierRun, observe_since
 from nested_kvm.inventory.target import Inventory, Target
+
+if TYPE_CHECKING:
+    from nested_kvm.evidence.since import EarlierRun
+
 
 _SLACK = 10.0
 """Seconds for the steps without a limit."""
@@ -164,7 +167,7 @@ class _WorkerPool:
     refs: _ConnectionRefs | None
     """None: every connection stays open."""
     pace: Pace
-    earlier: EarlierRun | None = None
+    earlier: "EarlierRun | None" = None
     """The run whose evidence is taken for unchanged targets."""
     pending: SimpleQueue[Target] = field(default_factory=SimpleQueue)
     done: SimpleQueue[Bundle] = field(default_factory=SimpleQueue)
@@ -220,7 +223,7 @@ class _WorkerPool:
         try:
             connection = self.connections.get(target)
             if self.earlier is not None:
-                return observe_since(target, connection, self.settings, self.earlier)
+                return self.earlier.observe(target, connection, self.settings)
             return observe(target, connection, self.settings, active=self.active, questions=self.questions)
         except NestedKvmError as error:
             return unusable_bundle(target, error)
@@ -249,7 +252,7 @@ def collect(
     *,
     active: bool = False,
     questions: Sequence[Question] | None = None,
-    earlier: EarlierRun | None = None,
+    earlier: "EarlierRun | None" = None,
     keep_open: bool = True,
     deadline: Deadline | None = None,
 ) -> None:

@@ -41,6 +41,20 @@ class EarlierRun:
     undecided: set[str] = field(default_factory=set)
     """The targets at which something could not be inspected, or was not decided."""
 
+    def observe(self, target: Target, connection: Connection, settings: Settings) -> Bundle:
+        """Return the evidence of this run where the target is unchanged since; else observe it.
+
+        Raises:
+            ObservationError: it could not be inspected.
+        """
+        digest: TargetDigest | None = None
+        try:
+            digest = take_digest(target, connection, settings)
+            return self.evidence_of(target, digest, datetime.now(UTC))
+        except (AnswerUnusable, EvidenceUnusable, NotObserved) as error:
+            reason = printable(error) or "the target gave no reason"
+        return replace(observe(target, connection, settings), incremental=Incremental(digest, reason))
+
     def evidence_of(self, target: Target, digest: TargetDigest, now: datetime) -> Bundle:
         """Return the evidence of a target that is shown to be unchanged, as the target is declared now.
 
@@ -132,18 +146,3 @@ def _take(run: EarlierRun, row: Row) -> None:
         result = checked(ResultRow, row)
         if result.outcome in {Outcome.ERROR, Outcome.UNKNOWN}:
             run.undecided.add(result.target)
-
-
-def observe_since(target: Target, connection: Connection, settings: Settings, earlier: EarlierRun) -> Bundle:
-    """Return the evidence of an earlier run where the target is unchanged since; else observe it.
-
-    Raises:
-        ObservationError: it could not be inspected.
-    """
-    digest: TargetDigest | None = None
-    try:
-        digest = take_digest(target, connection, settings)
-        return earlier.evidence_of(target, digest, datetime.now(UTC))
-    except (AnswerUnusable, EvidenceUnusable, NotObserved) as error:
-        reason = printable(error) or "the target gave no reason"
-    return replace(observe(target, connection, settings), incremental=Incremental(digest, reason))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nested_kvm.connection import Host
 from nested_kvm.errors import EvidenceUnusable, NotObserved, SignatureRefused, UsageError
@@ -16,7 +17,6 @@ from nested_kvm.evidence.collector import Connections, collect
 from nested_kvm.evidence.pace import Pace
 from nested_kvm.evidence.past_run import input_digests, past_run
 from nested_kvm.evidence.saved import archives_in, is_archive, read_saved
-from nested_kvm.evidence.since import DEFAULT_MAX_AGE, EarlierRun, earlier_run
 from nested_kvm.facts.advisories.advisory_file import PACKAGED, load_advisories, packaged_advisories
 from nested_kvm.fleet.candidate import Candidates, candidates_of, definition_paths, read_definition, require_guests
 from nested_kvm.fleet.estates.load import DeclaredFleet, ReadCluster, load_fleet
@@ -34,6 +34,9 @@ from nested_kvm.results.inputs import Input, InputKind, Inputs
 from nested_kvm.results.run import TargetResult
 from nested_kvm.results.signed_run import signed_files
 from nested_kvm.util.home import HOME
+
+if TYPE_CHECKING:
+    from nested_kvm.evidence.since import EarlierRun
 
 
 class Audit:
@@ -82,11 +85,13 @@ class Audit:
         declared |= {(str(each.host), each.name): each.policy for each in of_estate}
         return replace(found, declared={key: policy for key, policy in declared.items() if key[1] in found.names})
 
-    def _read_earlier(self) -> EarlierRun | None:
+    def _read_earlier(self) -> "EarlierRun | None":
         """The run whose evidence is taken for targets that have not changed since."""
         given = self.options
         if given.since is None:
             return None
+        from nested_kvm.evidence.since import DEFAULT_MAX_AGE, earlier_run  # noqa: PLC0415 - costs what only --since may cost
+
         run, read = earlier_run(given.since, given.max_age or DEFAULT_MAX_AGE, self.names, given.allowed_signers)
         self.inputs.note(read)
         return run
