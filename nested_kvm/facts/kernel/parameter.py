@@ -111,6 +111,11 @@ def parameter_types(modinfo: str) -> dict[str, str]:
     return types
 
 
+def parameter_type(kind: str) -> ParameterType | None:
+    """The type of a parameter by modinfo's word for it; None: another one, or it is not known."""
+    return ParameterType(kind) if kind in {each.value for each in ParameterType} else None
+
+
 def words(options: str) -> Iterator[Word]:
     """Split a parameter string as `next_arg` does, up to a lone `--`, where the kernel stops."""
     for found in _WORD.finditer(options.encode(errors="replace")):

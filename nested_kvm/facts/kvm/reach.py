@@ -1,24 +1,27 @@
-"""Whether guests reach what only nesting reaches: the running module's values, and what its next load does."""
+"""Whether guests reach what only nesting reaches: the running module's values, and what its next load does.
 
-import re
-from collections.abc import Callable
+With EPT or NPT off KVM shadows the page tables of every guest, and nested=0 withholds nothing.
+"""
+
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from nested_kvm.errors import ObservationError
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.facts.kernel.cmdline import builtin_parameter
 from nested_kvm.facts.kernel.kvm_module import KvmModule
-from nested_kvm.facts.kernel.parameter import Setting
+from nested_kvm.facts.kernel.parameter import Setting, parameter_type, read_parameter
+from nested_kvm.facts.kernel.release import KernelRelease
 from nested_kvm.facts.kvm.exposure import Reach
-from nested_kvm.facts.modprobe.boot_cmdline import NextCmdline
+from nested_kvm.facts.modprobe.boot_cmdline import PAGING, NextCmdline
 from nested_kvm.facts.modprobe.load_outcome import NextLoad
+from nested_kvm.facts.modprobe.module_info import module_info_of
+from nested_kvm.facts.modprobe.show_depends import ShowDepends
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Evidence
 
-_PAGING: Final = ("ept", "npt")
-"""With either of them off KVM shadows the page tables of every guest, and nested=0 withholds nothing."""
 _OFF: Final = frozenset({"N", "n", "0"})
-_PAGING_OFF: Final = re.compile(r"\b(?:ept|npt)=(?:[nN0]|off)(?=\s|$)", re.ASCII)
 
 Found = tuple[Answer, str, tuple[Evidence, ...]]
 
@@ -38,7 +41,7 @@ def reach_of(
 def _now(module: KvmModule) -> Found:
     if not module.is_loaded:
         return Answer.NO, f"{module.name} is not loaded", module.evidence
-    found = [(name, module.parameters[name].strip()) for name in _PAGING if name in module.parameters]
+    found = [(name, module.parameters[name].strip()) for name in PAGING if name in module.parameters]
     off = [name for name, value in found if value in _OFF]
     quoted = tuple(Evidence(f"{module.directory}/parameters/{name}", value) for name, value in found)
     if off:
@@ -69,10 +72,9 @@ def _later(
         return Answer.NO, prevented, load.evidence
     if load.nested is None:
         return Answer.UNKNOWN, f"its next load is not known: {load.reason}", load.evidence
-    if not load.nested and _turns_paging_off(bundle, module.name):
-        return Answer.YES, "its next load turns EPT or NPT off, so every guest will reach it", load.evidence
-    word = "on" if load.nested else "off"
-    return Answer.YES if load.nested else Answer.NO, f"nested will be {word}: {load.said_by}", load.evidence
+    if load.nested:
+        return Answer.YES, f"nested will be on: {load.said_by}", load.evidence
+    return _by_paging(bundle, load, next_cmdline) or (Answer.NO, f"nested will be off: {load.said_by}", load.evidence)
 
 
 def _prevented(load: NextLoad, module: KvmModule) -> str:
@@ -91,6 +93,37 @@ def _opened_by(next_cmdline: Callable[[], NextCmdline]) -> tuple[Evidence, ...]:
         return ()
 
 
-def _turns_paging_off(bundle: Bundle, module: str) -> bool:
-    answer = bundle.readings.get(sources.show_depends(module))
-    return answer is not None and bool(_PAGING_OFF.search(answer.text))
+def _by_paging(bundle: Bundle, load: NextLoad, next_cmdline: Callable[[], NextCmdline]) -> Found | None:
+    """What the next load does to EPT or NPT, where that opens the host, or may; None: both stay on."""
+    found = [*_paging_on_cmdline(next_cmdline), *_paging_of_load(bundle, load)]
+    for wanted, answer, effect in (
+        (Setting.OFF, Answer.YES, "its next load turns EPT or NPT off, so every guest will reach it"),
+        (Setting.UNDECIDED, Answer.UNKNOWN, "its next load may turn EPT or NPT off"),
+    ):
+        words = tuple(where for setting, where in found if setting is wanted)
+        if words:
+            return answer, f"{effect}: {words[0].text}", (*load.evidence, *words)
+    return None
+
+
+def _paging_on_cmdline(next_cmdline: Callable[[], NextCmdline]) -> tuple[tuple[Setting, Evidence], ...]:
+    try:
+        return next_cmdline().paging
+    except ObservationError:
+        return ()
+
+
+def _paging_of_load(bundle: Bundle, load: NextLoad) -> Iterator[tuple[Setting, Evidence]]:
+    """Yield what kmod, or for a built-in module the current command line, gives each of the two."""
+    source = sources.CMDLINE if load.is_built_in else sources.show_depends(load.module)
+    text, release = bundle.text(source), KernelRelease.parse(bundle.text(sources.KERNEL_RELEASE))
+    types = module_info_of(bundle, load.module).parameters.get(load.module, {})
+    for name in PAGING:
+        kind = parameter_type(types.get(name, ""))
+        if load.is_built_in:
+            decisive = builtin_parameter(text, load.module, name, kind, release).last_valid
+        else:
+            options = ShowDepends.parse(load.module, text).options or ""
+            decisive = read_parameter(options, name, kind, release).decisive
+        if decisive is not None:
+            yield decisive.setting, Evidence(source, decisive.word.text)

@@ -8,7 +8,7 @@ from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.boot.command_line_files import BootLine, BootLines, boot_lines_of
 from nested_kvm.facts.kernel.cmdline import builtin_parameter, refused_modules, skipped_initcalls
-from nested_kvm.facts.kernel.parameter import ParameterType, Setting, read_parameter, words
+from nested_kvm.facts.kernel.parameter import ParameterType, Setting, parameter_type, read_parameter, words
 from nested_kvm.facts.kernel.release import KernelRelease
 from nested_kvm.facts.modprobe.config_cmdline import parse_cmdline
 from nested_kvm.facts.modprobe.config_line import Directive, ModprobeLine
@@ -25,6 +25,8 @@ _TYPES: Final = {
     "kvm_hv": ParameterType.BOOL,
 }
 ARM_MODE: Final = "kvm-arm.mode"
+PAGING: Final = ("ept", "npt")
+"""The parameters that turn second-level paging on and off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class NextCmdline:
     """Why there may be other words: files that could not be read or evaluated."""
     read: tuple[Evidence, ...] = ()
     """The files that were read, and which may be incomplete."""
+    paging: tuple[tuple[Setting, Evidence], ...] = ()
+    """The words that decide whether KVM uses EPT or NPT."""
 
     def against(self, *, nested: bool) -> tuple[Evidence, ...]:
         """The words that set nested otherwise, or prevent the module from loading."""
@@ -74,6 +78,7 @@ def next_cmdline_of(bundle: Bundle, module: str, *, is_arm64: bool = False) -> N
     is_built_in = answer is not None and answer.is_ok and ShowDepends.parse(module, answer.text).is_built_in
     effects = _Effects(module, module_info_of(bundle, module), release, is_built_in=is_built_in)
     found = tuple(dict.fromkeys(word for line in boot.lines for word in effects.words(line)))
+    paging = tuple(dict.fromkeys(word for line in boot.lines for word in effects.paging(line)))
     blocking = tuple(dict.fromkeys(word for line in boot.lines for word in effects.blocking(line)))
     silent = tuple(Evidence(source, f"names no {module}.{_PARAMETER}") for source in boot.read)
     read = tuple(Evidence(source, "names nothing that keeps KVM from loading") for source in boot.read)
@@ -83,7 +88,7 @@ def next_cmdline_of(bundle: Bundle, module: str, *, is_arm64: bool = False) -> N
     today = effects.words(BootLine(((sources.CMDLINE, bundle.text(sources.CMDLINE)),)))
     lost = tuple((setting, where) for setting, where in today if setting not in decided)
     evidence = (*(where for _, where in found), *blocking) or silent
-    return NextCmdline(found, boot.unknown or depends, evidence, blocking, lost, boot.unread, read)
+    return NextCmdline(found, boot.unknown or depends, evidence, blocking, lost, boot.unread, read, paging)
 
 
 def blocking_words(cmdline: str, modules: frozenset[str], module: str, *, is_built_in: bool) -> Iterator[str]:
@@ -107,17 +112,10 @@ class _Effects:
 
     def words(self, line: BootLine) -> Iterator[tuple[Setting, Evidence]]:
         """Yield the word that decides nested, and each option that a module refuses or may refuse."""
-        kind = _TYPES.get(self._module)
+        yield from self._deciding(line, _PARAMETER, _TYPES.get(self._module))
         if self._is_built_in:
-            last = builtin_parameter(line.text, self._module, _PARAMETER, kind, self._release).last_valid
-            if last is not None:
-                yield last.setting, _quoted(line, last.word.text)
             return
         given = [each for each in parse_cmdline(line.text) if each.directive is Directive.OPTIONS]
-        own = [each for each in given if each.subject == self._module]
-        decisive = read_parameter(_options(own), _PARAMETER, kind, self._release).decisive
-        if decisive is not None:
-            yield decisive.setting, _quoted(line, _written(own, decisive.word.text))
         for module in sorted(self._info.required_by(self._module)):
             options = [each for each in given if each.subject == module]
             types = self._info.parameters.get(module)
@@ -125,6 +123,27 @@ class _Effects:
             for fault in option_faults(module, _options(options), types, self._release, beside=beside):
                 setting = Setting.INVALID if fault.is_certain else Setting.UNDECIDED
                 yield setting, _quoted(line, _written(options, fault.word.text))
+
+    def paging(self, line: BootLine) -> Iterator[tuple[Setting, Evidence]]:
+        """Yield the words that decide whether KVM uses second-level paging."""
+        types = self._info.parameters.get(self._module, {})
+        for name in PAGING:
+            yield from self._deciding(line, name, parameter_type(types.get(name, "")))
+
+    def _deciding(
+        self, line: BootLine, parameter: str, kind: ParameterType | None
+    ) -> Iterator[tuple[Setting, Evidence]]:
+        """Yield the word that decides a parameter of the module, if there is one."""
+        if self._is_built_in:
+            last = builtin_parameter(line.text, self._module, parameter, kind, self._release).last_valid
+            if last is not None:
+                yield last.setting, _quoted(line, last.word.text)
+            return
+        given = parse_cmdline(line.text)
+        own = [each for each in given if each.directive is Directive.OPTIONS and each.subject == self._module]
+        decisive = read_parameter(_options(own), parameter, kind, self._release).decisive
+        if decisive is not None:
+            yield decisive.setting, _quoted(line, _written(own, decisive.word.text))
 
     def blocking(self, line: BootLine) -> Iterator[Evidence]:
         """Yield the words that keep the module from starting."""

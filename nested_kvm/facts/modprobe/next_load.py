@@ -14,6 +14,7 @@ from nested_kvm.facts.kernel.parameter import (
     Assignment,
     ParameterType,
     Setting,
+    parameter_type,
     parameter_types,
     read_parameter,
 )
@@ -56,7 +57,8 @@ def next_load_of(bundle: Bundle, module: str, configuration: ModprobeConfigurati
         reason = f"{unknown.module} has no parameter {PARAMETER}"
         return replace(unknown, reason=reason, origin=(modinfo.as_evidence(),))
     answer = ShowDepends.parse(module, oracle.text)
-    case = _Case(unknown, answer, _kind(types), release, oracle, configuration, module_info_of(bundle, unknown.module))
+    kind, info = parameter_type(types.get(PARAMETER, "")), module_info_of(bundle, unknown.module)
+    case = _Case(unknown, answer, kind, release, oracle, configuration, info)
     found = case.built_in(cmdline) if answer.is_built_in else case.loadable()
     return with_hpage(found, oracle, release) if module == _OF_S390X else found
 
@@ -193,11 +195,6 @@ class _Case:
             reason=f"{self.answer.module} would not be loaded: {why}",
             origin=tuple(line.evidence for line in aliases) or (self.oracle.as_evidence(),),
         )
-
-
-def _kind(types: dict[str, str]) -> ParameterType | None:
-    name = types.get(PARAMETER, "")
-    return ParameterType(name) if name in {"bool", "int"} else None
 
 
 def _settled(

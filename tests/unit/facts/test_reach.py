@@ -1,0 +1,99 @@
+"""Whether guests reach, after the next load, what is open: nesting is off, and EPT or NPT may be off as well."""
+
+import pytest
+
+from nested_kvm.evidence import sources
+from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.facts.kernel.kvm_module import KvmModule
+from nested_kvm.facts.kvm.exposure import Reach
+from nested_kvm.facts.kvm.reach import reach_of
+from nested_kvm.facts.modprobe.boot_cmdline import next_cmdline_of
+from nested_kvm.facts.modprobe.config import modprobe_configuration_of
+from nested_kvm.facts.modprobe.kmod import ALL_DIRECTORIES
+from nested_kvm.facts.modprobe.next_load import next_load_of
+from nested_kvm.model.answer import Answer
+from tests.support.bundles import bundle_of, ok
+
+CLOSED = KvmModule("kvm_intel", is_loaded=True, is_built_in=False, parameters={"nested": "N", "ept": "Y"})
+ABSENT = (sources.GRUB_D, sources.GRUBENV, sources.BOOT_ENTRIES, sources.KERNEL_INSTALL, *ALL_DIRECTORIES)
+INFO = """\
+filename: /lib/kvm-intel.ko
+depends: kvm
+parm: nested: (bool)
+parm: ept: (bool)
+"""
+
+
+def reach(
+    options: str = "nested=0",
+    *,
+    grub: str = "quiet",
+    cmdline: str = "quiet",
+    release: str = "6.1.0-56-amd64",
+    is_built_in: bool = False,
+) -> Reach:
+    conf = "/etc/modprobe.d/kvm.conf"
+    bundle = bundle_of(
+        *(Reading(path, Status.ABSENT) for path in ABSENT),
+        ok("/etc/modprobe.d", "kvm.conf"),
+        ok(conf, f"options kvm_intel {options}"),
+        ok(sources.MODPROBE_VERSION, "kmod version 30"),
+        ok(sources.ESP_IMAGES, ""),
+        ok(sources.GRUB, f"GRUB_CMDLINE_LINUX='{grub}'"),
+        ok(sources.CMDLINE, cmdline),
+        ok(sources.KERNEL_RELEASE, release),
+        ok(
+            sources.show_depends("kvm_intel"),
+            "builtin kvm_intel" if is_built_in else f"insmod /lib/kvm-intel.ko {options} ",
+        ),
+        ok(sources.EVERY_MODULE, INFO),
+    )
+    load = next_load_of(bundle, "kvm_intel", modprobe_configuration_of(bundle))
+    return reach_of(bundle, CLOSED, lambda: load, lambda: next_cmdline_of(bundle, "kvm_intel"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "nested=0 ept=0",
+        "nested=0 ept=off",
+        "nested=0 ept=oFF",
+        "ept=No nested=0",
+        "nested=0 ept=1 ept=false",
+        '"ept=0" nested=0',
+    ],
+)
+def test_a_load_without_ept_lets_every_guest_reach_it(options: str) -> None:
+    found = reach(options)
+    assert (found.now, found.later) == (Answer.NO, Answer.YES)
+    assert "EPT" in found.reason
+
+
+@pytest.mark.parametrize(
+    "options", ["nested=0", "nested=0 ept=1", "nested=0 ept=0 ept=1", "nested=0 ept", "nested=0 next=0"]
+)
+def test_a_load_with_ept_and_without_nesting_lets_no_guest_reach_it(options: str) -> None:
+    assert reach(options).later is Answer.NO
+
+
+@pytest.mark.parametrize("word", ["kvm_intel.ept=0", "kvm-intel.ept=n", "kvm_intel.ept=1 kvm_intel.ept=0"])
+def test_the_next_boots_command_line_may_turn_ept_off(word: str) -> None:
+    found = reach(grub=word)
+    assert (found.later, found.evidence[-1].source) == (Answer.YES, sources.GRUB)
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "answer"),
+    [
+        ("kvm_intel.nested=0", Answer.NO),
+        ("kvm_intel.nested=0 kvm_intel.ept=0", Answer.YES),
+        ("kvm_intel.nested=0 kvm_intel.ept=0 kvm-intel.ept=1", Answer.NO),
+        ("kvm_intel.nested=0 -- kvm_intel.ept=0", Answer.NO),
+    ],
+)
+def test_a_module_of_the_kernel_itself_obeys_the_command_line(cmdline: str, answer: Answer) -> None:
+    assert reach(cmdline=cmdline, grub="kvm_intel.nested=0", is_built_in=True).later is answer
+
+
+def test_a_value_that_depends_on_the_kernel_is_not_known() -> None:
+    assert reach("nested=0 ept=disable", release="6.14.0").later is Answer.UNKNOWN
