@@ -1,10 +1,14 @@
 """The vocabulary for how the next load of a KVM module ends."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from nested_kvm.evidence.reading import Evidence
 
+_GOES_ON = re.compile(r"[;&|`\n]|\$\(")
+"""By which a shell runs a second command: kmod gives the line to system(3)."""
+_COMMENT = re.compile(r"\s#.*")
 _NO_EFFECT = (
     "/bin/false",
     "/bin/true",
@@ -103,9 +107,11 @@ class NextLoad:
 
     @property
     def is_blocked(self) -> bool:
-        """Whether the `install` command is one that loads nothing (`/bin/false`)."""
-        command = (self.value or "").split()[:1]
-        return self.outcome is LoadOutcome.COMMAND and bool(command) and command[0] in _NO_EFFECT
+        """Whether the `install` command is one that loads nothing (`/bin/false`), and the only one of its line."""
+        line = _COMMENT.sub("", self.value or "")
+        command = line.split()[:1]
+        is_harmless = bool(command) and command[0] in _NO_EFFECT and not _GOES_ON.search(line)
+        return self.outcome is LoadOutcome.COMMAND and is_harmless
 
     @property
     def never_happens(self) -> bool:

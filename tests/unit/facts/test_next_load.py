@@ -93,6 +93,15 @@ def test_what_cannot_be_told_says_why(host: Host, reason: str) -> None:
         ("install /bin/false \n", True),
         ("install /sbin/modprobe --ignore-install kvm_amd nested=1 \n", False),
         (f"install /bin/false \ninsmod {DIRECTORY}/kvm-amd.ko nested=1 \n", True),
+        ("install /bin/false $CMDLINE_OPTS nested=1 \n", True),
+        ("install /bin/false # by hand; modprobe -i kvm_amd \n", True),
+        ("install /bin/false || /sbin/modprobe --ignore-install kvm_amd \n", False),
+        ("install true && /sbin/modprobe -i kvm_amd nested=1 \n", False),
+        ("install : ; /sbin/modprobe -i kvm_amd \n", False),
+        ("install /bin/true; /sbin/modprobe -i kvm_amd \n", False),
+        ("install /bin/true $(/sbin/modprobe -i kvm_amd) \n", False),
+        ("install /bin/true `/sbin/modprobe -i kvm_amd` \n", False),
+        ("install /bin/true & modprobe -i kvm_amd \n", False),
     ],
 )
 def test_an_install_command_takes_the_place_of_a_load(oracle: str, *, is_blocked: bool) -> None:
