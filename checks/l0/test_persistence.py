@@ -148,8 +148,8 @@ def test_the_next_boots_command_line_does_not_override(next_cmdline: NextCmdline
 
     Unknown: no override was found, and a file could not be read, a boot entry or GRUB's configuration uses a variable
     or a script that was not read, a kernel image has its own command line, what a value does depends on the kernel, no
-    supported boot loader configuration was found, or the current command line sets nested as required and the next
-    boot's does not.
+    supported boot loader configuration was found, or the current command line sets nested as required and that of the
+    next boot, or of one of its entries, does not.
     """
     against = next_cmdline.against(nested=policy.is_required)
     words = ", ".join(f"{each.text} in {each.source}" for each in against)
@@ -158,7 +158,7 @@ def test_the_next_boots_command_line_does_not_override(next_cmdline: NextCmdline
         raise Undecided(next_cmdline.unknown, *next_cmdline.evidence)
     lost = next_cmdline.lost_for(nested=policy.is_required)
     if lost:
-        message = f"{lost[0].text} is on the current kernel command line, but not on that of the next boot"
+        message = f"{lost[0].text} is on the current kernel command line, but not on each that the next boot may use"
         raise Undecided(message, *lost, *next_cmdline.evidence)
 
 

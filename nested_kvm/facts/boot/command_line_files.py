@@ -24,6 +24,8 @@ _OPTIONS: Final = re.compile(r"options[ \t]+(.*)")
 _SET: Final = re.compile(r"[ \t]*(?:set[ \t]+)?(kernelopts|tuned_params)=[\"']?(.*?)[\"']?[ \t]*")
 _VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 _RECOVERY: Final = frozenset({"single", "recovery"})
+_RESCUE: Final = "-0-rescue.conf"
+"""The end of the name of the entry that dracut makes for emergencies, at the installation."""
 _HARMLESS: Final = frozenset({"vt_handoff"})
 """Variables of Ubuntu's own grub.cfg that hold no argument of a module."""
 _EMPTY_IF_UNSET: Final = frozenset({"tuned_params"})
@@ -60,6 +62,8 @@ class BootLines:
     read: tuple[str, ...]
     """The files that were read."""
     unread: str
+    entries: tuple[BootLine, ...] = ()
+    """Those of `lines` that are a boot loader's entries, other than for rescue; new entries are made of the others."""
 
 
 def boot_lines_of(bundle: Bundle) -> BootLines:
@@ -76,13 +80,14 @@ def boot_lines_of(bundle: Bundle) -> BootLines:
     unseen += _listed_only(bundle)
     grubenv = bundle.reading(sources.GRUBENV)
     variables = _Variables.of(grubenv, configured)
-    entries = [each for each in inside if each.is_ok and each.source.startswith(_ENTRY_FOLDERS)]
+    snippets = [each for each in inside if each.is_ok and each.source.startswith(_ENTRY_FOLDERS)]
+    entries = [BootLine(tuple(_entry(each, variables))) for each in snippets]
     generated = list(_generated(configured, variables))
     defaults = grub_defaults(_default_files(bundle.reading(sources.GRUB), inside))
     lines = [
         *([BootLine(defaults.parts)] if defaults.parts else []),
         *_of_kernel_install(bundle.reading(sources.KERNEL_INSTALL)),
-        *(BootLine(tuple(_entry(each, variables))) for each in entries),
+        *entries,
         *([BootLine(((grubenv.source, variables.known["kernelopts"]),))] if "kernelopts" in variables.known else []),
         *generated,
     ]
@@ -95,7 +100,8 @@ def boot_lines_of(bundle: Bundle) -> BootLines:
     ]
     unread = next(filter(None, reasons), "")
     unknown = unread or ("" if read else "no supported boot loader configuration found")
-    return BootLines(tuple(each for each in lines if each.parts), unknown, tuple(read), unread)
+    used = tuple(each for each in (*entries, *generated) if each.parts and not each.parts[0][0].endswith(_RESCUE))
+    return BootLines(tuple(each for each in lines if each.parts), unknown, tuple(read), unread, used)
 
 
 def _listed_only(bundle: Bundle) -> Iterator[str]:

@@ -44,7 +44,7 @@ class NextCmdline:
     evidence: tuple[Evidence, ...]
     blocking: tuple[Evidence, ...] = ()
     lost: tuple[tuple[Setting, Evidence], ...] = ()
-    """The words of the current command line that set nested, and that no command line of the next boot has."""
+    """The words of the current command line that set nested, and that a boot entry, or every other line, lacks."""
     unread: str = ""
     """Why there may be other words: files that could not be read or evaluated."""
     read: tuple[Evidence, ...] = ()
@@ -84,9 +84,8 @@ def next_cmdline_of(bundle: Bundle, module: str, *, is_arm64: bool = False) -> N
     read = tuple(Evidence(source, "names nothing that keeps KVM from loading") for source in boot.read)
     undecided = next((where for setting, where in found if setting is Setting.UNDECIDED), None)
     depends = f"the effect of {undecided.text} depends on the kernel" if undecided else ""
-    decided = {setting for setting, _ in found}
-    today = effects.words(BootLine(((sources.CMDLINE, bundle.text(sources.CMDLINE)),)))
-    lost = tuple((setting, where) for setting, where in today if setting not in decided)
+    current = BootLine(((sources.CMDLINE, bundle.text(sources.CMDLINE)),))
+    lost = tuple(_lost(effects, current, boot, frozenset(setting for setting, _ in found)))
     evidence = (*(where for _, where in found), *blocking) or silent
     return NextCmdline(found, boot.unknown or depends, evidence, blocking, lost, boot.unread, read, paging)
 
@@ -150,6 +149,22 @@ class _Effects:
         modules = self._info.required_by(self._module)
         for word in blocking_words(line.text, modules, self._module, is_built_in=self._is_built_in):
             yield _quoted(line, word)
+
+
+def _lost(
+    effects: _Effects, current: BootLine, boot: BootLines, decided: frozenset[Setting]
+) -> Iterator[tuple[Setting, Evidence]]:
+    """Yield the words of the current command line that no line of the next boot has, or not each of its entries."""
+    same = [each for each in boot.entries if _root(each) == _root(current)]
+    settings = [{setting for setting, _ in effects.words(each)} for each in same or boot.entries]
+    for setting, where in effects.words(current):
+        if setting not in decided or not all(setting in each for each in settings):
+            yield setting, where
+
+
+def _root(line: BootLine) -> str | None:
+    """The root of the system that a line starts; of another system, or memtest, the menu says nothing about KVM."""
+    return next((word.value for word in words(line.text) if word.name == "root"), None)
 
 
 def _options(lines: list[ModprobeLine]) -> str:

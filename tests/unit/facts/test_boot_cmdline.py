@@ -171,6 +171,36 @@ def test_a_word_of_the_current_command_line_that_the_next_boot_lacks_is_named() 
     assert boot(grub("kvm_amd.nested=1"), cmdline="kvm_amd.nested=1").lost_for(nested=True) == ()
 
 
+NEWER = f"{sources.BOOT_ENTRIES}/6.12.conf"
+RESCUE = f"{sources.BOOT_ENTRIES}/8cd7c2-0-rescue.conf"
+MENU = """\
+\tlinux\t/vmlinuz-6.1 root=UUID=a ro kvm_amd.nested=1
+{}
+\tlinux\t/vmlinuz-6.1 root=UUID=a ro single
+\tlinux16\t/boot/memtest86+x64.bin
+\tlinux\t/boot/mt86+x64 console=ttyS0,115200
+\tlinux\t/boot/vmlinuz-5.4 root=UUID=of-another-system ro
+"""
+
+
+@pytest.mark.parametrize(
+    ("readings", "lost"),
+    [
+        ([ok(ENTRY, "options root=/dev/a kvm_amd.nested=1"), ok(NEWER, "options root=/dev/a ro")], True),
+        ([ok(ENTRY, "options root=/dev/a kvm_amd.nested=1"), ok(NEWER, "options root=/dev/a kvm_amd.nested=Y")], True),
+        ([ok(ENTRY, "options root=/dev/a kvm_amd.nested=1"), ok(NEWER, "options kvm_amd.nested=2")], False),
+        ([ok(ENTRY, "options root=/dev/a kvm_amd.nested=1"), ok(RESCUE, "options root=/dev/a ro")], False),
+        ([ok(ENTRY, "options root=/dev/a ro"), grub("kvm_amd.nested=1")], True),
+        ([ok(ENTRY, "options kvm_amd.nested=1"), grub("quiet"), ok(sources.KERNEL_INSTALL, "quiet")], False),
+        ([ok(sources.GRUB_CFGS[0], MENU.format("\tlinux\t/vmlinuz-6.12 root=UUID=a ro"))], True),
+        ([ok(sources.GRUB_CFGS[0], MENU.format("\tlinux\t/vmlinuz-6.12 root=UUID=a kvm_amd.nested=1"))], False),
+    ],
+)
+def test_a_word_that_one_entry_lacks_may_be_lost(readings: list[Reading], *, lost: bool) -> None:
+    found = boot(*readings, cmdline="root=UUID=a kvm_amd.nested=1")
+    assert [each.text for each in found.lost_for(nested=True)] == (["kvm_amd.nested=1"] if lost else [])
+
+
 @pytest.mark.parametrize(
     ("cmdline", "required", "forbidden"),
     [
