@@ -43,12 +43,14 @@ def test_nothing_keeps_the_module_from_loading(nested_lines: NestedLines, next_c
 
     One polarity: keeping the module from loading is a way to forbid nesting, which L0-PER-01 accepts.
 
-    Unknown: no such line was found, and a file may not be read, what the next load does cannot be determined, or the
-    boot loader's configuration could not be read or evaluated completely.
+    Unknown: no such line was found, and a file may not be read, what the next load does cannot be determined, an alias
+    line may lead udev to another module, or the boot loader's configuration could not be read or evaluated completely.
     """
     blocking = (*nested_lines.blocking, *next_cmdline.blocking)
     require(not blocking, Cause.LOAD_BLOCKED, "the KVM module will not be loaded at boot", *blocking)
     if nested_lines.unknown:
         raise Undecided(nested_lines.unknown)
+    if nested_lines.redirecting:
+        raise Undecided("an alias line may lead udev to another module", *nested_lines.redirecting)
     if next_cmdline.unread:
         raise Undecided(next_cmdline.unread, *next_cmdline.read)

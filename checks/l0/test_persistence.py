@@ -208,8 +208,8 @@ def test_a_boot_loads_the_module_again(boot_load: BootLoad) -> None:
 
     One polarity: where nesting is forbidden, a module that is missing complies.
 
-    Unknown: whether the module has an alias was not read, what kmod would do could not be, or no rule of udev names
-    /dev/kvm, so that another program may load modules at boot.
+    Unknown: whether the module has an alias was not read, what kmod would do could not be, an alias line may lead udev
+    to another module, or no rule of udev names /dev/kvm, so that another program may load modules at boot.
     """
     if boot_load.loads is None:
         raise NotApplicable(boot_load.reason, *boot_load.evidence)

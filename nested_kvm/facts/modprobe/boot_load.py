@@ -61,10 +61,13 @@ def boot_load_of(bundle: Bundle, next_load: NextLoad, lines: NestedLines) -> Boo
     if lines.unknown:
         reason = f"whether a line keeps {module} from loading at boot is not known: {lines.unknown}"
         return BootLoad(Answer.UNKNOWN, reason)
-    return _by_alias(bundle, module)
+    return _by_alias(bundle, module, lines.redirecting)
 
 
-def _by_alias(bundle: Bundle, module: str) -> BootLoad:
+def _by_alias(bundle: Bundle, module: str, redirecting: tuple[Evidence, ...]) -> BootLoad:
+    if redirecting:
+        reason = f"{redirecting[0].text} in {redirecting[0].source} may lead udev to another module"
+        return BootLoad(Answer.UNKNOWN, reason, redirecting)
     has_alias, reading = _has_alias(bundle, module), bundle.readings.get(sources.UDEV_RULES)
     if has_alias is None or reading is None or not reading.is_ok:
         return BootLoad(Answer.UNKNOWN, f"whether udev finds {module} by an alias is not known")
@@ -81,8 +84,10 @@ def _naming(bundle: Bundle, module: str) -> Iterator[Evidence]:
     reading, cmdline = bundle.readings.get(sources.UDEV_RULES), bundle.readings.get(sources.CMDLINE)
     for line in reading.text.split("\n") if reading is not None and reading.is_ok else ():
         path, _, words = line.partition(":")
-        is_list = path == "/etc/modules" or "/modules-load.d/" in path
-        if is_list and words.split()[:1] and words.split()[0].replace("-", "_") == module:
+        is_of_systemd = "/modules-load.d/" in path and path.endswith(".conf")
+        # To systemd the whole line is the name; an init script takes what follows the name for options.
+        named = words.strip() if is_of_systemd else "".join(words.split()[:1])
+        if (is_of_systemd or path == "/etc/modules") and named.replace("-", "_") == module:
             yield Evidence(path, words.strip())
     for found in _NAMING.finditer(cmdline.text if cmdline is not None and cmdline.is_ok else ""):
         if module in found[1].replace("-", "_").split(","):

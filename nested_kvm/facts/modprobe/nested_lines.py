@@ -9,12 +9,17 @@ from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.modprobe.boot_cmdline import blocking_words
 from nested_kvm.facts.modprobe.config import ModprobeConfiguration
 from nested_kvm.facts.modprobe.config_line import Directive
+from nested_kvm.facts.modprobe.fnmatch import matches
 from nested_kvm.facts.modprobe.load_outcome import LoadOutcome, NextLoad
 from nested_kvm.facts.modprobe.module_info import module_info_of
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import plural
 
 _WORD = re.compile(r"nested\S*")
+_ASKED_FOR = ("cpu:type:", "cpu:*", "x86cpu:", "char_major_10_232")
+"""How patterns begin for what udev asks for, by the CPU, and what the kernel asks for when /dev/kvm is opened."""
+_NAMES = ("cpu:type:x86,ven0000fam0006mod003C:feature:,0001,0085,00C2,", "char_major_10_232")
+"""Such names, for patterns that begin otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class NestedLines:
     dead: tuple[Evidence, ...]
     contradicted: tuple[Evidence, ...]
     blocking: tuple[Evidence, ...]
+    redirecting: tuple[Evidence, ...] = ()
+    """The alias lines by which udev, or the kernel, may load another module in place of this one."""
 
     @property
     def dead_text(self) -> str:
@@ -47,7 +54,7 @@ class NestedLines:
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """All lines that were found."""
-        return (*self.dead, *self.contradicted, *self.blocking)
+        return (*self.dead, *self.contradicted, *self.blocking, *self.redirecting)
 
 
 def nested_lines_of(configuration: ModprobeConfiguration, next_load: NextLoad, bundle: Bundle) -> NestedLines:
@@ -58,6 +65,7 @@ def nested_lines_of(configuration: ModprobeConfiguration, next_load: NextLoad, b
         dead=tuple(_dead(configuration, next_load.module, is_built_in=next_load.is_built_in)),
         contradicted=next_load.contradicted,
         blocking=tuple(_blocking(configuration, next_load, bundle)),
+        redirecting=tuple(_redirecting(configuration, next_load)),
     )
 
 
@@ -96,3 +104,15 @@ def _blocking(configuration: ModprobeConfiguration, next_load: NextLoad, bundle:
     required = module_info_of(bundle, module).required_by(module)
     for word in blocking_words(bundle.text(sources.CMDLINE), required, module, is_built_in=is_built_in):
         yield Evidence(sources.CMDLINE, word)
+
+
+def _redirecting(configuration: ModprobeConfiguration, next_load: NextLoad) -> Iterator[Evidence]:
+    """Yield the alias lines that may match the name by which the module is asked for at boot.
+
+    Where one matches, kmod reads no module's own aliases (`kmod_module_new_from_lookup` in libkmod-module.c).
+    """
+    if not next_load.is_built_in:
+        for line in configuration.obeyed(Directive.ALIAS):
+            may_match = line.subject.startswith(_ASKED_FOR) or any(matches(line.subject, name) for name in _NAMES)
+            if may_match and line.argument != next_load.module:
+                yield line.evidence

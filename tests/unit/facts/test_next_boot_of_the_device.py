@@ -5,11 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nested_kvm.evidence import sources
+from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kvm.device import KvmDevice
 from nested_kvm.facts.kvm.device_rule import device_rule_of
 from nested_kvm.facts.modprobe.boot_load import boot_load_of
+from nested_kvm.facts.modprobe.config import ModprobeConfiguration
+from nested_kvm.facts.modprobe.kmod import ALL_DIRECTORIES
 from nested_kvm.facts.modprobe.load_outcome import LoadOutcome, NextLoad
-from nested_kvm.facts.modprobe.nested_lines import NestedLines
+from nested_kvm.facts.modprobe.nested_lines import NestedLines, nested_lines_of
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Evidence
 from tests.support.bundles import bundle_of, ok
@@ -64,6 +67,9 @@ def test_who_loses_access_is_named(lines: str, found: KvmDevice, lost: str | Non
         ("/usr/lib/modules-load.d/kvm.conf: kvm_intel\n", MODULE, "", Answer.YES),
         ("/etc/modules-load.d/kvm.conf:kvm_amd\n" + RULE, MODULE, "", Answer.NO),
         ("/etc/modules-load.d/kvm.conf:#kvm_intel\n" + RULE, MODULE, "", Answer.NO),
+        ("/etc/modules-load.d/kvm.conf:kvm_intel nested=0\n" + RULE, MODULE, "", Answer.NO),
+        ("/etc/modules-load.d/kvm:kvm_intel\n" + RULE, MODULE, "", Answer.NO),
+        ("/etc/modules-load.d/kvm.conf~:kvm_intel\n" + RULE, MODULE, "", Answer.NO),
         (RULE, MODULE, "quiet modules-load=loop,kvm-intel", Answer.YES),
         (RULE, MODULE, "quiet rd.modules_load=kvm_intel", Answer.YES),
         (RULE, MODULE, "quiet xmodules-load=kvm_intel", Answer.NO),
@@ -83,6 +89,35 @@ def test_a_line_that_forbids_it_counts_unless_another_names_it(rules: str, loads
     blocked = NestedLines("", "", (), (), (Evidence("/etc/modprobe.d/a.conf:1", "blacklist kvm_intel"),))
     found = boot_load_of(bundle, NEXT, blocked)
     assert (found.loads, found.blocked_by) == (loads, blocked.blocking)
+
+
+@pytest.mark.parametrize(
+    ("line", "loads"),
+    [
+        ("alias cpu:type:x86,* off", Answer.UNKNOWN),
+        ("alias cpu:* kvm", Answer.UNKNOWN),
+        ("alias x86cpu:vendor:*:feature:*0085* off", Answer.UNKNOWN),
+        ("alias cpu:type:x86,*feature:*0085* off", Answer.UNKNOWN),
+        ("alias * off", Answer.UNKNOWN),
+        ("alias [a-c]* off", Answer.UNKNOWN),
+        ("alias char-major-10-232 off", Answer.UNKNOWN),
+        ("alias cpu:* kvm-intel", Answer.YES),
+        ("alias net-pf-10 off", Answer.YES),
+        ("alias *-pf-10 off", Answer.YES),
+        ("#alias cpu:* off", Answer.YES),
+    ],
+)
+def test_an_alias_line_may_lead_udev_to_another_module(line: str, loads: Answer) -> None:
+    lines = nested_lines_of(ModprobeConfiguration.parse(*one_file(line)), NEXT, bundle_of(ok(sources.CMDLINE, "")))
+    bundle = bundle_of(ok(sources.UDEV_RULES, RULE), ok(sources.EVERY_MODULE, MODULE + ALIAS))
+    found = boot_load_of(bundle, NEXT, lines)
+    assert (found.loads, bool(lines.redirecting)) == (loads, loads is Answer.UNKNOWN)
+
+
+def one_file(line: str) -> tuple[dict[str, Reading], str]:
+    readings = {path: Reading(path, Status.ABSENT) for path in ALL_DIRECTORIES}
+    folder = ok("/etc/modprobe.d", "a.conf")
+    return {**readings, folder.source: folder, "/etc/modprobe.d/a.conf": ok("/etc/modprobe.d/a.conf", line)}, ""
 
 
 def test_what_is_not_read_forbids_nothing_and_permits_nothing() -> None:
