@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,6 +16,7 @@ from nested_kvm.merging.merge import merged_run
 from nested_kvm.merging.stored_results import StoredResults
 from nested_kvm.plugin.item_report import apply_result
 from nested_kvm.plugin.items import safe_id
+from nested_kvm.plugin.merged_age import ended_waiver, too_old
 from nested_kvm.plugin.options import Options
 from nested_kvm.plugin.session import SESSION, ReportingSession
 from nested_kvm.reporting.html.table import ROWS
@@ -64,6 +66,7 @@ class MergeSession(ReportingSession):
             )
 
     def _check_gate(self, given: argparse.Namespace) -> None:
+        self._check_age(given)
         unchanged = unchanged_line(self.run)
         if unchanged and (given.gate or given.nagios) and not given.since_in_gate:
             option = "--gate" if given.gate else "--nagios"
@@ -71,6 +74,20 @@ class MergeSession(ReportingSession):
                 f"{option} decides on what is so now, and the runs have earlier evidence by --since: {unchanged}; "
                 "make the runs without --since, or add --since-in-gate"
             )
+
+    def _check_age(self, given: argparse.Namespace) -> None:
+        """Refuse what was so once: a target that was observed too long ago, and a waiver that has ended since.
+
+        Raises:
+            UsageError: there is one.
+        """
+        now, limit = datetime.now(UTC), self.options.max_age
+        old = "" if limit is None else too_old(self.run, limit, now)
+        if old:
+            raise UsageError(f"--merge: {old}; make that run again")
+        ended = ended_waiver(self.run, now.date()) if given.gate or given.nagios else ""
+        if ended:
+            raise UsageError(f"--merge: {ended} that was in force when its run was made; make that run again")
 
     def _merged(self, results: StoredResults) -> Run:
         folders = self.options.merge

@@ -96,8 +96,8 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
         "--hosts: {!r} is a pattern; patterns need --inventory",
     ),
     (
-        lambda given: given.max_age is not None and not (given.evidence or given.since),
-        "--max-age goes with --evidence or --since: other targets are observed now",
+        lambda given: given.max_age is not None and not (given.evidence or given.since or given.merge),
+        "--max-age goes with --evidence, --since or --merge: other targets are observed now",
     ),
     (
         lambda given: given.since and (given.gate or given.nagios) and not given.since_in_gate and _gate(given),

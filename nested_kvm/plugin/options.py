@@ -94,7 +94,8 @@ def _add_what_is_evaluated(group: pytest.OptionGroup) -> None:
         "--max-age",
         metavar="DURATION",
         help="with --evidence: older evidence is an error, e.g. 90m, 36h, 7d (default: 24h with --gate, else no "
-        "limit); with --since: a target with older evidence is inspected again (default: 24h)",
+        "limit); with --since: a target with older evidence is inspected again (default: 24h); with --merge: runs of "
+        "targets that were observed earlier are refused (default as with --evidence)",
     )
     group.addoption(
         "--since",

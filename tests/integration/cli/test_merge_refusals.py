@@ -6,13 +6,18 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from nested_kvm.results.run import ResultList, Run
+from nested_kvm.results.waiver import Waiver
 from tests.support.large_fleet import write_fleet
 from tests.support.large_runs import write_shards
-from tests.support.merging import leave, leave_all, run_on, shards_on
+from tests.support.made_runs import FAIL, PASS
+from tests.support.merging import host, leave, leave_all, on, run_on, shards_on
 from tests.support.started_pytest import SECONDS
 from tests.support.suite import ROOT, command_line, environment, run_many, run_suite
 
@@ -78,10 +83,54 @@ def test_nagios_does_not_take_a_refusal_for_an_answer(tmp_path: Path) -> None:
     assert (run.status, run.output.startswith("NESTED-KVM UNKNOWN - --merge: ")) == (3, True)
 
 
+def observed(name: str, age: timedelta) -> Run:
+    run = run_on(name)
+    run.targets = [replace(host(name), observed_at=datetime.now(UTC) - age)]
+    run.results = ResultList([on(name, PASS)])
+    return run
+
+
+@pytest.mark.parametrize(
+    ("hours", "words", "reason"),
+    [
+        (23, ["--gate"], ""),
+        (25, ["--gate"], "kvm-b was observed at "),
+        (25, ["--nagios"], "kvm-b was observed at "),
+        (25, ["--gate", "--max-age=2d"], ""),
+        (25, [], ""),
+        (25, ["--max-age=24h"], "kvm-b was observed at "),
+        (-1, ["--gate"], "kvm-b was observed in the future"),
+    ],
+)
+def test_a_gate_decides_on_no_run_of_long_ago(tmp_path: Path, hours: int, words: list[str], reason: str) -> None:
+    """One part of a fleet may be of an earlier pipeline than the others."""
+    runs = [observed("kvm-a", timedelta(0)), observed("kvm-b", timedelta(hours=hours))]
+    folders = [f"--merge={folder}" for folder in leave_all(tmp_path, runs)]
+    run = run_suite(*folders, *words, report_dir=tmp_path / "reports")
+    assert run.status == ({"--nagios": 3}.get(words[0], 4) if reason else 0)
+    assert reason in run.text
+
+
+@pytest.mark.parametrize(
+    ("days", "words", "status"), [(0, ["--gate"], 0), (-1, ["--gate"], 4), (-1, ["--nagios"], 3), (-1, [], 0)]
+)
+def test_a_gate_accepts_nothing_by_a_waiver_that_has_ended(
+    tmp_path: Path, days: int, words: list[str], status: int
+) -> None:
+    last = datetime.now(UTC).date() + timedelta(days=days)
+    waiver = Waiver("L0-PER-01", "*", None, "reason", "me", last, "waivers.yaml:2")
+    waived = observed("kvm-a", timedelta(0))
+    waived.results = ResultList([on("kvm-a", PASS), on("kvm-a", FAIL, control="L0-PER-01", waiver=waiver)])
+    run = run_suite(f"--merge={leave(tmp_path / 'run', waived)}", *words, report_dir=tmp_path / "reports")
+    assert run.status == status
+    assert (f"a waiver expired on {last}" in run.text) is (status in {3, 4})
+
+
 def test_hostile_texts_command_neither_the_terminal_nor_the_page(tmp_path: Path) -> None:
     hostile = "\x1b[31m<script>alert(1)</script>\u202e"
     run = run_on(f"kvm-{hostile}", inventory=hostile)
-    merged = run_suite(f"--merge={leave(tmp_path / 'run', run)}", "--gate", "-v", report_dir=tmp_path / "reports")
+    words = [f"--merge={leave(tmp_path / 'run', run)}", "--gate", "--max-age=3650d", "-v"]
+    merged = run_suite(*words, report_dir=tmp_path / "reports")
     assert merged.status == 1
     assert not {"\x1b", "\u202e"} & set(merged.text)
     assert "<script>alert" not in merged.html
