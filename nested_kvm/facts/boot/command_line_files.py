@@ -23,6 +23,7 @@ _LINUX: Final = re.compile(r"[ \t]*linux(?:16|efi)?[ \t]+\S+[ \t]*(.*)")
 _OPTIONS: Final = re.compile(r"options[ \t]+(.*)")
 _SET: Final = re.compile(r"[ \t]*(?:set[ \t]+)?(kernelopts|tuned_params)=[\"']?(.*?)[\"']?[ \t]*")
 _VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
+_QUOTED: Final = re.compile(r"(?P<double>\"(?:[^\"\\]|\\.)*\")|'(?P<single>[^']*)'|\\(?P<escaped>.)")
 _RECOVERY: Final = frozenset({"single", "recovery"})
 _RESCUE: Final = "-0-rescue.conf"
 """The end of the name of the entry that dracut makes for emergencies, at the installation."""
@@ -165,7 +166,21 @@ def _generated(files: Iterable[Reading], variables: _Variables) -> Iterator[Boot
     for file in files:
         for found in (_LINUX.fullmatch(line) for line in file.text.split("\n")) if file.is_ok else ():
             if found is not None and not _RECOVERY & set(found[1].split()):
-                yield BootLine(((file.source, variables.expand(found[1].strip())),))
+                yield BootLine(((file.source, variables.expand(_unquoted(found[1].strip()))),))
+
+
+def _unquoted(text: str) -> str:
+    """The arguments without what grub's own script takes away: single quotes and backslashes.
+
+    It passes an argument with a blank on in double quotes, which the kernel reads as it does.
+    """
+    return _QUOTED.sub(_as_passed_on, text)
+
+
+def _as_passed_on(found: re.Match[str]) -> str:
+    if found["single"] is None:
+        return found["double"] or found["escaped"]
+    return f'"{found["single"]}"' if " " in found["single"] else found["single"]
 
 
 def _unread_images(bundle: Bundle) -> str:

@@ -51,3 +51,17 @@ def refused_modules(cmdline: str) -> frozenset[str]:
         if word.name.replace("-", "_") == "module_blacklist" and word.value is not None
     ]
     return frozenset(name for name in lists[-1].split(",") if name) if lists else frozenset()
+
+
+_FLAGS: Final = {"kvm_intel": frozenset({"vmx", "133"}), "kvm_amd": frozenset({"svm", "194"})}
+"""The CPU's flag that each module needs, and its number (arch/x86/include/asm/cpufeatures.h)."""
+
+
+def cleared_flags(cmdline: str, module: str) -> tuple[str, ...]:
+    """Name what `clearcpuid=` takes away of the flag that a module needs; of several the last one counts.
+
+    Then the CPU's alias, by which udev finds the module, lacks it as well. Source: `parse_set_clear_cpuid` in the
+    kernel's arch/x86/kernel/cpu/common.c.
+    """
+    lists = [word.value or "" for word in words(cmdline) if word.name == "clearcpuid"]
+    return tuple(name for name in lists[-1].split(",") if name in _FLAGS.get(module, ())) if lists else ()

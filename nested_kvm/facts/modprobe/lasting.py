@@ -98,8 +98,8 @@ def _why_etc_is_lost(bundle: Bundle) -> str | None:
     if by_id:
         return f"{by_id} makes /etc again at each boot"
     root = places.get("/")
-    if root is not None and root[2] in _IN_MEMORY and _is_alpine(bundle):
-        return None  # lbu keeps what was committed, which is not read.
+    if root is not None and root[2] in _IN_MEMORY and _is_kept_elsewhere(bundle):
+        return None
     return None if root is None else _why_mount_is_lost(root, words)
 
 
@@ -109,8 +109,14 @@ def _ids(bundle: Bundle) -> list[str]:
     return [each.lower() for each in re.findall(r"^(?:VARIANT_|IMAGE_)?ID=[\"']?([\w.-]+)", text, re.MULTILINE)]
 
 
-def _is_alpine(bundle: Bundle) -> bool:
-    return "alpine" in _ids(bundle)
+def _is_kept_elsewhere(bundle: Bundle) -> bool:
+    """Whether a boot may make files of /etc again, from a place that is not read.
+
+    Alpine's lbu keeps what was committed, and Unraid copies `/boot/config/modprobe.d` of its flash drive.
+    """
+    release = bundle.readings.get(sources.KERNEL_RELEASE)
+    is_unraid = release is not None and release.is_ok and release.text.strip().endswith("-Unraid")
+    return is_unraid or "alpine" in _ids(bundle)
 
 
 def _is_made_again(bundle: Bundle, path: str) -> bool:

@@ -53,6 +53,9 @@ def against(found: NextCmdline, *, nested: bool = True) -> list[tuple[str, str]]
         ("module_blacklist=ccp", "module_blacklist=ccp"),
         ("initcall_blacklist=svm_init", "initcall_blacklist=svm_init"),
         ("initcall_blacklist=x,kvm_x86_init", "initcall_blacklist=kvm_x86_init"),
+        ("clearcpuid=svm", "clearcpuid=svm"),
+        ("clearcpuid=smap,svm", "clearcpuid=svm"),
+        ("clearcpuid=514,194", "clearcpuid=194"),
     ],
 )
 def test_every_word_that_is_against_nesting_is_found(cmdline: str, word: str) -> None:
@@ -66,6 +69,7 @@ def test_every_word_that_is_against_nesting_is_found(cmdline: str, word: str) ->
         "modprobe.blacklist=kvm-amd",
         "module_blacklist=kvm_amd module_blacklist=x",
         "initcall_blacklist=vmx_init",
+        "clearcpuid=vmx,svm_lock,133",
         "kvm_intel.nested=0",
     ],
 )
@@ -105,6 +109,9 @@ CONFIGURED = ok(sources.GRUB_CFGS[1], "blscfg")
             ENTRY,
         ),
         ([ok(sources.GRUB_CFGS[0], "\tlinux /vmlinuz ro kvm_amd.nested=0")], sources.GRUB_CFGS[0]),
+        ([ok(sources.GRUB_CFGS[0], "linux /vmlinuz 'kvm_amd.nested=0' ro")], sources.GRUB_CFGS[0]),
+        ([ok(sources.GRUB_CFGS[0], "linux /vmlinuz 'x=a b' kvm_amd.nested='0'")], sources.GRUB_CFGS[0]),
+        ([ok(sources.GRUB_CFGS[0], "linux /vmlinuz kvm_amd\\.nested=\\0")], sources.GRUB_CFGS[0]),
         (
             [ok(sources.GRUB, ". x"), ok(sources.GRUB_CFGS[0], "linux /vmlinuz kvm_amd.nested=0 $vt_handoff")],
             sources.GRUB_CFGS[0],
@@ -157,6 +164,7 @@ def test_evidence_without_the_images_does_not_show_that_there_are_none() -> None
         [CONFIGURED, ok(ENTRY, "options ro $tuned_params")],
         [ok(sources.GRUB, ". x"), ok(sources.GRUB_CFGS[0], "linux /vmlinuz ro\nlinux /vmlinuz ro single x=$y")],
         [grub("quiet"), ok(sources.GRUB_D, "README"), ok(sources.BOOT_ENTRIES, "5.14.conf~")],
+        [ok(sources.GRUB_CFGS[0], "linux /vmlinuz 'x=a kvm_amd.nested=0' ro")],
     ],
 )
 def test_what_is_not_set_anywhere_is_not_set(readings: list[Reading]) -> None:

@@ -58,6 +58,15 @@ def test_where_etc_is_kept_decides(mounts: str, cmdline: str, system: str, answe
     )
 
 
+def test_unraid_makes_files_of_etc_again_from_its_flash() -> None:
+    seen = [ok(sources.MOUNTS, "rootfs / rootfs rw 0 0"), ok(sources.CMDLINE, ""), ok(sources.OS_RELEASE, "ID=x\n")]
+    of_unraid = bundle_of(*seen, ok(sources.KERNEL_RELEASE, "6.12.24-Unraid\n"))
+    found = lasting_settings_of(of_unraid, next_load("kvm.conf"), is_loaded=True)
+    assert (found.lost, bool(found.unknown)) == ((), True)
+    of_another = bundle_of(*seen, ok(sources.KERNEL_RELEASE, "6.12.24\n"))
+    assert lasting_settings_of(of_another, next_load("kvm.conf"), is_loaded=True).lost
+
+
 def test_what_nixos_declares_is_made_again_at_each_boot() -> None:
     bundle = bundle_of(ok(sources.MOUNTS, MEMORY), ok(sources.CMDLINE, ""), ok(sources.OS_RELEASE, "ID=nixos\n"))
     assert lasting_settings_of(bundle, next_load("nixos.conf"), is_loaded=True).lost == ()
