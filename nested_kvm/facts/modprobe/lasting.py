@@ -5,6 +5,7 @@ overlay /etc overlay rw,lowerdir=/sysroot/etc,upperdir=/run/overlay/etc.overlay/
 
 import re
 from dataclasses import dataclass
+from posixpath import dirname, join, normpath
 from typing import Final
 
 from nested_kvm.evidence import sources
@@ -12,6 +13,8 @@ from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad
 from nested_kvm.model.verdict import Evidence
 
+_ALWAYS_IN_MEMORY: Final = ("/run/", "/var/run/", "/dev/shm/")  # noqa: S108 - nothing is written there
+_MAY_BE_EMPTIED: Final = ("/tmp/",)  # noqa: S108 - nothing is written there
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "rootfs"})
 _VOLATILE: Final = re.compile(
     r"(?:^|,)upperdir=(/{1,2}run/(?!live/persistence/|initramfs/)|/tmp/|/dev/shm|/cow\b|/mnt/ram|/tmpfs)"
@@ -64,11 +67,16 @@ class LastingSettings:
 def lasting_settings_of(bundle: Bundle, next_load: NextLoad, *, is_loaded: bool) -> LastingSettings:
     """Decide by what is mounted at /etc; without its own mount, by the root and the operating system."""
     relied_upon = _relied_upon(next_load, is_loaded=is_loaded)
-    in_run = tuple(item for item in relied_upon if item.source.startswith("/run/"))
+    places = {item: _place(bundle, item) for item in relied_upon}
+    in_memory = tuple(item for item in relied_upon if places[item].startswith(_ALWAYS_IN_MEMORY))
     reason = _why_etc_is_lost(bundle)
     is_lost = bool(reason)
-    if in_run:
-        return LastingSettings(relied_upon, in_run, "/run is in memory", is_etc_lost=is_lost)
+    if in_memory:
+        folder = next(each for each in _ALWAYS_IN_MEMORY if places[in_memory[0]].startswith(each)).rstrip("/")
+        return LastingSettings(relied_upon, in_memory, f"{folder} is in memory", is_etc_lost=is_lost)
+    if any(place.startswith(_MAY_BE_EMPTIED) for place in places.values()):
+        why = "a boot may empty /tmp, to which a link leads"
+        return LastingSettings(relied_upon, (), unknown=why, is_etc_lost=is_lost)
     in_etc = tuple(
         item for item in relied_upon if item.source.startswith("/etc/") and not _is_made_again(bundle, item.source)
     )
@@ -77,6 +85,14 @@ def lasting_settings_of(bundle: Bundle, next_load: NextLoad, *, is_loaded: bool)
     if reason is None:
         return LastingSettings(relied_upon, (), unknown=_NOT_KNOWN)
     return LastingSettings(relied_upon, in_etc if reason else (), reason, is_etc_lost=is_lost)
+
+
+def _place(bundle: Bundle, item: Evidence) -> str:
+    """The path of the file that a line is in: what a link leads to, where the file is one."""
+    path = item.source.rpartition(":")[0] or item.source
+    reading = bundle.readings.get(path)
+    link = None if reading is None else reading.link
+    return path if link is None else normpath(join(dirname(path), link))
 
 
 def _relied_upon(next_load: NextLoad, *, is_loaded: bool) -> tuple[Evidence, ...]:

@@ -3,6 +3,7 @@
 import pytest
 
 from nested_kvm.evidence import sources
+from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.modprobe.lasting import lasting_settings_of
 from nested_kvm.facts.modprobe.load_outcome import Authority, LoadOutcome, NextLoad
 from nested_kvm.model.verdict import Evidence
@@ -56,6 +57,29 @@ def test_where_etc_is_kept_decides(mounts: str, cmdline: str, system: str, answe
         found.unknown,
         bool(found.lost),
     )
+
+
+@pytest.mark.parametrize(
+    ("target", "answer"),
+    [
+        ("/run/k3os/kvm.conf", "lost"),
+        ("/var/run/kvm.conf", "lost"),
+        ("../../run/kvm.conf", "lost"),
+        ("/dev/shm/kvm.conf", "lost"),  # noqa: S108 - nothing is written there
+        ("/tmp/kvm.conf", "unknown"),  # noqa: S108 - nothing is written there
+        ("/etc/static/modprobe.d/kvm.conf", "kept"),
+        ("kvm.conf.real", "kept"),
+        ("/usr/share/running/kvm.conf", "kept"),
+    ],
+)
+def test_a_link_lasts_as_long_as_what_it_leads_to(target: str, answer: str) -> None:
+    bundle = bundle_of(
+        ok(sources.MOUNTS, "/dev/vda1 / ext4 rw 0 0"),
+        ok(sources.CMDLINE, ""),
+        Reading("/etc/modprobe.d/kvm.conf", Status.OK, "options kvm_intel nested=1", link=target),
+    )
+    found = lasting_settings_of(bundle, next_load("kvm.conf"), is_loaded=True)
+    assert (bool(found.lost), bool(found.unknown)) == (answer == "lost", answer == "unknown")
 
 
 def test_unraid_makes_files_of_etc_again_from_its_flash() -> None:
