@@ -20,7 +20,7 @@ from nested_kvm.facts.kernel.parameter import (
 )
 from nested_kvm.facts.kernel.release import KernelRelease
 from nested_kvm.facts.modprobe.config import ModprobeConfiguration, ModuleOptions, normalised
-from nested_kvm.facts.modprobe.config_line import ModprobeLine
+from nested_kvm.facts.modprobe.config_line import Directive, ModprobeLine
 from nested_kvm.facts.modprobe.default_value import default_nested
 from nested_kvm.facts.modprobe.hpage import with_hpage
 from nested_kvm.facts.modprobe.load_outcome import Authority, LoadOutcome, NextLoad
@@ -90,8 +90,9 @@ class _Case:
 
     def loadable(self) -> NextLoad:
         """Determine the outcome for a module that kmod loads."""
-        if self.answer.commands:
-            return self._command()
+        command = self._deciding_command()
+        if command is not None:
+            return self._command(command)
         if self.configuration.unreadable:
             paths = ", ".join(self.configuration.unreadable)
             return replace(self.unknown, reason=f"kmod ignored what it may not read: {paths}")
@@ -172,8 +173,24 @@ class _Case:
             return replace(base, outcome=LoadOutcome(setting.value))
         return replace(base, reason=f"the default of {self.answer.module} in this kernel is unknown")
 
-    def _command(self) -> NextLoad:
-        command = self.answer.commands[-1]
+    def _deciding_command(self) -> str | None:
+        """The last command in place of the module or of one that it needs: kmod ignores what a softdep comes to.
+
+        Source: `kmod_module_probe_insert_module` in kmod's libkmod-module.c.
+        """
+        commands, module = self.answer.commands, self.answer.module
+        if self.answer.is_named and module in self.info.depends:
+            required = [self.configuration.install_for(name) for name in self.info.required_by(module)]
+            others = [line for line in self.configuration.obeyed(Directive.INSTALL) if line not in required]
+            commands = tuple(
+                each
+                for each in commands
+                if not any(each.startswith(line.argument) for line in others)
+                or any(line is not None and each.startswith(line.argument) for line in required)
+            )
+        return commands[-1] if commands else None
+
+    def _command(self, command: str) -> NextLoad:
         is_other = self.answer.is_named
         whose = "a module that it depends on" if is_other else "the module"
         line = self.configuration.install_for(self.answer.module)

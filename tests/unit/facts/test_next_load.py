@@ -124,6 +124,36 @@ def test_who_says_it_explicitly(host: Host, *, is_explicit: bool | None) -> None
     assert host.next_load().is_explicit is is_explicit
 
 
+INSERTED = f"insmod {DIRECTORY}/kvm.ko \ninsmod {DIRECTORY}/kvm-amd.ko nested=1 \n"
+DEPENDS = "filename: /lib/kvm-amd.ko\ndepends: kvm,ccp\nparm: nested: (int)\nfilename: /lib/kvm.ko\ndepends:\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "oracle", "every", "outcome"),
+    [
+        ("install other /bin/false", f"install /bin/false \n{INSERTED}", DEPENDS, LoadOutcome.ON),
+        ("install other /bin/true", f"{INSERTED}install /bin/true \n", DEPENDS, LoadOutcome.ON),
+        ("install ccp /bin/false", f"install /bin/false \n{INSERTED}", DEPENDS, LoadOutcome.COMMAND),
+        (
+            "install o* /bin/false\ninstall c* /bin/false",
+            f"install /bin/false \n{INSERTED}",
+            DEPENDS,
+            LoadOutcome.COMMAND,
+        ),
+        ("install * /bin/false", f"install /bin/false \n{INSERTED}", DEPENDS, LoadOutcome.COMMAND),
+        ("install other /bin/false", f"install /bin/false \n{INSERTED}", None, LoadOutcome.COMMAND),
+        ("install other /bin/false", f"install /sbin/x \n{INSERTED}", DEPENDS, LoadOutcome.COMMAND),
+        ("install other /bin/false", "install /bin/false \n", DEPENDS, LoadOutcome.COMMAND),
+    ],
+)
+def test_a_command_in_place_of_a_soft_dependency_does_not_matter(
+    lines: str, oracle: str, every: str | None, outcome: LoadOutcome
+) -> None:
+    text = f"softdep kvm_amd pre: other\noptions kvm_amd nested=1\n{lines}\n"
+    load = Host(files=conf(text), oracle=oracle, every=every).next_load()
+    assert load.outcome is outcome
+
+
 def test_the_lines_that_lose_are_named() -> None:
     host = Host(files=conf("options kvm_amd nested=1\noptions kvm_amd nested=0\n"), cmdline="kvm_amd.nested=1")
     assert [each.source for each in host.next_load().overridden] == [f"{CONF}:1", f"{CONF}:2"]
