@@ -1,15 +1,15 @@
 """The baseline: an earlier run's `results.json`, compared with this run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from nested_kvm.errors import FileUnusable, UsageError
-from nested_kvm.model.verdict import Outcome
+from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
 from nested_kvm.results.reader import SIZE_LIMIT
 from nested_kvm.results.run import RESULTS_SCHEMA, Result
@@ -19,6 +19,9 @@ from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waiver import Waiver
 from nested_kvm.util.files import read_bounded
 from nested_kvm.util.text import printable
+
+_OPEN: Final = "open: "
+"""How the evidence of L0-SEC-03 begins for an advisory that is open."""
 
 Key = tuple[str, str, str]
 """Target, subject and control."""
@@ -39,8 +42,22 @@ class _Target(_Lenient):
     name: Name
 
 
+class _Evidence(_Lenient):
+    source: str
+    text: str
+
+
+def _open_only(given: object) -> object:
+    """Keep what shows an advisory to be open: the evidence of a large fleet would fill the memory."""
+    if not isinstance(given, list):
+        return given
+    texts = ((each, each.get("text") if isinstance(each, dict) else None) for each in given)
+    return [each for each, text in texts if not isinstance(text, str) or text.startswith(_OPEN)]
+
+
 class _Result(FindingPart):
     model_config = ConfigDict(extra="ignore")
+    evidence: Annotated[list[_Evidence], BeforeValidator(_open_only)] = Field(default_factory=list)
     outcome: Annotated[Outcome, EnumField]
     cause: CauseCode | None = None
     waiver: dict[str, Any] | None = None
@@ -79,6 +96,13 @@ class Past:
     """Those of the findings that were waived."""
     passed: frozenset[str | None]
     """The site checks that passed; None: a control of ours, or a check of which the id is not known."""
+    opened: frozenset[str] = frozenset()
+    """The advisories that the findings name as open."""
+
+    def is_of_same_kind(self, finding: PastFinding, result: Result) -> bool:
+        """Whether a finding of now has the cause of that one, and names no advisory as open that was not open then."""
+        code = None if result.cause is None else result.cause.code
+        return finding.cause == code and _opened(result.evidence) <= self.opened
 
     def relevant(self, result: Result) -> list[PastFinding]:
         """The findings of the same site check, whatever their cause."""
@@ -133,7 +157,7 @@ class Baseline:
     def drift_of(self, item: str, result: Result) -> Drift | None:
         """Return the drift of this result, if either run has a finding. `item` distinguishes results of one key.
 
-        A finding persists only with the same cause: with another one it is a new finding.
+        A finding persists only with the same cause, and while no other advisory is open: else it is a new one.
         """
         past = self._past.get((result.target, result.subject, result.control))
         if result.outcome is Outcome.FAIL:
@@ -145,7 +169,7 @@ class Baseline:
 
     def _of_finding(self, item: str, result: Result, past: Past) -> Drift:
         code = None if result.cause is None else result.cause.code
-        same = [each for each in past.relevant(result) if each.cause == code]
+        same = [each for each in past.relevant(result) if past.is_of_same_kind(each, result)]
         failing = self._items.setdefault((result.target, result.subject, result.control, code, _check_of(same)), [])
         if item not in failing:
             failing.append(item)
@@ -191,11 +215,11 @@ def _end(finding: PastFinding, present: Sequence[Result], unsettled: frozenset[s
 
 
 def _over(past: Past, present: Sequence[Result]) -> Iterator[PastFinding]:
-    """The findings that this run does not have: each of the run's findings matches one of the same cause and check."""
+    """The findings that this run does not have: each of the run's findings matches one of the same kind and check."""
     failing = [each for each in present if each.outcome is Outcome.FAIL]
     for finding in past.findings:
         match = next(
-            (each for each in failing if _is_same_check(finding, each) and _is_same_cause(finding, each)), None
+            (each for each in failing if _is_same_check(finding, each) and past.is_of_same_kind(finding, each)), None
         )
         if match is None:
             yield finding
@@ -207,8 +231,9 @@ def _is_same_check(finding: PastFinding, result: Result) -> bool:
     return finding.check is None or finding.check == result.check
 
 
-def _is_same_cause(finding: PastFinding, result: Result) -> bool:
-    return finding.cause == (None if result.cause is None else result.cause.code)
+def _opened(evidence: Iterable[Evidence | _Evidence]) -> frozenset[str]:
+    """The advisories that L0-SEC-03 shows to be open: `CVE-2026-53359`, with the text `open: upstream 6.1.176; …`."""
+    return frozenset(each.source for each in evidence if each.text.startswith(_OPEN))
 
 
 def _check_of(findings: Sequence[PastFinding]) -> str | None:
@@ -227,6 +252,7 @@ def _by_key(results: Sequence[_Result]) -> Iterator[tuple[Key, Past]]:
                 findings=tuple(_past(each) for each in failed),
                 waived=tuple(_past(each) for each in failed if each.waiver is not None),
                 passed=frozenset(each.check for each in group if each.outcome is Outcome.PASS),
+                opened=frozenset[str]().union(*(_opened(each.evidence) for each in failed)),
             ),
         )
 

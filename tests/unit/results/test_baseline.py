@@ -10,7 +10,7 @@ import pytest
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.control import Severity
-from nested_kvm.model.verdict import Outcome
+from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.reporting.formats.json_results import results_json
 from nested_kvm.results.baseline import Baseline, load_baseline
 from nested_kvm.results.drift import Drift
@@ -161,3 +161,33 @@ def test_two_site_checks_of_one_name_are_two(tmp_path: Path) -> None:
     now = [of_check(PASS, "test_x.py"), of_check(FAIL, "test_y.py")]
     assert drifts(tmp_path, then, now) == ([Drift.FIXED, Drift.NEW], (1, 0, 1, 0))
     assert drifts(tmp_path, then, then) == ([Drift.PERSISTING, None], (0, 1, 0, 0))
+
+
+def exposed(*identifiers: str) -> Result:
+    evidence = tuple(Evidence(each, "open: upstream 6.1.176; fixed in 6.1.177") for each in identifiers)
+    closed = Evidence("CVE-2026-1", "fixed: upstream 6.1.176; fixed in 6.1.175")
+    found = result(FAIL, "L0-SEC-03")
+    return replace(found, cause=Cause.ESCAPE_OPEN, evidence=(closed, *evidence))
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "drift", "gone"),
+    [
+        (["CVE-2026-2"], ["CVE-2026-2"], Drift.PERSISTING, 0),
+        (["CVE-2026-2", "CVE-2026-3"], ["CVE-2026-2"], Drift.PERSISTING, 0),
+        (["CVE-2026-2"], ["CVE-2026-2", "CVE-2026-3"], Drift.NEW, 1),
+        (["CVE-2026-2"], ["CVE-2026-3"], Drift.NEW, 1),
+        (["CVE-2026-2"], ["CVE-2026-1"], Drift.NEW, 1),
+    ],
+)
+def test_another_advisory_that_is_open_is_a_new_finding(
+    tmp_path: Path, then: list[str], now: list[str], drift: Drift, gone: int
+) -> None:
+    past = run_of()
+    past.results = ResultList([exposed(*then)])
+    path = tmp_path / "results.json"
+    path.write_text("".join(results_json(past)))
+    baseline = load_baseline(path, FLEET)
+    found = exposed(*now)
+    assert baseline.drift_of("an item", found) is drift
+    assert len(baseline.summary([found], frozenset(), RunScope(FLEET, FLEET, is_whole=True)).gone) == gone
