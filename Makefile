@@ -2,7 +2,9 @@
 # Scripts should call .venv/bin/pytest: make has its own exit status.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help audit demo docs test test-fast test-engines fuzz bench lint words lock pyz release setup set-up test-deps test-parts bench-deps bench-parts clean
+# The environments that only heavy tests need.
+HEAVY := .venv/docs/ready .venv/engines/ready .venv/release/ready
+.PHONY: help audit demo docs test test-heavy test-all test-fast test-engines fuzz bench lint words lock pyz release setup set-up test-deps test-heavy-deps test-parts bench-deps bench-parts clean
 
 help: ## List the targets
 	@echo 'Usage: make TARGET'
@@ -19,8 +21,14 @@ demo: .venv/ready ## Audit a recorded fleet: needs no hypervisor; its report sho
 docs: .venv/docs/ready ## Build the pages of docs/ as a site in build/docs/; a warning or a dead link is an error
 	@tools/docs.sh
 
-test: .venv/ready-for-tests .venv/docs/ready .venv/engines/ready .venv/release/ready test-deps ## Run all tests of the project but the lab's; ARGS='-k word' narrows them
-	@tools/test.sh $(ARGS)
+test: .venv/ready-for-tests test-deps ## Run the everyday tests of the project; ARGS='-k word' narrows them
+	@tools/test.sh everyday $(ARGS)
+
+test-heavy: .venv/ready-for-tests $(HEAVY) test-heavy-deps ## Run those left out there: distributions, images, wheels, engines, browsers
+	@tools/test.sh heavy $(ARGS)
+
+test-all: .venv/ready-for-tests $(HEAVY) test-heavy-deps ## Run all tests but the lab's, as CI does
+	@tools/test.sh all $(ARGS)
 
 test-fast: .venv/ready-for-tests ## Run the quick unit tests: no service, no network, under a minute
 	.venv/bin/pytest tests/unit -n auto -q -m 'not slow and not alone' $(ARGS)
@@ -53,7 +61,10 @@ setup: ## Make .venv again, for example after installing libvirt's headers
 	@$(MAKE) --no-print-directory .venv/ready
 
 test-deps:
-	@tools/test-deps.sh
+	@tools/test-deps.sh everyday
+
+test-heavy-deps:
+	@tools/test-deps.sh heavy
 
 bench-deps:
 	@tools/bench-deps.sh

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.support.needs import missing
+from tests.support.needs import HEAVY, missing
 from tests.support.spreading import ByFile
 
 settings.register_profile("suite", deadline=None)  # a busy machine is not a defect
@@ -27,6 +27,14 @@ def pytest_configure() -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     """Keep the tests of a file in one process, whatever `--dist` says."""
     return ByFile(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as heavy what needs a heavy part, before `-m` selects."""
+    for item in items:
+        if any(HEAVY.intersection(marker.args) for marker in item.iter_markers("needs")):
+            item.add_marker(pytest.mark.heavy)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

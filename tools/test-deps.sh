@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs the programs that the tests run for real; as a plain user it names the one command.
+# tools/test-deps.sh everyday|heavy: heavy ones need what the others need, and more.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/packages.sh
@@ -9,12 +10,18 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
 missing() {
-    for program in sshd busybox shellcheck virsh qemu-ga nc promtool groff systemd-analyze sos etcd kubectl; do
+    for program in sshd busybox shellcheck virsh qemu-ga nc promtool groff systemd-analyze; do
         command -v "$program" >/dev/null || echo "$program"
     done
     [ "$(uname -m)" != x86_64 ] || command -v qemu-system-x86_64 >/dev/null || echo qemu
     command -v modprobe >/dev/null || echo kmod
     [ -e /etc/libvirt/libvirtd.conf ] || echo libvirtd # Debian's bare libvirt-daemon lacks this, and the user it runs as
+}
+
+missing_of_heavy() {
+    for program in sos etcd kubectl; do
+        command -v "$program" >/dev/null || echo "$program"
+    done
 }
 
 missing_of_browser() {
@@ -38,6 +45,10 @@ install_inspecjs() {
 
 # shellcheck disable=SC2046  # parts are words
 install_missing $(missing)
+[ "${1-}" = heavy ] || exit 0
+
+# shellcheck disable=SC2046  # as above
+install_missing $(missing_of_heavy)
 # By itself: not every distribution has the browser as a package, which must not keep the others away.
 # shellcheck disable=SC2046  # as above
 install_missing $(missing_of_browser)

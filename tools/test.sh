@@ -1,17 +1,29 @@
 #!/bin/sh
 # Runs the project's tests: those that may share the machine in parallel, then those that must be alone.
 # Fails where either fails, or where the arguments select no test at all.
+# tools/test.sh everyday|heavy|all [PYTEST-ARGUMENT…]
 set -u
 cd "$(dirname "$0")/.." || exit 1
+
+case ${1-} in
+everyday) ours=' and not heavy' ;;
+heavy) ours=' and heavy' ;;
+all) ours= ;;
+*)
+    echo 'usage: tools/test.sh everyday|heavy|all [PYTEST-ARGUMENT…]' >&2
+    exit 4
+    ;;
+esac
+shift
 
 run() {
     tools/tests-again.sh tests --ignore=tests/e2e/lab --durations=15 "$@"
 }
 
 # Folders in order: those of e2e and integration, whose files take longest, before those of unit.
-run -n auto --no-loadscope-reorder -m 'not alone' "$@"
+run -n auto --no-loadscope-reorder -m "not alone$ours" "$@"
 together=$?
-run -m alone "$@"
+run -m "alone$ours" "$@"
 alone=$?
 
 # 5: no test was selected, which is fine for one of the two.

@@ -8,7 +8,7 @@ from nested_kvm.facts.advisories.advisory_file import packaged_advisories
 from nested_kvm.model.answer import Answer
 from tests.support.kernel_packages import LEAST, KernelPackage, NotAvailable, kernel_packages, table
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("apt-get", "dpkg-deb")]
+pytestmark = [pytest.mark.slow, pytest.mark.heavy, pytest.mark.needs("apt-get", "dpkg-deb")]
 IDENTIFIERS = [each.id for each in packaged_advisories().entries]
 
 

@@ -10,10 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 INSPECJS = Path(__file__).parents[2] / "build" / "npm" / "node_modules" / "inspecjs"
-"""Heimdall's own library, where `make test-deps` leaves it."""
+"""Heimdall's own library, where `make test-heavy-deps` leaves it."""
 KUBE_APISERVER = Path(__file__).parents[2] / "build" / "kubernetes" / "kube-apiserver"
-"""Where `make test-deps` leaves what it builds."""
+"""Where `make test-heavy-deps` leaves what it builds."""
 SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+HEAVY = frozenset({"buildah", "chromium", "docs", "inspecjs", "kube-apiserver", "mmdebstrap", "release", "salt", "sos"})
+"""Parts that take minutes to install or to run, and that only heavy tests need: `make test-heavy` brings them."""
 
 
 def program(name: str) -> str | None:
@@ -22,7 +26,7 @@ def program(name: str) -> str | None:
 
 
 def kube_apiserver() -> str | None:
-    """Find the API server of Kubernetes: where `make test-deps` builds it, else on PATH."""
+    """Find the API server of Kubernetes: where `make test-heavy-deps` builds it, else on PATH."""
     return str(KUBE_APISERVER) if KUBE_APISERVER.exists() else program("kube-apiserver")
 
 
@@ -72,11 +76,13 @@ _PARTS: dict[str, Callable[[], str | None]] = {
     "docs": lambda: None if Path(sys.prefix, "docs", "ready").exists() else "not there: make .venv/docs/ready",
     "mmdebstrap": lambda: _lacks("mmdebstrap", "git") or _lacks_namespaces(),
     "kmod": lambda: _lacks("kmod", "depmod", "modinfo", "busybox", "chroot", "unshare"),
-    "inspecjs": lambda: _lacks("node") or (None if INSPECJS.is_dir() else "not installed: inspecjs (make test-deps)"),
+    "inspecjs": lambda: (
+        _lacks("node") or (None if INSPECJS.is_dir() else "not installed: inspecjs (make test-heavy-deps)")
+    ),
     "kube-apiserver": lambda: (
         _lacks("etcd", "kubectl", "setpriv")
         or ("not installed: kubernetes (the client)" if find_spec("kubernetes") is None else None)
-        or (None if kube_apiserver() else "not installed: kube-apiserver (make test-deps builds it)")
+        or (None if kube_apiserver() else "not installed: kube-apiserver (make test-heavy-deps builds it)")
     ),
     "qemu-ga": lambda: _lacks("qemu-ga") or _lacks_namespaces(),
     "libvirtd": lambda: _lacks("libvirtd", "virt-ssh-helper", "nc") or _lacks_namespaces(),

@@ -35,7 +35,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "many-members" else name for name in HOSTILE]
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow, pytest.mark.heavy]) if name == "many-members" else name
+        for name in HOSTILE
+    ],
 )
 def test_a_hostile_archive_is_one_clear_error_in_little_memory(name: str, tmp_path: Path) -> None:
     hostile = HOSTILE[name]

@@ -13,7 +13,11 @@ import pytest
 
 from tests.support.suite import ROOT, environment
 
-pytestmark = [pytest.mark.needs("sshd", "ssh", "accounts", "kmod", "ansible-inventory"), pytest.mark.alone]
+pytestmark = [
+    pytest.mark.needs("sshd", "ssh", "accounts", "kmod", "ansible-inventory"),
+    pytest.mark.heavy,
+    pytest.mark.alone,
+]
 
 SMALL = ("--hosts=3", "--sample=1", "--ansible-sample=1", "--growth=1", "--rtt=2", "--forks=3")
 

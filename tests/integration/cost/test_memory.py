@@ -14,7 +14,7 @@ from tests.support.large_fleet import write_fleet
 from tests.support.peak import bytes_in, measured
 from tests.support.suite import ROOT, command_line, environment
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.heavy, pytest.mark.alone]
 
 FEW: Final = 60
 MANY: Final = 400

@@ -23,7 +23,7 @@ from tests.support.schema import assert_valid
 from tests.support.sshd import Sshd, SshdFactory, free_port
 from tests.support.suite import ROOT, SuiteRun, run_suite
 
-pytestmark = pytest.mark.needs("ansible-inventory", "sshd", "accounts")
+pytestmark = [pytest.mark.heavy, pytest.mark.needs("ansible-inventory", "sshd", "accounts")]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.support.installed import ROOT, Installed
 from tests.support.pages import commands
 from tests.support.suite import run_suite
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 FORMS = {
     "command": ("nested-kvm", "audit"),
     "module": ("python", "-m", "nested_kvm", "audit"),

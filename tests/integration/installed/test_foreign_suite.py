@@ -7,7 +7,7 @@ import pytest
 from tests.support.installed import USER, Installed, give
 from tests.support.sshd import Sshd, SshdFactory
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("sshd")]
+pytestmark = [pytest.mark.slow, pytest.mark.heavy, pytest.mark.needs("sshd")]
 ASKS = """
 def test_the_diagnosis_is_a_sentence(host, nested_kvm):
     assert nested_kvm.can_nest in (True, False)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.installed import ROOT, build
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
 
 @pytest.fixture(scope="module")

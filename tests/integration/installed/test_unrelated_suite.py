@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.installed import Installed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 SUITE = {
     "test_sums.py": "import pytest\n\n@pytest.mark.parametrize('n', range(99))\ndef test_n(n): assert n + n == 2 * n\n",
     "test_more.py": "def test_one(tmp_path): assert tmp_path.is_dir()\n\ndef test_two(): assert False, 'as ever'\n",

@@ -119,6 +119,7 @@ def test_pre_commit_takes_the_hooks() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_pre_commit_runs_the_hook_of_candidates(tmp_path: Path) -> None:
     """pre-commit installs this checkout in an environment of its own, and gives the hook what is staged."""
     repository = tmp_path / "manifests"
