@@ -68,12 +68,13 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
     encrypted memory (SEV, TDX) cannot nest, whatever its CPU. Where the policy is guarded, and the host's kernel is not
     fixed and offers no nesting, the definition may expose the flag: the host withholds it until it is fixed.
 
-    Unknown: host-model with an optional flag, and no live XML shows the outcome; the live XML contradicts the rule; it
-    depends on QEMU's version; the mode is not known; on s390x the model is a named one; <qemu:commandline> passes
-    arguments to QEMU that may change the CPU; a VMM beside QEMU does not show it, or another hypervisor runs the
-    domain; libvirt refuses the definition, or could not start it on this host; the file of a domain that is not
-    deployed does not say it, or no host is known and the CPU's vendor decides; or the architecture is one on which no
-    CPU feature stands for nesting.
+    Unknown: host-model with an optional flag, and no live XML shows the outcome; the live XML contradicts the rule;
+    it depends on QEMU's version; the mode is not known; on s390x the model is a named one; <qemu:commandline>
+    passes arguments to QEMU that may change the CPU; the guest is shown another vendor than the host's, or a model
+    without controls of VMX, so that KVM in it may not load although it has the flag; a VMM beside QEMU does not
+    show it, or another hypervisor runs the domain; libvirt refuses the definition, or could not start it on this
+    host; the file of a domain that is not deployed does not say it, or no host is known and the CPU's vendor
+    decides; or the architecture is one on which no CPU feature stands for nesting.
     """
     if architecture_of(cpu.architecture) not in {X86, S390X}:
         message = f"how a domain on {cpu.architecture} gets nesting is not evaluated"
@@ -93,6 +94,10 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
     if promise.gives_flag is Answer.UNKNOWN:
         raise Undecided(f"whether {cpu.flags_of_vendors} is exposed is not known: {promise.reason}", *domain.evidence)
     gives = promise.gives_flag is Answer.YES
+    unusable = domain.why_not_usable(cpu.vendors) if policy.is_required else None
+    if unusable is not None:
+        message = f"{cpu.flags_of_vendors} is exposed, and whether the guest can use it is not known: {unusable}"
+        raise Undecided(message, *domain.evidence)
     require(
         gives is policy.is_required or policy.is_withheld,
         Cause.DOMAIN_GIVES_FLAG if gives else promise.cause or Cause.FEATURE_DISABLED,

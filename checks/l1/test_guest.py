@@ -47,14 +47,16 @@ def test_every_vcpu_shows_the_flag_as_the_policy_says(
     """Every vCPU of the guest shows the virtualization flag, or none does, as the policy requires.
 
     The domain's XML only asks for the flag; the guest's own /proc/cpuinfo shows whether it got it. A guest with
-    encrypted memory (SEV, TDX) gets none.
+    encrypted memory (SEV, TDX) gets none. Where nesting is forbidden no vCPU may show the flag of another vendor
+    either: a guest can be shown another vendor than its host's.
     """
     if policy.is_required and not cpu.all_show_flag and encrypted_memory.signs:
         raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *cpu.evidence, *encrypted_memory.signs)
+    foreign = f", and some show {', '.join(cpu.foreign_flags)}" if cpu.foreign_flags else ""
     require(
-        policy.either(cpu.all_show_flag, cpu.none_shows_flag),
+        policy.either(cpu.all_show_flag, cpu.none_shows_flag and not cpu.foreign_flags),
         policy.either(Cause.FLAG_MISSING, Cause.FLAG_PRESENT),
-        f"{cpu.count_with_flag} of {len(cpu.flags)} vCPUs show {cpu.flag}",
+        f"{cpu.count_with_flag} of {len(cpu.flags)} vCPUs show {cpu.flag}{foreign}",
         *cpu.evidence,
     )
 

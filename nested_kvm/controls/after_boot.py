@@ -11,6 +11,7 @@ from typing import Final
 from nested_kvm.controls.chain import Pair
 from nested_kvm.errors import ObservationError
 from nested_kvm.facts.kernel.parameter import Setting
+from nested_kvm.facts.libvirt.usable_flag import why_not_usable
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.architecture import ARM64, architecture_of
@@ -158,9 +159,12 @@ def _by_definition(pair: Pair) -> State:
         domain = pair.domain
         if domain.cpu.memory_encryption is not None:
             return State(Answer.NO, "its memory is encrypted", Cause.MEMORY_ENCRYPTION, first_source(domain.evidence))
-        promise = domain.promise(vendor)
+        promise, unusable = domain.promise(vendor), domain.why_not_usable([vendor])
     except (ObservationError, Undecided) as error:
         return State(Answer.UNKNOWN, str(error))
+    live = domain.live_cpu
+    if unusable is not None and (live is None or why_not_usable(live, vendor) is None):
+        return State(Answer.UNKNOWN, unusable)
     cause = promise.cause or Cause.FEATURE_DISABLED if promise.gives_flag is Answer.NO else None
     return State(promise.gives_flag, promise.reason, cause, first_source(domain.evidence))
 

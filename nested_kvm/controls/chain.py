@@ -134,7 +134,12 @@ def _domain_definition(pair: Pair) -> None:
     if encryption is not None:
         message = f"the guest's memory is encrypted ({encryption}), so it cannot run KVM"
         raise Finding(Cause.MEMORY_ENCRYPTION, message, *pair.domain.evidence)
-    if promise.gives_flag is Answer.YES or pair.shows_flag:
+    if pair.shows_flag:
+        return
+    unusable = pair.domain.why_not_usable([vendor])
+    if unusable is not None:
+        raise Undecided(f"whether the guest can use {vendor.flag} is not known: {unusable}")
+    if promise.gives_flag is Answer.YES:
         return
     if promise.gives_flag is Answer.UNKNOWN:
         raise Undecided(promise.reason)

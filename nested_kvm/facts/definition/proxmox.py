@@ -8,10 +8,11 @@ Sample::
     cpu: x86-64-v2-AES
 
 Sources: `parse_vm_config` in qemu-server's PVE/QemuServer.pm, and `get_cpu_options` in PVE/QemuServer/CPUConfig.pm:
-without `cpu:` it is kvm64; a built-in or custom model is a reported model with flags; the guest's own flags win over
-those; `nested-virt` stands for the flag of the host's vendor; `args:` come last on QEMU's command line. The next start
-takes what is pending. A section with another name is a snapshot. With memory it has a `vmstate`, and `runningcpu` is
-the `-cpu` that QEMU was started with (PVE/QemuConfig.pm); so it is with a guest that was suspended to disk.
+without `cpu:` it is kvm64; a built-in or custom model is a reported model with flags, and one of a vendor's shows the
+guest that vendor on any host; the guest's own flags win over those; `nested-virt` stands for the flag of the host's
+vendor; `args:` come last on QEMU's command line. The next start takes what is pending. A section with another name is a
+snapshot. With memory it has a `vmstate`, and `runningcpu` is the `-cpu` that QEMU was started with (PVE/QemuConfig.pm);
+so it is with a guest that was suspended to disk.
 """
 
 import re
@@ -41,6 +42,11 @@ _FALSE: Final = frozenset({"0", "off", "no", "false"})
 _ENCRYPTION: Final = {"amd-sev": "sev", "amd_sev": "sev", "intel-tdx": "tdx"}
 _NESTED: Final = "nested-virt"
 _DEFAULT_MODEL: Final = "kvm64"
+_LEVEL: Final = re.compile(r"x86-64-v\d.*")
+_LEVELS_MODEL: Final = "qemu64"
+"""The model of QEMU's that stands behind each x86-64-v2 and its kin, with flags that do not decide."""
+_HOSTS_VENDOR: Final = re.compile(r"host|max|(kvm|qemu)(32|64)")
+_OF_AMD: Final = re.compile(r"athlon|phenom|Opteron|EPYC")
 _REVISION: Final = re.compile(r"\+pve\d+")
 
 
@@ -203,7 +209,8 @@ def _cpu(given: Mapping[str, Setting], machine: str | None, models: Mapping[str,
     options = _options(setting)
     model, flags = _model(options.get("cputype", _DEFAULT_MODEL), models)
     policies = _flags(flags) | _flags(options.get("flags", ""))
-    argument = ",".join([model or "unknown", *(f"{sign}{name}" for name, sign in policies.items())])
+    vendor = [] if model is None or _HOSTS_VENDOR.fullmatch(model) else [f"vendor={_vendor(model)}"]
+    argument = ",".join([model or "unknown", *(f"{sign}{name}" for name, sign in policies.items()), *vendor])
     definition = cpu_by_qemu(argument, words, _REVISION.sub("", machine or "") or None, shown(written))
     named = {flag for flag in FLAGS[:2] if f"+{flag}" in re.split("[;,]", f"{flags};{options.get('flags', '')}")}
     if len(named) > 1 and definition.mode == "custom":
@@ -240,10 +247,17 @@ def _options(setting: Setting | None) -> dict[str, str]:
 
 def _model(name: str, models: Mapping[str, CustomModel]) -> tuple[str | None, str]:
     """QEMU's model, and the flags that come with it; None: a custom model that is not known."""
+    if _LEVEL.fullmatch(name):
+        return _LEVELS_MODEL, ""
     if not name.startswith("custom-"):
         return name, ""
     custom = models.get(name.removeprefix("custom-"))
     return (None, "") if custom is None else (custom.reported, custom.flags)
+
+
+def _vendor(model: str) -> str:
+    """The vendor that a guest with this model is shown, whatever its host's is."""
+    return "AuthenticAMD" if _OF_AMD.match(model) else "GenuineIntel"
 
 
 def _flags(text: str) -> dict[str, str]:

@@ -73,6 +73,8 @@ def _domain(resource: Part, unknown: Mapping[str | None, Part]) -> Domain:
     machine, architecture = _of_os(values, "machine"), _of_os(values, "arch")
     check, match = cpu.at("check").text() or None, cpu.at("match").text() or None
     definition = cpu_by_libvirt(model, features, kind=kind, machine=machine, check=check, match=match)
+    if not definition.copies_host:
+        definition = replace(definition, shown_vendor=_vendor_id(cpu))
     undecided = _why_undecided(values, cpu, unknown.get(address, Part(None)))
     return candidate_domain(
         Form.TERRAFORM,
@@ -105,6 +107,13 @@ def _model(cpu: Part) -> str | None:
     """The name of the model, which is text, or an object with the text of its element."""
     model = cpu.at("model")
     return model.at("value").text() if isinstance(model.value, dict) else model.text() or None
+
+
+def _vendor_id(cpu: Part) -> str | None:
+    """The vendor that the guest is shown, by its names in the versions of the provider."""
+    model = cpu.at("model")
+    of_model = model.at("vendor_id").text() if isinstance(model.value, dict) else None
+    return of_model or _text_of(cpu, "model_vendor_id") or None
 
 
 def _of_os(values: Part, key: str) -> str | None:

@@ -131,6 +131,12 @@ class Cpu:
         """Whether no CPU shows the flag."""
         return self.count_with_flag == 0
 
+    @property
+    def foreign_flags(self) -> tuple[str, ...]:
+        """The flags of other vendors that a CPU shows, as in a guest with `-cpu host,vendor=GenuineIntel` on AMD."""
+        others = () if self.vendor is None else self.vendor.others
+        return tuple(each.flag for each in others if any(each.flag in words for words in self.flags))
+
     def offers(self, word: str) -> bool:
         """Whether the first CPU has a feature by that word, in `flags` or in `vmx flags`."""
         return word in self.vmx_flags or any(word in words for words in self.flags[:1])
@@ -141,6 +147,7 @@ class Cpu:
         if self.vendor is None:
             return ()
         seen = f"{self.flag} on {self.count_with_flag} of {len(self.flags)} CPUs ({self.vendor_id})"
+        seen += f", and {', '.join(self.foreign_flags)}" if self.foreign_flags else ""
         return (Evidence(sources.CPUINFO, seen),)
 
     def require_vendor(self) -> Vendor:

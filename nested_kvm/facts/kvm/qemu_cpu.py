@@ -15,6 +15,7 @@ _ENCRYPTION: Final = re.compile(r"(^|,)(confidential-guest-support|memory-encryp
 _PROPERTY: Final = re.compile(
     r"[\w+-]+\.(?P<name>[\w-]+)=(?P<setting>[^,]*)|driver=[\w+-]+,property=(?P<property>[\w-]+),value=(?P<value>[^,]*)"
 )
+_CONTROL: Final = re.compile(r"\+vmx-[\w-]+|vmx-[\w-]+(=(on|yes|true|y))?")
 _OFF: Final = frozenset({"off", "no", "false", "n"})
 
 
@@ -35,10 +36,14 @@ def qemu_cpu_definition(
     given = [f"-global {each}" for each in properties]
     given += [] if config is None or _HARMLESS_CONFIG.fullmatch(config) else ["-readconfig"]
     encryption = _ENCRYPTION.search(machine or "")
+    vendors = [word.removeprefix("vendor=") for word in words if word.startswith("vendor=")]
+    vendors += [value for each in properties if (value := _property_in(each, "vendor")) is not None]
     return CpuDefinition(
         mode=mode,
         model=model if mode == "custom" else None,
         features=kept_svm(mode, machine) | {flag: policy for flag, policy in policies.items() if policy is not None},
+        shown_vendor=vendors[-1] if vendors else None,
+        has_vmx_controls=any(_CONTROL.fullmatch(word) for word in words),
         written=" ".join(["no -cpu" if argument is None else f"-cpu {argument}", *given]),
         reads_config="-readconfig" in given,
         memory_encryption="confidential-guest-support" if encryption else None,
@@ -59,11 +64,18 @@ def _policy_of_both(flag: str, words: Sequence[str], model: str, properties: Seq
 
 def _set_to(flag: str, value: str) -> str | None:
     """The policy that the value of a `-global` gives the flag: `cpu.svm=on`, or `driver=cpu,property=svm,value=on`."""
-    found = _PROPERTY.fullmatch(value)
-    if found is None:
+    if _PROPERTY.fullmatch(value) is None:
         return UNDECIDED if flag in value else None
-    name, setting = found["name"] or found["property"], found["setting"] or found["value"]
-    return _value(flag, f"{flag}={setting}") if name == flag else None
+    setting = _property_in(value, flag)
+    return None if setting is None else _value(flag, f"{flag}={setting}")
+
+
+def _property_in(value: str, name: str) -> str | None:
+    """What the value of a `-global` gives the property of that name; None: it is another property's."""
+    found = _PROPERTY.fullmatch(value)
+    if found is None or (found["name"] or found["property"]) != name:
+        return None
+    return found["setting"] or found["value"] or ""
 
 
 def _policy(flag: str, words: Iterable[str]) -> str | None:

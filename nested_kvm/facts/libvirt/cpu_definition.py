@@ -37,8 +37,14 @@ _VALUES: Final = {
     "mode": frozenset({"custom", "host-model", "host-passthrough", "maximum"}),
 }
 """The values of `<cpu>`'s attributes that libvirt accepts."""
-_KEEPS_SVM: Final = re.compile(r"(type=)?pc(-i440fx|-q35)?-([01]\.\d+|2\.[01])(,.*)?")
-"""Machines of QEMU 2.1 and before: with them KVM does not turn a model's svm off (hw/i386/pc_piix.c, until QEMU 9)."""
+_KEEPS_SVM: Final = re.compile(
+    r"(type=)?(pc(-i440fx|-q35)?-([01]\.\d+|2\.[01]|trusty|utopic|rhel7\.[01]\.\d+)|rhel6\.\d+\.\d+)(,.*)?"
+)
+"""Machines of QEMU 2.1 and before: with them KVM does not turn a model's svm off (hw/i386/pc_piix.c, until QEMU 9).
+
+Ubuntu names them for its releases, and RHEL for its own: those of QEMU 2.1 and before are trusty and utopic, rhel6,
+rhel7.0 and rhel7.1.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,10 @@ class CpuDefinition:
     """`custom` where the attribute is missing, as libvirt reads it; `none` where there is no `<cpu>`."""
     model: str | None = None
     vendor: str | None = None
+    shown_vendor: str | None = None
+    """The vendor that the guest's CPU shows in the host's place; None: the host's."""
+    has_vmx_controls: bool = False
+    """Whether it names a control of VMX, such as `vmx-ept`, that the guest is to have beside its model's."""
     check: str | None = None
     is_minimum: bool = False
     """Whether libvirt adds to the model what else the host has, as for host-model: `match='minimum'`."""
@@ -111,6 +121,7 @@ class CpuDefinition:
             return self.written
         parts = [self.mode, *(["minimum"] if self.is_minimum else []), *([self.model] if self.model else [])]
         parts += [f"{policy} {name}" for name, policy in self.features.items() if name in FLAGS and policy != UNDECIDED]
+        parts += [f"vendor_id {self.shown_vendor}"] if self.shown_vendor else []
         parts += [f"launchSecurity {self.memory_encryption}"] if self.memory_encryption else []
         parts += [f"qemu:commandline {self.passed_through}"] if self.passed_through else []
         return ", ".join(parts)
@@ -213,6 +224,8 @@ def cpu_definition_of(domain: Element) -> CpuDefinition:
         mode=mode,
         model=_text(cpu, "model"),
         vendor=_text(cpu, "vendor"),
+        shown_vendor=_shown_vendor(cpu, mode),
+        has_vmx_controls=any(name.startswith("vmx-") and policy in _ON for name, policy in features.items()),
         check=cpu.get("check"),
         is_minimum=cpu.get("match") == "minimum",
         features=kept_svm(mode, machine) | features,
@@ -249,6 +262,12 @@ def _refusals(cpu: Element) -> Iterator[str]:
 
 def _text(cpu: Element, tag: str) -> str | None:
     return (cpu.findtext(tag) or "").strip() or None
+
+
+def _shown_vendor(cpu: Element, mode: str) -> str | None:
+    """The vendor_id of the model, which libvirt reads with the modes that have a model."""
+    model = cpu.find("model")
+    return None if model is None or mode not in {"custom", "host-model"} else model.get("vendor_id")
 
 
 def _host_model(vendor: Vendor) -> Promise:

@@ -17,6 +17,7 @@ from nested_kvm.evidence.libvirt.domain_xml import parse_domain_xml
 from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.facts.libvirt.asked_definition import AskedDefinition
 from nested_kvm.facts.libvirt.cpu_definition import CpuDefinition, Promise, cpu_definition_of
+from nested_kvm.facts.libvirt.usable_flag import why_not_usable
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.architecture import Architecture, architecture_of
 from nested_kvm.model.cause import Cause
@@ -185,6 +186,11 @@ class Domain:
         if live is None or not (is_open or from_host_model) or self.changed_since_start(vendor) is not None:
             return by_rule
         return _seen(live, vendor, by_rule) or by_rule
+
+    def why_not_usable(self, vendors: Sequence[Vendor]) -> str | None:
+        """Why KVM in the guest may not use the flag that its definition gives it, on a host of one of these vendors."""
+        given = (vendor for vendor in vendors if self.promise(vendor).gives_flag is Answer.YES)
+        return next(filter(None, (why_not_usable(self.cpu, vendor) for vendor in given)), None)
 
     def promise_by(self, vendors: Sequence[Vendor]) -> Promise:
         """Whether the definition gives the flag on a host of each of these vendors; unknown where they differ."""

@@ -121,7 +121,19 @@ def test_what_libvirt_refuses_gives_nothing_and_withholds_nothing(cpu: str, reas
 
 
 @pytest.mark.parametrize(
-    ("machine", "answer"), [("pc-i440fx-2.0", UNKNOWN), ("pc-1.3", UNKNOWN), ("pc-i440fx-2.2", NO), ("pc-q35-7.2", NO)]
+    ("machine", "answer"),
+    [
+        ("pc-i440fx-2.0", UNKNOWN),
+        ("pc-1.3", UNKNOWN),
+        ("pc-i440fx-trusty", UNKNOWN),
+        ("pc-i440fx-rhel7.0.0", UNKNOWN),
+        ("rhel6.6.0", UNKNOWN),
+        ("pc-i440fx-2.2", NO),
+        ("pc-q35-7.2", NO),
+        ("pc-i440fx-vivid", NO),
+        ("pc-i440fx-rhel7.6.0", NO),
+        ("pc-q35-rhel8.6.0", NO),
+    ],
 )
 def test_an_old_machine_keeps_what_its_models_have_as_it_does_for_a_process(machine: str, answer: Answer) -> None:
     os = f"<os><type machine='{machine}'>hvm</type></os>"

@@ -54,6 +54,17 @@ def test_the_values_decide(values: dict[str, Any], amd: Answer, intel: Answer) -
 
 
 @pytest.mark.parametrize(
+    "model", [{"model_vendor_id": "GenuineIntel", "model": "EPYC"}, {"model": {"value": "EPYC", "vendor_id": "Other"}}]
+)
+def test_a_guest_that_is_shown_another_vendor_may_not_use_the_flag(model: dict[str, Any]) -> None:
+    found = only(plan({"cpu": {"mode": "custom", "features": [{"name": "svm"}]} | model}))
+    assert gives(found)[0] is YES
+    assert found.why_not_usable([Vendor.AMD]) is not None
+    copy = only(plan({"cpu": {"mode": "host-passthrough"} | model}))
+    assert copy.why_not_usable([Vendor.AMD]) is None
+
+
+@pytest.mark.parametrize(
     "unknown", [{"cpu": True}, {"cpu": [{"mode": True}]}, {"type": True}, {"xml": [{"xslt": True}]}]
 )
 def test_what_is_known_only_after_the_plan_is_open(unknown: dict[str, Any]) -> None:
