@@ -14,7 +14,7 @@ flavor asks for; each extra flag is required, or with `-` disabled.
 """
 
 import re
-from configparser import ConfigParser, Error
+from collections import Counter
 from dataclasses import replace
 from typing import Final
 
@@ -27,7 +27,11 @@ from nested_kvm.util.text import printable
 _SECTION: Final = "libvirt"
 _HEADER: Final = re.compile(r"^\[(libvirt|compute|api_database|keystone_authtoken)\]\s*$", re.MULTILINE)
 _MODES: Final = frozenset({"host-model", "host-passthrough", "custom", "none"})
-_OTHERS: Final = {"qemu": "qemu", "kvm": "kvm", "lxc": "lxc", "parallels": "parallels"}
+_TYPES: Final = frozenset({"kvm", "qemu", "lxc", "parallels", "uml", "xen"})
+"""The values of virt_type, which are libvirt's types of domains."""
+_READ: Final = (
+    "virt_type", "cpu_mode", "cpu_models", "cpu_model", "cpu_model_extra_flags", "hw_machine_type",
+)  # fmt: skip
 
 
 def is_nova_conf(text: str) -> bool:
@@ -42,7 +46,12 @@ def nova_domain(text: str) -> Domain:
         NotObserved: it is not a file of oslo.config's, or names a mode that Nova does not know.
     """
     given = _settings(text)
-    kind = _OTHERS.get(given.get("virt_type", "kvm").strip(), "kvm")
+    open_key = next((key for key in _READ if "$" in given.get(key, "")), None)
+    if open_key is not None:
+        raise NotObserved(f"{open_key} takes the value of another option: {printable(given[open_key], 40)!r}")
+    kind = given.get("virt_type", "kvm").strip()
+    if kind not in _TYPES:
+        raise NotObserved(f"virt_type is {printable(kind, 40)!r}: Nova knows {', '.join(sorted(_TYPES))}")
     mode = given.get("cpu_mode", "").strip() or "host-model"
     if mode not in _MODES:
         raise NotObserved(f"cpu_mode is {printable(mode, 40)!r}: Nova knows {', '.join(sorted(_MODES))}")
@@ -73,17 +82,51 @@ def _machines(text: str) -> dict[str, str]:
 
 
 def _settings(text: str) -> dict[str, str]:
-    """The settings of the section libvirt; in others oslo.config allows a key to be repeated."""
-    parts = re.split(r"^(\[[^\]\n]*\])[ \t]*$", text, flags=re.MULTILINE)
-    own = [body for header, body in zip(parts[1::2], parts[2::2], strict=True) if header == f"[{_SECTION}]"]
-    if len(own) > 1:
-        raise NotObserved(f"the section {_SECTION} is there {len(own)} times")
-    parser = ConfigParser(interpolation=None, strict=True)
-    try:
-        parser.read_string(f"[{_SECTION}]\n{''.join(own)}")
-    except Error as error:
-        raise NotObserved(f"is not a nova.conf: {printable(error)}") from None
-    return dict(parser[_SECTION])
+    """The settings of the section libvirt, as oslo.config reads a file: see `parse` of oslo_config/iniparser.py.
+
+    A name of a section counts in any case, that of a key as it is written. A value may go on in indented lines.
+    """
+    sections, given = Counter[str](), list[tuple[str, list[str]]]()
+    is_own, is_open = False, False
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = raw.rstrip()
+        if line.startswith((" ", "\t")):
+            if not is_open:
+                raise NotObserved(f"is not a nova.conf: line {number} continues nothing: {printable(line, 60)}")
+            if is_own:
+                given[-1][1].append(line.lstrip())
+            continue
+        is_open = False
+        if line.startswith("["):
+            section = _section(line, number)
+            sections[section] += 1
+            is_own = section == _SECTION
+        elif line and not line.startswith(("#", ";")):
+            setting, is_open = _assignment(line, number), True
+            given += [setting] if is_own else []
+    if sections[_SECTION] > 1:
+        raise NotObserved(f"the section {_SECTION} is there {sections[_SECTION]} times")
+    twice = next((key for key, count in Counter(key for key, _ in given).items() if count > 1), None)
+    if twice is not None:
+        raise NotObserved(f"option {printable(twice, 40)!r} in section {_SECTION!r} already exists")
+    return {key: "\n".join(values) for key, values in given}
+
+
+def _section(line: str, number: int) -> str:
+    if not line.endswith("]"):
+        raise NotObserved(f"is not a nova.conf: line {number} is no section: {printable(line, 60)}")
+    return line[1:-1].lower()
+
+
+def _assignment(line: str, number: int) -> tuple[str, list[str]]:
+    """The key and the first line of its value, without the quotes around it."""
+    key, separator, value = [*re.split("([=:])", line, maxsplit=1), "", ""][:3]
+    if not separator or not key.strip():
+        raise NotObserved(f"is not a nova.conf: line {number} sets nothing: {printable(line, 60)}")
+    value = value.strip()
+    if value[:1] in {"'", '"'} and value[0] == value[-1]:
+        value = value[1:-1]
+    return key.strip(), [value]
 
 
 def _line(text: str) -> int:
