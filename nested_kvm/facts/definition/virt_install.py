@@ -36,13 +36,20 @@ _POLICIES: Final = {
     "forbid": "forbid",
 }
 _MODES: Final = {"host-passthrough", "host-model", "maximum"}
-_HOST: Final = frozenset({"host", "host-copy", "host-model-only"})
-"""Words for a copy of the host's CPU, which versions of virt-install translate differently."""
+_BY_VERSION: Final = frozenset(
+    {"host", "host-copy", "host-model-only", "hv-default", "clear", "default", "none", "maximum"}
+)
+"""Words for a model which versions of virt-install translate differently: 4.1 takes `maximum` for a model's name."""
 _HARMLESS: Final = re.compile(
     r"(match|vendor|cache|numa|topology|cell|maxphysaddr|migratable|secure|vcpu|clearxml|fallback)\b.*"
 )
 _PASSED_ON: Final = re.compile(r"(match|vendor|migratable|clearxml|fallback)\b")
 """Words of --cpu that libvirt gets, and that do not decide the flag of a copy of the host's CPU."""
+_HARMLESS_XML: Final = re.compile(
+    r"(xpath\d*\.\w+=)?\./(title|description|metadata|devices|memory|currentMemory|memoryBacking|vcpu|clock|on_\w+|pm)"
+    r"([/@\[=,].*)?"
+)
+"""XPaths of --xml that lead to nothing which decides the CPU."""
 _OF_BOOT: Final = re.compile(r"(domain_type|os_type|arch|machine)=|[$`]")
 """Words of --boot that decide what runs the guest over other options, or that the shell fills in."""
 _PAST_CPU: Final = ("--xml", "--qemu-commandline")
@@ -175,14 +182,16 @@ def _cpu(given: Mapping[str, list[str]], kind: str) -> CpuDefinition:
     match = {key: setting for key, _, setting in words}.get("match")
     found = cpu_by_libvirt(model, features, kind=kind, machine=machine, encryption=encryption, check=check, match=match)
     found = replace(found, written=written)
-    if model in _HOST:
-        return replace(found, unknown_mode=f"what --cpu {model} means depends on the version of virt-install")
+    if model in _BY_VERSION and "mode=maximum" not in values[-1].split(","):
+        return replace(found, undecided=f"what --cpu {model} means depends on the version of virt-install")
+    if not model:
+        return replace(found, unknown_mode="without a model in --cpu the version of virt-install decides")
     return found if strange is None else replace(found, undecided=f"--cpu {printable(strange, 40)} is not known here")
 
 
 def _parsed(value: str) -> tuple[str | None, list[tuple[str, str]], str | None, str | None]:
-    """The model, the features with their policies, the check, and a word that is not known."""
-    model = check = strange = None
+    """The model or mode, the features with their policies, the check, and a word that is not known."""
+    model = mode = check = strange = None
     features = []
     for number, word in enumerate(value.split(",")):
         key, equals, setting = word.partition("=")
@@ -190,13 +199,17 @@ def _parsed(value: str) -> tuple[str | None, list[tuple[str, str]], str | None, 
             features.append((word[1:], "force" if word[0] == "+" else "disable"))
         elif equals and key in _POLICIES:
             features.append((setting, key))
-        elif (number == 0 and not equals) or key == "model" or (key == "mode" and setting in _MODES):
+        elif (number == 0 and not equals) or key == "model":
             model = setting if equals else key
+        elif key == "mode" and setting in _MODES:
+            mode = setting
         elif key == "check":
             check = setting
         elif word not in {"", "mode=custom"} and _HARMLESS.fullmatch(word) is None:
             strange = word
-    return model, features, check, strange
+    if model and (mode is not None or (model in _MODES and "mode=custom" in value.split(","))):
+        return model, features, check, f"{model} beside a mode"
+    return mode or model, features, check, strange
 
 
 def _type_of(value: str) -> str:
@@ -258,4 +271,5 @@ def _may_change_cpu(option: str, value: str) -> bool:
     if option == "--qemu-commandline":
         words = shlex.split(value.removeprefix("args="), comments=False) if value.count('"') % 2 == 0 else ["-other"]
         return bool(list(deciding_arguments(words)))
-    return option == "--xml" and re.search(r"cpu|type|launchSecurity|commandline|os/", value) is not None
+    is_elsewhere = _HARMLESS_XML.fullmatch(value) and not re.search(r"cpu|type|commandline|\.\.|\*|::", value)
+    return option == "--xml" and not is_elsewhere
