@@ -122,9 +122,10 @@ def test_the_running_cpu_is_the_defined_one(domain: Domain, cpu: Cpu, kvm_module
 
     Unknown: several processes claim to be the domain, a process was given a -global or a -readconfig that may change
     the CPU, or a process without -accel tcg holds no VM; a cluster shows that the guest runs, and its process was not
-    found; what a file defines, or what its process has, is not known; or <qemu:commandline> changed since the start.
+    found; libvirt does not run the domain and a process has its name or uuid; what a file defines, or what its process
+    has, is not known; or <qemu:commandline> changed since the start.
     """
-    if not domain.is_running and domain.file is not None and domain.process_check.doubt is not None:
+    if not domain.is_running and domain.process_check.doubt is not None:
         raise Undecided(domain.process_check.doubt, *domain.evidence)
     if not domain.is_running:
         raise NotApplicable(f"the domain is {domain.state}: there is no running CPU", *domain.evidence)

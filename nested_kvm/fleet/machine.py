@@ -382,12 +382,12 @@ class Machine:
                     yield domain
 
     def _with_process(self, domain: Domain) -> Domain:
-        """The domain, compared with its process if it runs."""
-        if not domain.is_running:
-            return domain
+        """The domain, compared with its process; of one that does not run, no process may claim to be it."""
         try:
             processes, holders = self.vmm_processes, vm_holders_of(self.bundle)
         except ObservationError as reason:
+            if not domain.is_running:
+                return domain
             doubt = f"whether its process is the one that libvirt describes is not known: {reason}"
             return replace(domain, process_check=ProcessCheck(doubt=doubt))
         try:
@@ -458,7 +458,8 @@ class Machine:
             within = activity_in_host if self.is_l0 else activity_in_guest
             return within(self.bundle, self.kvm_module)
         found = self.domain(domain)
-        if found.file is not None and found.process is None and found.process_check.doubt is not None:
+        is_of_file = found.file is not None and found.process is None
+        if (is_of_file or not found.is_running) and found.process_check.doubt is not None:
             return NestedActivity(Answer.UNKNOWN, found.process_check.doubt, found.evidence)
         if not found.is_running:
             return NestedActivity(Answer.NO, f"the domain is {found.state}", found.evidence, is_stopped=True)

@@ -103,16 +103,18 @@ def _keys(config: Part) -> dict[str, Part]:
 
 
 def _cpu(name: str, config: Mapping[str, Part]) -> CpuDefinition:
-    raw = config.get("raw.qemu")
-    text = "" if raw is None else raw.text() or ""
     try:
-        words = shlex.split(text)
+        words = _words(config)
     except ValueError as error:
         raise NotObserved(f"{name}: raw.qemu: {error}") from None
     deciding = " ".join(deciding_arguments(words))
     written = f"raw.qemu: {deciding}" if deciding else "no raw.qemu that changes the CPU, so -cpu host"
     found = cpu_by_qemu(_DEFAULT, words, None, shown(written))
     return replace(found, memory_encryption="sev") if _is_true(config, "security.sev") else found
+
+
+def _words(config: Mapping[str, Part]) -> list[str]:
+    return shlex.split(config["raw.qemu"].text() or "") if "raw.qemu" in config else []
 
 
 def _why_undecided(instance: Part, config: Mapping[str, Part], missing: Sequence[str]) -> str | None:
@@ -124,7 +126,7 @@ def _why_undecided(instance: Part, config: Mapping[str, Part], missing: Sequence
     raw = next((key for key in _RAW if key in config and config[key].text()), None)
     if raw is not None:
         return f"{raw} may change the CPU"
-    if _is_true(config, _STATEFUL) and "-cpu" not in (config["raw.qemu"].text() or "" if "raw.qemu" in config else ""):
+    if _is_true(config, _STATEFUL) and not {"-cpu", "--cpu"} & set(_words(config)):
         return f"{_STATEFUL} is set, so in a cluster the baseline of its group decides"
     return None
 

@@ -45,6 +45,9 @@ _PARAMETER: Final = re.compile(r"\$\{+\w")
 """As OpenShift's templates have it: `${CPU_MODEL}`, or `${{CORES}}` for what is not text."""
 _MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64", "s390x": "s390x"}
 _HOST_MODEL: Final = "host-model"
+_EMULATES: Final = (
+    "the cluster allows emulation (developerConfiguration.useEmulation), so its guests may be started without KVM"
+)
 _NOT_KNOWN: Final = (
     "it names no cpu.model, so the cluster's default decides (cpuModel of its KubeVirt resource, else host-model),"
     " which is not among the files"
@@ -78,10 +81,11 @@ def kubevirt_domains(objects: Sequence[Part], everything: Sequence[Part]) -> Ite
     Raises:
         NotObserved: an object is not as KubeVirt takes it; the message names it and the line.
     """
-    defaults = cluster_models(everything)
+    defaults, emulates = cluster_models(everything), may_emulate(everything)
     for each in objects:
         if is_guest(each):
-            yield _domain(each, defaults, _types(each, everything))
+            found = _domain(each, defaults, _types(each, everything))
+            yield replace(found, cpu=replace(found.cpu, undecided=_EMULATES)) if emulates else found
 
 
 def is_guest(found: Part) -> bool:
@@ -107,6 +111,20 @@ def cluster_models(objects: Iterable[Part]) -> frozenset[str]:
         elif kind == "HyperConverged" and group == "hco.kubevirt.io":
             found.add(each.at("spec", "defaultCPUModel").text() or _HOST_MODEL)
     return frozenset(found)
+
+
+def may_emulate(objects: Iterable[Part]) -> bool:
+    """Whether a cluster's resource allows emulation.
+
+    Then no virt-launcher asks for /dev/kvm, and one that finds none emulates its guest (`getRequiredResources` of
+    pkg/virt-controller/services, and the converter of virt-launcher).
+    """
+    return any(
+        each.at("kind").text() == "KubeVirt"
+        and _group(each) in _GROUPS
+        and each.at("spec", "configuration", "developerConfiguration", "useEmulation").truth()
+        for each in objects
+    )
 
 
 def name_of(found: Part) -> str:

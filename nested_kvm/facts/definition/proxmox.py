@@ -42,10 +42,7 @@ _FALSE: Final = frozenset({"0", "off", "no", "false"})
 _ENCRYPTION: Final = {"amd-sev": "sev", "amd_sev": "sev", "intel-tdx": "tdx"}
 _NESTED: Final = "nested-virt"
 _DEFAULT_MODEL: Final = "kvm64"
-_LEVEL: Final = re.compile(r"x86-64-v\d.*")
-_LEVELS_MODEL: Final = "qemu64"
-"""The model of QEMU's that stands behind each x86-64-v2 and its kin, with flags that do not decide."""
-_HOSTS_VENDOR: Final = re.compile(r"host|max|(kvm|qemu)(32|64)")
+_HOSTS_VENDOR: Final = re.compile(r"host|max|(kvm|qemu)(32|64)|x86-64-v\d.*")
 _OF_AMD: Final = re.compile(r"athlon|phenom|Opteron|EPYC")
 _REVISION: Final = re.compile(r"\+pve\d+")
 
@@ -102,9 +99,10 @@ def parse_conf(text: str, number: str) -> Conf:
             continue
         section = _SECTION.fullmatch(raw)
         if section:
-            if section[1] in sections:
-                raise NotObserved(f"line {line}: the section {printable(section[1])} is there twice")
-            current = sections[section[1]] = {}
+            name = PENDING if section[1].upper() == PENDING else section[1]
+            if name in sections:
+                raise NotObserved(f"line {line}: the section {printable(name)} is there twice")
+            current = sections[name] = {}
             continue
         setting = _LINE.fullmatch(raw)
         if setting is None:
@@ -247,8 +245,6 @@ def _options(setting: Setting | None) -> dict[str, str]:
 
 def _model(name: str, models: Mapping[str, CustomModel]) -> tuple[str | None, str]:
     """QEMU's model, and the flags that come with it; None: a custom model that is not known."""
-    if _LEVEL.fullmatch(name):
-        return _LEVELS_MODEL, ""
     if not name.startswith("custom-"):
         return name, ""
     custom = models.get(name.removeprefix("custom-"))

@@ -27,6 +27,9 @@ def with_process(domain: Domain, processes: VmmProcesses, holders: VmHolders | N
     if live is not None and process is None and _are_visible(domain, processes, holders):
         doubt = f"libvirt runs {domain.name}, and no process of it was found"
         return replace(domain, process_check=ProcessCheck(doubt=doubt, evidence=processes.evidence))
+    if live is None and process is not None:
+        doubt = f"libvirt does not run {domain.name}, and process {process.pid} is given its name or its uuid"
+        return replace(domain, process_check=_doubt(process, doubt))
     if live is None or process is None or not process.is_qemu:
         return domain
     return replace(domain, process_check=_checked(domain, live, process, holders, vendor))

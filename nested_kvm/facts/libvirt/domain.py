@@ -131,7 +131,7 @@ class Domain:
         if self.process is not None:
             return (defined,)
         if self.live_cpu is None:
-            return (defined, *asked, Evidence("virsh domstate", self.state))
+            return (defined, *asked, Evidence("virsh domstate", self.state), *self.process_check.evidence)
         return (defined, *asked, Evidence(self.live_source, f"cpu: {self.live_cpu.text}"), *self.process_check.evidence)
 
     @property

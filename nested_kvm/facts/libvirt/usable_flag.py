@@ -18,7 +18,9 @@ from nested_kvm.facts.libvirt.cpu_definition import CpuDefinition
 
 _WITHOUT_CONTROLS: Final = re.compile(
     r"(486|Dhyana|EPYC(-[A-Z][A-Za-z]+)?|KnightsMill|Opteron_G[1-5]|athlon|base|n270|pentium[23]?|phenom|qemu(32|64))(-v\d+)?"
+    r"|x86-64-v\d[\w-]*"
 )
+"""Models of QEMU's, and those of Proxmox VE that report themselves as qemu64."""
 _DEFAULT_MODEL: Final = "qemu64"
 
 

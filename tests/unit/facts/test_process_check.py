@@ -55,6 +55,13 @@ def test_a_cpu_that_gives_the_flag_otherwise_contradicts(
     assert (check(domain(inactive, live), qemu(cpu)).contradiction is not None) is contradicts
 
 
+def test_a_process_that_claims_to_be_a_domain_that_does_not_run_is_a_doubt() -> None:
+    found = check(domain(NAMED, None), qemu("host"))
+    assert found.doubt == "libvirt does not run ci-1, and process 7 is given its name or its uuid"
+    other = VmmProcess(7, "qemu-system-x86_64", "ci-1", "00000000-0000-4000-8000-000000000001", "host")
+    assert check(domain(NAMED, None), other) == ProcessCheck()
+
+
 def test_what_libvirt_notes_of_a_transient_domain_is_no_contradiction() -> None:
     assert check(domain(DISABLED, DISABLED, persistent=False), qemu("EPYC,svm=on")) == ProcessCheck()
 
@@ -117,4 +124,4 @@ def test_a_process_that_may_be_hidden_is_not_missed() -> None:
 def test_a_domain_without_a_process_of_qemu_is_not_compared() -> None:
     other = VmmProcess(7, "cloud-hypervisor", "ci-1", UUID)
     assert check(domain(PASSTHROUGH, PASSTHROUGH), other) == ProcessCheck()
-    assert check(domain(PASSTHROUGH, None), qemu("qemu64")) == ProcessCheck()
+    assert check(domain(PASSTHROUGH, None), qemu("qemu64")).contradiction is None

@@ -54,6 +54,7 @@ def test_raw_qemu_comes_last_on_its_command_line(model: str, words: list[str]) -
         ({"migration.stateful": "true"}, UNKNOWN, UNKNOWN),
         ({"migration.stateful": "false"}, YES, YES),
         ({"migration.stateful": "true", "raw.qemu": "-cpu host"}, YES, YES),
+        ({"migration.stateful": "true", "raw.qemu": "-fw_cfg name=opt/my-cpu,string=x"}, UNKNOWN, UNKNOWN),
     ],
 )
 def test_the_keys_decide(config: dict[str, str], amd: Answer, intel: Answer) -> None:

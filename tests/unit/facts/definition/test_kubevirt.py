@@ -266,6 +266,14 @@ def test_two_clusters_that_differ_decide_nothing() -> None:
     assert gives(only(stream(vmi({}), cluster("host-passthrough"), cluster("EPYC")))) == (UNKNOWN, UNKNOWN)
 
 
+@pytest.mark.parametrize(("emulates", "answer"), [(True, UNKNOWN), ("true", UNKNOWN), (False, YES)])
+def test_a_cluster_that_allows_emulation_decides_nothing(emulates: object, answer: Answer) -> None:
+    resource = cluster("host-model")
+    resource["spec"]["configuration"]["developerConfiguration"] = {"useEmulation": emulates}
+    guest = vmi({"cpu": {"model": "host-passthrough"}})
+    assert gives(only(stream(guest), ("cluster.yaml", json.dumps(resource)))) == (answer, answer)
+
+
 def test_openshifts_resource_names_the_default_as_well() -> None:
     own = {
         "apiVersion": "hco.kubevirt.io/v1beta1",

@@ -135,3 +135,9 @@ def test_what_proxmox_would_not_write_is_an_error_with_its_line(lines: list[str]
         only(conf(*lines))
     assert str(error.value).startswith("100.conf: ")
     assert says in str(error.value)
+
+
+def test_the_section_of_what_is_pending_counts_in_any_case() -> None:
+    assert gives(only(conf("cpu: host", "[pending]", "cpu: kvm64"))) == (NO, NO)
+    with pytest.raises(NotObserved, match="the section PENDING is there twice"):
+        only(conf("cpu: host", "[pending]", "[PENDING]"))
