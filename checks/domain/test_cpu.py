@@ -73,8 +73,9 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
     passes arguments to QEMU that may change the CPU; the guest is shown another vendor than the host's, or a model
     without controls of VMX, so that KVM in it may not load although it has the flag; a VMM beside QEMU does not
     show it, or another hypervisor runs the domain; libvirt refuses the definition, or could not start it on this
-    host; the file of a domain that is not deployed does not say it, or no host is known and the CPU's vendor
-    decides; or the architecture is one on which no CPU feature stands for nesting.
+    host, or its emulator is not QEMU by its name and the domain does not run; the file of a domain that is not
+    deployed does not say it, or no host is known and the CPU's vendor decides; or the architecture is one on which
+    no CPU feature stands for nesting.
     """
     if architecture_of(cpu.architecture) not in {X86, S390X}:
         message = f"how a domain on {cpu.architecture} gets nesting is not evaluated"
@@ -98,8 +99,12 @@ def test_the_definition_matches_the_policy(domain: Domain, cpu: Cpu, policy: Pol
     if unusable is not None:
         message = f"{cpu.flags_of_vendors} is exposed, and whether the guest can use it is not known: {unusable}"
         raise Undecided(message, *domain.evidence)
+    complies = gives is policy.is_required or policy.is_withheld
+    if complies and domain.may_be_wrapped:
+        message = f"its emulator is {(domain.emulator or '')[:80]}, which may start QEMU with another CPU"
+        raise Undecided(message, *domain.evidence)
     require(
-        gives is policy.is_required or policy.is_withheld,
+        complies,
         Cause.DOMAIN_GIVES_FLAG if gives else promise.cause or Cause.FEATURE_DISABLED,
         f"{cpu.flags_of_vendors} is {'' if gives else 'not '}exposed: {promise.reason}",
         *domain.evidence,

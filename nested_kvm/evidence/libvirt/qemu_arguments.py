@@ -66,7 +66,7 @@ def _kept(option: str, value: str) -> Iterator[str]:
 
 def _is_harmless(option: str, value: str) -> bool:
     if option == "device":
-        return "-cpu" not in (value if value.startswith("{") else value.partition(",")[0])
+        return "-cpu" not in value
     if option == "global":
         found = _DRIVER.match(value)
         return found is not None and not found[1].endswith(("cpu", "accel"))

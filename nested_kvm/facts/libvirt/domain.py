@@ -5,6 +5,7 @@ What libvirt prints of a domain, reduced to what counts here:
     <domain type='kvm' id='7'><name>ci-1</name><cpu mode='host-passthrough'/></domain>
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -25,6 +26,8 @@ from nested_kvm.model.form import Form
 from nested_kvm.model.layer import Layer
 from nested_kvm.model.verdict import Evidence
 
+_QEMU: Final = re.compile(r"qemu|qemu-system-[\w.+-]+|(qemu-)?kvm([.-][\w.+-]+)?")
+"""The names under which distributions install QEMU."""
 _MACHINES: Final = {
     "x86": ("pc", "q35", "isapc", "microvm"),
     "s390x": ("s390-ccw",),
@@ -77,6 +80,8 @@ class Domain:
     """The guest's architecture in the XML; None: the host's."""
     os_type: str | None = None
     machine: str | None = None
+    emulator: str | None = None
+    """The program that libvirt starts for it; None: libvirt's own choice."""
     process_check: ProcessCheck = ProcessCheck()
     vmm: Layer | None = None
     """The VMM that runs it without libvirt, where that is not QEMU."""
@@ -140,6 +145,15 @@ class Domain:
         if self.process is not None and self.live_cpu is not None:
             return (Evidence(self.process, f"cpu: {self.live_cpu.text}"),)
         return self.process_check.evidence
+
+    @property
+    def may_be_wrapped(self) -> bool:
+        """Whether the next start may give QEMU another CPU: its program is not QEMU by its name.
+
+        Of a domain that runs the process shows the CPU, whatever started it.
+        """
+        program = (self.emulator or "").rpartition("/")[2]
+        return self.emulator is not None and not self.is_running and _QEMU.fullmatch(program) is None
 
     def refused_on(self, host: Architecture | None) -> str | None:
         """Why libvirt on a host of that architecture would not start the domain under KVM; None: nothing is known."""
@@ -324,4 +338,5 @@ def domain_of(record: DomainRecord) -> Domain:
         architecture=None if os_type is None else os_type.get("arch"),
         os_type=None if os_type is None else (os_type.text or "").strip(),
         machine=None if os_type is None else os_type.get("machine"),
+        emulator=(inactive.findtext("devices/emulator") or "").strip() or None,
     )

@@ -134,6 +134,7 @@ def test_of_qemus_arguments_only_what_follows_cpu_is_kept(values: list[str]) -> 
         ("-readconfig x -icount 1", "-readconfig -icount"),
         ("-device edu -set device.net0.mq=on", ""),
         ("-device max-x86_64-cpu,id=x", OTHER),
+        ("-device id=x,driver=max-x86_64-cpu", OTHER),
         ("-set machine.x=y", OTHER),
         ("-object rng-random,id=x", ""),
         ("-object sev-guest,id=sev0", "-object sev-guest"),

@@ -236,3 +236,25 @@ def test_a_domain_named_as_anothers_uuid_does_not_take_its_place() -> None:
     impostor_only = LibvirtAnswer("qemu:///system", "libvirt", domains=records[:1])
     with pytest.raises(ObservationError, match="has no domain"):
         libvirt_of(bundle_of(libvirt=impostor_only, uname="x86_64")).record(second)
+
+
+@pytest.mark.parametrize(
+    ("emulator", "wrapped"),
+    [
+        ("/usr/bin/qemu-system-x86_64", False),
+        ("/usr/libexec/qemu-kvm", False),
+        ("/usr/bin/kvm", False),
+        ("/usr/bin/kvm-spice", False),
+        ("/opt/qemu-11/bin/qemu-system-x86_64-patched", False),
+        ("/usr/local/bin/qemu-wrapper", True),
+        ("/usr/local/bin/qemu.sh", True),
+        ("/root/kvmwrap", True),
+        ("", False),
+    ],
+)
+def test_an_emulator_that_is_not_qemu_by_its_name_may_wrap_it_until_its_process_is_seen(
+    emulator: str, *, wrapped: bool
+) -> None:
+    devices = f"<devices><emulator>{emulator}</emulator></devices>"
+    assert domain(PASSTHROUGH + devices).may_be_wrapped is wrapped
+    assert not domain(PASSTHROUGH + devices, PASSTHROUGH + devices).may_be_wrapped
