@@ -89,6 +89,6 @@ def _pids_with_a_vm(machine: Machine) -> set[int]:
     holders = machine.vm_holders
     found = set() if holders is None else set(holders.pids)
     with suppress(ObservationError):
-        lines = machine.bundle.text(DEBUGFS).splitlines()
+        lines = machine.bundle.text(DEBUGFS).split("\n")
         found |= {pid for line in lines if (pid := decimal(line.partition("-")[0])) is not None}
     return found

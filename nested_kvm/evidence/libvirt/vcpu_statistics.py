@@ -37,7 +37,7 @@ def statistics_of_virsh(text: str) -> dict[str, Statistics]:
     """Parse the output of `virsh domstats`; by the domain's name."""
     found: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         key, _, value = line.strip().partition("=")
         if line.startswith("Domain: '"):
             current = found.setdefault(line.removeprefix("Domain: '").removesuffix("'"), {})

@@ -124,7 +124,7 @@ def _with_counters(record: DomainRecord, counters: list[dict[str, Statistics]]) 
 
 
 def _dominfo(reading: Reading | None) -> dict[str, str]:
-    lines = reading.text.splitlines() if reading is not None and reading.is_ok else []
+    lines = reading.text.split("\n") if reading is not None and reading.is_ok else []
     return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 

@@ -131,7 +131,7 @@ def _assignment(line: str, number: int) -> tuple[str, list[str]]:
 
 def _line(text: str) -> int:
     """The line that decides first; that of the section, or 1, where there is none."""
-    found = {key: number for number, line in enumerate(text.splitlines(), 1) if (key := _key(line)) is not None}
+    found = {key: number for number, line in enumerate(text.split("\n"), 1) if (key := _key(line)) is not None}
     order = ("cpu_mode", "cpu_model_extra_flags", "virt_type", f"[{_SECTION}]")
     return next((found[key] for key in order if key in found), 1)
 

@@ -94,7 +94,7 @@ def parse_conf(text: str, number: str) -> Conf:
     """
     sections: dict[str, dict[str, Setting]] = {"": {}}
     current = sections[""]
-    for line, raw in enumerate(text.splitlines(), 1):
+    for line, raw in enumerate(text.split("\n"), 1):
         if not raw.strip() or raw.startswith("#"):
             continue
         section = _SECTION.fullmatch(raw)
@@ -127,7 +127,7 @@ def parse_models(text: str) -> dict[str, CustomModel]:
     """
     found: dict[str, dict[str, str]] = {}
     current: dict[str, str] | None = None
-    for line, raw in enumerate(text.splitlines(), 1):
+    for line, raw in enumerate(text.split("\n"), 1):
         if not raw.strip() or raw.startswith("#"):
             continue
         header, own = _MODEL.fullmatch(raw), _PROPERTY.fullmatch(raw)
@@ -147,7 +147,7 @@ def parse_models(text: str) -> dict[str, CustomModel]:
 
 def is_models_file(text: str) -> bool:
     """Whether a text is a `cpu-models.conf`."""
-    first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    first = next((line for line in text.split("\n") if line.strip() and not line.startswith("#")), "")
     return _MODEL.fullmatch(first) is not None
 
 

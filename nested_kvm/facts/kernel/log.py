@@ -189,5 +189,5 @@ def kernel_log_of(bundle: Bundle) -> KernelLog:
         ObservationError: the target was not observed, or the answer ended before.
     """
     reading = bundle.reading(sources.KERNEL_LOG)
-    lines = tuple(line[:_LONGEST] for line in reading.text.splitlines()) if reading.status is Status.OK else ()
+    lines = tuple(line[:_LONGEST] for line in reading.text.split("\n")) if reading.status is Status.OK else ()
     return KernelLog(lines, reading.status is Status.OK)

@@ -148,7 +148,7 @@ def _debugfs_sources(bundle: Bundle) -> list[str]:
 
 
 def _of_process(text: str, pid: int) -> Counters:
-    lines = (line.partition("=") for line in text.splitlines() if line.startswith(f"{pid}-"))
+    lines = (line.partition("=") for line in text.split("\n") if line.startswith(f"{pid}-"))
     return {key: value for key, _, value in lines}
 
 

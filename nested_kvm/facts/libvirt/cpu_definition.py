@@ -32,6 +32,7 @@ _VERSION: Final = re.compile(r"-v[0-9]+$")
 """The version that libvirt 11 appends to the model of a domain that it starts or saves."""
 _POLICIES: Final = frozenset({"force", "require", "optional", "disable", "forbid"})
 _VALUES: Final = {
+    "migratable": frozenset({"on", "off"}),
     "check": frozenset({"none", "partial", "full"}),
     "match": frozenset({"minimum", "exact", "strict"}),
     "mode": frozenset({"custom", "host-model", "host-passthrough", "maximum"}),
@@ -251,6 +252,8 @@ def _refusals(cpu: Element) -> Iterator[str]:
         value = cpu.get(attribute)
         if value is not None and value not in values:
             yield f"{value[:40]!r} is not a valid {attribute}"
+    if "migratable" in cpu.attrib and cpu.get("mode", "custom") not in {"host-passthrough", "maximum"}:
+        yield "migratable with a mode that does not copy the host's CPU"
     names = Counter(feature.get("name", "") for feature in features)
     yield from (
         f"the feature {name or 'without a name'} is listed {count} times" for name, count in names.items() if count > 1

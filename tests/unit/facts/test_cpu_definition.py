@@ -112,6 +112,9 @@ def test_a_domain_that_requires_both_vendors_flags_starts_only_unchecked(
         ),
         (f"<cpu><model>EPYC</model>{feature('always', 'svm')}</cpu>", "'always' is not a valid policy"),
         ("<cpu><model>EPYC</model><feature policy='require'/></cpu>", "without a name"),
+        ("<cpu migratable='on'><model>EPYC</model></cpu>", "migratable with a mode that does not copy the host's CPU"),
+        ("<cpu mode='host-model' migratable='off'/>", "migratable with a mode that does not copy the host's CPU"),
+        ("<cpu mode='host-passthrough' migratable='no'/>", "'no' is not a valid migratable"),
     ],
 )
 def test_what_libvirt_refuses_gives_nothing_and_withholds_nothing(cpu: str, reason: str) -> None:

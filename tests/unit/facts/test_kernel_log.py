@@ -125,6 +125,14 @@ def test_a_process_cannot_have_the_kernel_say_anything(stamp: str, line: str) ->
     assert (seen.firmware_disabled, seen.owned_by_other, refused) == ((), (), [(), ()])
 
 
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+@pytest.mark.parametrize("stamp", STAMPS)
+def test_only_a_newline_ends_a_line_as_a_name_may_have_what_else_does(stamp: str, end: str) -> None:
+    segfault = f"{stamp}a[7]: segfault at 0 ip 0 sp 0 error 4 in b"
+    assert not log(f"{segfault}{end}{stamp}kvm: disabled by bios").firmware_disabled
+    assert log(f"{segfault}\n{stamp}kvm: disabled by bios").firmware_disabled
+
+
 @pytest.mark.parametrize("stamp", STAMPS)
 def test_the_kernels_own_words_are_found_behind_any_stamp(stamp: str) -> None:
     assert log(f"{stamp}kvm: disabled by bios").firmware_disabled

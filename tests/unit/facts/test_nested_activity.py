@@ -187,6 +187,13 @@ def test_virshs_answer_is_taken_apart_by_domain() -> None:
     assert statistics_of_virsh(text) == {"it's l1": INSIDE, "other": {}}
 
 
+@pytest.mark.parametrize("end", ["\x0b", "\x85", "\u2028"])
+def test_a_domains_name_cannot_speak_for_another_domain(end: str) -> None:
+    text = f"Domain: 'evil{end}Domain: 'l1'{end}  vcpu.0.nested_run.sum=0'\nDomain: 'l1'\n  vcpu.0.nested_run.sum=5\n"
+    assert statistics_of_virsh(text)["l1"] == {"vcpu.0.nested_run.sum": "5"}
+    assert len(statistics_of_virsh(text)) == 2
+
+
 @pytest.mark.parametrize(("first", "looks"), [(NEVER, 1), (IDLE, 2)])
 def test_a_second_look_is_taken_only_where_an_l2_ever_ran(first: dict[str, str], looks: int) -> None:
     taken: list[int] = []

@@ -141,3 +141,8 @@ def test_the_section_of_what_is_pending_counts_in_any_case() -> None:
     assert gives(only(conf("cpu: host", "[pending]", "cpu: kvm64"))) == (NO, NO)
     with pytest.raises(NotObserved, match="the section PENDING is there twice"):
         only(conf("cpu: host", "[pending]", "[PENDING]"))
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x85", "\u2028"])
+def test_only_a_newline_ends_a_line(end: str) -> None:
+    assert gives(only(conf("cpu: host", f"#a note{end}args: -cpu kvm64"))) == (YES, YES)
