@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from typing import Final
 
 from nested_kvm.errors import NotCollected, NotObserved, ObservationError
 from nested_kvm.evidence import sources
@@ -65,11 +66,18 @@ from nested_kvm.facts.modprobe.load_outcome import LoadOutcome, NextLoad
 from nested_kvm.facts.modprobe.nested_lines import NestedLines, nested_lines_of
 from nested_kvm.facts.modprobe.next_load import next_load_of
 from nested_kvm.fleet.defined_guest import DefinedGuest
+from nested_kvm.fleet.shared_fact import SharedFact
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.advisory import Advisories
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.architecture import ARM64, X86, architecture_of
 from nested_kvm.model.policy import Guard
+
+_DEVICE_RULE: Final = SharedFact(device_rule_of)
+_MODPROBE_CONFIGURATION: Final = SharedFact(modprobe_configuration_of)
+_NEXT_CMDLINE: Final = SharedFact(next_cmdline_of)
+_NEXT_LOAD: Final = SharedFact(next_load_of)
+_PLATFORM: Final = SharedFact(platform_of)
 
 
 class Machine:
@@ -134,7 +142,7 @@ class Machine:
     @cached_property
     def platform(self) -> Platform:
         """The hypervisor that the target runs on, as far as it is named."""
-        return platform_of(self.bundle, self.cpu)
+        return _PLATFORM.of(self.bundle, self.cpu)
 
     @cached_property
     def encrypted_memory(self) -> EncryptedMemory:
@@ -186,11 +194,11 @@ class Machine:
         """What the next load of the target's KVM module will do."""
         if architecture_of(self.architecture) is ARM64:
             raise NotObserved(f"on {ARM64.name} no module carries the parameter: {ARM64.way}")
-        return next_load_of(self.bundle, self.kvm_module.name, self._modprobe_configuration)
+        return _NEXT_LOAD.of(self.bundle, self.kvm_module.name, self._modprobe_configuration)
 
     @cached_property
     def _modprobe_configuration(self) -> ModprobeConfiguration:
-        return modprobe_configuration_of(self.bundle)
+        return _MODPROBE_CONFIGURATION.of(self.bundle)
 
     @cached_property
     def kernel_modules(self) -> KernelModules:
@@ -302,7 +310,7 @@ class Machine:
     @cached_property
     def device_rule(self) -> DeviceRule:
         """The mode and group that udev gives the target's `/dev/kvm`."""
-        return device_rule_of(self.bundle)
+        return _DEVICE_RULE.of(self.bundle)
 
     @cached_property
     def nested_lines(self) -> NestedLines:
@@ -323,7 +331,7 @@ class Machine:
     def next_cmdline(self) -> NextCmdline:
         """What the next boot's command line sets for the target's KVM module."""
         is_arm64 = architecture_of(self.architecture) is ARM64
-        return next_cmdline_of(self.bundle, self.kvm_module.name, is_arm64=is_arm64)
+        return _NEXT_CMDLINE.of(self.bundle, self.kvm_module.name, is_arm64=is_arm64)
 
     @cached_property
     def host_shutdown(self) -> HostShutdown:

@@ -74,7 +74,7 @@ def boot_lines_of(bundle: Bundle) -> BootLines:
         ObservationError: the files were not inspected.
     """
     places = [bundle.reading(path) for path in (*_FILES, *_DIRECTORIES)]
-    inside = [each for source, each in bundle.readings.items() if source.startswith(_INSIDE)]
+    inside = [bundle.readings[source] for source in bundle.readings if source.startswith(_INSIDE)]
     configured = [bundle.readings[path] for path in sources.GRUB_CFGS if path in bundle.readings]
     seen = (*places, *inside, *configured)
     unseen = [each.source for each in seen if not each.is_ok and each.status is not Status.ABSENT]
