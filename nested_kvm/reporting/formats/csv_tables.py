@@ -1,14 +1,13 @@
 """`results.csv` and `problems.csv`: for spreadsheets, every cell quoted, in UTF-8."""
 
-import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from io import StringIO
 from itertools import chain
 from typing import Final
 
 from nested_kvm.model.cause import Cause
+from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.reporting.lines import missing_part, waived_because
 from nested_kvm.results.problem import FindingRef, Problem
 from nested_kvm.results.problems import ref_of
@@ -42,7 +41,7 @@ def results_csv(run: Run) -> Iterator[str]:
     hosts = {each.name: each.host or "" for each in run.targets}
     yield _row(_RESULT)
     for result in chain(run.results.sorted_by_target(), missing_part(run)):
-        found = run.problems.of(ref_of(result))
+        found = run.problems.of(ref_of(result)) if result.outcome is Outcome.FAIL else None
         problem, role = ("", "") if found is None else (found[0].id, found[1].value)
         place = (result.control, result.target, result.subject, hosts.get(result.target, ""))
         yield _row((*place, *_judged(result), problem, role, observed.get(result.target, "")))
@@ -62,7 +61,7 @@ def _observed(run: Run) -> dict[str, str]:
 
 def _judged(result: Result) -> Iterator[str]:
     yield from (result.outcome.value, str(result.severity), _code(result.cause), result.title, result.message)
-    yield _lines(f"{item.source}: {item.text}" for item in result.evidence)
+    yield _evidence(result.evidence)
     yield _commands(result.remediation)
     yield "" if result.waiver is None else waived_because(result.waiver)
     yield result.drift or ""
@@ -71,7 +70,7 @@ def _judged(result: Result) -> Iterator[str]:
 def _described(problem: Problem) -> Iterator[str]:
     place = problem.place
     yield from (problem.id, str(problem.severity), _code(problem.cause), place.target, place.subject, place.part.value)
-    yield from (place.source, problem.message, _lines(f"{item.source}: {item.text}" for item in problem.evidence))
+    yield from (place.source, problem.message, _evidence(problem.evidence))
     yield _finding(problem.finding)
     yield _lines(map(_finding, problem.consequences))
     for guests in (problem.holds_back_now, problem.holds_back_after_boot, problem.frees):
@@ -82,19 +81,22 @@ def _described(problem: Problem) -> Iterator[str]:
 
 
 def _row(cells: Iterable[str]) -> str:
-    text = StringIO()
-    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(map(_cell, cells))
-    return text.getvalue()
+    return f"{','.join(map(_cell, cells))}\n"
 
 
 def _cell(cell: str) -> str:
-    return _repeated(cell) if len(cell) <= _REPEATED else _inert(cell)
+    return _repeated(cell) if len(cell) <= _REPEATED else _quoted(cell)
 
 
 @lru_cache(maxsize=4096)
 def _repeated(cell: str) -> str:
     """The same, made once for the many rows that have a control, a target or a message in common."""
-    return _inert(cell)
+    return _quoted(cell)
+
+
+def _quoted(cell: str) -> str:
+    """Return a cell as RFC 4180 has it (section 2, rule 7)."""
+    return '"{}"'.format(_inert(cell).replace('"', '""'))
 
 
 def _inert(cell: str) -> str:
@@ -105,6 +107,10 @@ def _inert(cell: str) -> str:
 def _inert_line(line: str) -> str:
     shown = _STARTS_FORMULA_IN_OTHER_LOCALES.sub(";'", printable(line, _TEXT))
     return f"'{shown}" if _STARTS_FORMULA.match(shown) else shown
+
+
+def _evidence(evidence: Iterable[Evidence]) -> str:
+    return _lines(f"{item.source}: {item.text}" for item in evidence)
 
 
 def _lines(texts: Iterable[str]) -> str:

@@ -15,14 +15,13 @@ def json_document(document: Mapping[str, Any] | Iterator[Any]) -> Iterator[str]:
 
 def _pieces(value: Any) -> Iterator[str]:
     if hasattr(value, "__next__"):
-        yield from _list(value)
-        return
+        return _list(value)
     try:
-        yield _encode(value)
+        return iter((_encode(value),))
     except TypeError:  # there is an iterator in it, of which nothing was taken
         if not isinstance(value, Mapping):
             raise
-        yield from _object(value)
+        return _object(value)
 
 
 def _object(members: Mapping[str, Any]) -> Iterator[str]:

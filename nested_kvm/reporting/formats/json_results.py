@@ -10,7 +10,7 @@ from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.formats.json_pieces import json_document
 from nested_kvm.results.diagnosis import Diagnosis
 from nested_kvm.results.drift import DriftSummary, PastFinding
-from nested_kvm.results.exposure import HostExposure
+from nested_kvm.results.exposure import CveExposure, HostExposure
 from nested_kvm.results.incremental import Incremental
 from nested_kvm.results.nesting_answer import NestingAnswer
 from nested_kvm.results.problem import FindingRef, Problem, Problems
@@ -144,8 +144,29 @@ def _past(finding: PastFinding) -> dict[str, Any]:
 
 
 def _exposure(host: HostExposure) -> dict[str, Any]:
-    cves = [{**asdict(each), "published": each.published.isoformat()} for each in host.cves]
-    return {**asdict(host), "state": host.state, "cves": cves}
+    return {
+        "target": host.target,
+        "kernel": host.kernel,
+        "reach": host.reach,
+        "cves": list(map(_cve, host.cves)),
+        "guests": list(host.guests),
+        "device_is_open": host.device_is_open,
+        "forbids": host.forbids,
+        "installed_fix": host.installed_fix,
+        "state": host.state,
+    }
+
+
+def _cve(cve: CveExposure) -> dict[str, Any]:
+    return {
+        "id": cve.id,
+        "name": cve.name,
+        "published": cve.published.isoformat(),
+        "is_fixed": cve.is_fixed.value,
+        "reached": cve.reached.value,
+        "reason": cve.reason,
+        "proof": None if cve.proof is None else {"source": cve.proof.source, "text": cve.proof.text},
+    }
 
 
 def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from nested_kvm.util.times import iso_time
 
 _ILLEGAL: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, not even as a reference: section 2.2."""
+_REPEATED: Final = 1000
+"""Letters of an attribute that is remembered."""
 _SKIPPED: Final = (Outcome.UNKNOWN, Outcome.NOTAPPLICABLE, Outcome.NOTCHECKED)
 
 
@@ -83,6 +85,16 @@ def _attributes(values: Mapping[str, str]) -> str:
 
 
 def _attribute(name: str, value: str) -> str:
+    return _repeated(name, value) if len(value) <= _REPEATED else _quoted(name, value)
+
+
+@lru_cache(maxsize=4096)
+def _repeated(name: str, value: str) -> str:
+    """The same, made once for the many results that have a target, a control or a message in common."""
+    return _quoted(name, value)
+
+
+def _quoted(name: str, value: str) -> str:
     return f" {name}={quoteattr(_legal(value))}"
 
 
