@@ -102,10 +102,10 @@ class EarlyVerdicts:
         """Return a line for each target that blocks; that one could not be inspected was said already."""
         if self._threshold.only_new or not (self._left or self._threshold.gate):
             return
-        run = Run("", datetime.now(UTC), VERSION, "", results=ResultList(map(self._waivers.answer_for, results)))
-        if next(run.blocking(self._threshold), None) is None:
+        answered = list(map(self._waivers.answer_for, results))
+        if not any(map(self._threshold.blocks, answered)):
             return
-        run.complete = True
+        run = Run("", datetime.now(UTC), VERSION, "", results=ResultList(answered), complete=True)
         run.targets = [target_result(machine.bundle) for machine in fleet.machines.values()]
         run.diagnoses = list(diagnose(fleet, budget.of))
         run.exposures = list(exposures(fleet, budget.of))
