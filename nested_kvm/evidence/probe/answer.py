@@ -1,6 +1,7 @@
 """Parses the probe's answer into readings. `1-frames.sh` writes the frames."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -75,17 +76,28 @@ def _not_the_probe(text: str) -> str:
 def _frames(body: str, nonce: str) -> ProbeAnswer:
     begin, end = f"@{nonce} begin ", f"\n@{nonce} end "
     readings: dict[str, Reading] = {}
+    broken: list[str] = []
     position = 0
     while body.startswith(begin, position):
         source, text_at = _line(body, position + len(begin))
         ends_at = body.find(end, text_at)
+        another = body.find(begin, position + len(begin), ends_at if ends_at >= 0 else len(body))
+        if another >= 0:
+            broken.append(source.partition(begin)[0])
+            position = another
+            continue
         state, behind = _line(body, ends_at + len(end))
         if -1 in {ends_at, behind}:
-            return ProbeAnswer(readings, source)
+            return ProbeAnswer(_with_broken(readings, broken), source)
         readings.setdefault(source, _shared(source, body[text_at:ends_at], state))
         position = behind
     is_whole = body.startswith(f"@{nonce} done", position)
-    return ProbeAnswer(readings, None if is_whole else "a place between two readings")
+    return ProbeAnswer(_with_broken(readings, broken), None if is_whole else "a place between two readings")
+
+
+def _with_broken(readings: dict[str, Reading], broken: Sequence[str]) -> dict[str, Reading]:
+    """Add the readings in which another one begins, unless they were repeated: the program that printed them died."""
+    return {**{source: Reading(source, Status.UNREADABLE) for source in broken}, **readings}
 
 
 def _shared(source: str, text: str, end: str) -> Reading:

@@ -113,6 +113,20 @@ def test_a_source_told_twice_keeps_what_it_said_first() -> None:
     assert readings(frame("/x", "1\n", "ok"), frame("/x", "2\n", "ok"))["/x"].text == "1"
 
 
+@pytest.mark.parametrize(
+    "printed", ["@{n} begin /x\n1\n", "@{n} begin /x\n", "@{n} begin /x", "@{n} begin /x\n1\n\n@{n} en"]
+)
+def test_a_reading_in_which_another_begins_broke_off(printed: str) -> None:
+    """The program that printed it died, and the next part of the probe went on."""
+    begun = printed.format(n=NONCE)
+    assert readings(begun, frame("/y", "2\n", "ok")) == {
+        "/x": Reading("/x", Status.UNREADABLE),
+        "/y": Reading("/y", Status.OK, "2"),
+    }
+    repeated = readings(begun, frame("/y", "2\n", "ok"), frame("/x", "3\n", "ok"))
+    assert repeated["/x"] == Reading("/x", Status.OK, "3")
+
+
 def test_what_a_login_shell_prints_before_is_skipped() -> None:
     text = f"Welcome!\n@other nested-kvm-probe 1\n{HEADER}{frame('/x', 'y', 'ok')}{DONE}"
     assert parse_answer(text.encode(), NONCE).readings["/x"].text == "y"
