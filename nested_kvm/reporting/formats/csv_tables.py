@@ -1,5 +1,6 @@
 """`results.csv` and `problems.csv`: for spreadsheets, every cell quoted, in UTF-8."""
 
+import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -80,23 +81,29 @@ def _described(problem: Problem) -> Iterator[str]:
     yield from (_yes(problem.boot_makes_worse), _yes(problem.waived), problem.drift or "")
 
 
+class _Echo:
+    """A file that gives what is written to it back: `writerow` returns what its file's `write` returns."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+_WRITER: Final = csv.writer(_Echo(), quoting=csv.QUOTE_ALL, lineterminator="\n")
+
+
 def _row(cells: Iterable[str]) -> str:
-    return f"{','.join(map(_cell, cells))}\n"
+    text: str = _WRITER.writerow(map(_cell, cells))
+    return text
 
 
 def _cell(cell: str) -> str:
-    return _repeated(cell) if len(cell) <= _REPEATED else _quoted(cell)
+    return _repeated(cell) if len(cell) <= _REPEATED else _inert(cell)
 
 
 @lru_cache(maxsize=4096)
 def _repeated(cell: str) -> str:
     """The same, made once for the many rows that have a control, a target or a message in common."""
-    return _quoted(cell)
-
-
-def _quoted(cell: str) -> str:
-    """Return a cell as RFC 4180 has it (section 2, rule 7)."""
-    return '"{}"'.format(_inert(cell).replace('"', '""'))
+    return _inert(cell)
 
 
 def _inert(cell: str) -> str:

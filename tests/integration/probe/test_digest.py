@@ -113,6 +113,13 @@ def within(script: str) -> Change:
     return lambda host: host.within(script)
 
 
+def running(command: str, preparation: str = ":") -> Change:
+    """A process that has its own command line: until then it is a copy of the shell that started it."""
+    script = f"""{preparation}; {command} </dev/null >/dev/null 2>&1 &
+        until grep -qz 'qemu-system-x86_64$' /proc/$!/cmdline && ! grep -qz bash /proc/$!/cmdline; do sleep 0.1; done"""
+    return lambda host: host.within(script)
+
+
 def stubbed(name: str, script: str) -> Change:
     return lambda host: host.sshd.add_program(name, f"#!/bin/sh\n{script}\n")
 
@@ -133,11 +140,11 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "a vCPU in an L2": ("KVM", written("/sys/kernel/debug/kvm/1-12/vcpu0/guest_mode", "1\n")),
     "a VMM": (
         "processes",
-        within("cp /bin/sleep /run/qemu-system-x86_64; /run/qemu-system-x86_64 600 </dev/null >/dev/null 2>&1 &"),
+        running("/run/qemu-system-x86_64 600", "cp /bin/sleep /run/qemu-system-x86_64"),
     ),
     "a VMM that took the name of another program": (
         "processes",
-        within("bash -c 'exec -a /usr/bin/qemu-system-x86_64 tail -f /dev/null' </dev/null >/dev/null 2>&1 &"),
+        running("bash -c 'exec -a /usr/bin/qemu-system-x86_64 tail -f /dev/null'"),
     ),
     "the boot": ("boot", written("/boot_id", "00000000-9335-4ce6-a871-ad90dfacf56a\n")),
     "the running command line": ("boot", written("/proc/cmdline", "quiet kvm_amd.nested=0\n")),

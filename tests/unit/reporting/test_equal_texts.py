@@ -22,11 +22,11 @@ PROOF = Evidence("/proc/cmdline", 'a "b"')
 
 
 @given(cells=st.lists(st.text(max_size=1100), min_size=1, max_size=4))
-def test_a_row_is_quoted_as_the_csv_module_does(cells: list[str]) -> None:
-    text = StringIO()
+def test_a_row_is_read_back_as_it_was(cells: list[str]) -> None:
     inert = [csv_tables._inert(each) for each in cells]
-    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(inert)
-    assert csv_tables._row(cells) == csv_tables._row(cells) == text.getvalue()
+    first, second = csv_tables._row(cells), csv_tables._row(cells)
+    assert first == second
+    assert list(csv.reader(StringIO(first, newline=""))) == [inert]
 
 
 @given(value=st.text(alphabet=st.characters(min_codepoint=32, exclude_categories=["Cs"]), max_size=1100))
