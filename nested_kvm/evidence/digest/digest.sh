@@ -192,6 +192,7 @@ of_files() {
         /etc/default/grub /etc/default/grub.d /etc/default/grub.d/* /boot/grub*/grub.cfg /boot/grub2/grubenv \
         /etc/kernel/cmdline /boot/loader/entries /boot/loader/entries/* /efi/loader/entries/* \
         /boot/efi/loader/entries/* /boot /efi /boot/efi /boot/EFI/Linux/* /efi/EFI/Linux/* /boot/efi/EFI/Linux/* \
+        /run/ostree/staged-d* \
         /usr/share/doc/linux-[im]*-"$release"*/changelog*.gz /var/lib/dpkg/status \
         /var/lib/rpm/Packages* /var/lib/rpm/rpmdb.sqlite /usr/lib/sysimage/rpm/Packages* /usr/lib/sysimage/rpm/rpmdb.sqlite \
         /var/cache/libvirt/qemu/capabilities /var/cache/libvirt/qemu/capabilities/* /etc/default/libvirt-guests \

@@ -48,7 +48,8 @@ judged() {
                 say "$pid $option=$1"
                 shift ;;
             global)
-                case ${1%%[.,]*} in cpu | *-cpu | driver=cpu) say "$pid global=$1" ;; esac ;;
+                value=${1##*driver=}
+                case ${value%%[.,]*} in cpu | *-cpu) say "$pid global=$1" ;; esac ;;
             # Proxmox starts each guest with a file of its package; any other path stays here. Of the file that Incus
             # writes the groups are printed that may change the CPU, and at last that it was read.
             readconfig)

@@ -83,7 +83,8 @@ for_qemu() {
     set +f
 }
 
-# The next boot's command line, in the boot loaders' files; grub's may also contain a password.
+# The next boot's command line, in the boot loaders' files; grub's may also contain a password. What ostree has staged gets
+# its entry when the machine is shut down.
 boot() {
     [ -f /etc/default/grub ] || settings_in "$grub" /etc/default/grub
     names_of /etc/default/grub.d
@@ -93,12 +94,12 @@ boot() {
     names_of /boot/loader/entries
     set --
     for esp in $esps; do set -- "$@" "$esp"/loader/entries/*.conf; done
-    settings_where_present "^options$blank" "$@"
+    settings_where_present "^$blank*options$blank" "$@"
     begin_frame 'ESP kernel images'
     state=ok
     for esp in $esps; do
         [ ! -d "$esp" ] || [ -x "$esp" ] || state=unreadable
-        for entry in "$esp"/EFI/Linux/*.efi; do [ ! -f "$entry" ] || say "$entry"; done
+        for entry in /run/ostree/staged-d* "$esp"/EFI/Linux/*.efi; do [ ! -f "$entry" ] || say "$entry"; done
     done
     end "$state"
 }

@@ -13,6 +13,8 @@ from typing import Final
 
 _LAST_BRANCH: Final = re.compile(r"(?<=[^) ]) ?;;(?:(\n)| ?)esac")
 """The end of a case's last branch, which needs no `;;`."""
+_BODY: Final = re.compile(r"^(\w+\(\)) \{", re.MULTILINE)
+"""Where a function's body begins."""
 _NAME: Final = re.compile(r"^ *([a-z]+(?:_[a-z]+)+|newline)(?:\(\)|=)", re.MULTILINE)
 """A function or variable whose name has several words: no path, option or command of the script contains one."""
 _VARIABLES: Final = (
@@ -76,6 +78,7 @@ def probe_script() -> str:
     """
     lines = (_tight(line.lstrip(" ")) for line in readable_probe().splitlines())
     script = "".join(f"{line}\n" for line in lines if line and not line.startswith("#")).replace(" \\\n", " ")
+    script = _BODY.sub(r"\1{", script)
     script = _LAST_BRANCH.sub(lambda end: "\nesac" if end[1] else ";esac", script)
     return "exec 3>/dev/null\n" + short_names(script).replace("2>/dev/null", "2>&3")
 

@@ -62,7 +62,7 @@ def boot(tmp_path: Path) -> Path:
     (made / "grub/grub.cfg").write_text(GRUB_CFG)
     (made / "grub2/grubenv").write_text("# GRUB Environment Block\nsaved_entry=0\ntuned_params=isolcpus=2\n#####")
     (made / "efi/EFI/Linux/6.1.efi").write_text("a kernel")
-    (made / "efi/loader/entries/a.conf").write_text("title a\noptions quiet\n")
+    (made / "efi/loader/entries/a.conf").write_text("title a\n \toptions quiet\noptions  debug\n")
     return made
 
 
@@ -182,8 +182,17 @@ def test_of_grubs_configuration_what_may_decide_is_read_and_nothing_else(
         "\tlinux\t/boot/vmlinuz root=/dev/vda1 ro quiet",
     ]
     assert readings[sources.GRUBENV].text == "tuned_params=isolcpus=2"
-    assert readings[f"{sources.ESP_ENTRIES[1]}/a.conf"].text == "options quiet"
+    assert readings[f"{sources.ESP_ENTRIES[1]}/a.conf"].text == " \toptions quiet\noptions  debug"
     assert readings[sources.ESP_IMAGES] == Reading(sources.ESP_IMAGES, Status.OK, "/boot/efi/EFI/Linux/6.1.efi")
+
+
+@kmods_shells
+def test_a_deployment_that_ostree_has_staged_is_listed(tmp_path: Path, boot: Path, shell: str) -> None:
+    """Its command line is in no entry until the machine is shut down."""
+    staged = "mount -t tmpfs none /run; mkdir /run/ostree; echo as ostree writes it >/run/ostree/staged-deployment"
+    within = ("sh", "-ec", f'{staged}; exec "$@"', "sh")
+    listed = look(tmp_path, boot, shell, *within)[sources.ESP_IMAGES].text.split("\n")
+    assert set(listed) == {"/run/ostree/staged-deployment", "/boot/efi/EFI/Linux/6.1.efi"}
 
 
 @pytest.mark.needs("setpriv")

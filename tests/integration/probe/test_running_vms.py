@@ -184,6 +184,20 @@ def test_other_vmms_are_named(machine: Machine, probe: Probe, name: str) -> None
         ((b"-global", b"cpu.svm=on"), ["global=cpu.svm=on"]),
         ((b"-global", b"EPYC-x86_64-cpu.svm=off", b"-cpu", b"EPYC"), ["global=EPYC-x86_64-cpu.svm=off", "cpu=EPYC"]),
         ((b"--global", b"driver=cpu,property=svm,value=off"), ["global=driver=cpu,property=svm,value=off"]),
+        (
+            (
+                b"-global",
+                b"property=svm,driver=cpu,value=on",
+                b"-global",
+                b"value=on,property=svm,driver=EPYC-x86_64-cpu",
+            ),
+            ["global=property=svm,driver=cpu,value=on", "global=value=on,property=svm,driver=EPYC-x86_64-cpu"],
+        ),
+        (
+            (b"-global", b"driver=qemu64-x86_64-cpu,property=svm,value=on"),
+            ["global=driver=qemu64-x86_64-cpu,property=svm,value=on"],
+        ),
+        ((b"-global", b"property=serial,driver=ide-hd,value=-cpu " + STAYS.encode()), []),
         ((b"-global", b"ide-hd.serial=-cpu." + STAYS.encode()), []),
         ((b"-readconfig", b"/home/" + STAYS.encode()), ["readconfig="]),
         (

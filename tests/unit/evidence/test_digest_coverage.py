@@ -43,7 +43,7 @@ COVERED: dict[str, tuple[str, ...]] = {
     "KERNEL_INSTALL": ("/etc/kernel/cmdline",),
     "GRUB_CFGS": ("/boot/grub*/grub.cfg",),
     "ESP_ENTRIES": ("/efi/loader/entries/*", "/boot/efi/loader/entries/*"),
-    "ESP_IMAGES": ("/boot/EFI/Linux/*", "/efi/EFI/Linux/*", "/boot/efi/EFI/Linux/*"),
+    "ESP_IMAGES": ("/boot/EFI/Linux/*", "/efi/EFI/Linux/*", "/boot/efi/EFI/Linux/*", "/run/ostree/staged-d*"),
     "DEV_KVM": ("/dev/kvm ",),
     "GETFACL": ("/dev/kvm ", "getfacl"),
     "DEBUGFS": ('"$debugfs"/[0-9]*-[0-9]*/nested_run', '"$debugfs"/[0-9]*-[0-9]*/vcpu[0-9]*/guest_mode'),

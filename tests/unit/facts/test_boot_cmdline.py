@@ -102,6 +102,7 @@ CONFIGURED = ok(sources.GRUB_CFGS[1], "blscfg")
         ([ok(sources.KERNEL_INSTALL, "quiet\nkvm_amd.nested=0")], f"{sources.KERNEL_INSTALL}:2"),
         ([ok(ENTRY, "options quiet\noptions kvm_amd.nested=0")], ENTRY),
         ([ok(f"{sources.ESP_ENTRIES[1]}/a.conf", "options kvm_amd.nested=0")], f"{sources.ESP_ENTRIES[1]}/a.conf"),
+        ([ok(ENTRY, "options quiet\n \toptions kvm_amd.nested=0")], ENTRY),
         ([ok(ENTRY, "options $kernelopts"), ok(sources.GRUBENV, "kernelopts=kvm_amd.nested=0")], ENTRY),
         ([ok(ENTRY, "options $tuned_params"), ok(sources.GRUBENV, "tuned_params=kvm_amd.nested=0")], ENTRY),
         (
