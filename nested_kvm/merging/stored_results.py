@@ -183,14 +183,15 @@ def _result(row: tuple[Any, ...]) -> Result:
 def _written(waiver: Waiver) -> str:
     expires = None if waiver.expires is None else waiver.expires.isoformat()
     words = (waiver.control, waiver.target, waiver.subject, waiver.reason, waiver.approver, expires, waiver.source)
-    return json.dumps((*words, waiver.cause, waiver.accepts_unknown, waiver.until_fixed))
+    return json.dumps((*words, waiver.cause, waiver.accepts_unknown, waiver.until_fixed, waiver.advisories))
 
 
 @lru_cache(_CACHED)
 def _read(written: str) -> Waiver:
-    control, target, subject, reason, approver, expires, source, cause, *flags = json.loads(written)
+    control, target, subject, reason, approver, expires, source, cause, unknown, fixed, named = json.loads(written)
     ends = None if expires is None else date.fromisoformat(expires)
-    return Waiver(control, target, subject, reason, approver, ends, source, cause, *flags)
+    advisories = None if named is None else tuple(named)
+    return Waiver(control, target, subject, reason, approver, ends, source, cause, unknown, fixed, advisories)
 
 
 @lru_cache(_CACHED)

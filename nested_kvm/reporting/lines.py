@@ -69,6 +69,8 @@ def _state(use: WaiverUse) -> str:
     if use.waiver.until_fixed and use.state in {WaiverState.EXPIRED, WaiverState.CONTROL_PASSES}:
         has_passed = use.state is WaiverState.CONTROL_PASSES
         return "has ended: what it covers passes" if has_passed else "has ended; its findings count again"
+    if use.waiver.advisories is not None and use.state is WaiverState.OTHER_CAUSE:
+        return f"does not apply: the findings have another cause than {', '.join(use.waiver.advisories)}"
     return _STATES[use.state]
 
 

@@ -1,16 +1,17 @@
 """The baseline: an earlier run's `results.json`, compared with this run."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from nested_kvm.errors import FileUnusable, UsageError
 from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.results.drift import Drift, DriftSummary, PastFinding
+from nested_kvm.results.exposure import LACKING, lacking_fixes
 from nested_kvm.results.reader import SIZE_LIMIT
 from nested_kvm.results.run import RESULTS_SCHEMA, Result
 from nested_kvm.results.schema import FindingPart
@@ -19,9 +20,6 @@ from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waiver import Waiver
 from nested_kvm.util.files import read_bounded
 from nested_kvm.util.text import printable
-
-_OPEN: Final = "open: "
-"""How the evidence of L0-SEC-03 begins for an advisory that is open."""
 
 Key = tuple[str, str, str]
 """Target, subject and control."""
@@ -52,7 +50,7 @@ def _open_only(given: object) -> object:
     if not isinstance(given, list):
         return given
     texts = ((each, each.get("text") if isinstance(each, dict) else None) for each in given)
-    return [each for each, text in texts if not isinstance(text, str) or text.startswith(_OPEN)]
+    return [each for each, text in texts if not isinstance(text, str) or text.startswith(LACKING)]
 
 
 class _Result(FindingPart):
@@ -102,7 +100,7 @@ class Past:
     def is_of_same_kind(self, finding: PastFinding, result: Result) -> bool:
         """Whether a finding of now has the cause of that one, and names no advisory as open that was not open then."""
         code = None if result.cause is None else result.cause.code
-        return finding.cause == code and _opened(result.evidence) <= self.opened
+        return finding.cause == code and lacking_fixes(result.evidence) <= self.opened
 
     def relevant(self, result: Result) -> list[PastFinding]:
         """The findings of the same site check, whatever their cause."""
@@ -231,11 +229,6 @@ def _is_same_check(finding: PastFinding, result: Result) -> bool:
     return finding.check is None or finding.check == result.check
 
 
-def _opened(evidence: Iterable[Evidence | _Evidence]) -> frozenset[str]:
-    """The advisories that L0-SEC-03 shows to be open: `CVE-2026-53359`, with the text `open: upstream 6.1.176; …`."""
-    return frozenset(each.source for each in evidence if each.text.startswith(_OPEN))
-
-
 def _check_of(findings: Sequence[PastFinding]) -> str | None:
     return findings[0].check if findings else None
 
@@ -252,7 +245,7 @@ def _by_key(results: Sequence[_Result]) -> Iterator[tuple[Key, Past]]:
                 findings=tuple(_past(each) for each in failed),
                 waived=tuple(_past(each) for each in failed if each.waiver is not None),
                 passed=frozenset(each.check for each in group if each.outcome is Outcome.PASS),
-                opened=frozenset[str]().union(*(_opened(each.evidence) for each in failed)),
+                opened=lacking_fixes(Evidence(each.source, each.text) for part in failed for each in part.evidence),
             ),
         )
 

@@ -1,10 +1,20 @@
 """Which published vulnerabilities of KVM a host's guests reach, as plain data."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.verdict import Evidence
+
+LACKING: Final = "open: "
+"""How the text of L0-SEC-03's evidence begins for an advisory whose fix the kernel lacks."""
+
+
+def lacking_fixes(evidence: Iterable[Evidence]) -> frozenset[str]:
+    """The advisories whose fix the kernel lacks: `CVE-2026-53359`, with the text `open: upstream 6.1.176; …`."""
+    return frozenset(each.source for each in evidence if each.text.startswith(LACKING))
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,6 +244,8 @@ class WaiverPart(Part):
     """What it accepts in place of findings. Files of older versions have none."""
     until: Literal["fixed"] | None = None
     """fixed: it ends when what it covers passes. Files of older versions have none."""
+    advisories: list[Line] | None = None
+    """The only advisories whose missing fixes it accepts; null: any. Only where the waiver names some."""
 
     def waiver(self) -> Waiver:
         """Return the waiver."""
@@ -258,6 +260,7 @@ class WaiverPart(Part):
             self.cause,
             self.accepts == "unknown",
             self.until == "fixed",
+            None if self.advisories is None else tuple(self.advisories),
         )  # fmt: skip
 
 

@@ -33,6 +33,8 @@ class Waiver:
     """Whether it accepts unknown results, and only these."""
     until_fixed: bool = False
     """Whether it ends when what it covers passes."""
+    advisories: tuple[str, ...] | None = None
+    """The only advisories whose missing fixes it accepts; None: any."""
 
     def covers(self, control: str, target: str, subject: str) -> bool:
         """Whether it covers that control for that target and subject."""
@@ -42,10 +44,18 @@ class Waiver:
             and (self.subject is None or fnmatchcase(subject, self.subject))
         )
 
-    def accepts(self, outcome: Outcome, cause: Cause | None) -> bool:
-        """Whether it accepts such a result: a finding with its cause, or an unknown."""
+    def accepts(self, outcome: Outcome, cause: Cause | None, lacking: frozenset[str] = frozenset()) -> bool:
+        """Whether it accepts such a result: a finding with its cause, or an unknown.
+
+        Args:
+            outcome: the result's.
+            cause: the result's.
+            lacking: the advisories whose fix the result shows to be missing.
+        """
         if self.accepts_unknown:
             return outcome is Outcome.UNKNOWN
+        if self.advisories is not None and not (lacking and lacking <= set(self.advisories)):
+            return False
         return outcome is Outcome.FAIL and (self.cause is None or (cause is not None and cause.code == self.cause))
 
     def holds_on(self, day: date) -> bool:
@@ -71,7 +81,7 @@ class WaiverState(StrEnum):
     EXPIRED = "expired"
     """The waiver has expired, and the finding that it matches counts."""
     OTHER_CAUSE = "other-cause"
-    """The findings that it matches count: they have another cause than the waiver names."""
+    """The findings that it matches count: they have another cause, or another advisory, than the waiver names."""
     MATCHES_NOTHING = "stale-matches-nothing"
     CONTROL_PASSES = "stale-control-passes"
     UNJUDGED = "unjudged"

@@ -73,6 +73,7 @@ class WaiverSection(_Section):
     expires: Annotated[date, BeforeValidator(_date)] | None = Field(None, validate_default=True)
     cause: str | None = None
     accepts: Literal["unknown"] | None = None
+    advisories: Annotated[list[Text], Field(min_length=1)] | None = None
 
     @field_validator("expires", mode="after")
     @classmethod
@@ -103,6 +104,13 @@ class WaiverSection(_Section):
         if accepts is not None and info.data.get("cause") is not None:
             raise ValueError("contradicts `cause`: an unknown has no cause")
         return accepts
+
+    @field_validator("advisories", mode="after")
+    @classmethod
+    def _are_of_findings(cls, advisories: list[str] | None, info: Info) -> list[str] | None:
+        if advisories is not None and info.data.get("accepts") is not None:
+            raise ValueError("contradicts `accepts: unknown`: of an unknown it is not known what is open")
+        return advisories
 
 
 class WaiverFile(_Section):
@@ -137,4 +145,5 @@ def _waiver(section: WaiverSection, source: str) -> Waiver:
         section.cause,
         section.accepts == "unknown",
         section.until == "fixed",
+        None if section.advisories is None else tuple(section.advisories),
     )

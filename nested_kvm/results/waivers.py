@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.results.baseline import Baseline
+from nested_kvm.results.exposure import lacking_fixes
 from nested_kvm.results.run import Result
 from nested_kvm.results.scope import RunScope
 from nested_kvm.results.waiver import Waiver, WaiverState, WaiverUse
@@ -29,7 +30,7 @@ class Waivers:
         if result.outcome not in {Outcome.FAIL, Outcome.UNKNOWN}:
             return result
         covering = [each for each in self._waivers if each.covers(result.control, result.target, result.subject)]
-        accepting = [each for each in covering if each.accepts(result.outcome, result.cause)]
+        accepting = [each for each in covering if _accepts(each, result)]
         holding = next((each for each in accepting if self._holds(each, result)), None)
         if holding is not None:
             return replace(result, waiver=holding)
@@ -49,14 +50,14 @@ class Waivers:
         return [self._use(waiver, list(_covered(waiver, by_control)), scope) for waiver in self._waivers]
 
     def _use(self, waiver: Waiver, covered: Sequence[Result], scope: RunScope) -> WaiverUse:
-        accepted = sum(waiver.accepts(each.outcome, each.cause) for each in covered)
+        accepted = sum(_accepts(waiver, each) for each in covered)
         return WaiverUse(waiver, self._state(waiver, covered, accepted, scope), accepted)
 
     def _state(self, waiver: Waiver, covered: Sequence[Result], accepted: int, scope: RunScope) -> WaiverState:
         if accepted:
-            holds = any(self._holds(waiver, each) for each in covered if waiver.accepts(each.outcome, each.cause))
+            holds = any(self._holds(waiver, each) for each in covered if _accepts(waiver, each))
             return WaiverState.USED if holds else WaiverState.EXPIRED
-        if waiver.cause is not None and any(each.outcome is Outcome.FAIL for each in covered):
+        if _is_narrow(waiver) and any(each.outcome is Outcome.FAIL for each in covered):
             return WaiverState.OTHER_CAUSE
         is_open = not all(each.outcome.is_evaluated for each in covered)
         if is_open or scope.may_leave_out(waiver.control, waiver.target):
@@ -72,10 +73,25 @@ def _why_not(result: Result, covering: Sequence[Waiver], accepting: Sequence[Wai
     if accepting:
         expired = max(accepting, key=lambda each: each.expires or date.max)
         return f"its waiver expired on {expired.expires} ({expired.source}, approved by {expired.approver})"
-    named = [each for each in covering if each.cause is not None]
-    if named and result.outcome is Outcome.FAIL:
-        return f"its waiver accepts another cause, {named[0].cause} ({named[0].source})"
-    return ""
+    narrow = [each for each in covering if _is_narrow(each)]
+    return _what_it_accepts(narrow[0], result) if narrow and result.outcome is Outcome.FAIL else ""
+
+
+def _what_it_accepts(waiver: Waiver, result: Result) -> str:
+    others = lacking_fixes(result.evidence) - set(waiver.advisories or ())
+    if waiver.advisories is None or not others:
+        return f"its waiver accepts another cause, {waiver.cause} ({waiver.source})"
+    return f"its waiver does not accept {', '.join(sorted(others))} ({waiver.source})"
+
+
+def _is_narrow(waiver: Waiver) -> bool:
+    """Whether it accepts only some of the findings that it covers."""
+    return waiver.cause is not None or waiver.advisories is not None
+
+
+def _accepts(waiver: Waiver, result: Result) -> bool:
+    lacking = frozenset[str]() if waiver.advisories is None else lacking_fixes(result.evidence)
+    return waiver.accepts(result.outcome, result.cause, lacking)
 
 
 def _covered(waiver: Waiver, by_control: Mapping[str, Sequence[Result]]) -> Iterator[Result]:

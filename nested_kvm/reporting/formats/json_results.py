@@ -114,12 +114,13 @@ def _result(result: Result, problems: Problems) -> dict[str, Any]:
 
 def _waiver(waiver: Waiver) -> dict[str, Any]:
     known = asdict(waiver)
-    del known["accepts_unknown"], known["until_fixed"]
+    del known["accepts_unknown"], known["until_fixed"], known["advisories"]
     return {
         **known,
         "expires": None if waiver.expires is None else waiver.expires.isoformat(),
         "accepts": "unknown" if waiver.accepts_unknown else None,
         "until": "fixed" if waiver.until_fixed else None,
+        **({} if waiver.advisories is None else {"advisories": list(waiver.advisories)}),
     }
 
 

@@ -23,7 +23,13 @@ from tests.support.made_runs import FAIL, PASS
 pytestmark = pytest.mark.slow
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
-WAIVERS = st.builds(Waiver, TEXT, TEXT, st.none() | TEXT, TEXT, TEXT, st.none() | st.dates(date(2020, 1, 1)), TEXT)
+WAIVERS = st.builds(
+    Waiver,
+    *(TEXT, TEXT, st.none() | TEXT, TEXT, TEXT, st.none() | st.dates(date(2020, 1, 1)), TEXT),
+    accepts_unknown=st.booleans(),
+    until_fixed=st.booleans(),
+    advisories=st.none() | st.lists(TEXT, min_size=1, max_size=2).map(tuple),
+)
 RESULTS = st.builds(
     Result,
     control=st.sampled_from(["L0-CPU-01", "L0-KVM-02", "DOM-CPU-01"]),

@@ -10,13 +10,14 @@ import pytest
 from nested_kvm.errors import UsageError
 from nested_kvm.model.cause import Cause
 from nested_kvm.model.control import Severity
-from nested_kvm.model.verdict import Outcome
+from nested_kvm.model.verdict import Evidence, Outcome
 from nested_kvm.reporting.formats.hdf import hdf_json
 from nested_kvm.reporting.formats.json_results import results_json
 from nested_kvm.reporting.formats.junit import junit_xml
 from nested_kvm.reporting.formats.markdown import summary_markdown
 from nested_kvm.reporting.formats.sarif import sarif_json
 from nested_kvm.reporting.gate import counts_line
+from nested_kvm.reporting.lines import waivers_to_fix
 from nested_kvm.reporting.verdict_text import verdict_line
 from nested_kvm.results.run import Result, Threshold
 from nested_kvm.results.run_verdict import RunVerdict, conclude
@@ -98,6 +99,40 @@ def test_a_waiver_of_one_cause_does_not_cover_another() -> None:
     assert waivers.uses([other, of_cause(Cause.PERSISTED_OFF)], scope) == [WaiverUse(given, WaiverState.USED, 1)]
 
 
+def lacking(*advisories: str, cause: Cause = Cause.ESCAPE_OPEN) -> Result:
+    evidence = [Evidence("/proc/version", "6.1"), *(Evidence(each, "open: upstream 6.1.176") for each in advisories)]
+    return replace(of_cause(cause), evidence=(*evidence, Evidence("CVE-2025-1", "fixed: 6.1.9")))
+
+
+def test_a_waiver_of_advisories_does_not_cover_what_is_published_later() -> None:
+    given = replace(waiver(), advisories=("CVE-2026-1", "CVE-2026-2"))
+    waivers, scope = Waivers([given], LAST), RunScope(is_whole=True)
+    assert waivers.answer_for(lacking("CVE-2026-1")).waiver == given
+    assert waivers.answer_for(lacking("CVE-2026-2", "CVE-2026-1")).waiver == given
+    later = waivers.answer_for(lacking("CVE-2026-1", "CVE-2026-3"))
+    assert (later.waiver, later.is_open_finding) == (None, True)
+    assert later.message == "a message; its waiver does not accept CVE-2026-3 (waivers.yaml:2)"
+    assert waivers.uses([later], scope) == [WaiverUse(given, WaiverState.OTHER_CAUSE, 0)]
+    assert "another cause than CVE-2026-1, CVE-2026-2" in next(waivers_to_fix(waivers.uses([later], scope)))
+    assert waivers.uses([lacking("CVE-2026-1")], scope) == [WaiverUse(given, WaiverState.USED, 1)]
+    assert waivers.answer_for(of_cause(Cause.PERSISTED_OFF)).is_open_finding, "no advisory is about it"
+
+
+def test_a_waiver_of_advisories_and_a_cause_needs_both() -> None:
+    given = replace(waiver(), cause=Cause.ESCAPE_OPEN_AFTER_BOOT.code, advisories=("CVE-2026-1",))
+    assert Waivers([given], LAST).answer_for(lacking("CVE-2026-1")).is_open_finding
+    later = lacking("CVE-2026-1", cause=Cause.ESCAPE_OPEN_AFTER_BOOT)
+    assert Waivers([given], LAST).answer_for(later).waiver == given
+
+
+def test_the_advisories_of_a_waiver_are_stored() -> None:
+    given = replace(waiver(), advisories=("CVE-2026-1",))
+    document = json.loads("".join(results_json(run_of(replace(lacking("CVE-2026-1"), waiver=given)))))
+    assert document["results"][0]["waiver"]["advisories"] == ["CVE-2026-1"]
+    (row,) = ResultsFile.model_validate(document).results
+    assert row.result().waiver == given
+
+
 def test_an_unknown_is_accepted_only_by_a_waiver_that_says_so() -> None:
     unknown = finding(outcome=Outcome.UNKNOWN)
     gate = Threshold(gate=True)
@@ -144,6 +179,8 @@ def test_cause_and_unknown_are_read_from_the_file(tmp_path: Path) -> None:
     assert (of_one.cause, of_one.accepts_unknown) == ("persisted-off", False)
     (unknown,) = load(tmp_path, accepts="unknown", expires="2026-03-31")
     assert (unknown.cause, unknown.accepts_unknown) == (None, True)
+    (narrow,) = load(tmp_path, advisories=["CVE-2026-1"], permanent=True)
+    assert narrow.advisories == ("CVE-2026-1",)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +188,13 @@ def test_cause_and_unknown_are_read_from_the_file(tmp_path: Path) -> None:
     [
         ({"permanent": True, "cause": "persisted-of"}, 9, "'persisted-of' is not a known cause: did you mean"),
         ({"permanent": True, "accepts": "unknown"}, 9, "needs an end"),
+        ({"permanent": True, "advisories": []}, 9, "advisories"),
+        ({"permanent": True, "advisories": "CVE-2026-1"}, 9, "advisories"),
+        (
+            {"expires": "2026-03-31", "accepts": "unknown", "advisories": ["CVE-2026-1"]},
+            10,
+            "it is not known what is open",
+        ),
         ({"expires": "2026-03-31", "accepts": "error"}, 9, "accepts"),
         ({"expires": "2026-03-31", "cause": "persisted-off", "accepts": "unknown"}, 10, "an unknown has no cause"),
     ],
