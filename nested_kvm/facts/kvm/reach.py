@@ -74,7 +74,17 @@ def _later(
         return Answer.UNKNOWN, f"its next load is not known: {load.reason}", load.evidence
     if load.nested:
         return Answer.YES, f"nested will be on: {load.said_by}", load.evidence
-    return _by_paging(bundle, load, next_cmdline) or (Answer.NO, f"nested will be off: {load.said_by}", load.evidence)
+    return _with_nested_off(bundle, load, next_cmdline)
+
+
+def _with_nested_off(bundle: Bundle, load: NextLoad, next_cmdline: Callable[[], NextCmdline]) -> Found:
+    opened = _by_paging(bundle, load, next_cmdline)
+    if opened is not None:
+        return opened
+    unread = _unread(next_cmdline)
+    if unread:
+        return Answer.UNKNOWN, f"the next boot's command line may open it: {unread}", load.evidence
+    return Answer.NO, f"nested will be off: {load.said_by}", load.evidence
 
 
 def _prevented(load: NextLoad, module: KvmModule) -> str:
@@ -91,6 +101,14 @@ def _opened_by(next_cmdline: Callable[[], NextCmdline]) -> tuple[Evidence, ...]:
         return tuple(where for setting, where in next_cmdline().words if setting is Setting.ON)
     except ObservationError:
         return ()
+
+
+def _unread(next_cmdline: Callable[[], NextCmdline]) -> str:
+    """Why there may be other words on the next boot's command line."""
+    try:
+        return next_cmdline().unread
+    except ObservationError as reason:
+        return str(reason)
 
 
 def _by_paging(bundle: Bundle, load: NextLoad, next_cmdline: Callable[[], NextCmdline]) -> Found | None:
