@@ -4,8 +4,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-_EVALUATED: Final = re.compile(r"nested|blacklist", re.IGNORECASE)
-_OF_KVM: Final = re.compile(r"kvm", re.IGNORECASE)
+_EVALUATED: Final = re.compile(
+    r"nested|blacklist|(?<![\w.-])(?:(?:clearcpuid|(?:rd\.)?modules[-_]load)=|overlayroot=tmpfs"
+    r"|(?:root=(?:PART)?UUID=[\dA-F-]+|pci=off|reboot=k|init=/init\.krun)[\"']?$)",
+    re.IGNORECASE,
+)
+"""Words that are evaluated whole. The UUID of its root distinguishes the boot entries of one system from another's."""
+_OF_KVM: Final = re.compile(r"kvm|(?<![\w.-])(?:ccp|irqbypass)\.", re.IGNORECASE)
+"""The names of parameters of KVM's modules and of those that they need: one bad value keeps all from loading."""
 _WORD: Final = re.compile(r"\S+")
 _VARIABLE: Final = re.compile(r"(?P<name>(?:(?<=[ \t])[A-Za-z_]\w{0,100}=)?)(?P<value>[^ \t]+)", re.ASCII)
 _KEPT: Final = "\"' \t-\\#;&|<>()"
@@ -21,7 +27,7 @@ def masked(value: str) -> str:
 
 
 def masked_cmdline(text: str) -> str:
-    """Mask a kernel command line: only flags, and the words of KVM and of refused modules, stay."""
+    """Mask a kernel command line: only flags stay, and what is evaluated: the words of KVM, of modules, of the root."""
     return _WORD.sub(_CmdlineWords().mask, text)
 
 

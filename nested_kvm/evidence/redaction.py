@@ -20,11 +20,11 @@ _PASSES: Final = 4
 _REMEMBERED: Final = 4096
 """Characters of a text, with its source, whose redaction is remembered."""
 _EVALUATED_WORD: Final = re.compile(
-    r"[\"']?[\w.-]{0,100}(?:nested|blacklist|kvm)[\w.-]{0,100}=|kvm[\w-]*$", re.IGNORECASE
+    r"[\"']?[\w.-]{0,100}(?:nested|blacklist|kvm|clearcpuid|modules[-_]load)[\w.-]{0,100}=|kvm[\w-]*$", re.IGNORECASE
 )
 _GRUB_VARIABLE: Final = re.compile(
     r"[ \t]*(?:options[ \t]+|linux(?:16|efi)?[ \t]+|(?:(?:export|set)[ \t]+)?"
-    r"(?:GRUB_CMDLINE_\w+|kernelopts|tuned_params)\+?=)[\"']?",
+    r"(?:GRUB_CMDLINE_\w+|kernelopts|tuned_params|extra_cmdline)\+?=)[\"']?",
     re.ASCII,
 )
 _LOGGED_CMDLINE: Final = re.compile(r".{0,200}?command line[^:\"]{0,60}[:\"][ ]?", re.IGNORECASE)

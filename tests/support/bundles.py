@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.evidence.redaction import without_secrets
 from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.policy import Policy
@@ -18,11 +19,12 @@ any_status = st.sampled_from(Status)
 
 
 def bundle_of(*readings: Reading, libvirt: LibvirtAnswer | None = None, **texts: str) -> Bundle:
-    """Make a bundle of readings; `cpuinfo=…` and the like are texts that were read whole."""
+    """Make a bundle of readings, without secrets as in evidence; `cpuinfo=…` and the like are texts read whole."""
     sources = {"uname": "uname -m", "cpuinfo": "/proc/cpuinfo", "modules": "/sys/module"}
     whole = [Reading(sources[name], Status.OK, text) for name, text in texts.items()]
     by_source = {reading.source: reading for reading in (*whole, *readings)}
-    return Bundle(TARGET, datetime(2026, 1, 1, tzinfo=UTC), "0", without_unlisted_modules(by_source), libvirt=libvirt)
+    kept = without_secrets(without_unlisted_modules(by_source))
+    return Bundle(TARGET, datetime(2026, 1, 1, tzinfo=UTC), "0", kept, libvirt=libvirt)
 
 
 def without_unlisted_modules(readings: Mapping[str, Reading]) -> dict[str, Reading]:

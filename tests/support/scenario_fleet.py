@@ -15,6 +15,7 @@ from nested_kvm.evidence.bundle import Bundle, Failure, LibvirtAnswer
 from nested_kvm.evidence.bundle_file import write_bundle
 from nested_kvm.evidence.libvirt.virsh import answer_of_virsh, without_virsh
 from nested_kvm.evidence.reading import Reading, Status
+from nested_kvm.evidence.redaction import without_secrets
 from nested_kvm.evidence.sources import VM_HOLDERS, VMM_PROCESSES
 from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory, Target
@@ -126,7 +127,7 @@ def _seen_inside(guest: Target, inside: Inside, scenario: Scenario) -> Bundle:
     if inside.unreachable is not None:
         return Bundle(guest, _OBSERVED, "0", failure=Failure("TargetUnreachable", inside.unreachable))
     uuid = _uuid(guest.domain or "", scenario.domains[guest.domain or ""])
-    return Bundle(guest, _OBSERVED, "0", inside.all_readings(uuid))
+    return Bundle(guest, _OBSERVED, "0", without_secrets(inside.all_readings(uuid)))
 
 
 def recorded_readings(scenario: Scenario) -> dict[str, Reading]:
@@ -157,7 +158,7 @@ def bundle(target: Target, scenario: Scenario) -> Bundle:
     if target.libvirt is not None:
         cut_before = LibvirtAnswer(URI, "virsh", not_asked="the probe's answer ended before virsh was asked")
         libvirt = cut_before if scenario.cut else answer_of_virsh(readings, URI)
-    return Bundle(target, _OBSERVED, "0", without_virsh(readings), scenario.cut, libvirt)
+    return Bundle(target, _OBSERVED, "0", without_secrets(without_virsh(readings)), scenario.cut, libvirt)
 
 
 def _domains(scenario: Scenario) -> dict[str, Reading]:

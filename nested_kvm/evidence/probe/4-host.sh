@@ -89,7 +89,7 @@ boot() {
     [ -f /etc/default/grub ] || settings_in "$grub" /etc/default/grub
     names_of /etc/default/grub.d
     settings_where_present "$grub" /etc/default/grub /etc/default/grub.d/*.cfg
-    settings_where_present "^$blank*(linux|set (kernelopts|tuned_params)=)" /boot/grub*/grub.cfg
+    settings_where_present "^$blank*(linux|set (kernelopts|tuned_params|extra_cmdline)=)" /boot/grub*/grub.cfg
     file /etc/kernel/cmdline
     names_of /boot/loader/entries
     set --

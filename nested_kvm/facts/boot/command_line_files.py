@@ -21,7 +21,7 @@ _ENTRY_FOLDERS: Final = tuple(f"{each}/" for each in (sources.BOOT_ENTRIES, *sou
 _INSIDE: Final = (f"{sources.GRUB_D}/", *_ENTRY_FOLDERS)
 _LINUX: Final = re.compile(r"[ \t]*linux(?:16|efi)?[ \t]+\S+[ \t]*(.*)")
 _OPTIONS: Final = re.compile(r"[ \t]*options[ \t]+(.*)")
-_SET: Final = re.compile(r"[ \t]*(?:set[ \t]+)?(kernelopts|tuned_params)=[\"']?(.*?)[\"']?[ \t]*")
+_SET: Final = re.compile(r"[ \t]*(?:set[ \t]+)?(kernelopts|tuned_params|extra_cmdline)=[\"']?(.*?)[\"']?[ \t]*")
 _VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 _QUOTED: Final = re.compile(r"(?P<double>\"(?:[^\"\\]|\\.)*\")|'(?P<single>[^']*)'|\\(?P<escaped>.)")
 _RECOVERY: Final = frozenset({"single", "recovery"})
@@ -29,7 +29,8 @@ _RESCUE: Final = "-0-rescue.conf"
 """The end of the name of the entry that dracut makes for emergencies, at the installation."""
 _HARMLESS: Final = frozenset({"vt_handoff"})
 """Variables of Ubuntu's own grub.cfg that hold no argument of a module."""
-_EMPTY_IF_UNSET: Final = frozenset({"tuned_params"})
+_EMPTY_IF_UNSET: Final = frozenset({"tuned_params", "extra_cmdline"})
+"""Those of RHEL's boot entries and of SUSE's grub.cfg, whose menu of snapshots sets its own to their `rootflags=`."""
 
 
 @dataclass(frozen=True, slots=True)

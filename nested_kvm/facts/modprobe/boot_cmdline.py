@@ -24,6 +24,7 @@ _TYPES: Final = {
     "kvm": ParameterType.INT,
     "kvm_hv": ParameterType.BOOL,
 }
+_MASK: Final = "*"
 ARM_MODE: Final = "kvm-arm.mode"
 PAGING: Final = ("ept", "npt")
 """The parameters that turn second-level paging on and off."""
@@ -121,7 +122,8 @@ class _Effects:
             types = self._info.parameters.get(module)
             beside = _PARAMETER if module == self._module else ""
             for fault in option_faults(module, _options(options), types, self._release, beside=beside):
-                setting = Setting.INVALID if fault.is_certain else Setting.UNDECIDED
+                is_certain = fault.is_certain and _MASK not in fault.word.text
+                setting = Setting.INVALID if is_certain else Setting.UNDECIDED
                 yield setting, _quoted(line, _written(options, fault.word.text))
 
     def paging(self, line: BootLine) -> Iterator[tuple[Setting, Evidence]]:

@@ -47,6 +47,7 @@ GRUB_CFG = """\
 set superusers="root"
 password_pbkdf2 root grub.pbkdf2.sha512.10000.SECRET
 set kernelopts="quiet"
+set extra_cmdline="debug"
 menuentry 'Debian' {
 \tlinux\t/boot/vmlinuz root=/dev/vda1 ro quiet
 \tinitrd\t/boot/initrd.img
@@ -179,6 +180,7 @@ def test_of_grubs_configuration_what_may_decide_is_read_and_nothing_else(
     assert readings[sources.GRUB].text == READ_OF_GRUB.strip("\n")
     assert readings[sources.GRUB_CFGS[0]].text.split("\n") == [
         'set kernelopts="quiet"',
+        'set extra_cmdline="debug"',
         "\tlinux\t/boot/vmlinuz root=/dev/vda1 ro quiet",
     ]
     assert readings[sources.GRUBENV].text == "tuned_params=isolcpus=2"

@@ -78,6 +78,19 @@ def test_a_word_that_does_nothing_is_not_against_it(cmdline: str) -> None:
     assert (against(found), found.unknown) == ([], "")
 
 
+@pytest.mark.parametrize("option", ["ccp.nqueues=4", "kvm_amd.nested=1 ccp.nqueues=4"])
+def test_a_valid_option_of_a_module_that_is_needed_is_not_against_it(option: str) -> None:
+    found = boot(grub(option))
+    assert (against(found), found.unknown) == ([], "")
+
+
+def test_an_option_that_evidence_masks_is_not_against_it() -> None:
+    other = "filename: /lib/other.ko\nparm: x: (uint)\n"
+    info = ok(sources.EVERY_MODULE, INFO.replace("kvm,ccp", "kvm,ccp,other") + other)
+    found = boot(grub("other.x=4"), info)
+    assert (against(found), "other.x=*" in found.unknown) == ([], True)
+
+
 def test_what_blocks_is_not_against_a_policy_that_forbids() -> None:
     found = boot(grub("modprobe.blacklist=kvm_amd"))
     assert (against(found, nested=False), [each.text for each in found.blocking]) == (
@@ -94,6 +107,8 @@ def test_a_built_in_module_obeys_the_kernels_own_parser() -> None:
 
 
 CONFIGURED = ok(sources.GRUB_CFGS[1], "blscfg")
+OF_SUSE = "\tlinux\t/boot/vmlinuz-6.4.0-150600.23-default root=UUID=a  ${extra_cmdline} splash=silent quiet"
+"""As grub2-mkconfig writes it on SLES 12 and 15 and on openSUSE Leap."""
 
 
 @pytest.mark.parametrize(
@@ -116,6 +131,14 @@ CONFIGURED = ok(sources.GRUB_CFGS[1], "blscfg")
         (
             [ok(sources.GRUB, ". x"), ok(sources.GRUB_CFGS[0], "linux /vmlinuz kvm_amd.nested=0 $vt_handoff")],
             sources.GRUB_CFGS[0],
+        ),
+        (
+            [ok(sources.GRUB_CFGS[1], "set extra_cmdline='kvm_amd.nested=0'\nlinux /vmlinuz ro ${extra_cmdline}")],
+            sources.GRUB_CFGS[1],
+        ),
+        (
+            [ok(sources.GRUB_CFGS[1], OF_SUSE), ok(sources.GRUBENV, "extra_cmdline=kvm_amd.nested=0")],
+            sources.GRUB_CFGS[1],
         ),
     ],
 )
@@ -166,6 +189,7 @@ def test_evidence_without_the_images_does_not_show_that_there_are_none() -> None
         [ok(sources.GRUB, ". x"), ok(sources.GRUB_CFGS[0], "linux /vmlinuz ro\nlinux /vmlinuz ro single x=$y")],
         [grub("quiet"), ok(sources.GRUB_D, "README"), ok(sources.BOOT_ENTRIES, "5.14.conf~")],
         [ok(sources.GRUB_CFGS[0], "linux /vmlinuz 'x=a kvm_amd.nested=0' ro")],
+        [ok(sources.GRUB_CFGS[1], OF_SUSE)],
     ],
 )
 def test_what_is_not_set_anywhere_is_not_set(readings: list[Reading]) -> None:
@@ -202,6 +226,7 @@ MENU = """\
         ([ok(ENTRY, "options root=/dev/a ro"), grub("kvm_amd.nested=1")], True),
         ([ok(ENTRY, "options kvm_amd.nested=1"), grub("quiet"), ok(sources.KERNEL_INSTALL, "quiet")], False),
         ([ok(sources.GRUB_CFGS[0], MENU.format("\tlinux\t/vmlinuz-6.12 root=UUID=a ro"))], True),
+        ([ok(sources.GRUB_CFGS[0], MENU.format("\tlinux\t/vmlinuz-6.12 root=UUID=b ro"))], False),
         ([ok(sources.GRUB_CFGS[0], MENU.format("\tlinux\t/vmlinuz-6.12 root=UUID=a kvm_amd.nested=1"))], False),
     ],
 )
