@@ -26,8 +26,10 @@ from nested_kvm.model.form import Form
 from nested_kvm.model.layer import Layer
 from nested_kvm.model.verdict import Evidence
 
-_QEMU: Final = re.compile(r"qemu|qemu-system-[\w.+-]+|(qemu-)?kvm([.-][\w.+-]+)?")
-"""The names under which distributions install QEMU."""
+_QEMU: Final = re.compile(
+    r"(?!.*(wrap|shim|proxy|hook|launch|script|\.(sh|bash|py|pl|rb)$))(qemu|qemu-system-[\w.+-]+|(qemu-)?kvm([.-][\w.+-]+)?)"
+)
+"""The names under which distributions install QEMU, and none of those that its wrappers have."""
 _MACHINES: Final = {
     "x86": ("pc", "q35", "isapc", "microvm"),
     "s390x": ("s390-ccw",),
