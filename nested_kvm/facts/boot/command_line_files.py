@@ -19,7 +19,7 @@ _DIRECTORIES: Final = {sources.GRUB_D: ".cfg", sources.BOOT_ENTRIES: ".conf"}
 _FILES: Final = (sources.GRUB, sources.KERNEL_INSTALL, sources.GRUBENV)
 _ENTRY_FOLDERS: Final = tuple(f"{each}/" for each in (sources.BOOT_ENTRIES, *sources.ESP_ENTRIES))
 _INSIDE: Final = (f"{sources.GRUB_D}/", *_ENTRY_FOLDERS)
-_LINUX: Final = re.compile(r"[ \t]*linux(?:16|efi)?[ \t]+\S+[ \t]*(.*)")
+_LINUX: Final = re.compile(r"[ \t]*linux(?:16|efi)?[ \t]+(?P<kernel>\S+)[ \t]*(?P<arguments>.*)")
 _OPTIONS: Final = re.compile(r"[ \t]*options[ \t]+(.*)")
 _SET: Final = re.compile(r"[ \t]*(?:set[ \t]+)?(kernelopts|tuned_params|extra_cmdline)=[\"']?(.*?)[\"']?[ \t]*")
 _VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
@@ -27,6 +27,8 @@ _QUOTED: Final = re.compile(r"(?P<double>\"(?:[^\"\\]|\\.)*\")|'(?P<single>[^']*
 _RECOVERY: Final = frozenset({"single", "recovery"})
 _RESCUE: Final = "-0-rescue.conf"
 """The end of the name of the entry that dracut makes for emergencies, at the installation."""
+_RESCUE_KERNEL: Final = "/vmlinuz-0-rescue-"
+"""The kernel of that entry, which grub.cfg has where it has the entries itself, as on RHEL 7."""
 _HARMLESS: Final = frozenset({"vt_handoff"})
 """Variables of Ubuntu's own grub.cfg that hold no argument of a module."""
 _EMPTY_IF_UNSET: Final = frozenset({"tuned_params", "extra_cmdline"})
@@ -91,7 +93,7 @@ def boot_lines_of(bundle: Bundle) -> BootLines:
         *_of_kernel_install(bundle.reading(sources.KERNEL_INSTALL)),
         *entries,
         *([BootLine(((grubenv.source, variables.known["kernelopts"]),))] if "kernelopts" in variables.known else []),
-        *generated,
+        *(line for _, line in generated),
     ]
     read = [each.source for each in (*places, *inside, *configured) if each.is_ok and each.source not in _DIRECTORIES]
     reasons = [
@@ -102,7 +104,10 @@ def boot_lines_of(bundle: Bundle) -> BootLines:
     ]
     unread = next(filter(None, reasons), "")
     unknown = unread or ("" if read else "no supported boot loader configuration found")
-    used = tuple(each for each in (*entries, *generated) if each.parts and not each.parts[0][0].endswith(_RESCUE))
+    used = (
+        *(each for each in entries if each.parts and not each.parts[0][0].endswith(_RESCUE)),
+        *(line for kernel, line in generated if _RESCUE_KERNEL not in kernel),
+    )
     return BootLines(tuple(each for each in lines if each.parts), unknown, tuple(read), unread, used)
 
 
@@ -162,12 +167,13 @@ def _entry(file: Reading, variables: _Variables) -> Iterator[tuple[str, str]]:
             yield file.source, variables.expand(found[1].strip())
 
 
-def _generated(files: Iterable[Reading], variables: _Variables) -> Iterator[BootLine]:
-    """The `linux` lines of grub.cfg, those of recovery entries left out."""
+def _generated(files: Iterable[Reading], variables: _Variables) -> Iterator[tuple[str, BootLine]]:
+    """The `linux` lines of grub.cfg, each with its kernel; those of recovery entries are left out."""
     for file in files:
         for found in (_LINUX.fullmatch(line) for line in file.text.split("\n")) if file.is_ok else ():
-            if found is not None and not _RECOVERY & set(found[1].split()):
-                yield BootLine(((file.source, variables.expand(_unquoted(found[1].strip()))),))
+            if found is not None and not _RECOVERY & set(found["arguments"].split()):
+                text = variables.expand(_unquoted(found["arguments"].strip()))
+                yield found["kernel"], BootLine(((file.source, text),))
 
 
 def _unquoted(text: str) -> str:

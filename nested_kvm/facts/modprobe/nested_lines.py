@@ -18,6 +18,8 @@ from nested_kvm.util.text import plural
 _WORD = re.compile(r"nested\S*")
 _ASKED_FOR = ("cpu:type:", "cpu:*", "x86cpu:", "char_major_10_232")
 """How patterns begin for what udev asks for, by the CPU, and what the kernel asks for when /dev/kvm is opened."""
+_OWN_OF_X86 = ("char_major_10_232", "kvm")
+"""What kvm itself names in its alias on x86, where no module of a vendor has that one (virt/kvm/kvm_main.c)."""
 _NAMES = ("cpu:type:x86,ven0000fam0006mod003C:feature:,0001,0085,00C2,", "char_major_10_232")
 """Such names, for patterns that begin otherwise."""
 
@@ -114,5 +116,5 @@ def _redirecting(configuration: ModprobeConfiguration, next_load: NextLoad) -> I
     if not next_load.is_built_in:
         for line in configuration.obeyed(Directive.ALIAS):
             may_match = line.subject.startswith(_ASKED_FOR) or any(matches(line.subject, name) for name in _NAMES)
-            if may_match and line.argument != next_load.module:
+            if may_match and line.argument != next_load.module and (line.subject, line.argument) != _OWN_OF_X86:
                 yield line.evidence

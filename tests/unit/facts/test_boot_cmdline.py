@@ -227,6 +227,8 @@ MENU = """\
         ([ok(ENTRY, "options kvm_amd.nested=1"), grub("quiet"), ok(sources.KERNEL_INSTALL, "quiet")], False),
         ([ok(sources.GRUB_CFGS[0], MENU.format("\tlinux\t/vmlinuz-6.12 root=UUID=a ro"))], True),
         ([ok(sources.GRUB_CFGS[0], MENU.format("\tlinux\t/vmlinuz-6.12 root=UUID=b ro"))], False),
+        ([ok(sources.GRUB_CFGS[1], MENU.format("\tlinux16 /vmlinuz-0-rescue-8cd7c2 root=UUID=a ro"))], False),
+        ([ok(sources.GRUB_CFGS[1], MENU.format("\tlinux16 /boot/vmlinuz-0-rescue-8cd7c2 root=UUID=a ro"))], False),
         ([ok(sources.GRUB_CFGS[0], MENU.format("\tlinux\t/vmlinuz-6.12 root=UUID=a kvm_amd.nested=1"))], False),
     ],
 )
