@@ -29,8 +29,8 @@ _RESCUE: Final = "-0-rescue.conf"
 """The end of the name of the entry that dracut makes for emergencies, at the installation."""
 _RESCUE_KERNEL: Final = "/vmlinuz-0-rescue-"
 """The kernel of that entry, which grub.cfg has where it has the entries itself, as on RHEL 7."""
-_HARMLESS: Final = frozenset({"vt_handoff"})
-"""Variables of Ubuntu's own grub.cfg that hold no argument of a module."""
+_HARMLESS: Final = frozenset({"vt_handoff", "ignition_firstboot"})
+"""Variables of Ubuntu's own grub.cfg, and of CoreOS's for its first boot, that hold no argument of a module."""
 _EMPTY_IF_UNSET: Final = frozenset({"tuned_params", "extra_cmdline"})
 """Those of RHEL's boot entries and of SUSE's grub.cfg, whose menu of snapshots sets its own to their `rootflags=`."""
 

@@ -190,6 +190,7 @@ def test_evidence_without_the_images_does_not_show_that_there_are_none() -> None
         [grub("quiet"), ok(sources.GRUB_D, "README"), ok(sources.BOOT_ENTRIES, "5.14.conf~")],
         [ok(sources.GRUB_CFGS[0], "linux /vmlinuz 'x=a kvm_amd.nested=0' ro")],
         [ok(sources.GRUB_CFGS[1], OF_SUSE)],
+        [CONFIGURED, ok(ENTRY, "options rw $ignition_firstboot ostree=/ostree/boot.1/fedora-coreos/19/0 root=UUID=a")],
     ],
 )
 def test_what_is_not_set_anywhere_is_not_set(readings: list[Reading]) -> None:
