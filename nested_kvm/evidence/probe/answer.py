@@ -79,17 +79,20 @@ def _frames(body: str, nonce: str) -> ProbeAnswer:
     broken: list[str] = []
     position = 0
     while body.startswith(begin, position):
-        source, text_at = _line(body, position + len(begin))
-        ends_at = body.find(end, text_at)
-        another = body.find(begin, position + len(begin), ends_at if ends_at >= 0 else len(body))
-        if another >= 0:
-            broken.append(source.partition(begin)[0])
+        start = position + len(begin)
+        another = body.find(begin, start)
+        limit = another if another >= 0 else len(body)
+        newline = body.find("\n", start, limit)
+        ends_at = body.find(end, newline + 1, limit) if newline >= 0 else -1
+        source = body[start : newline if newline >= 0 else limit]
+        if another >= 0 > ends_at:
+            broken.append(source)
             position = another
             continue
         state, behind = _line(body, ends_at + len(end))
         if -1 in {ends_at, behind}:
             return ProbeAnswer(_with_broken(readings, broken), source)
-        readings.setdefault(source, _shared(source, body[text_at:ends_at], state))
+        readings.setdefault(source, _shared(source, body[newline + 1 : ends_at], state))
         position = behind
     is_whole = body.startswith(f"@{nonce} done", position)
     return ProbeAnswer(_with_broken(readings, broken), None if is_whole else "a place between two readings")
