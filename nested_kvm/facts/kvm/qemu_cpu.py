@@ -73,9 +73,10 @@ def _set_to(flag: str, value: str) -> str | None:
 def _property_in(value: str, name: str) -> str | None:
     """What the value of a `-global` gives the property of that name; None: it is another property's."""
     found = _PROPERTY.fullmatch(value)
-    if found is None or (found["name"] or found["property"]) != name:
-        return None
-    return found["setting"] or found["value"] or ""
+    if found is not None and found["name"] is not None:
+        return found["setting"] if found["name"] == name else None
+    keys = dict(part.partition("=")[::2] for part in value.split(","))  # in any order
+    return keys.get("value", "") if keys.get("property") == name else None
 
 
 def _policy(flag: str, words: Iterable[str]) -> str | None:

@@ -21,6 +21,7 @@ AMD, INTEL = Vendor.AMD, Vendor.INTEL
         ("host,vendor=AuthenticAMD,vendor=GenuineIntel", (), False, True),
         ("host", ("cpu.vendor=GenuineIntel",), False, True),
         ("host", ("driver=cpu,property=vendor,value=GenuineIntel",), False, True),
+        ("host", ("property=vendor,value=GenuineIntel,driver=cpu",), False, True),
         ("host", ("cpu.hv-vendor-id=GenuineIntel",), True, True),
         ("EPYC,+svm,+vmx", (), True, False),
         ("EPYC-Milan-v2,vmx=on", (), True, False),
