@@ -1,5 +1,6 @@
 """A limit around evaluating each target: what a hostile target answers costs that target, not the audit."""
 
+import atexit
 import signal
 import threading
 import time
@@ -81,6 +82,11 @@ class _Alarm:
         if threading.current_thread() is threading.main_thread():
             self._limit = outer
 
+    def stop(self) -> None:
+        """Stop the timer, if it is ours: Python gives its signals back before it ends, and SIGPROF would kill it."""
+        if signal.getsignal(signal.SIGPROF) == self._tick:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
     def _is_ticking(self) -> bool:
         """Whether the timer runs as it was started; a check's own profiler may have taken it."""
         left, _ = signal.getitimer(signal.ITIMER_PROF)
@@ -97,3 +103,4 @@ class _Alarm:
 
 
 _ALARM: Final = _Alarm()
+atexit.register(_ALARM.stop)

@@ -16,7 +16,7 @@ from tests.integration.probe.probing import NOBODY, Probing, each_shell, stub
 from tests.support.bundles import bundle_of
 from tests.support.needs import program
 
-_CHANGING = ("dmesg", "/sys/module/", "id", "ls -l /proc/self/ns")
+_CHANGING = ("dmesg", "/sys/module/", "id", "ls -l /proc/self/ns", "/proc/[0-9]*/")
 _KMOD = ("modprobe ", "modinfo ")
 
 

@@ -2,6 +2,8 @@
 
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -111,3 +113,25 @@ def test_what_other_threads_take_meanwhile_does_not_count() -> None:
         ended.set()
         for each in others:
             each.join()
+
+
+SLOW_END = """
+import time
+from nested_kvm.plugin.budget import EvaluationBudget
+
+class Kept:
+    def __del__(self, clock=time.process_time):
+        ends_at = clock() + 0.5
+        while clock() < ends_at:
+            pass
+
+kept = Kept()
+with EvaluationBudget().of("kvm-a"):
+    pass
+"""
+
+
+def test_the_timer_does_not_kill_the_process_while_it_ends() -> None:
+    """Python has given its signals back when it deletes the objects of modules."""
+    done = subprocess.run([sys.executable, "-c", SLOW_END], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
