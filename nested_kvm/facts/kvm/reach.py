@@ -64,7 +64,7 @@ def _later(
         load = next_load()
     except ObservationError as reason:
         return Answer.UNKNOWN, f"its next load is not known: {reason}", ()
-    on_cmdline = _opened_by(next_cmdline)
+    on_cmdline = _words(next_cmdline, Setting.ON)
     if on_cmdline and (load.nested is not None or load.is_built_in):
         return Answer.YES, f"the next boot's command line has {on_cmdline[0].text}", on_cmdline
     prevented = _prevented(load, module)
@@ -81,6 +81,10 @@ def _with_nested_off(bundle: Bundle, load: NextLoad, next_cmdline: Callable[[], 
     opened = _by_paging(bundle, load, next_cmdline)
     if opened is not None:
         return opened
+    undecided = _words(next_cmdline, Setting.UNDECIDED)
+    if undecided:
+        reason = f"the next boot's command line may open it: {undecided[0].text}"
+        return Answer.UNKNOWN, reason, (*load.evidence, *undecided)
     unread = _unread(next_cmdline)
     if unread:
         return Answer.UNKNOWN, f"the next boot's command line may open it: {unread}", load.evidence
@@ -96,9 +100,10 @@ def _prevented(load: NextLoad, module: KvmModule) -> str:
     return f"its next load fails: {load.reason}" if load.fails else ""
 
 
-def _opened_by(next_cmdline: Callable[[], NextCmdline]) -> tuple[Evidence, ...]:
+def _words(next_cmdline: Callable[[], NextCmdline], wanted: Setting) -> tuple[Evidence, ...]:
+    """The words of the next boot's command line that set nested so."""
     try:
-        return tuple(where for setting, where in next_cmdline().words if setting is Setting.ON)
+        return tuple(where for setting, where in next_cmdline().words if setting is wanted)
     except ObservationError:
         return ()
 

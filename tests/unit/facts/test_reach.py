@@ -97,3 +97,10 @@ def test_a_module_of_the_kernel_itself_obeys_the_command_line(cmdline: str, answ
 
 def test_a_value_that_depends_on_the_kernel_is_not_known() -> None:
     assert reach("nested=0 ept=disable", release="6.14.0").later is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize("word", ["kvm_intel.nested=enable", "kvm_intel.ept=disable"])
+def test_a_word_of_the_next_boot_that_depends_on_the_kernel_is_not_known(word: str) -> None:
+    found = reach(grub=word, release="6.14.0")
+    assert (found.later, found.evidence[-1].source) == (Answer.UNKNOWN, sources.GRUB)
+    assert word in found.reason
