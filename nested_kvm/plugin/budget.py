@@ -47,6 +47,10 @@ class EvaluationBudget:
         if self._spent[target] >= self._seconds:
             raise self._exceeded(target)  # A check that caught the error has not decided anything.
 
+    def is_exceeded(self, target: str) -> bool:
+        """Whether the time of that target has ended, also where a check caught the error."""
+        return self._spent.get(target) == inf
+
     def _exceeded(self, target: str) -> LimitExceeded:
         self._spent[target] = inf
         return LimitExceeded(f"{target}: evaluating its evidence took more than {self._seconds:g} s of CPU time")

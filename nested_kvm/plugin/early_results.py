@@ -4,7 +4,8 @@ pytest collects when everything was observed. What was evaluated before then is 
 and the content of every report do not depend on which host answered first.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ LINES: Final = 20
 """Targets with findings that are named at once where no gate asks for each."""
 
 _Key = tuple[str, int, str, str, str, str | None]
+_Asked = tuple[DeclaredControl, Subject]
 
 
 class EarlyResults:
@@ -59,30 +61,47 @@ class EarlyResults:
         groups = dict.fromkeys(each.target.group for each in machines if each.target.group is not None)
         declared = [target for group in groups for target in self._of_group.get(group, ())]
         fleet = Fleet(machines, declared, self._candidates)
-        results = [each for each in self._evaluated(fleet) if each is not None]
-        return list(self._verdicts.lines(fleet, results, self._budget))
+        return list(self._verdicts.lines(fleet, self._evaluated(fleet), self._budget))
 
     def take(self, check: Any, subject: Subject, identifier: str) -> Result | None:
         """Return the result of a check for a subject; None: it is not known yet, or not which of several it is."""
         return self._results.pop(_key(check, subject, identifier), None)
 
-    def _evaluated(self, fleet: Fleet) -> Iterator[Result | None]:
-        for each in self._controls:
-            for subject in fleet.subjects_of(each.control):
-                key = _key(each.check, subject, each.control.id)
-                result = None if key in self._results else self._result(each, subject)
-                self._results[key] = result
-                yield result
+    def _evaluated(self, fleet: Fleet) -> list[Result]:
+        """Evaluate each control for each of its subjects, and return the results in that order."""
+        asked: dict[str, dict[_Key, _Asked]] = {}
+        order: dict[_Key, None] = {}
+        for declared in self._controls:
+            for subject in fleet.subjects_of(declared.control):
+                key = _key(declared.check, subject, declared.control.id)
+                if key in order or key in self._results:
+                    self._results[key] = None  # Of several with one key it is not known whose a result is.
+                else:
+                    order[key] = None
+                    asked.setdefault(subject.machine.target.name, {})[key] = (declared, subject)
+        found = {key: result for each in asked.items() for key, result in self._of_target(*each).items()}
+        for key in order:
+            self._results.setdefault(key, found.get(key))
+        return [found[key] for key in order if key in found]
+
+    def _of_target(self, target: str, asked: Mapping[_Key, _Asked]) -> dict[_Key, Result]:
+        """Evaluate what is asked of a target, within one limit: setting one for each control costs as much as that."""
+        results: dict[_Key, Result] = {}
+        with suppress(LimitExceeded), self._budget.of(target):
+            for key, (declared, subject) in asked.items():
+                result = self._result(declared, subject)
+                if self._budget.is_exceeded(target):
+                    break  # A check that caught the error has not decided anything.
+                if result is not None:
+                    results[key] = result
+        return results
 
     def _result(self, declared: DeclaredControl, subject: Subject) -> Result | None:
-        """Return a result; None where the check itself failed, or took too long: then pytest reports it."""
+        """Return a result; None where the check itself failed: then pytest reports it."""
         control, facts = declared.control, dict[str, object]()
         raised: Verdict | ObservationError | None = None
         try:
-            with self._budget.of(subject.machine.target.name):
-                evaluate(declared.check, control, subject, facts)
-        except LimitExceeded:
-            return None
+            evaluate(declared.check, control, subject, facts)
         except (Verdict, ObservationError) as verdict:
             raised = verdict
         except Exception:  # noqa: BLE001 - evaluated again by pytest, which shows where
