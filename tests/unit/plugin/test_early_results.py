@@ -12,10 +12,12 @@ from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Subject
+from nested_kvm.inventory.address import Address
 from nested_kvm.inventory.target import Target, TargetLevel
 from nested_kvm.model.control import control, control_of
 from nested_kvm.model.policy import Policy
-from nested_kvm.model.verdict import Outcome, Severity
+from nested_kvm.model.severity import Severity
+from nested_kvm.model.verdict import Outcome
 from nested_kvm.plugin.audit import Audit
 from nested_kvm.plugin.budget import EvaluationBudget
 from nested_kvm.plugin.early_results import EarlyResults, EarlyVerdicts
@@ -53,7 +55,7 @@ def evaluated_after_it() -> None:
 
 
 CHECKS = (evaluated_in_time, takes_too_long_and_catches_the_error, evaluated_after_it)
-SLOW, QUICK = (Target(name, TargetLevel.L0, "local://", Policy()) for name in ("slow", "quick"))
+SLOW, QUICK = (Target(name, TargetLevel.L0, Address.parse("local://"), Policy()) for name in ("slow", "quick"))
 
 
 def results_of(target: Target, checks: tuple[Callable[..., None], ...]) -> dict[str, Outcome | None]:
@@ -66,7 +68,7 @@ def results_of(target: Target, checks: tuple[Callable[..., None], ...]) -> dict[
     early.add(machine)
     subject = Subject(machine, target.name, target.policy)
     taken = {each.control.id: early.take(each.check, subject, each.control.id) for each in controls}
-    return {name: result and result.outcome for name, result in taken.items()}
+    return {name: None if result is None else result.outcome for name, result in taken.items()}
 
 
 def test_what_a_check_decided_that_caught_its_limit_is_not_taken_nor_what_comes_after_it() -> None:
