@@ -15,7 +15,7 @@ from nested_kvm.facts.kernel.parameter import Setting, parameter_type, read_para
 from nested_kvm.facts.kernel.release import KernelRelease
 from nested_kvm.facts.kvm.exposure import Reach
 from nested_kvm.facts.modprobe.boot_cmdline import PAGING, NextCmdline
-from nested_kvm.facts.modprobe.load_outcome import NextLoad
+from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad
 from nested_kvm.facts.modprobe.module_info import module_info_of
 from nested_kvm.facts.modprobe.show_depends import ShowDepends
 from nested_kvm.model.answer import Answer
@@ -85,6 +85,10 @@ def _with_nested_off(bundle: Bundle, load: NextLoad, next_cmdline: Callable[[], 
     if undecided:
         reason = f"the next boot's command line may open it: {undecided[0].text}"
         return Answer.UNKNOWN, reason, (*load.evidence, *undecided)
+    lost = _lost(load, next_cmdline)
+    if lost:
+        reason = f"{lost[0].text} turns nested off, and not each command line of the next boot has it"
+        return Answer.UNKNOWN, reason, (*load.evidence, *lost)
     unread = _unread(next_cmdline)
     if unread:
         return Answer.UNKNOWN, f"the next boot's command line may open it: {unread}", load.evidence
@@ -106,6 +110,18 @@ def _words(next_cmdline: Callable[[], NextCmdline], wanted: Setting) -> tuple[Ev
         return tuple(where for setting, where in next_cmdline().words if setting is wanted)
     except ObservationError:
         return ()
+
+
+def _lost(load: NextLoad, next_cmdline: Callable[[], NextCmdline]) -> tuple[Evidence, ...]:
+    """The words of the current command line that alone turn nested off, and that the next boot may lack."""
+    is_in_a_file = any(each.source != sources.CMDLINE for each in load.overridden) and not load.contradicted
+    if load.authority is not Authority.COMMAND_LINE or is_in_a_file or load.default is False:
+        return ()
+    try:
+        found = next_cmdline()
+    except ObservationError:
+        return ()
+    return found.lost_for(nested=False) if found.read else ()
 
 
 def _unread(next_cmdline: Callable[[], NextCmdline]) -> str:
