@@ -56,6 +56,9 @@ def against(found: NextCmdline, *, nested: bool = True) -> list[tuple[str, str]]
         ("clearcpuid=svm", "clearcpuid=svm"),
         ("clearcpuid=smap,svm", "clearcpuid=svm"),
         ("clearcpuid=514,194", "clearcpuid=194"),
+        ("nomodule", "nomodule"),
+        ("nomodule=0 nomodule=y", "nomodule=y"),
+        ("sysctl.kernel.modules_disabled=1", "sysctl.kernel.modules_disabled=1"),
     ],
 )
 def test_every_word_that_is_against_nesting_is_found(cmdline: str, word: str) -> None:
@@ -70,6 +73,8 @@ def test_every_word_that_is_against_nesting_is_found(cmdline: str, word: str) ->
         "module_blacklist=kvm_amd module_blacklist=x",
         "initcall_blacklist=vmx_init",
         "clearcpuid=vmx,svm_lock,133",
+        "nomodules nomodule=0",
+        "sysctl.kernel.modules_disabled=0",
         "kvm_intel.nested=0",
     ],
 )
