@@ -15,8 +15,9 @@ CPU_LINES: Final = (
 )
 LOG_LINES: Final = r"kvm|svm|vmx|vboxdrv|vmmon|encryption f"
 LOG_LAST: Final = 400
-GRUB_LINES: Final = r"^[^#]*GRUB_CMDLINE|^[ \t]*(\.|source|if|case|for|while|\[|eval)[ \t]"
-GRUB_CFG_LINES: Final = r"^[ \t]*(linux|set (kernelopts|tuned_params)=)"
+GRUB_LINES: Final = r"^[^#]*GRUB_CMDLINE|^([^#=]*[;&|!({ \t])?(\.|source|if|case|for|while|\[|test|eval)[ \t]"
+GRUB_CFG_LINES: Final = r"^[ \t]*(linux|set (kernelopts|tuned_params|extra_cmdline)=)"
+BOOT_ENTRY_LINES: Final = r"^[ \t]*options[ \t]"
 GRUBENV_LINES: Final = r"^(kernelopts|tuned_params)="
 OS_RELEASE_LINES: Final = r"^(VARIANT_|IMAGE_)?ID="
 MOUNT_LINES: Final = r"^[^# ]+ /(etc[^ ]*)? "

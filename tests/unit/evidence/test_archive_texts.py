@@ -1,5 +1,9 @@
 """Readings from the outputs that support tools store."""
 
+from importlib.resources import files
+
+import pytest
+
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.archive import texts
 from nested_kvm.evidence.archive.libvirt_files import LibvirtFiles
@@ -87,3 +91,10 @@ def test_a_domain_that_is_listed_only_is_not_decided() -> None:
 def test_what_virsh_says_of_its_failure_is_the_refusal() -> None:
     files = LibvirtFiles("sos", "qemu:///system", {}, {}, listing="error: failed to connect\nerror: no socket\n")
     assert files.answer().refusal == "no socket"
+
+
+@pytest.mark.parametrize("lines", ["GRUB_LINES", "GRUB_CFG_LINES", "BOOT_ENTRY_LINES", "QEMU_CONF_LINES"])
+def test_of_the_boot_loaders_files_the_same_lines_count_as_for_the_probe(lines: str) -> None:
+    script = files("nested_kvm.evidence.probe").joinpath("4-host.sh").read_text(encoding="utf-8")
+    pattern: str = getattr(texts, lines)
+    assert pattern.replace("[ \\t]", "$blank").replace(" \\t]", "[:blank:]]") in script
