@@ -35,7 +35,8 @@ _VMM: Final = re.compile(
 )
 _WITH_VALUE: Final = frozenset({"name", "uuid", "cpu", "cpus", "platform", "api-socket", "accel", "machine", "M"})
 _ONCE: Final = frozenset({"name", "uuid", "cpu", "machine", "M", "cpus"})
-_CPU_GLOBAL: Final = re.compile(r"(cpu|[\w-]*-cpu)[.,]|driver=cpu")
+_CPU_GLOBAL: Final = re.compile(r"(?:.*driver=)?(?:[^.,]*-)?cpu(?:[.,]|$)")
+"""A `-global` of a CPU type, whose keys may have any order."""
 _LS_LINE: Final = re.compile(r"^(\S{10}\S? +\d+ +\d+ +\d+ .*[ ])kvm$", re.MULTILINE)
 
 

@@ -98,3 +98,22 @@ def test_of_the_boot_loaders_files_the_same_lines_count_as_for_the_probe(lines: 
     script = files("nested_kvm.evidence.probe").joinpath("4-host.sh").read_text(encoding="utf-8")
     pattern: str = getattr(texts, lines)
     assert pattern.replace("[ \\t]", "$blank").replace(" \\t]", "[:blank:]]") in script
+
+
+@pytest.mark.parametrize(
+    ("value", "is_kept"),
+    [
+        ("cpu.svm=on", True),
+        ("EPYC-x86_64-cpu.svm=on", True),
+        ("driver=cpu,property=svm,value=on", True),
+        ("driver=EPYC-x86_64-cpu,property=svm,value=on", True),
+        ("property=svm,driver=cpu,value=on", True),
+        ("property=svm,value=on,driver=max-x86_64-cpu", True),
+        ("ICH9-LPC.disable_s3=1", False),
+        ("driver=cpu-pm,property=x,value=on", False),
+    ],
+)
+def test_every_global_of_a_cpu_is_kept_of_a_process(value: str, is_kept: bool) -> None:  # noqa: FBT001 - a case
+    row = f"root 7 0.0 0.1 9 9 ? Sl 10:00 0:01 /usr/bin/qemu-system-x86_64 -cpu EPYC -global {value} -m 1\n"
+    (found,) = texts.of_ps(HEAD + row, "sos")
+    assert (f"7 global={value}" in found.text.split("\n")) is is_kept
