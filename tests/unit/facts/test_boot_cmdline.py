@@ -83,6 +83,13 @@ def test_a_word_that_does_nothing_is_not_against_it(cmdline: str) -> None:
     assert (against(found), found.unknown) == ([], "")
 
 
+@pytest.mark.parametrize("depends", ["builtin kvm_amd", None])
+def test_a_kernel_without_modules_loads_none_and_has_kvm_as_a_part_of_it(depends: str | None) -> None:
+    missing = Reading(sources.show_depends("kvm_amd"), Status.MISSING)
+    found = boot(grub("nomodule"), missing) if depends is None else boot(grub("nomodule"), depends=depends)
+    assert against(found) == []
+
+
 @pytest.mark.parametrize("option", ["ccp.nqueues=4", "kvm_amd.nested=1 ccp.nqueues=4"])
 def test_a_valid_option_of_a_module_that_is_needed_is_not_against_it(option: str) -> None:
     found = boot(grub(option))
