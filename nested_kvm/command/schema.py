@@ -9,7 +9,8 @@ from importlib.resources import files
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 from typing_extensions import override
 
 from nested_kvm.inventory.schema import InventoryFile
@@ -20,11 +21,20 @@ _WRITTEN: Mapping[str, type[BaseModel]] = {"inventory": InventoryFile, "waivers"
 
 
 class _Generator(GenerateJsonSchema):
-    """Leaves out titles, which repeat the keys."""
+    """Leaves out titles, which repeat the keys, and null, which is no value of any (`WithoutEmptyKeys`)."""
 
     @override
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+    @override
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    @override
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        is_null = schema.get("default", ...) is None
+        return self.generate_inner(schema["schema"]) if is_null else super().default_schema(schema)
 
 
 def schema(name: str) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 _EVALUATED: Final = re.compile(
-    r"nested|blacklist|(?<![\w.-])(?:(?:clearcpuid|(?:rd\.)?modules[-_]load)=|overlayroot=tmpfs"
+    r"nested|blacklist|(?<![\w.-])(?:(?:clearcpuid|(?:rd\.)?modules[-_]load|nomodule|sysctl\.kernel[./]modules_disabled)="
+    r"|overlayroot=tmpfs"
     r"|(?:root=(?:PART)?UUID=[\dA-F-]+|pci=off|reboot=k|init=/init\.krun)[\"']?$)",
     re.IGNORECASE,
 )

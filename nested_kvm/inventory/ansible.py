@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -17,6 +18,10 @@ from nested_kvm.model.policy import Policy
 from nested_kvm.util.schema_error import explain
 
 SCHEME: Final = "ansible://"
+_OURS: Final = "nested_"
+_START: Final = "nest"
+_ALIKE: Final = 0.85
+"""How much a name has to be like one of ours to be taken for a misspelled one (difflib)."""
 _VAULT: Final = "__ansible_vault"
 _UNSAFE: Final = "__ansible_unsafe"
 _NAME: Final = TypeAdapter[str](Name)
@@ -72,6 +77,7 @@ class _Entry:
         Raises:
             ValueError: one is invalid; the message names the variable.
         """
+        _refuse_misspelled(given)
         wanted = {key: _plain(key, given[key]) for key in Variables.names() & given.keys()}
         variables = Variables.model_validate(wanted)
         try:
@@ -84,6 +90,19 @@ class _Entry:
         """Whether the jump host `destination` is this host."""
         host = destination.removeprefix("ssh://").rpartition("@")[2]
         return host.partition(":")[0] in {self.name, self.address.host}
+
+
+def _refuse_misspelled(given: Mapping[str, Any]) -> None:
+    """Refuse a variable that looks like one of ours: ignored, `nested_polcy: forbidden` would require nesting.
+
+    Raises:
+        ValueError: there is one; the message names both.
+    """
+    ours = [each for each in Variables.names() if each.startswith(_OURS)]
+    for name in given:
+        near = get_close_matches(name, ours, n=1, cutoff=_ALIKE) if name.startswith(_START) else []
+        if near and name not in ours:
+            raise ValueError(f"{name}: unknown variable (did you mean `{near[0]}`?)")
 
 
 def _entries(path: Path, document: Mapping[str, Any]) -> dict[str, _Entry]:

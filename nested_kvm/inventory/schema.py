@@ -5,13 +5,14 @@ import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from nested_kvm.errors import InventoryError
 from nested_kvm.inventory.address import AGENT, Address
 from nested_kvm.inventory.estate import DEFAULT_ADDRESS, IP, NAME, EstateSource, KubernetesCluster
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.policy import Nested, Persistence, Undeclared
+from nested_kvm.util.empty_keys import WithoutEmptyKeys
 
 NO_LIBVIRT = "none"
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,255}")
@@ -76,7 +77,7 @@ Namespace = Annotated[str, AfterValidator(_namespace)]
 LibvirtUri = Annotated[str, AfterValidator(libvirt_uri)]
 
 
-class _Section(BaseModel):
+class _Section(WithoutEmptyKeys):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -131,6 +132,7 @@ class EstateSection(_Section):
         json_schema_extra={"oneOf": [{"required": ["file"]}, {"required": ["kubernetes"]}]},
     )
 
+    may_be_empty = frozenset({"file", "kubernetes"})
     file: Annotated[str, AfterValidator(_name)] | None = None
     kubernetes: KubernetesSection | None = None
     address: Annotated[str, AfterValidator(_estate_address)] = DEFAULT_ADDRESS
@@ -160,7 +162,7 @@ class InventoryFile(_Section):
         },
     )
 
-    policy: PolicySection = PolicySection()
+    policy: PolicySection = Field(default_factory=PolicySection)
     estate: EstateSection | None = None
     guests: dict[Name, PolicySection] = Field(default_factory=dict)
     hosts: dict[Name, HostSection] = Field(default_factory=dict)

@@ -8,7 +8,6 @@ from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -21,6 +20,7 @@ from pydantic import ValidationInfo as Info
 from nested_kvm.errors import UsageError
 from nested_kvm.model.cause import Cause
 from nested_kvm.results.waiver import Waiver
+from nested_kvm.util.empty_keys import WithoutEmptyKeys
 from nested_kvm.util.text import printable
 from nested_kvm.util.yaml_file import read_yaml
 
@@ -56,7 +56,7 @@ Text = Annotated[str, AfterValidator(_one_line)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
-class _Section(BaseModel):
+class _Section(WithoutEmptyKeys):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 

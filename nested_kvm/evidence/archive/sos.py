@@ -225,7 +225,7 @@ class _Report:
         yield only_lines(self.files.reading(sources.GRUBENV), texts.GRUBENV_LINES)
         yield self.files.reading(sources.KERNEL_INSTALL)
         for reading in self.files.listed(sources.BOOT_ENTRIES):
-            yield reading if reading.source == sources.BOOT_ENTRIES else only_lines(reading, r"^options[ \t]")
+            yield reading if reading.source == sources.BOOT_ENTRIES else only_lines(reading, texts.BOOT_ENTRY_LINES)
         for path in sources.GRUB_CFGS:
             found = self.files.reading(path)
             if found.status is not Status.ABSENT:

@@ -15,8 +15,9 @@ CPU_LINES: Final = (
 )
 LOG_LINES: Final = r"kvm|svm|vmx|vboxdrv|vmmon|encryption f"
 LOG_LAST: Final = 400
-GRUB_LINES: Final = r"^[^#]*GRUB_CMDLINE|^[ \t]*(\.|source|if|case|for|while|\[|eval)[ \t]"
-GRUB_CFG_LINES: Final = r"^[ \t]*(linux|set (kernelopts|tuned_params)=)"
+GRUB_LINES: Final = r"^[^#]*GRUB_CMDLINE|^([^#=]*[;&|!({ \t])?(\.|source|if|case|for|while|\[|test|eval)[ \t]"
+GRUB_CFG_LINES: Final = r"^[ \t]*(linux|set (kernelopts|tuned_params|extra_cmdline)=)"
+BOOT_ENTRY_LINES: Final = r"^[ \t]*options[ \t]"
 GRUBENV_LINES: Final = r"^(kernelopts|tuned_params)="
 OS_RELEASE_LINES: Final = r"^(VARIANT_|IMAGE_)?ID="
 MOUNT_LINES: Final = r"^[^# ]+ /(etc[^ ]*)? "
@@ -34,7 +35,8 @@ _VMM: Final = re.compile(
 )
 _WITH_VALUE: Final = frozenset({"name", "uuid", "cpu", "cpus", "platform", "api-socket", "accel", "machine", "M"})
 _ONCE: Final = frozenset({"name", "uuid", "cpu", "machine", "M", "cpus"})
-_CPU_GLOBAL: Final = re.compile(r"(cpu|[\w-]*-cpu)[.,]|driver=cpu")
+_CPU_GLOBAL: Final = re.compile(r"(?:.*driver=)?(?:[^.,]*-)?cpu(?:[.,]|$)")
+"""A `-global` of a CPU type, whose keys may have any order."""
 _LS_LINE: Final = re.compile(r"^(\S{10}\S? +\d+ +\d+ +\d+ .*[ ])kvm$", re.MULTILINE)
 
 

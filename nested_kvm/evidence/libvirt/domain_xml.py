@@ -32,7 +32,18 @@ def parse_domain_xml(text: str, root_tag: str = "domain") -> Element:
         raise NotObserved(f"the domain's XML is refused: {type(error).__name__}") from None
     if root.tag != root_tag:
         raise NotObserved(f"the domain's XML starts with <{root.tag[:40]}>, not <{root_tag}>")
+    for element in root.iter():
+        _forget_namespaces(element)
     return root
+
+
+def _forget_namespaces(element: Element) -> None:
+    """Name attributes as libvirt finds them: xmlGetProp(3) takes the first of a name, whatever its namespace."""
+    if any(key.startswith("{") for key in element.attrib):
+        named: dict[str, str] = {}
+        for key, value in element.attrib.items():
+            named.setdefault(key.rpartition("}")[2], value)
+        element.attrib = named
 
 
 def reduce_domain_xml(text: str) -> str:

@@ -2,7 +2,7 @@ qemu_conf=/etc/libvirt/qemu.conf
 memory=/var/cache/libvirt/qemu/capabilities
 blank='[[:blank:]]'
 esps='/boot /efi /boot/efi'
-grub="^[^#]*GRUB_CMDLINE|^$blank*(\.|source|if|case|for|while|\[|eval)$blank"
+grub="^[^#]*GRUB_CMDLINE|^([^#=]*[;&|!({[:blank:]])?(\.|source|if|case|for|while|\[|test|eval)$blank"
 sought="^(kernelopts|tuned_params|(VARIANT_|IMAGE_)?ID)=|^[^# ]+ /(etc[^ ]*)? |ON_SHUTDOWN=|^$blank*(auto_shutdown_|(user|group)$blank*=)"
 at_shutdown=libvirt-guests
 well_known="/boot/grub2/grubenv /etc/default/$at_shutdown /etc/sysconfig/$at_shutdown /proc/self/mounts /etc/os-release \

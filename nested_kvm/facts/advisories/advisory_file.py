@@ -192,6 +192,12 @@ def _refuse_contradictions(yaml: YamlFile, file: AdvisoryFile) -> None:
             raise UsageError(f"{place}: fixed: names two releases of one series")
         if any(version < each.affected_since for version in (*each.fixed, each.mainline)):
             raise UsageError(f"{place}: fixed: a release before {each.affected_since}, with which the fault begins")
+        whole = [version for version in each.fixed if version.series >= each.mainline.series]
+        if whole:
+            raise UsageError(f"{place}: fixed: names {whole[0]}, and {each.mainline} had the fix from its beginning")
+        open_too = [given for given in each.unsettled if tuple(map(int, given.split("."))) in series]
+        if open_too:
+            raise UsageError(f"{place}: unsettled: names {open_too[0]}, of which a release is in `fixed`")
         seen.add(each.id)
 
 

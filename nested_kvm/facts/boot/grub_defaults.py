@@ -19,7 +19,9 @@ _SHOWN: Final = 80
 _SPECIAL: Final = re.compile("['\"\\\\`$]")
 """By which what follows a value may reach into the next line, or set something."""
 _CONTINUES: Final = "a value continues on a line that was not read"
-_ASSIGNMENT: Final = re.compile(r"[ \t]*(?:export[ \t]+)?(GRUB_CMDLINE_\w+)(\+?=)(.*)", re.ASCII)
+_ASSIGNMENT: Final = re.compile(
+    r"[ \t]*(?P<export>export[ \t]+)?(?P<name>GRUB_CMDLINE_\w+)(?P<sign>\+?=)(?P<value>.*)", re.ASCII
+)
 _OTHER_ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
 _PIECE: Final = re.compile(
     r"'(?P<single>[^']*)'|\"(?P<double>(?:[^\"\\]|\\.)*)\"|\\(?P<escaped>.)|\$(?P<name>[A-Za-z_]\w*)"
@@ -63,15 +65,15 @@ def grub_defaults(files: Iterable[Reading]) -> GrubDefaults:
             found = _ASSIGNMENT.fullmatch(line)
             if found is None:
                 unknown.setdefault(file.source, f"{file.source} is a script: {printable(line, _SHOWN)}")
-            elif found[1] in values:
+            elif (name := found["name"]) in values:
                 try:
-                    value = _value(found[3], values)
+                    value = _value(found["value"], values, is_exported=found["export"] is not None)
                 except _UnknownValueError as reason:
-                    unknown[found[1]] = f"{file.source}: {reason}"
+                    unknown[name] = f"{file.source}: {reason}"
                     continue
                 if value is not None:
-                    values[found[1]] = _appended(values[found[1]], value) if found[2] == "+=" else value
-                    places[found[1]] = file.source
+                    values[name] = _appended(values[name], value) if found["sign"] == "+=" else value
+                    places[name] = file.source
     return GrubDefaults(
         tuple((places[name], value) for name, value in values.items() if value), next(iter(unknown.values()), "")
     )
@@ -81,8 +83,10 @@ def _appended(value: str, more: str) -> str:
     return (value + more)[: _LONGEST + 1]
 
 
-def _value(text: str, variables: Mapping[str, str]) -> str | None:
+def _value(text: str, variables: Mapping[str, str], *, is_exported: bool) -> str | None:
     """The value behind the `=`; None: the line runs a command with it, and sets nothing.
+
+    What follows in a line with `export` are names of other variables.
 
     Raises:
         _UnknownValueError: it depends on something that was not read.
@@ -98,7 +102,7 @@ def _value(text: str, variables: Mapping[str, str]) -> str | None:
         return value
     if "GRUB_CMDLINE" in rest or rest[0] in "|&<>()" or _SPECIAL.search(rest):
         raise _UnknownValueError(f"what follows the value is not known: {printable(rest, _SHOWN)}")
-    return value if rest.startswith(";") else None
+    return value if is_exported or rest.startswith(";") else None
 
 
 def _word(text: str, at: int, variables: Mapping[str, str]) -> tuple[str, int]:

@@ -37,6 +37,15 @@ _LINE: Final = re.compile(r"([a-z][a-z_-]*\d*):\s*(.*?)\s*", re.IGNORECASE)
 _MODEL: Final = re.compile(r"cpu-model:\s*(\S+)\s*")
 _PROPERTY: Final = re.compile(r"\s+([a-z][a-z-]*)\s+(.*?)\s*")
 _FLAG: Final = re.compile(r"([+-])([a-zA-Z0-9_.-]+)")
+_LIST: Final = re.compile(r"[+-][a-zA-Z0-9_.-]+(;[+-][a-zA-Z0-9_.-]+)*")
+"""How flags are listed; a list of another form is dropped."""
+_PROPERTIES: Final = frozenset({"cputype", "flags", "guest-phys-bits", "hidden", "hv-vendor-id", "phys-bits"})
+"""What `cpu:` of a guest may have (`validate_vm_cpu_conf` of CPUConfig.pm)."""
+_OWN_FLAGS: Final = frozenset({
+    "aes", "amd-no-ssb", "amd-ssbd", "hv-evmcs", "hv-tlbflush", "ibpb", "md-clear", "nested-virt", "pcid", "pdpe1gb",
+    "spec-ctrl", "ssbd", "virt-ssbd",
+})  # fmt: skip
+"""The flags that a guest may have itself; any is for custom models alone."""
 _CONTAINER: Final = frozenset({"rootfs", "ostemplate", "unprivileged"})
 _FALSE: Final = frozenset({"0", "off", "no", "false"})
 _ENCRYPTION: Final = {"amd-sev": "sev", "amd_sev": "sev", "intel-tdx": "tdx"}
@@ -216,6 +225,9 @@ def _cpu(given: Mapping[str, Setting], machine: str | None, models: Mapping[str,
         definition = replace(definition, undecided=refusal)
     encryption = next((kind for key, kind in _ENCRYPTION.items() if key in given), None)
     definition = replace(definition, memory_encryption=encryption or definition.memory_encryption)
+    ignored = _why_ignored(setting, flags)
+    if ignored is not None and "-cpu" not in words:
+        return replace(definition, undecided=ignored)
     if model is None and "-cpu" not in words:
         name = shown(options["cputype"])
         return replace(definition, undecided=f"{name} is a model of cpu-models.conf, which does not show it here")
@@ -241,6 +253,24 @@ def _options(setting: Setting | None) -> dict[str, str]:
             raise NotObserved(f"line {setting.line}: {printable(key, 40)} is given twice in cpu:")
         found[key] = value
     return found
+
+
+def _why_ignored(setting: Setting | None, of_model: str) -> str | None:
+    """Why Proxmox VE starts the guest without what its `cpu:`, or its custom model, says; None: it takes both.
+
+    It warns of a value that is not valid and passes over the whole line: the guest then has kvm64.
+    """
+    if of_model and _LIST.fullmatch(of_model) is None:
+        return f"the flags {shown(of_model)} of its custom model are not such a list, and may be passed over"
+    if setting is None:
+        return None
+    names = [word.partition("=")[0] for word in setting.value.split(",") if "=" in word]
+    own = _options(setting).get("flags", "")
+    wrong = [name for name in names if name not in _PROPERTIES]
+    wrong += [own] if own and _LIST.fullmatch(own) is None else []
+    wrong += [flag for flag in own.split(";") if flag and flag[1:] not in _OWN_FLAGS]
+    wrong += [word for word in setting.value.split(",") if word != word.strip()]
+    return f"cpu: has {shown(wrong[0])}, for which Proxmox VE may pass over the line and give kvm64" if wrong else None
 
 
 def _model(name: str, models: Mapping[str, CustomModel]) -> tuple[str | None, str]:

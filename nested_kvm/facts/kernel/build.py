@@ -7,7 +7,6 @@ from typing import Final
 
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.evidence.reading import Reading
 from nested_kvm.facts.kernel.changelog import Changelog, changelog_of
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.kernel_version import KernelVersion
@@ -31,12 +30,15 @@ class LivePatch:
 
     name: str
     is_enabled: bool | None
-    """None: that could not be read."""
+    """None: that could not be read, or the kernel is still moving processes to it."""
+    is_in_transition: bool = False
+    """Whether some processes still run what it replaces: a vCPU that stays in its guest for long may be one."""
 
     @property
     def evidence(self) -> Evidence:
         """Where it is."""
-        return Evidence(f"{sources.LIVE_PATCHES}/{self.name}", _ENABLED[self.is_enabled])
+        text = "in transition" if self.is_in_transition else _ENABLED[self.is_enabled]
+        return Evidence(f"{sources.LIVE_PATCHES}/{self.name}", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +126,10 @@ def _live_patches(bundle: Bundle) -> Iterator[LivePatch]:
     for source, reading in bundle.readings.items():
         folder, _, name = source.rpartition("/")
         if folder == sources.LIVE_PATCHES:
-            yield LivePatch(name, _is_enabled(reading))
-
-
-def _is_enabled(reading: Reading) -> bool | None:
-    found = [line for line in reading.text.split() if line.startswith("enabled=")] if reading.is_ok else []
-    return None if not found else found[0] == "enabled=1"
+            values = reading.text.split() if reading.is_ok else []
+            found = next((each == "enabled=1" for each in values if each.startswith("enabled=")), None)
+            is_in_transition = found is True and "transition=1" in values
+            yield LivePatch(name, None if is_in_transition else found, is_in_transition)
 
 
 def _installed(bundle: Bundle) -> tuple[str, ...] | None:

@@ -32,10 +32,16 @@ _INSTALLED: Final = "Status: install ok installed"
 _VERSION: Final = re.compile(r"^Version: ([\w.+~:-]{1,80})$", re.ASCII | re.MULTILINE)
 _RPM_HEADING: Final = re.compile(r"\* .{5,200}")
 _REVERTS: Final = re.compile(r"\brevert(?:s|ed)?[ :]{1,4}", re.IGNORECASE)
+_TAKES_BACK: Final = re.compile(
+    r"(?:^|\s)[-+*]\s{1,8}(?:\[[^\]]{0,40}\]\s{0,8}){0,4}(?:\w{1,20}ly\s{1,8})?"
+    r"(?:drop|delete|remove|disable|back out|undo)(?:s|ed|d)?\s",
+    re.IGNORECASE,
+)
+"""How an item begins that takes a patch out again: SUSE's `- Delete patches.suse/KVM-….patch (CVE-…)`."""
 _DENIES: Final = re.compile(
     r"\bun-?affected|\b(?:not|never|no longer|isn't|aren't)\b[^.;]{0,60}\b(?:affect|vulnerab|fix|appl|need|relevant)"
     r"|\b(?:does|do|did)(?: not|n't)\b|\bstill\b[^.;]{0,40}\b(?:vulnerab|affect|open|exposed)"
-    r"|\b(?:incomplete|partial|workaround|mitigat|ignor|defer|postpon|disput)",
+    r"|\b(?:incomplete|partial|workaround|mitigat|ignor|defer|postpon|disput)|\bblacklist\.conf\b",
     re.IGNORECASE,
 )
 """Words with which an item names an advisory that it does not fix."""
@@ -105,6 +111,8 @@ def _without(title: str, text: str) -> str:
 
 
 def _reverts(text: str, named: re.Pattern[str], title: str) -> bool:
+    if named.search(text) and _TAKES_BACK.search(text):
+        return True
     if not _REVERTS.search(text):
         return False
     quoted = " ".join(text.split()).casefold()

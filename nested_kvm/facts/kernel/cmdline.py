@@ -7,7 +7,7 @@ in kernel/module/main.c.
 from collections.abc import Iterable
 from typing import Final
 
-from nested_kvm.facts.kernel.parameter import ParameterReading, ParameterType, read_parameter, words
+from nested_kvm.facts.kernel.parameter import ParameterReading, ParameterType, Setting, read_parameter, words
 from nested_kvm.facts.kernel.release import KernelRelease
 
 
@@ -65,3 +65,17 @@ def cleared_flags(cmdline: str, module: str) -> tuple[str, ...]:
     """
     lists = [word.value or "" for word in words(cmdline) if word.name == "clearcpuid"]
     return tuple(name for name in lists[-1].split(",") if name in _FLAGS.get(module, ())) if lists else ()
+
+
+_SYSCTL: Final = frozenset({"sysctl.kernel.modules_disabled", "sysctl.kernel/modules_disabled"})
+
+
+def disabling_words(cmdline: str) -> tuple[str, ...]:
+    """Find the words with which the kernel loads no module at all: `nomodule`, or its sysctl.
+
+    Source: `core_param(nomodule, modules_disabled, bint, 0)` in the kernel's kernel/module/main.c.
+    """
+    reading = read_parameter(cmdline, "nomodule", ParameterType.BOOL)
+    last = reading.last_valid
+    found = () if last is None or last.setting is not Setting.ON else (last.word.text,)
+    return (*found, *(word.text for word in words(cmdline) if word.name in _SYSCTL and word.value == "1"))

@@ -22,6 +22,8 @@ _OFF_WORKS_ON_AMD: Final = 52
 """The first Cloud Hypervisor whose `nested=off` takes svm away (its pull request 7783)."""
 _KEEPS_SVM: Final = 38
 """The first that keeps svm where a topology is given (its pull request 6106)."""
+_OFF: Final = frozenset({"off", "false"})
+"""How its `Toggle` reads off, in any case; without a value the default stays (option_parser/src/lib.rs)."""
 _HANDS_ON: Final = frozenset({Layer.CROSVM, Layer.STRATOVIRT, Layer.KVMTOOL})
 """Those without an option that withholds the flag: their guests get what KVM offers."""
 _WHY: Final = {
@@ -54,16 +56,16 @@ def cloud_hypervisor_version(bundle: Bundle) -> int | None:
 
 def _of_cloud_hypervisor(process: VmmProcess, version: int | None) -> CpuDefinition:
     written = "no --cpus" if process.cpus is None else f"--cpus {process.cpus}"
-    encrypted = re.search(r"(?:^|,)(sev_snp|tdx)=on\b", process.platform or "")
+    encrypted = re.search(r"(?:^|,)(sev_snp|tdx)=\s*(?:on|true)\b", (process.platform or "").replace('"', "").lower())
     encryption = encrypted[1] if encrypted else None
     if process.cpus is None:
         reason = "cloud-hypervisor was not given --cpus as an argument: its API may have set the CPU"
         return CpuDefinition("custom", written=written, memory_encryption=encryption, undecided=reason)
-    options = dict(each.partition("=")[::2] for each in re.split(r",(?![^\[]*\])", process.cpus))
+    options = dict(each.partition("=")[::2] for each in re.split(r",(?![^\[]*\])", process.cpus.replace('"', "")))
     features: dict[str, str] = {}
     if options.get("topology"):
         features |= _since("svm", _KEEPS_SVM, version, before="disable", after=None)
-    if options.get("nested") == "off":
+    if options.get("nested", "").strip().lower() in _OFF:
         features |= {"vmx": "disable", **_since("svm", _OFF_WORKS_ON_AMD, version, before=None, after="disable")}
     return CpuDefinition("host-passthrough", features=features, written=written, memory_encryption=encryption)
 

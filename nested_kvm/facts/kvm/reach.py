@@ -15,7 +15,8 @@ from nested_kvm.facts.kernel.parameter import Setting, parameter_type, read_para
 from nested_kvm.facts.kernel.release import KernelRelease
 from nested_kvm.facts.kvm.exposure import Reach
 from nested_kvm.facts.modprobe.boot_cmdline import PAGING, NextCmdline
-from nested_kvm.facts.modprobe.load_outcome import NextLoad
+from nested_kvm.facts.modprobe.lasting import lasting_settings_of
+from nested_kvm.facts.modprobe.load_outcome import Authority, NextLoad
 from nested_kvm.facts.modprobe.module_info import module_info_of
 from nested_kvm.facts.modprobe.show_depends import ShowDepends
 from nested_kvm.model.answer import Answer
@@ -69,12 +70,12 @@ def _later(
         return Answer.YES, f"the next boot's command line has {on_cmdline[0].text}", on_cmdline
     prevented = _prevented(load, module)
     if prevented:
-        return Answer.NO, prevented, load.evidence
+        return _gone(bundle, load, module) or (Answer.NO, prevented, load.evidence)
     if load.nested is None:
         return Answer.UNKNOWN, f"its next load is not known: {load.reason}", load.evidence
     if load.nested:
         return Answer.YES, f"nested will be on: {load.said_by}", load.evidence
-    return _with_nested_off(bundle, load, next_cmdline)
+    return _gone(bundle, load, module) or _with_nested_off(bundle, load, next_cmdline)
 
 
 def _with_nested_off(bundle: Bundle, load: NextLoad, next_cmdline: Callable[[], NextCmdline]) -> Found:
@@ -85,10 +86,24 @@ def _with_nested_off(bundle: Bundle, load: NextLoad, next_cmdline: Callable[[], 
     if undecided:
         reason = f"the next boot's command line may open it: {undecided[0].text}"
         return Answer.UNKNOWN, reason, (*load.evidence, *undecided)
+    lost = _lost(load, next_cmdline)
+    if lost:
+        reason = f"{lost[0].text} turns nested off, and not each command line of the next boot has it"
+        return Answer.UNKNOWN, reason, (*load.evidence, *lost)
     unread = _unread(next_cmdline)
     if unread:
         return Answer.UNKNOWN, f"the next boot's command line may open it: {unread}", load.evidence
     return Answer.NO, f"nested will be off: {load.said_by}", load.evidence
+
+
+def _gone(bundle: Bundle, load: NextLoad, module: KvmModule) -> Found | None:
+    """What follows where the file that closes it does not outlive the next boot; None: nothing shows that."""
+    lasting = lasting_settings_of(bundle, load, is_loaded=module.is_loaded)
+    is_by_value = load.authority is Authority.FILE and not load.fails
+    if not lasting.lost or (is_by_value and load.default is False):
+        return None
+    reason = f"{lasting.lost[0].text.strip()} in {lasting.lost[0].source} is gone after the next boot: {lasting.reason}"
+    return Answer.YES if is_by_value and load.default else Answer.UNKNOWN, reason, (*load.evidence, *lasting.lost)
 
 
 def _prevented(load: NextLoad, module: KvmModule) -> str:
@@ -106,6 +121,18 @@ def _words(next_cmdline: Callable[[], NextCmdline], wanted: Setting) -> tuple[Ev
         return tuple(where for setting, where in next_cmdline().words if setting is wanted)
     except ObservationError:
         return ()
+
+
+def _lost(load: NextLoad, next_cmdline: Callable[[], NextCmdline]) -> tuple[Evidence, ...]:
+    """The words of the current command line that alone turn nested off, and that the next boot may lack."""
+    is_in_a_file = any(each.source != sources.CMDLINE for each in load.overridden) and not load.contradicted
+    if load.authority is not Authority.COMMAND_LINE or is_in_a_file or load.default is False:
+        return ()
+    try:
+        found = next_cmdline()
+    except ObservationError:
+        return ()
+    return found.lost_for(nested=False) if found.read else ()
 
 
 def _unread(next_cmdline: Callable[[], NextCmdline]) -> str:

@@ -195,8 +195,21 @@ def _process(pid: int, given: list[tuple[str, str]]) -> VmmProcess:
         config=config,
         cpus=last.get("cpus"),
         platform=last.get("platform"),
-        machine=next((value for key, value in reversed(given) if key in {"machine", "M"}), None),
+        machine=_machine([value for key, value in given if key in {"machine", "M"}]),
     )
+
+
+def _machine(values: list[str]) -> str | None:
+    """The machine of all `-machine`, its type first: QEMU merges them, and of a key the last one counts."""
+    types = [
+        part.removeprefix("type=")
+        for value in values
+        for place, part in enumerate(value.split(","))
+        if part.startswith("type=") or (place == 0 and "=" not in part)
+    ]
+    merged = ",".join(values)
+    is_first = len(types) == 1 and merged.removeprefix("type=").startswith(types[0])
+    return None if not values else merged if not types or is_first else f"{types[-1]},{merged}"
 
 
 def _config(given: list[tuple[str, str]]) -> tuple[str | None, list[tuple[str, str]]]:

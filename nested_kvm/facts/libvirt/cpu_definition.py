@@ -38,6 +38,7 @@ _VALUES: Final = {
     "mode": frozenset({"custom", "host-model", "host-passthrough", "maximum"}),
 }
 """The values of `<cpu>`'s attributes that libvirt accepts."""
+_VENDOR_ID_LENGTH: Final = 12
 _KEEPS_SVM: Final = re.compile(
     r"(type=)?(pc(-i440fx|-q35)?-([01]\.\d+|2\.[01]|trusty|utopic|rhel7\.[01]\.\d+)|rhel6\.\d+\.\d+)(,.*)?"
 )
@@ -228,7 +229,7 @@ def cpu_definition_of(domain: Element) -> CpuDefinition:
         shown_vendor=_shown_vendor(cpu, mode),
         has_vmx_controls=any(name.startswith("vmx-") and policy in _ON for name, policy in features.items()),
         check=cpu.get("check"),
-        is_minimum=cpu.get("match") == "minimum",
+        is_minimum=cpu.get("match") == "minimum" and _text(cpu, "model") is not None,
         features=kept_svm(mode, machine) | features,
         passed_through=passed_through,
         memory_encryption=encryption,
@@ -248,6 +249,8 @@ def _refusals(cpu: Element) -> Iterator[str]:
     features = cpu.findall("feature")
     if features and cpu.get("mode", "custom") == "custom" and _text(cpu, "model") is None:
         yield "features without a model"
+    if _text(cpu, "vendor") is not None and _text(cpu, "model") is None:
+        yield "a vendor without a model"
     for attribute, values in _VALUES.items():
         value = cpu.get(attribute)
         if value is not None and value not in values:
@@ -259,6 +262,12 @@ def _refusals(cpu: Element) -> Iterator[str]:
         f"the feature {name or 'without a name'} is listed {count} times" for name, count in names.items() if count > 1
     )
     yield from ("a feature without a name" for name in names if not name)
+    model = cpu.find("model") if cpu.get("mode", "custom") in {"custom", "host-model"} else None
+    if model is not None and model.get("fallback") not in {None, "allow", "forbid"}:
+        yield f"{model.get('fallback', '')[:40]!r} is not a valid fallback"
+    shown = None if model is None else model.get("vendor_id")
+    if shown and (len(shown) != _VENDOR_ID_LENGTH or "," in shown):
+        yield f"{shown[:40]!r} is not a vendor_id of {_VENDOR_ID_LENGTH} letters"
     policies = dict.fromkeys(feature.get("policy", "require") for feature in features)
     yield from (f"{policy[:40]!r} is not a valid policy" for policy in policies if policy not in _POLICIES)
 

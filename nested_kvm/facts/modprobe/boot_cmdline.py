@@ -7,7 +7,13 @@ from typing import Final
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.boot.command_line_files import BootLine, BootLines, boot_lines_of
-from nested_kvm.facts.kernel.cmdline import builtin_parameter, cleared_flags, refused_modules, skipped_initcalls
+from nested_kvm.facts.kernel.cmdline import (
+    builtin_parameter,
+    cleared_flags,
+    disabling_words,
+    refused_modules,
+    skipped_initcalls,
+)
 from nested_kvm.facts.kernel.parameter import ParameterType, Setting, parameter_type, read_parameter, words
 from nested_kvm.facts.kernel.release import KernelRelease
 from nested_kvm.facts.modprobe.config_cmdline import parse_cmdline
@@ -77,7 +83,8 @@ def next_cmdline_of(bundle: Bundle, module: str, *, is_arm64: bool = False) -> N
     release = KernelRelease.parse(bundle.text(sources.KERNEL_RELEASE).strip())
     answer = bundle.readings.get(sources.show_depends(module))
     is_built_in = answer is not None and answer.is_ok and ShowDepends.parse(module, answer.text).is_built_in
-    effects = _Effects(module, module_info_of(bundle, module), release, is_built_in=is_built_in)
+    is_known = is_loadable(bundle, module)
+    effects = _Effects(module, module_info_of(bundle, module), release, is_built_in=is_built_in, is_loadable=is_known)
     found = tuple(dict.fromkeys(word for line in boot.lines for word in effects.words(line)))
     paging = tuple(dict.fromkeys(word for line in boot.lines for word in effects.paging(line)))
     blocking = tuple(dict.fromkeys(word for line in boot.lines for word in effects.blocking(line)))
@@ -91,13 +98,23 @@ def next_cmdline_of(bundle: Bundle, module: str, *, is_arm64: bool = False) -> N
     return NextCmdline(found, boot.unknown or depends, evidence, blocking, lost, boot.unread, read, paging)
 
 
-def blocking_words(cmdline: str, modules: frozenset[str], module: str, *, is_built_in: bool) -> Iterator[str]:
+def is_loadable(bundle: Bundle, module: str) -> bool:
+    """Whether kmod is known to load the module; in a kernel without modules KVM can only be a part of it."""
+    answer = bundle.readings.get(sources.show_depends(module))
+    return answer is not None and answer.is_ok and not ShowDepends.parse(module, answer.text).is_built_in
+
+
+def blocking_words(
+    cmdline: str, modules: frozenset[str], module: str, *, is_built_in: bool, is_loadable: bool
+) -> Iterator[str]:
     """Yield the words of a command line that keep the module, or one that it depends on, from starting at boot.
 
     Sample: `modprobe.blacklist=kvm_amd module_blacklist=ccp initcall_blacklist=svm_init`
     """
     yield from (f"initcall_blacklist={name}" for name in skipped_initcalls(cmdline, modules))
     yield from (f"clearcpuid={name}" for name in cleared_flags(cmdline, module))
+    if is_loadable:
+        yield from disabling_words(cmdline)
     if not is_built_in:
         yield from (f"module_blacklist={name}" for name in sorted(refused_modules(cmdline) & modules))
         for line in parse_cmdline(cmdline):
@@ -108,8 +125,11 @@ def blocking_words(cmdline: str, modules: frozenset[str], module: str, *, is_bui
 class _Effects:
     """How the command line is read for one module."""
 
-    def __init__(self, module: str, info: ModuleInfo, release: KernelRelease, *, is_built_in: bool) -> None:
-        self._module, self._info, self._release, self._is_built_in = module, info, release, is_built_in
+    def __init__(
+        self, module: str, info: ModuleInfo, release: KernelRelease, *, is_built_in: bool, is_loadable: bool
+    ) -> None:
+        self._module, self._info, self._release = module, info, release
+        self._is_built_in, self._is_loadable = is_built_in, is_loadable
 
     def words(self, line: BootLine) -> Iterator[tuple[Setting, Evidence]]:
         """Yield the word that decides nested, and each option that a module refuses or may refuse."""
@@ -150,7 +170,9 @@ class _Effects:
     def blocking(self, line: BootLine) -> Iterator[Evidence]:
         """Yield the words that keep the module from starting."""
         modules = self._info.required_by(self._module)
-        for word in blocking_words(line.text, modules, self._module, is_built_in=self._is_built_in):
+        for word in blocking_words(
+            line.text, modules, self._module, is_built_in=self._is_built_in, is_loadable=self._is_loadable
+        ):
             yield _quoted(line, word)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
-from nested_kvm.facts.modprobe.boot_cmdline import blocking_words
+from nested_kvm.facts.modprobe.boot_cmdline import blocking_words, is_loadable
 from nested_kvm.facts.modprobe.config import ModprobeConfiguration
 from nested_kvm.facts.modprobe.config_line import Directive
 from nested_kvm.facts.modprobe.fnmatch import matches
@@ -104,7 +104,8 @@ def _blocking(configuration: ModprobeConfiguration, next_load: NextLoad, bundle:
         yield from (line.evidence for line in configuration.blacklisting(module) if line.number)
         yield from next_load.origin if next_load.is_blocked else ()
     required = module_info_of(bundle, module).required_by(module)
-    for word in blocking_words(bundle.text(sources.CMDLINE), required, module, is_built_in=is_built_in):
+    cmdline, loadable = bundle.text(sources.CMDLINE), is_loadable(bundle, module)
+    for word in blocking_words(cmdline, required, module, is_built_in=is_built_in, is_loadable=loadable):
         yield Evidence(sources.CMDLINE, word)
 
 

@@ -34,6 +34,9 @@ if [ -f /x ]; then
     GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX x"
 fi
 X=1; GRUB_CMDLINE_LINUX_DEFAULT="y"
+test -f /etc/default/grub-local && . /etc/default/grub-local
+command -p . ./grub-other
+GRUB_BACKGROUND="/usr/share/a test . picture.png"
 GRUB_DISTRIBUTOR=`( . /etc/os-release; echo ${NAME:-Debian} ) || echo Debian`
 """
 READ_OF_GRUB = """\
@@ -42,6 +45,8 @@ GRUB_CMDLINE_LINUX="quiet"
 if [ -f /x ]; then
     GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX x"
 X=1; GRUB_CMDLINE_LINUX_DEFAULT="y"
+test -f /etc/default/grub-local && . /etc/default/grub-local
+command -p . ./grub-other
 """
 GRUB_CFG = """\
 set superusers="root"

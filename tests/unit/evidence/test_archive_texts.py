@@ -1,5 +1,9 @@
 """Readings from the outputs that support tools store."""
 
+from importlib.resources import files
+
+import pytest
+
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.archive import texts
 from nested_kvm.evidence.archive.libvirt_files import LibvirtFiles
@@ -87,3 +91,29 @@ def test_a_domain_that_is_listed_only_is_not_decided() -> None:
 def test_what_virsh_says_of_its_failure_is_the_refusal() -> None:
     files = LibvirtFiles("sos", "qemu:///system", {}, {}, listing="error: failed to connect\nerror: no socket\n")
     assert files.answer().refusal == "no socket"
+
+
+@pytest.mark.parametrize("lines", ["GRUB_LINES", "GRUB_CFG_LINES", "BOOT_ENTRY_LINES", "QEMU_CONF_LINES"])
+def test_of_the_boot_loaders_files_the_same_lines_count_as_for_the_probe(lines: str) -> None:
+    script = files("nested_kvm.evidence.probe").joinpath("4-host.sh").read_text(encoding="utf-8")
+    pattern: str = getattr(texts, lines)
+    assert pattern.replace("[ \\t]", "$blank").replace(" \\t]", "[:blank:]]") in script
+
+
+@pytest.mark.parametrize(
+    ("value", "is_kept"),
+    [
+        ("cpu.svm=on", True),
+        ("EPYC-x86_64-cpu.svm=on", True),
+        ("driver=cpu,property=svm,value=on", True),
+        ("driver=EPYC-x86_64-cpu,property=svm,value=on", True),
+        ("property=svm,driver=cpu,value=on", True),
+        ("property=svm,value=on,driver=max-x86_64-cpu", True),
+        ("ICH9-LPC.disable_s3=1", False),
+        ("driver=cpu-pm,property=x,value=on", False),
+    ],
+)
+def test_every_global_of_a_cpu_is_kept_of_a_process(value: str, is_kept: bool) -> None:  # noqa: FBT001 - a case
+    row = f"root 7 0.0 0.1 9 9 ? Sl 10:00 0:01 /usr/bin/qemu-system-x86_64 -cpu EPYC -global {value} -m 1\n"
+    (found,) = texts.of_ps(HEAD + row, "sos")
+    assert (f"7 global={value}" in found.text.split("\n")) is is_kept

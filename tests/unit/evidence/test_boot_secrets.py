@@ -40,6 +40,8 @@ def test_the_words_of_kvm_stay_and_others_values_do_not(source: str, text: str) 
         "reboot=k",
         "pci=off",
         "init=/init.krun",
+        "nomodule=y",
+        "sysctl.kernel.modules_disabled=1",
     ],
 )
 @pytest.mark.parametrize(

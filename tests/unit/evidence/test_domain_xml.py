@@ -56,6 +56,15 @@ def test_no_secret_is_kept() -> None:
     assert SECRET not in reduce_domain_xml(FULL)
 
 
+@pytest.mark.parametrize("policy", ["x:policy='disable'", "x:policy='disable' policy='require'"])
+def test_an_attribute_counts_whatever_its_namespace_as_with_libvirt(policy: str) -> None:
+    # libvirt 9.0 defines either as policy='disable' (`virsh -c test:///default define`).
+    cpu = f"<cpu x:mode='host-passthrough'><feature {policy} name='svm'/></cpu>"
+    kept = parse_domain_xml(reduce_domain_xml(f"<domain type='kvm' xmlns:x='urn:x'><name>ci-1</name>{cpu}</domain>"))
+    found = cpu_definition_of(kept)
+    assert (found.mode, dict(found.features)) == ("host-passthrough", {"svm": "disable"})
+
+
 def test_what_is_judged_is_kept() -> None:
     kept = parse_domain_xml(reduce_domain_xml(FULL))
     assert (kept.get("type"), kept.get("id"), kept.findtext("name"), kept.findtext("vcpu")) == ("kvm", "7", "ci-1", "2")

@@ -61,6 +61,8 @@ def test_a_file_replaces_an_entry_and_adds_others(tmp_path: Path) -> None:
         ("[6.1.999]", "[6.1]", "write the version in quotes"),
         ("[6.1.999]", "[6.1.7, 6.1.8]", "names two releases of one series"),
         ("[6.1.999]", '["2.6.20"]', "before 2.6.36, with which the fault begins"),
+        ("[6.1.999]", "[6.1.999, 9.9.1]", "names 9.9.1, and 9.9 had the fix from its beginning"),
+        ("[6.1.999]", '[6.1.999]\n    unsettled: ["6.1"]', "names 6.1, of which a release is in `fixed`"),
         ("[6.1.999]", "[6.1.99999999999999999999999]", "is not an upstream version"),
         ("id: CVE-2026-53359", "id: januscape", "is not an id of the form CVE-2026-12345"),
         ("needs_nesting: false", "needs_nesting: maybe", "needs_nesting"),

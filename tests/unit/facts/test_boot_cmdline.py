@@ -56,6 +56,9 @@ def against(found: NextCmdline, *, nested: bool = True) -> list[tuple[str, str]]
         ("clearcpuid=svm", "clearcpuid=svm"),
         ("clearcpuid=smap,svm", "clearcpuid=svm"),
         ("clearcpuid=514,194", "clearcpuid=194"),
+        ("nomodule", "nomodule"),
+        ("nomodule=0 nomodule=y", "nomodule=y"),
+        ("sysctl.kernel.modules_disabled=1", "sysctl.kernel.modules_disabled=1"),
     ],
 )
 def test_every_word_that_is_against_nesting_is_found(cmdline: str, word: str) -> None:
@@ -70,12 +73,21 @@ def test_every_word_that_is_against_nesting_is_found(cmdline: str, word: str) ->
         "module_blacklist=kvm_amd module_blacklist=x",
         "initcall_blacklist=vmx_init",
         "clearcpuid=vmx,svm_lock,133",
+        "nomodules nomodule=0",
+        "sysctl.kernel.modules_disabled=0",
         "kvm_intel.nested=0",
     ],
 )
 def test_a_word_that_does_nothing_is_not_against_it(cmdline: str) -> None:
     found = boot(grub(cmdline))
     assert (against(found), found.unknown) == ([], "")
+
+
+@pytest.mark.parametrize("depends", ["builtin kvm_amd", None])
+def test_a_kernel_without_modules_loads_none_and_has_kvm_as_a_part_of_it(depends: str | None) -> None:
+    missing = Reading(sources.show_depends("kvm_amd"), Status.MISSING)
+    found = boot(grub("nomodule"), missing) if depends is None else boot(grub("nomodule"), depends=depends)
+    assert against(found) == []
 
 
 @pytest.mark.parametrize("option", ["ccp.nqueues=4", "kvm_amd.nested=1 ccp.nqueues=4"])

@@ -115,12 +115,21 @@ def test_a_domain_that_requires_both_vendors_flags_starts_only_unchecked(
         ("<cpu migratable='on'><model>EPYC</model></cpu>", "migratable with a mode that does not copy the host's CPU"),
         ("<cpu mode='host-model' migratable='off'/>", "migratable with a mode that does not copy the host's CPU"),
         ("<cpu mode='host-passthrough' migratable='no'/>", "'no' is not a valid migratable"),
+        ("<cpu mode='host-passthrough'><vendor>AMD</vendor></cpu>", "a vendor without a model"),
+        ("<cpu mode='host-model'><model fallback='no'/></cpu>", "'no' is not a valid fallback"),
+        ("<cpu><model vendor_id='AMD'>EPYC</model></cpu>", "'AMD' is not a vendor_id of 12 letters"),
+        ("<cpu><model vendor_id='Authentic,MD'>EPYC</model></cpu>", "'Authentic,MD' is not a vendor_id of 12 letters"),
     ],
 )
 def test_what_libvirt_refuses_gives_nothing_and_withholds_nothing(cpu: str, reason: str) -> None:
     said = promise(cpu, Vendor.AMD)
     assert said.gives_flag is UNKNOWN
     assert reason in said.reason
+
+
+@pytest.mark.parametrize("cpu", ["<cpu match='minimum'/>", "<cpu match='minimum'><topology sockets='1'/></cpu>"])
+def test_minimum_without_a_model_adds_nothing_as_libvirt_drops_it(cpu: str) -> None:
+    assert promise(cpu, Vendor.INTEL).gives_flag is NO
 
 
 @pytest.mark.parametrize(

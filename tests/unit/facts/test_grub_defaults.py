@@ -48,6 +48,8 @@ def told_by_the_shell(folder: Path, text: str) -> str | None:
         (['GRUB_CMDLINE_LINUX="a"\nGRUB_CMDLINE_LINUX+=" b"'], "a b"),
         (['GRUB_CMDLINE_LINUX="a\\"b\\$c"'], 'a"b$c'),
         (["GRUB_CMDLINE_LINUX=kvm_amd.nested=0 quiet"], ""),
+        (["export GRUB_CMDLINE_LINUX=kvm_amd.nested=0 GRUB_TIMEOUT"], "kvm_amd.nested=0"),
+        (["export GRUB_CMDLINE_LINUX='a b' GRUB_TIMEOUT=5 # c"], "a b"),
         (["# GRUB_CMDLINE_LINUX=a\n\nGRUB_CMDLINE_XEN=b"], ""),
         (["export GRUB_CMDLINE_LINUX=a;"], "a"),
     ],

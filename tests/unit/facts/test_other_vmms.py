@@ -4,9 +4,10 @@ import pytest
 
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.facts.kernel.cpu import Vendor
+from nested_kvm.facts.kvm.other_vmm import other_vmm_definition
 from nested_kvm.facts.kvm.vm_holders import VmHolders
 from nested_kvm.facts.kvm.vmm_guest import VmmGuests, vmm_guests_of
-from nested_kvm.facts.kvm.vmm_process import vmm_processes_of
+from nested_kvm.facts.kvm.vmm_process import VmmProcess, vmm_processes_of
 from tests.support.bundles import bundle_of
 
 
@@ -23,8 +24,9 @@ def test_cloud_hypervisor_exposes_nesting_by_default(cpus: str, vendor: Vendor) 
     assert any(cpus in item.text for item in found.evidence)
 
 
-def test_nested_off_counts_on_intel_and_not_on_amd() -> None:
-    lines = "7 program=cloud-hypervisor\n7 cpus=boot=4,nested=off"
+@pytest.mark.parametrize("off", ["nested=off", "nested=OFF", "nested=false", 'nested="off"', "nested= off"])
+def test_nested_off_counts_on_intel_and_not_on_amd(off: str) -> None:
+    lines = f"7 program=cloud-hypervisor\n7 cpus=boot=4,{off}"
     on_intel, on_amd = guests(lines, Vendor.INTEL), guests(lines, Vendor.AMD)
     assert (on_intel.with_flag, on_intel.undecided) == ((), ())
     assert on_amd.with_flag == ()
@@ -36,3 +38,9 @@ def test_what_the_arguments_do_not_show_is_not_known(program: str, said: str) ->
     found = guests(f"7 program={program}", Vendor.INTEL)
     assert found.with_flag == ()
     assert said in found.undecided[0]
+
+
+@pytest.mark.parametrize("platform", ["tdx=on", "tdx=On", "sev_snp=true", 'num_pci_segments=1,tdx="on"'])
+def test_memory_is_encrypted_however_cloud_hypervisor_is_told(platform: str) -> None:
+    process = VmmProcess(7, "cloud-hypervisor", cpus="boot=4", platform=platform)
+    assert other_vmm_definition(process, None).memory_encryption in {"tdx", "sev_snp"}

@@ -27,18 +27,21 @@ parm: ept: (bool)
 def reach(
     options: str = "nested=0",
     *,
+    in_file: str | None = None,
     grub: str = "quiet",
     cmdline: str = "quiet",
     release: str = "6.1.0-56-amd64",
     is_built_in: bool = False,
+    mounts: str = "/dev/vda1 / ext4 rw 0 0",
 ) -> Reach:
     conf = "/etc/modprobe.d/kvm.conf"
     bundle = bundle_of(
         *(Reading(path, Status.ABSENT) for path in ABSENT),
         ok("/etc/modprobe.d", "kvm.conf"),
-        ok(conf, f"options kvm_intel {options}"),
+        ok(conf, f"options kvm_intel {options if in_file is None else in_file}"),
         ok(sources.MODPROBE_VERSION, "kmod version 30"),
         ok(sources.ESP_IMAGES, ""),
+        ok(sources.MOUNTS, mounts),
         ok(sources.GRUB, f"GRUB_CMDLINE_LINUX='{grub}'"),
         ok(sources.CMDLINE, cmdline),
         ok(sources.KERNEL_RELEASE, release),
@@ -104,3 +107,41 @@ def test_a_word_of_the_next_boot_that_depends_on_the_kernel_is_not_known(word: s
     found = reach(grub=word, release="6.14.0")
     assert (found.later, found.evidence[-1].source) == (Answer.UNKNOWN, sources.GRUB)
     assert word in found.reason
+
+
+@pytest.mark.parametrize(
+    ("in_file", "grub", "release", "answer"),
+    [
+        ("ept=1", "quiet", "6.1.0-56-amd64", Answer.UNKNOWN),
+        ("ept=1 nested=1", "quiet", "6.1.0-56-amd64", Answer.UNKNOWN),
+        ("ept=1", "kvm_intel.nested=0", "6.1.0-56-amd64", Answer.NO),
+        ("ept=1 nested=0", "quiet", "6.1.0-56-amd64", Answer.NO),
+        ("ept=1", "quiet", "4.19.0-27-amd64", Answer.NO),
+    ],
+)
+def test_a_word_of_the_current_command_line_that_the_next_boot_lacks_closes_nothing(
+    in_file: str, grub: str, release: str, answer: Answer
+) -> None:
+    options = f"{in_file} nested=0"
+    found = reach(options, in_file=in_file, cmdline="kvm_intel.nested=0", grub=grub, release=release)
+    assert found.later is answer
+    assert (answer is Answer.UNKNOWN) is ("not each command line of the next boot" in found.reason)
+
+
+def test_so_it_is_with_a_module_of_the_kernel_itself() -> None:
+    found = reach(cmdline="kvm_intel.nested=0", grub="quiet", is_built_in=True)
+    assert (found.later, found.evidence[-1].source) == (Answer.UNKNOWN, sources.CMDLINE)
+
+
+@pytest.mark.parametrize(
+    ("release", "answer"),
+    [
+        ("6.1.0-56-amd64", Answer.YES),
+        ("4.18.0-553.el8_10.x86_64", Answer.UNKNOWN),
+        ("4.19.0-27-amd64", Answer.NO),
+    ],
+)
+def test_a_file_that_is_gone_after_the_next_boot_closes_nothing(release: str, answer: Answer) -> None:
+    found = reach("nested=0", release=release, mounts="tmpfs /etc tmpfs rw 0 0")
+    assert found.later is answer
+    assert (answer is not Answer.NO) is ("is gone after the next boot" in found.reason)

@@ -76,6 +76,24 @@ def test_machines_of_qemu_2_1_keep_a_models_svm(of: str, answer: Answer) -> None
     assert qemu_cpu_definition("EPYC", of).promise(INTEL).gives_flag is NO
 
 
+@pytest.mark.parametrize(
+    ("lines", "answer"),
+    [
+        (["M=pc-i440fx-2.0", "machine=accel=kvm"], UNKNOWN),
+        (["machine=accel=kvm,type=pc-i440fx-2.0"], UNKNOWN),
+        (["M=pc-i440fx-2.0", "machine=q35,accel=kvm"], NO),
+        (["machine=q35,accel=kvm", "M=pc-i440fx-2.0"], UNKNOWN),
+        (["machine=q35,confidential-guest-support=sev0", "machine=accel=kvm"], NO),
+    ],
+)
+def test_several_options_for_the_machine_are_merged_as_by_qemu(lines: list[str], answer: Answer) -> None:
+    given = ["program=qemu-system-x86_64", "cpu=EPYC", *lines]
+    process = of_text("\n".join(f"7 {line}" for line in given)).processes[0]
+    found = qemu_cpu_definition(process.cpu, process.machine)
+    assert found.promise(AMD).gives_flag is answer
+    assert (found.memory_encryption is not None) is any("confidential" in line for line in lines)
+
+
 @given(st.text())
 def test_any_argument_is_a_definition(argument: str) -> None:
     assert qemu_cpu_definition(argument).promise(AMD).gives_flag in Answer

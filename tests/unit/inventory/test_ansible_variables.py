@@ -44,6 +44,10 @@ PROBLEMS: dict[str, tuple[Mapping[str, Any], str]] = {
         {"nested_policy": "forbiden"},
         "nested: Input should be 'required', 'forbidden' or 'guarded'",
     ),
+    "misspelled": (
+        {"nested_polcy": "forbidden", "nested_virtualization": True, "nest_eggs": 2},
+        "nested_polcy: unknown variable (did you mean `nested_policy`?)",
+    ),
     "policy-key": ({"nested_policy": {"nest": "required"}}, "nested_policy.nest: Extra inputs are not permitted"),
     "template": (
         {"ansible_host": "{{ inventory_hostname }}.example.net"},

@@ -70,6 +70,14 @@ def test_a_custom_model_is_its_reported_one_and_the_guests_flags_win(
         (["cpu: custom-gone"], UNKNOWN, UNKNOWN),
         (["cpu: custom-gone", "args: -cpu host"], YES, YES),
         (["cpu: host", "machine: pc-i440fx-9.2+pve1"], YES, YES),
+        (["cpu: EPYC,flags=+svm"], UNKNOWN, UNKNOWN),
+        (["cpu: host,flags=+pcid;+avx512f"], UNKNOWN, UNKNOWN),
+        (["cpu: host,flags=+pcid;"], UNKNOWN, UNKNOWN),
+        (["cpu: host,reported-model=EPYC"], UNKNOWN, UNKNOWN),
+        (["cpu: host,model=max"], UNKNOWN, UNKNOWN),
+        (["cpu: host, hidden=1"], UNKNOWN, UNKNOWN),
+        (["cpu: host,hidden=1,phys-bits=host,flags=+pcid;-aes"], YES, YES),
+        (["cpu: EPYC,flags=+svm", "args: -cpu host"], YES, YES),
     ],
 )
 def test_the_next_start_decides(lines: list[str], amd: Answer, intel: Answer) -> None:
@@ -81,6 +89,12 @@ def test_a_custom_model_of_which_two_files_differ_decides_nothing() -> None:
     assert gives(only(conf("cpu: custom-mine"), one)) == (YES, YES)
     assert gives(only(conf("cpu: custom-mine"), one, one)) == (YES, YES)
     assert gives(only(conf("cpu: custom-mine"), one, other)) == (UNKNOWN, UNKNOWN)
+
+
+@pytest.mark.parametrize("listed", ["+svm; +aes", "+svm;", ";+svm"])
+def test_flags_of_a_custom_model_in_another_form_may_be_passed_over(listed: str) -> None:
+    models = ("cpu-models.conf", f"cpu-model: mine\n  flags {listed}\n  reported-model host\n")
+    assert gives(only(conf("cpu: custom-mine"), models)) == (UNKNOWN, UNKNOWN)
 
 
 def test_both_vendors_flags_let_qemu_start_nowhere() -> None:
