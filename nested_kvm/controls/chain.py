@@ -102,7 +102,9 @@ def _l0_module(pair: Pair) -> None:
 def _absent(machine: Machine, where: str) -> Finding:
     absence = machine.kvm_absence
     why = f": {absence.reason}" if absence.reason else ""
-    return Finding(absence.cause, f"{machine.kvm_module.name} is not loaded {where}{why}", *absence.evidence)
+    return Finding(
+        absence.cause, f"{machine.kvm_module.name} {machine.kvm_module.lack} {where}{why}", *absence.evidence
+    )
 
 
 def _l0_nested(pair: Pair) -> None:

@@ -161,7 +161,18 @@ class Machine:
     @cached_property
     def kvm_module(self) -> KvmModule:
         """The target's KVM module, for its CPU's vendor."""
-        return kvm_module_of(self.bundle, self.kvm_module_name)
+        module = kvm_module_of(self.bundle, self.kvm_module_name)
+        return module.not_started() if module.is_built_in and self._kvm_gave_up else module
+
+    @property
+    def _kvm_gave_up(self) -> bool:
+        """Whether the kernel refused KVM and made no device: a module that is built in shows it by nothing else."""
+        with suppress(ObservationError):
+            shows_flag = self.cpu.is_known_to_show_flag
+            return not self.kvm_device.exists and bool(
+                self.kernel_log.refusals_of(self.kvm_module_name, flag_is_shown=shows_flag)
+            )
+        return False
 
     @property
     def kvm_module_name(self) -> str:
