@@ -50,8 +50,8 @@ def test_every_vcpu_shows_the_flag_as_the_policy_says(
     encrypted memory (SEV, TDX) gets none. Where nesting is forbidden no vCPU may show the flag of another vendor
     either: a guest can be shown another vendor than its host's.
     """
-    if policy.is_required and not cpu.all_show_flag and encrypted_memory.signs:
-        raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *cpu.evidence, *encrypted_memory.signs)
+    if policy.is_required and not cpu.all_show_flag and encrypted_memory.seen:
+        raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *cpu.evidence, *encrypted_memory.seen)
     foreign = f", and some show {', '.join(cpu.foreign_flags)}" if cpu.foreign_flags else ""
     require(
         policy.either(cpu.all_show_flag, cpu.none_shows_flag and not cpu.foreign_flags),

@@ -147,7 +147,7 @@ class Machine:
     @cached_property
     def encrypted_memory(self) -> EncryptedMemory:
         """Whether the target sees its own memory encrypted."""
-        return encrypted_memory_of(self.cpu, self.kernel_log)
+        return encrypted_memory_of(self.bundle, self.cpu)
 
     @cached_property
     def firmware(self) -> Firmware:
