@@ -104,9 +104,11 @@ def test_the_guests_own_kvm_is_ready(
 
     One polarity: a guest that must not nest needs no KVM, and whether it has the flag is for L1-CPU-01.
     """
-    if encrypted_memory.signs:
-        raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *encrypted_memory.signs)
-    if kvm_module.is_loaded and kvm_device.is_kvm:
+    is_ready = kvm_module.is_loaded and kvm_device.is_kvm
+    signs = encrypted_memory.signs if is_ready else encrypted_memory.seen
+    if signs:
+        raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *signs)
+    if is_ready:
         return
     is_explained = not kvm_module.is_loaded or kvm_absence.refusal is not None
     what = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else f"{kvm_module.name} {kvm_module.lack}"

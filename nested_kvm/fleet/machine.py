@@ -221,11 +221,19 @@ class Machine:
         """Why the target's KVM module is not loaded, where it is not."""
         return kvm_absence_of(
             self.kvm_module,
-            self.kernel_log,
+            self._log_or_none_read,
             self.kernel_modules,
             is_guest=not self.is_l0,
             shows_flag=self.cpu.is_known_to_show_flag,
         )
+
+    @property
+    def _log_or_none_read(self) -> KernelLog:
+        """The kernel's log; one that is not in the evidence shows no more than one that may not be read."""
+        try:
+            return self.kernel_log
+        except NotObserved:
+            return KernelLog((), is_readable=False)
 
     @cached_property
     def module_users(self) -> ModuleUsers:
