@@ -59,7 +59,7 @@ def test_every_cause_is_explained_and_names_the_controls_that_find_it(
             "libvirt-capabilities-stale",
         ),
         ("Cannot create VMM: Cannot open /dev/kvm. Error: No such device (os error 19)", "module-not-loaded"),
-        ("qemu-system-x86_64: failed to initialize kvm: No such device", "module-not-loaded"),
+        ("qemu-system-x86_64: -accel kvm: failed to initialize kvm: No such device", "module-not-loaded"),
         ("ioctl(KVM_CREATE_VM) failed: 16 Device or resource busy", "other-hypervisor-owns-cpu"),
         ("qemu-system-x86_64: failed to initialize KVM: Device or resource busy", "other-hypervisor-owns-cpu"),
         ("kvm: enabling virtualization on CPU0 failed", "other-hypervisor-owns-cpu"),
