@@ -38,9 +38,9 @@ def test_nothing_keeps_the_module_from_loading(nested_lines: NestedLines, next_c
     """Nothing prevents the KVM module from loading at boot.
 
     A blacklist line stops udev from loading it, an install line replaces it, the kernel's module_blacklist refuses it
-    or a module that it depends on, initcall_blacklist skips its start, clearcpuid hides the CPU's flag from it: the
-    module runs today, and is missing after the next boot. That holds for today's command line and for that of the next
-    boot.
+    or a module that it depends on, nomodule refuses them all, initcall_blacklist skips its start, clearcpuid hides the
+    CPU's flag from it: the module runs today, and is missing after the next boot. That holds for today's command line
+    and for that of the next boot.
 
     One polarity: keeping the module from loading is a way to forbid nesting, which L0-PER-01 accepts.
 

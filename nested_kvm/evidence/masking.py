@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 _EVALUATED: Final = re.compile(
-    r"nested|blacklist|(?<![\w.-])(?:(?:clearcpuid|(?:rd\.)?modules[-_]load)=|overlayroot=tmpfs"
+    r"nested|blacklist|(?<![\w.-])(?:(?:clearcpuid|nomodule|(?:rd\.)?modules[-_]load)=|overlayroot=tmpfs"
     r"|(?:root=(?:PART)?UUID=[\dA-F-]+|pci=off|reboot=k|init=/init\.krun)[\"']?$)",
     re.IGNORECASE,
 )

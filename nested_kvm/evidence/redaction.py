@@ -20,7 +20,8 @@ _PASSES: Final = 4
 _REMEMBERED: Final = 4096
 """Characters of a text, with its source, whose redaction is remembered."""
 _EVALUATED_WORD: Final = re.compile(
-    r"[\"']?[\w.-]{0,100}(?:nested|blacklist|kvm|clearcpuid|modules[-_]load)[\w.-]{0,100}=|kvm[\w-]*$", re.IGNORECASE
+    r"[\"']?[\w.-]{0,100}(?:nested|blacklist|kvm|clearcpuid|nomodule|modules[-_]load)[\w.-]{0,100}=|kvm[\w-]*$",
+    re.IGNORECASE,
 )
 _GRUB_VARIABLE: Final = re.compile(
     r"[ \t]*(?:options[ \t]+|linux(?:16|efi)?[ \t]+|(?:(?:export|set)[ \t]+)?"

@@ -7,7 +7,7 @@ in kernel/module/main.c.
 from collections.abc import Iterable
 from typing import Final
 
-from nested_kvm.facts.kernel.parameter import ParameterReading, ParameterType, read_parameter, words
+from nested_kvm.facts.kernel.parameter import ParameterReading, ParameterType, Setting, read_parameter, words
 from nested_kvm.facts.kernel.release import KernelRelease
 
 
@@ -51,6 +51,15 @@ def refused_modules(cmdline: str) -> frozenset[str]:
         if word.name.replace("-", "_") == "module_blacklist" and word.value is not None
     ]
     return frozenset(name for name in lists[-1].split(",") if name) if lists else frozenset()
+
+
+def word_against_modules(cmdline: str) -> str | None:
+    """The word by which the kernel loads no module at all (`nomodule`); None: it does not say so.
+
+    Source: `core_param(nomodule, modules_disabled, bint, 0)` in the kernel's kernel/module/main.c.
+    """
+    decisive = read_parameter(cmdline, "nomodule", ParameterType.BOOL).last_valid
+    return decisive.word.text if decisive is not None and decisive.setting is Setting.ON else None
 
 
 _FLAGS: Final = {"kvm_intel": frozenset({"vmx", "133"}), "kvm_amd": frozenset({"svm", "194"})}

@@ -7,7 +7,13 @@ from typing import Final
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.facts.boot.command_line_files import BootLine, BootLines, boot_lines_of
-from nested_kvm.facts.kernel.cmdline import builtin_parameter, cleared_flags, refused_modules, skipped_initcalls
+from nested_kvm.facts.kernel.cmdline import (
+    builtin_parameter,
+    cleared_flags,
+    refused_modules,
+    skipped_initcalls,
+    word_against_modules,
+)
 from nested_kvm.facts.kernel.parameter import ParameterType, Setting, parameter_type, read_parameter, words
 from nested_kvm.facts.kernel.release import KernelRelease
 from nested_kvm.facts.modprobe.config_cmdline import parse_cmdline
@@ -99,6 +105,7 @@ def blocking_words(cmdline: str, modules: frozenset[str], module: str, *, is_bui
     yield from (f"initcall_blacklist={name}" for name in skipped_initcalls(cmdline, modules))
     yield from (f"clearcpuid={name}" for name in cleared_flags(cmdline, module))
     if not is_built_in:
+        yield from filter(None, [word_against_modules(cmdline)])
         yield from (f"module_blacklist={name}" for name in sorted(refused_modules(cmdline) & modules))
         for line in parse_cmdline(cmdline):
             if line.directive is Directive.BLACKLIST and line.subject == module:
