@@ -9,7 +9,6 @@ from nested_kvm.errors import ObservationError
 from nested_kvm.evidence import sources
 from nested_kvm.facts.kernel.refusal import RefusalKind
 from nested_kvm.fleet.subject import Subject
-from nested_kvm.model.architecture import ARM64, architecture_of
 from nested_kvm.model.layer import Layer
 from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation import device, domain, host
@@ -127,25 +126,9 @@ def _from_below(subject: Subject, _finding: Finding) -> list[str]:
 def _other_hardware(subject: Subject, finding: Finding) -> list[str]:
     if not subject.machine.is_l0:
         return _from_below(subject, finding)
-    if architecture_of(subject.machine.architecture) is ARM64:
-        return [
-            "# KVM needs what this machine does not offer: another host for these guests; where that is nesting alone,",
-            "# a boot without kvm-arm.mode=nested brings KVM itself back; verify there:",
-            "dmesg | grep -w kvm",
-        ]
     return [
         "# KVM needs what this CPU does not offer: other hardware, or another host for these guests; verify there:",
         "grep -cwE 'vmx|svm' /proc/cpuinfo",
-    ]
-
-
-def _start_at_el2(subject: Subject, finding: Finding) -> list[str]:
-    if not subject.machine.is_l0:
-        return _from_below(subject, finding)
-    return [
-        "# the firmware or the boot loader has to start the kernel at EL2, and no hypervisor below (Gunyah, Xen) may",
-        "# keep it; kvm-arm.mode= cannot change that. Verify that this names EL2:",
-        "dmesg | grep 'started at EL'",
     ]
 
 
@@ -201,7 +184,7 @@ _BY_KIND: Final[dict[RefusalKind, _Lines]] = {
     RefusalKind.FOREIGN: _own_modules,
     RefusalKind.INCONSISTENT: _even_cpus,
     RefusalKind.OCCUPIED: host.unload_other_hypervisor,
-    RefusalKind.NO_EL2: _start_at_el2,
+    RefusalKind.NO_EL2: _other_hardware,
     RefusalKind.NO_SUPPORT: _other_hardware,
     RefusalKind.OTHER: _read_log,
 }
