@@ -110,9 +110,8 @@ def test_the_guests_own_kvm_is_ready(
         raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *signs)
     if is_ready:
         return
-    is_explained = not kvm_module.is_loaded or kvm_absence.refusal is not None
     what = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else f"{kvm_module.name} {kvm_module.lack}"
-    if not is_explained or kvm_absence.cause is Cause.MODULE_NOT_LOADED:
+    if kvm_module.is_loaded or kvm_absence.cause is Cause.MODULE_NOT_LOADED:
         why = "" if kvm_module.is_loaded or not kvm_absence.reason else f"; {kvm_absence.reason}"
         raise Finding(Cause.MODULE_NOT_LOADED, f"{what}{why}", *kvm_module.evidence, *kvm_device.evidence)
     raise Finding(kvm_absence.cause, f"{what}: {kvm_absence.reason}", *kvm_absence.evidence)

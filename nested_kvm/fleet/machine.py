@@ -24,6 +24,7 @@ from nested_kvm.facts.kernel.log import KernelLog, kernel_log_of
 from nested_kvm.facts.kernel.mitigations import Mitigations, mitigations_of
 from nested_kvm.facts.kernel.modules import KernelModules, kernel_modules_of
 from nested_kvm.facts.kernel.platform import Platform, platform_of
+from nested_kvm.facts.kernel.refusal import RefusalKind, refusal_kind
 from nested_kvm.facts.kvm.absence import KvmAbsence, kvm_absence_of
 from nested_kvm.facts.kvm.assists import Assists, assists_of
 from nested_kvm.facts.kvm.confinement import Confinement, confinement_of
@@ -166,12 +167,15 @@ class Machine:
 
     @property
     def _kvm_gave_up(self) -> bool:
-        """Whether the kernel refused KVM and made no device: a module that is built in shows it by nothing else."""
+        """Whether the kernel refused KVM and made no device: a module that is built in shows it by nothing else.
+
+        Words of no known kind are no refusal here: a container shows the log of a kernel whose KVM runs, and no device.
+        """
         with suppress(ObservationError):
             shows_flag = self.cpu.is_known_to_show_flag
-            return not self.kvm_device.exists and bool(
-                self.kernel_log.refusals_of(self.kvm_module_name, flag_is_shown=shows_flag)
-            )
+            refusals = self.kernel_log.refusals_of(self.kvm_module_name, flag_is_shown=shows_flag)
+            is_known = bool(refusals) and refusal_kind(refusals) is not RefusalKind.OTHER
+            return is_known and not self.kvm_device.exists
         return False
 
     @property
