@@ -71,11 +71,12 @@ def test_dev_kvm_is_the_kvm_device(kvm_device: KvmDevice) -> None:
     references=[NESTED_GUESTS],
 )
 def test_the_vendors_module_is_loaded(kvm_module: KvmModule, kvm_absence: KvmAbsence) -> None:
-    """The KVM module of the CPU's vendor is loaded or built in.
+    """The KVM module of the CPU's vendor is loaded, or is built in and started.
 
-    The other vendor's module cannot drive this CPU, although `modprobe` exits with 0. The kernel log distinguishes
-    a load that failed from one that was never attempted, and gives the kernel's reason; what is on disk shows whether
-    this kernel has the module at all.
+    The other vendor's module cannot drive this CPU, although `modprobe` exits with 0. One that is built in keeps its
+    directory and its parameters in sysfs when it gives up; then there is no /dev/kvm, and the kernel logs why. The
+    kernel log distinguishes a load that failed from one that was never attempted, and gives the kernel's reason; what
+    is on disk shows whether this kernel has the module at all.
 
     One polarity: where nesting is forbidden, a module that is not loaded exposes nothing; L0-KVM-04 evaluates one that
     is.
@@ -90,7 +91,7 @@ def test_the_vendors_module_is_loaded(kvm_module: KvmModule, kvm_absence: KvmAbs
             Cause.OTHER_HYPERVISOR_OWNS_CPU, f"{owner} is loaded, {kvm_module.name} is not", *kvm_module.evidence
         )
     why = f": {kvm_absence.reason}" if kvm_absence.reason else ""
-    raise Finding(kvm_absence.cause, f"{kvm_module.name} is not loaded{why}", *kvm_absence.evidence)
+    raise Finding(kvm_absence.cause, f"{kvm_module.name} {kvm_module.lack}{why}", *kvm_absence.evidence)
 
 
 @control(
@@ -112,7 +113,7 @@ def test_nested_matches_the_policy(kvm_module: KvmModule, nesting: Nesting, poli
     the machine is not known to be a bare POWER9 with the radix MMU.
     """
     if not kvm_module.is_loaded:
-        raise NotApplicable(f"{kvm_module.name} is not loaded: there is no running value", *kvm_module.evidence)
+        raise NotApplicable(f"{kvm_module.name} {kvm_module.lack}: there is no running value", *kvm_module.evidence)
     if nesting.offered is Answer.UNKNOWN:
         raise Undecided(nesting.reason, *nesting.evidence)
     require(
@@ -156,7 +157,7 @@ def test_the_assists_are_on(kvm_module: KvmModule, assists: Assists) -> None:
     Unknown: the module has none of these parameters, or one of them may not be read.
     """
     if not kvm_module.is_loaded:
-        raise NotApplicable(f"{kvm_module.name} is not loaded", *kvm_module.evidence)
+        raise NotApplicable(f"{kvm_module.name} {kvm_module.lack}", *kvm_module.evidence)
     message = f"{' and '.join(assists.not_offered)} is off, for the CPU does not offer it"
     require(not assists.not_offered, Cause.PAGING_NOT_OFFERED, message, *assists.evidence)
     require(not assists.off, Cause.ASSIST_OFF, f"off: {', '.join(assists.off)}", *assists.evidence)
@@ -174,7 +175,7 @@ def test_kvm_shares_the_cpu_with_no_other_hypervisor(kvm_module: KvmModule, neig
     One polarity: it endangers guests that run, and where nesting is forbidden L0-KVM-04 decides.
     """
     if not kvm_module.is_loaded:
-        raise NotApplicable(f"{kvm_module.name} is not loaded", *kvm_module.evidence)
+        raise NotApplicable(f"{kvm_module.name} {kvm_module.lack}", *kvm_module.evidence)
     names = ", ".join(neighbours.names)
     message = f"{names} is loaded beside {kvm_module.name}, which runs with enable_virt_at_load=N"
     require(not neighbours.may_take_the_cpu, Cause.HYPERVISORS_SHARE_CPU, message, *neighbours.evidence)

@@ -71,7 +71,8 @@ def test_the_next_load_matches_the_policy(
         *next_load.overridden,
     )
     if not kvm_module.is_loaded and kvm_absence.doubt:
-        raise Undecided(f"kmod would load {next_load.module}, and {kvm_absence.doubt}", *kvm_absence.evidence)
+        start = f"{next_load.module} is built in" if next_load.is_built_in else f"kmod would load {next_load.module}"
+        raise Undecided(f"{start}, and {kvm_absence.doubt}", *kvm_absence.evidence)
     if next_load.doubt:
         raise Undecided(f"{next_load.module} may not load after a reboot: {next_load.doubt}", *next_load.origin)
 

@@ -50,8 +50,8 @@ def test_every_vcpu_shows_the_flag_as_the_policy_says(
     encrypted memory (SEV, TDX) gets none. Where nesting is forbidden no vCPU may show the flag of another vendor
     either: a guest can be shown another vendor than its host's.
     """
-    if policy.is_required and not cpu.all_show_flag and encrypted_memory.signs:
-        raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *cpu.evidence, *encrypted_memory.signs)
+    if policy.is_required and not cpu.all_show_flag and encrypted_memory.seen:
+        raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *cpu.evidence, *encrypted_memory.seen)
     foreign = f", and some show {', '.join(cpu.foreign_flags)}" if cpu.foreign_flags else ""
     require(
         policy.either(cpu.all_show_flag, cpu.none_shows_flag and not cpu.foreign_flags),
@@ -104,13 +104,14 @@ def test_the_guests_own_kvm_is_ready(
 
     One polarity: a guest that must not nest needs no KVM, and whether it has the flag is for L1-CPU-01.
     """
-    if encrypted_memory.signs:
-        raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *encrypted_memory.signs)
-    if kvm_module.is_loaded and kvm_device.is_kvm:
+    is_ready = kvm_module.is_loaded and kvm_device.is_kvm
+    signs = encrypted_memory.signs if is_ready else encrypted_memory.seen
+    if signs:
+        raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *signs)
+    if is_ready:
         return
-    is_explained = not kvm_module.is_loaded or kvm_absence.refusal is not None
-    what = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else f"{kvm_module.name} is not loaded"
-    if not is_explained or kvm_absence.cause is Cause.MODULE_NOT_LOADED:
+    what = "/dev/kvm is not the KVM device" if kvm_module.is_loaded else f"{kvm_module.name} {kvm_module.lack}"
+    if kvm_module.is_loaded or kvm_absence.cause is Cause.MODULE_NOT_LOADED:
         why = "" if kvm_module.is_loaded or not kvm_absence.reason else f"; {kvm_absence.reason}"
         raise Finding(Cause.MODULE_NOT_LOADED, f"{what}{why}", *kvm_module.evidence, *kvm_device.evidence)
     raise Finding(kvm_absence.cause, f"{what}: {kvm_absence.reason}", *kvm_absence.evidence)

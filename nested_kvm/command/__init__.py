@@ -15,6 +15,8 @@ USAGE: Final = 4
 _ARGPARSE_USAGE: Final = 2
 _TAKES_MORE: Final = frozenset({"merge", "import-answers"})
 """Commands that pass on options which their own parser does not know."""
+_OF_WORDS: Final = "explain"
+"""The command that takes a message without quotes: QEMU's have words such as `-accel` in them."""
 _AUDITS: Final[Mapping[str, tuple[str, ...]]] = {
     "audit": (),
     "gate": ("--gate",),
@@ -33,6 +35,8 @@ def main(words: Sequence[str] | None = None) -> int:
     asks_for_help = not {"-h", "--help"}.isdisjoint(given)
     if given and given[0] in _AUDITS and not asks_for_help and "_ARGCOMPLETE" not in os.environ:
         return _audit([*_AUDITS[given[0]], *given[1:]])
+    if given[:1] == [_OF_WORDS] and "--" not in given and not asks_for_help:
+        given.insert(1, "--")
     return _run(given)
 
 

@@ -123,8 +123,9 @@ SYMPTOMS: Final = (
     ),
     Symptom(
         "host doesn't support requested feature",
-        "QEMU was asked for a CPU feature that KVM on this host does not offer: for vmx and svm, nested is off in the "
-        "module, or the feature is the other vendor's.",
+        "QEMU was asked for a CPU feature that KVM on this host does not offer: for vmx and svm themselves, nested "
+        "is off in the module, or the feature is the other vendor's. Of a part of VMX (an MSR and vmx-…) it is a "
+        "warning alone: the CPU, or the hypervisor below, has no such part, and the guest nests without it.",
         (Cause.NESTED_OFF, Cause.WRONG_VENDOR_FEATURE, Cause.CPU_LACKS_FLAG),
     ),
     Symptom(
@@ -218,6 +219,156 @@ SYMPTOMS: Final = (
         "VT-x is being used by another hypervisor",
         "KVM and another hypervisor both want the CPU's virtualization, and only one of them can have it.",
         (Cause.OTHER_HYPERVISOR_OWNS_CPU,),
+    ),
+    Symptom(
+        "/dev/kvm…No such device",
+        "A node is at /dev/kvm, and KVM has no module for this CPU in the kernel: mknod makes a node and no device.",
+        (Cause.DEV_KVM_MISSING, Cause.MODULE_NOT_LOADED, Cause.FLAG_MISSING),
+    ),
+    Symptom(
+        "failed to initialize kvm: No such device",
+        "A node is at /dev/kvm, and KVM has no module for this CPU in the kernel: mknod makes a node and no device.",
+        (Cause.DEV_KVM_MISSING, Cause.MODULE_NOT_LOADED, Cause.FLAG_MISSING),
+    ),
+    Symptom(
+        "failed to initialize kvm: Device or resource busy",
+        "Another hypervisor, such as VirtualBox, is using the CPU's virtualization.",
+        (Cause.OTHER_HYPERVISOR_OWNS_CPU, Cause.HYPERVISORS_SHARE_CPU),
+    ),
+    Symptom(
+        "KVM_CREATE_VM…Device or resource busy",
+        "Another hypervisor, such as VirtualBox, is using the CPU's virtualization.",
+        (Cause.OTHER_HYPERVISOR_OWNS_CPU, Cause.HYPERVISORS_SHARE_CPU),
+    ),
+    Symptom(
+        "enabling virtualization on CPU…failed",
+        "KVM could not take one CPU: another hypervisor holds it, or the CPU differs from those that KVM has seen.",
+        (Cause.OTHER_HYPERVISOR_OWNS_CPU, Cause.MODULE_LOAD_FAILED),
+    ),
+    Symptom(
+        "could not insert 'kvm…Key was rejected by service",
+        "Secure Boot or lockdown takes only modules that are signed with a key the kernel knows; this one is of "
+        "another kernel, or was built manually.",
+        (Cause.MODULE_LOAD_FAILED,),
+    ),
+    Symptom(
+        "could not open moddep file",
+        "There are no modules of the running kernel here: it is a container, whose kernel is its host's, or the "
+        "kernel's package was replaced without a reboot.",
+        (Cause.NO_MODULES, Cause.MODULES_GONE),
+    ),
+    Symptom(
+        "KVM requires a CPU that supports vmx or svm",
+        "Android's emulator sees neither flag in /proc/cpuinfo. In a guest its hypervisor decides; a container "
+        "shows the flags of the machine that runs it.",
+        (Cause.FLAG_MISSING, Cause.CPU_LACKS_FLAG, Cause.FIRMWARE_DISABLED),
+    ),
+    Symptom(
+        "/dev/kvm is not found",
+        "Android's emulator sees the flag and no device: the module is not loaded, or the container was not given the "
+        "device.",
+        (Cause.DEV_KVM_MISSING, Cause.MODULE_NOT_LOADED),
+    ),
+    Symptom(
+        'adding custom device "/dev/kvm"',
+        "Docker cannot hand on /dev/kvm: the machine that runs the container has none, and only there can it be made.",
+        (Cause.DEV_KVM_MISSING, Cause.MODULE_NOT_LOADED, Cause.FLAG_MISSING),
+    ),
+    Symptom(
+        "Insufficient devices.kubevirt.io/kvm",
+        "No node of the cluster has a free /dev/kvm: their modules are not loaded, or they are guests without the "
+        "flag.",
+        (Cause.DEV_KVM_MISSING, Cause.MODULE_NOT_LOADED, Cause.FLAG_MISSING),
+    ),
+    Symptom(
+        "device '/dev/kvm' not present",
+        "The node of the cluster has no /dev/kvm: its module is not loaded, or the node is a guest without the flag.",
+        (Cause.DEV_KVM_MISSING, Cause.MODULE_NOT_LOADED, Cause.FLAG_MISSING),
+    ),
+    Symptom(
+        "Error creating…KVM object…No such file or directory",
+        "Firecracker finds no /dev/kvm: the module of this CPU's vendor is not loaded, or could not be.",
+        (Cause.DEV_KVM_MISSING, Cause.MODULE_NOT_LOADED, Cause.FLAG_MISSING),
+    ),
+    Symptom(
+        "Error creating…KVM object…Error(13)",
+        "Firecracker may not open /dev/kvm; usually the account is not in the device's group.",
+        (Cause.DEV_KVM_NOT_PERMITTED,),
+    ),
+    Symptom(
+        "KVM virtualisation configured, but not available",
+        "Proxmox has no /dev/kvm: in a guest of Proxmox or another hypervisor its CPU type is not host, or nested "
+        "is off.",
+        (Cause.DEV_KVM_MISSING, Cause.FLAG_MISSING, Cause.FIRMWARE_DISABLED),
+    ),
+    Symptom(
+        "Only emulated CPUs are available",
+        "virt-host-validate sees neither vmx nor svm in /proc/cpuinfo.",
+        (Cause.FLAG_MISSING, Cause.CPU_LACKS_FLAG, Cause.FIRMWARE_DISABLED),
+    ),
+    Symptom(
+        "need to enable virtualization in BIOS",
+        "CodeReady Containers sees neither vmx nor svm in /proc/cpuinfo. In a guest its hypervisor decides, and no "
+        "BIOS.",
+        (Cause.FLAG_MISSING, Cause.FIRMWARE_DISABLED, Cause.CPU_LACKS_FLAG),
+    ),
+    Symptom(
+        "Nested virtualization is not supported on this machine",
+        "WSL gives its guest no flag: Windows 10 never does, and on Windows 11 the CPU or Hyper-V has to offer it.",
+        (Cause.FLAG_MISSING,),
+    ),
+    Symptom(
+        "TCG doesn't support requested feature",
+        "QEMU emulates this VM: vmx exists under KVM only.",
+        (Cause.DOMAIN_EMULATED, Cause.DEV_KVM_MISSING),
+    ),
+    Symptom(
+        "KVM: entry failed, hardware error",
+        "The CPU refused to enter the VM. In a guest the hypervisor below offers more of VMX than it carries out; "
+        "on an old CPU it may be that ept or the unrestricted guest is missing.",
+        (Cause.L2_DOES_NOT_BOOT, Cause.PAGING_NOT_OFFERED, Cause.KERNEL_FAULT),
+    ),
+    Symptom(
+        "KVM_EXIT_FAIL_ENTRY",
+        "The CPU refused to enter the VM. In a guest the hypervisor below offers more of VMX than it carries out; "
+        "on an old CPU it may be that ept or the unrestricted guest is missing.",
+        (Cause.L2_DOES_NOT_BOOT, Cause.PAGING_NOT_OFFERED, Cause.KERNEL_FAULT),
+    ),
+    Symptom(
+        "KVM internal error. Suberror",
+        "KVM cannot go on with the VM: it met an instruction that it does not emulate, often because ept or the "
+        "unrestricted guest is missing.",
+        (Cause.L2_DOES_NOT_BOOT, Cause.PAGING_NOT_OFFERED),
+    ),
+    Symptom(
+        "accessing unsupported EVMCS field",
+        "A guest of Hyper-V or Azure uses a part of VMX for which its kernel has no place in Hyper-V's enlightened "
+        "VMCS; its VMs fail. Another kernel in that guest does not.",
+        (Cause.L2_DOES_NOT_BOOT, Cause.KERNEL_FAULT),
+    ),
+    Symptom(
+        "KVM is not available. Ignoring kvm-arm.mode",
+        "An arm64 kernel was started without EL2, so its mode does not matter: the firmware, or the hypervisor below, "
+        "keeps EL2.",
+        (Cause.MODULE_LOAD_FAILED, Cause.DEV_KVM_MISSING),
+    ),
+    Symptom(
+        "KVM does not support providing Virtualization extensions to the guest CPU",
+        "QEMU's virtualization=on asks an arm64 host for nesting: it was not booted with kvm-arm.mode=nested, its "
+        "CPU has no FEAT_NV2, or it is a guest itself.",
+        (Cause.NESTED_OFF,),
+    ),
+    Symptom(
+        "VERR_SVM_IN_USE",
+        "KVM and VirtualBox both want the CPU, and since Linux 6.12 KVM holds it as soon as it is loaded. For KVM "
+        "nothing is wrong.",
+        (Cause.OTHER_HYPERVISOR_OWNS_CPU, Cause.HYPERVISORS_SHARE_CPU),
+    ),
+    Symptom(
+        "VERR_VMX_IN_VMX_ROOT_MODE",
+        "KVM and VirtualBox both want the CPU, and since Linux 6.12 KVM holds it as soon as it is loaded. For KVM "
+        "nothing is wrong.",
+        (Cause.OTHER_HYPERVISOR_OWNS_CPU, Cause.HYPERVISORS_SHARE_CPU),
     ),
     Symptom(
         "Nested VMX virtualization does not support live migration",

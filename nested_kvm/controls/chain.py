@@ -102,7 +102,9 @@ def _l0_module(pair: Pair) -> None:
 def _absent(machine: Machine, where: str) -> Finding:
     absence = machine.kvm_absence
     why = f": {absence.reason}" if absence.reason else ""
-    return Finding(absence.cause, f"{machine.kvm_module.name} is not loaded {where}{why}", *absence.evidence)
+    return Finding(
+        absence.cause, f"{machine.kvm_module.name} {machine.kvm_module.lack} {where}{why}", *absence.evidence
+    )
 
 
 def _l0_nested(pair: Pair) -> None:
@@ -165,7 +167,8 @@ def _domain_running(pair: Pair) -> None:
 def _l1_cpu(pair: Pair) -> None:
     cpu = pair.inside.cpu
     message = f"{cpu.count_with_flag} of {len(cpu.flags)} vCPUs show {cpu.flag}"
-    signs = pair.inside.encrypted_memory.signs
+    memory = pair.inside.encrypted_memory
+    signs = memory.signs if cpu.all_show_flag else memory.seen
     require(not signs, Cause.MEMORY_ENCRYPTION, "the guest's memory is encrypted, so it cannot run KVM", *signs)
     require(cpu.all_show_flag, Cause.FLAG_MISSING, message, *cpu.evidence)
 

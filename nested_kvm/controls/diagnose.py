@@ -103,6 +103,9 @@ def _of_kernel(machine: Machine) -> Iterator[str]:
         if machine.kvm_module.is_loaded:
             for item in machine.kernel_log.refusals_of_one_cpu(machine.kvm_module.name):
                 yield f"cannot run VMs on every CPU of {name}: {item.text}"
+    with suppress(ObservationError):
+        for item in machine.kernel_log.faults[:1]:
+            yield f"may fail to run VMs: KVM on {name} found a fault: {item.text}"
 
 
 def _broken(fleet: Fleet, guest: Subject, link: LinkName, finding: Finding, links: tuple[SeenLink, ...]) -> Diagnosis:

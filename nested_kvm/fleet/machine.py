@@ -24,6 +24,7 @@ from nested_kvm.facts.kernel.log import KernelLog, kernel_log_of
 from nested_kvm.facts.kernel.mitigations import Mitigations, mitigations_of
 from nested_kvm.facts.kernel.modules import KernelModules, kernel_modules_of
 from nested_kvm.facts.kernel.platform import Platform, platform_of
+from nested_kvm.facts.kernel.refusal import RefusalKind, refusal_kind
 from nested_kvm.facts.kvm.absence import KvmAbsence, kvm_absence_of
 from nested_kvm.facts.kvm.assists import Assists, assists_of
 from nested_kvm.facts.kvm.confinement import Confinement, confinement_of
@@ -147,7 +148,7 @@ class Machine:
     @cached_property
     def encrypted_memory(self) -> EncryptedMemory:
         """Whether the target sees its own memory encrypted."""
-        return encrypted_memory_of(self.cpu, self.kernel_log)
+        return encrypted_memory_of(self.bundle, self.cpu)
 
     @cached_property
     def firmware(self) -> Firmware:
@@ -161,7 +162,21 @@ class Machine:
     @cached_property
     def kvm_module(self) -> KvmModule:
         """The target's KVM module, for its CPU's vendor."""
-        return kvm_module_of(self.bundle, self.kvm_module_name)
+        module = kvm_module_of(self.bundle, self.kvm_module_name)
+        return module.not_started() if module.is_built_in and self._kvm_gave_up else module
+
+    @property
+    def _kvm_gave_up(self) -> bool:
+        """Whether the kernel refused KVM and made no device: a module that is built in shows it by nothing else.
+
+        Words of no known kind are no refusal here: a container shows the log of a kernel whose KVM runs, and no device.
+        """
+        with suppress(ObservationError):
+            shows_flag = self.cpu.is_known_to_show_flag
+            refusals = self.kernel_log.refusals_of(self.kvm_module_name, flag_is_shown=shows_flag)
+            is_known = bool(refusals) and refusal_kind(refusals) is not RefusalKind.OTHER
+            return is_known and not self.kvm_device.exists
+        return False
 
     @property
     def kvm_module_name(self) -> str:
@@ -210,11 +225,19 @@ class Machine:
         """Why the target's KVM module is not loaded, where it is not."""
         return kvm_absence_of(
             self.kvm_module,
-            self.kernel_log,
+            self._log_or_none_read,
             self.kernel_modules,
             is_guest=not self.is_l0,
             shows_flag=self.cpu.is_known_to_show_flag,
         )
+
+    @property
+    def _log_or_none_read(self) -> KernelLog:
+        """The kernel's log; one that is not in the evidence shows no more than one that may not be read."""
+        try:
+            return self.kernel_log
+        except NotObserved:
+            return KernelLog((), is_readable=False)
 
     @cached_property
     def module_users(self) -> ModuleUsers:

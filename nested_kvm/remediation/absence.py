@@ -184,6 +184,7 @@ _BY_KIND: Final[dict[RefusalKind, _Lines]] = {
     RefusalKind.FOREIGN: _own_modules,
     RefusalKind.INCONSISTENT: _even_cpus,
     RefusalKind.OCCUPIED: host.unload_other_hypervisor,
+    RefusalKind.NO_EL2: _other_hardware,
     RefusalKind.NO_SUPPORT: _other_hardware,
     RefusalKind.OTHER: _read_log,
 }

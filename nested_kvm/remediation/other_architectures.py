@@ -59,7 +59,12 @@ def _boot_with_mode(subject: Subject, _finding: Finding) -> list[str]:
     ]
 
 
-def _expose_el2(_subject: Subject, _finding: Finding) -> list[str]:
+def _expose_el2(_subject: Subject, finding: Finding) -> list[str]:
+    if any("requires GICv3" in item.text for item in finding.evidence):
+        return [
+            "# nesting needs a GICv3: another host for the guests; KVM itself starts without kvm-arm.mode=nested:",
+            "dmesg | grep 'kvm \\[1\\]'",
+        ]
     return [
         "dmesg | grep 'kvm \\[1\\]'  # 'HYP mode not available': this machine was started without EL2",
         "# bare metal: its firmware must start the kernel at EL2; a guest: its host must be Linux 6.16 or later,",

@@ -1,7 +1,7 @@
 """The running state of the KVM module for the CPU's vendor."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from nested_kvm.errors import NotObserved
@@ -28,7 +28,7 @@ class KvmModule:
 
     name: str
     is_loaded: bool
-    """Loaded, or built into the kernel; not while the kernel still initializes or already removes it."""
+    """Loaded, or built into the kernel and started; not while the kernel still initializes or already removes it."""
     is_built_in: bool
     parameters: Mapping[str, str] = field(default_factory=dict)
     unreadable: frozenset[str] = frozenset()
@@ -37,6 +37,17 @@ class KvmModule:
     """As the kernel prints it: `live`, `coming` or `going`."""
     others: tuple[str, ...] = ()
     """The other KVM modules and hypervisors that are loaded."""
+    did_not_start: bool = False
+    """Whether it is built in and gave up: its directory and parameters are there all the same."""
+
+    def not_started(self) -> "KvmModule":
+        """The same module, which is built in and did not start: its parameters are those of no running KVM."""
+        return replace(self, is_loaded=False, did_not_start=True)
+
+    @property
+    def lack(self) -> str:
+        """What is wrong with a module that is not loaded, in words behind its name."""
+        return "is built in and did not start" if self.did_not_start else "is not loaded"
 
     @property
     def directory(self) -> str:
@@ -88,6 +99,8 @@ class KvmModule:
         """The module's state in sysfs."""
         if self.state != _LIVE:
             return (Evidence(f"{self.directory}/initstate", self.state),)
+        if self.did_not_start:
+            return (Evidence(self.directory, "exists, and has no initstate: the module is built in"),)
         if not self.is_loaded:
             return (Evidence(self.directory, "does not exist: the module is neither loaded nor built in"),)
         if "nested" not in self.parameters:

@@ -64,6 +64,11 @@ _OF_ONE_CPU: Final = re.compile(
 _ENCRYPTED: Final = re.compile(
     r"(?:.{0,40}memory encryption features active: .{0,20}(?:sev|tdx))|(?:virt/)?tdx: guest detected", re.IGNORECASE
 )
+_FAULT: Final = re.compile(
+    r"WARNING: (?:CPU: \d{1,5} PID: \d{1,10} at )?[^\s:]{0,300}?(?:arch/\w{1,12}|virt)/kvm/"
+    r"|(?:KVM: )?accessing unsupported EVMCS field \d"
+)
+"""Where KVM finds itself in a state that its authors ruled out (WARN in the kernel), and what comes before one."""
 _NAMELESS: Final = re.compile(r"no hardware support\s{0,10}\Z", re.IGNORECASE)
 _VENDOR_MODULES: Final = frozenset({"kvm_intel", "kvm_amd"})
 _WORD: Final = re.compile(r"\w{1,1024}")
@@ -164,6 +169,11 @@ class KernelLog:
     def refusals_of_one_cpu(self, module: str) -> tuple[Evidence, ...]:
         """Lines in which the running module refuses a CPU, one that was added or came with a migration."""
         return self._matching(lambda message: _is_of_one_cpu(message, module))
+
+    @property
+    def faults(self) -> tuple[Evidence, ...]:
+        """Lines in which KVM warns of a fault in itself, or in what the hypervisor below gives it."""
+        return tuple(Evidence(sources.KERNEL_LOG, line.strip()) for line, text in self.messages if _FAULT.match(text))
 
     @property
     def memory_encryption(self) -> tuple[Evidence, ...]:

@@ -11,6 +11,7 @@ from nested_kvm.errors import NotObserved
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
+from nested_kvm.model.architecture import X86, architecture_of
 from nested_kvm.model.verdict import Evidence
 
 SOURCE: Final = sources.DEV_KVM
@@ -33,7 +34,7 @@ class KvmDevice:
     group: int | None = None
     numbers: tuple[int, int] | None = None
     is_in_kernel: bool = True
-    """Whether any module of KVM is in the kernel; without one a node at the path is no device."""
+    """Whether a module of KVM that makes the device is in the kernel; without one a node at the path is no device."""
     has_acl: bool = False
     """Whether the file has an access control list beside its mode."""
 
@@ -58,7 +59,7 @@ class KvmDevice:
             return "does not exist"
         if not self._is_node:
             return "is not the character device 10:232"
-        return "" if self.is_in_kernel else "is a node without KVM in the kernel"
+        return "" if self.is_in_kernel else "is a node without KVM in the kernel: no module of this CPU's made it"
 
     @property
     def is_open_to_no_one(self) -> bool:
@@ -91,7 +92,17 @@ def kvm_device_of(bundle: Bundle) -> KvmDevice:
         raise NotObserved(f"{SOURCE}: ls prints {listing[:80]!r}")
     numbers = _DEVICE.match(line["rest"])
     device = (int(numbers[1]), int(numbers[2])) if numbers else None
-    is_in_kernel = any(name.startswith("kvm") for name in bundle.text(sources.MODULES).split())
+    is_in_kernel = _registers_device(bundle, bundle.text(sources.MODULES).split())
     return KvmDevice(
         listing, line["mode"], int(line["uid"]), int(line["gid"]), device, is_in_kernel, has_acl=line["more"] == "+"
     )
+
+
+def _registers_device(bundle: Bundle, modules: list[str]) -> bool:
+    """Whether a module is there that makes the device: on x86 kvm alone leaves that to kvm_intel or kvm_amd.
+
+    Any other module of KVM for a CPU counts as well; kvmgt and kvmfr, which only use KVM, do not.
+    """
+    machine = bundle.readings.get(sources.ARCHITECTURE)
+    is_x86 = machine is not None and architecture_of(machine.text.strip()) is X86
+    return any(name.startswith("kvm_") or (name == "kvm" and not is_x86) for name in modules)

@@ -27,7 +27,7 @@ def firmware_by_log(log: KernelLog) -> Firmware:
 
 def firmware_by_module(module: KvmModule) -> Firmware:
     """The firmware's setting as a loadable module shows it: where virtualization is disabled, it does not load."""
-    unknown = "" if module.is_loaded else f"the kernel log could not be read, and {module.name} is not loaded"
+    unknown = "" if module.is_loaded else f"the kernel log could not be read, and {module.name} {module.lack}"
     return Firmware((), unknown, module.evidence)
 
 

@@ -50,7 +50,7 @@ def nesting_of(bundle: Bundle, architecture: Architecture | None, module: KvmMod
         ObservationError: one of the sources could not be read.
     """
     if not module.is_loaded:
-        return Nesting(Answer.UNKNOWN, f"{module.name} is not loaded", module.evidence)
+        return Nesting(Answer.UNKNOWN, f"{module.name} {module.lack}", module.evidence)
     if architecture is ARM64:
         return _on_arm64(bundle)
     by_parameter = _by_parameter(module)

@@ -41,7 +41,7 @@ def reach_of(
 
 def _now(module: KvmModule) -> Found:
     if not module.is_loaded:
-        return Answer.NO, f"{module.name} is not loaded", module.evidence
+        return Answer.NO, f"{module.name} {module.lack}", module.evidence
     found = [(name, module.parameters[name].strip()) for name in PAGING if name in module.parameters]
     off = [name for name, value in found if value in _OFF]
     quoted = tuple(Evidence(f"{module.directory}/parameters/{name}", value) for name, value in found)

@@ -60,7 +60,7 @@ def test_every_word_that_is_evaluated_stays(source: str, line: str, word: str) -
     assert kept == text.replace(HIDDEN, "*" * len(HIDDEN))
 
 
-@pytest.mark.parametrize("word", ["kvm_amd.nested=0", "clearcpuid=vmx", "modules-load=kvm_intel"])
+@pytest.mark.parametrize("word", ["kvm_amd.nested=0", "clearcpuid=vmx", "nomodule=1", "modules-load=kvm_intel"])
 def test_an_evaluated_word_is_no_value_of_the_one_before(word: str) -> None:
     plain = Reading("/proc/cmdline", Status.OK, f"rd.luks.key= {word}")
     assert without_secrets({plain.source: plain}) == {plain.source: plain}

@@ -62,6 +62,7 @@ REFUSALS = {
         "kvm: enabling virtualization on CPU0 failed",
         "kvm: enabling virtualization on CPU 0 failed during kvm_online_cpu",
     ),
+    RefusalKind.NO_EL2: ("kvm [1]: HYP mode not available",),
     RefusalKind.PARAMETER: ("kvm_amd: `y' invalid for parameter `nested'",),
     RefusalKind.OTHER: ("kvm_intel: words of a kernel that is not written yet", "SVM: the unexpected happened"),
 }
@@ -208,3 +209,29 @@ def test_a_guest_sees_that_its_memory_is_encrypted(line: str) -> None:
 )
 def test_a_host_that_can_encrypt_is_no_encrypted_guest(line: str) -> None:
     assert not log(f"[    0.1] {line}").memory_encryption
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[  259.7] KVM: accessing unsupported EVMCS field 2032",
+        "[  259.7] WARNING: CPU: 31 PID: 4974 at /build/x/arch/x86/kvm/vmx/evmcs.h:85 evmcs_write64+0x65/0x70",
+        "[  259.7] WARNING: CPU: 3 PID: 7 at arch/x86/kvm/svm/nested.c:9 f+0x1/0x2 [kvm_amd]",
+        "[  259.7] WARNING: virt/kvm/kvm_main.c:9 at f+0x1/0x2 [kvm], CPU#3: qemu/7",
+    ],
+)
+def test_kvms_warning_of_itself_is_a_fault(line: str) -> None:
+    assert [item.text for item in KernelLog((line,), is_readable=True).faults] == [line]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[  259.7] WARNING: CPU: 3 PID: 7 at drivers/gpu/drm/x.c:9 f+0x1/0x2 [drm] arch/x86/kvm/",
+        "[  259.7] WARNING: fs/x.c:9 at f+0x1/0x2, CPU#3: arch/x86/kvm/7",
+        "[  259.7] a.out[41]: WARNING: arch/x86/kvm/x86.c:9",
+        "[  259.7] kvm: Nested Virtualization enabled",
+    ],
+)
+def test_another_part_of_the_kernel_or_a_process_has_no_fault_of_kvm(line: str) -> None:
+    assert KernelLog((line,), is_readable=True).faults == ()
