@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 import pytest
 
 from nested_kvm.plugin.options import add_options
+from nested_kvm.util.files import given_path
 from nested_kvm.version import VERSION
 
 SCHEMAS: Final = ("inventory", "waivers", "advisories", "results", "evidence")
@@ -73,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_explain(commands)
     _add_doctor(commands)
     init = _add(commands, "init", "write an inventory, a check of your own and a CI job")
-    init.add_argument("folder", nargs="?", type=Path, default=Path(), help="where to (default: here)")
+    init.add_argument("folder", nargs="?", type=given_path, default=Path(), help="where to (default: here)")
     _add_for_others(commands)
     return parser
 
@@ -101,7 +102,7 @@ def _add_candidate(commands: Any) -> None:
         "  0  every guest complies    1  a finding    6  not decided    4  bad usage, or no guest"
     )
     parser = _add(commands, "candidate", "would the guests that files define get the flag?", statuses)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files or folders that define guests")
+    parser.add_argument("files", nargs="+", type=given_path, metavar="FILE", help="files or folders that define guests")
     parser.add_argument(
         "--nested",
         choices=["required", "forbidden", "guarded"],
@@ -118,8 +119,8 @@ def _add_candidate(commands: Any) -> None:
     parser.add_argument("--skip-others", action="store_true", help="skip files that define no guest")
     parser.add_argument("--allow-unknown", action="store_true", help="what the files do not decide does not block")
     parser.add_argument("--json", action="store_true", help="the verdicts for programs")
-    parser.add_argument("--evidence", type=Path, metavar="DIR", help="the saved evidence of the hosts")
-    parser.add_argument("--inventory", type=Path, metavar="FILE", help="the inventory of the hosts")
+    parser.add_argument("--evidence", type=given_path, metavar="DIR", help="the saved evidence of the hosts")
+    parser.add_argument("--inventory", type=given_path, metavar="FILE", help="the inventory of the hosts")
     parser.add_argument("--hosts", metavar="HOSTS", help="the hosts; with --inventory glob patterns")
     parser.add_argument(
         "--active",
@@ -131,10 +132,10 @@ def _add_candidate(commands: Any) -> None:
 def _add_verify(commands: Any) -> None:
     statuses = "exit status:\n  0  all is as it was signed    1  it is not, or is not signed    4  bad usage"
     parser = _add(commands, "verify", "is a run's folder as it was signed (audit --sign-with)?", statuses)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the run's folder, with its SHA256SUMS")
+    parser.add_argument("folder", type=given_path, metavar="DIR", help="the run's folder, with its SHA256SUMS")
     parser.add_argument(
         "--allowed-signers",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         required=True,
         help="who may have signed it, as ssh-keygen(1) describes it",
@@ -164,7 +165,7 @@ def _add_for_others(commands: Any) -> None:
     schema.add_argument("of", choices=SCHEMAS, help="of which file")
     validate = _add(commands, "validate", "find the errors of an inventory or a waiver file")
     validate.add_argument("kind", choices=WRITTEN, help="what the files are")
-    validate.add_argument("files", nargs="+", type=Path, metavar="FILE", help="the files")
+    validate.add_argument("files", nargs="+", type=given_path, metavar="FILE", help="the files")
     completion = _add(commands, "completion", 'for your shell: eval "$(nested-kvm completion bash)"')
     completion.add_argument("shell", choices=SHELLS, help="your shell")
 
