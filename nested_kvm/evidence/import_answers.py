@@ -92,7 +92,10 @@ def _bundle(target: Target, answer: bytes | ObservationError, collected_at: date
 
 def main(words: Sequence[str] | None = None) -> int:
     """Write the evidence, report what is missing, and return the exit status."""
-    given = _arguments(words)
+    try:
+        given = _arguments(words)
+    except SystemExit as ended:
+        return _USAGE if ended.code else 0
     try:
         answers = _ENGINES[given.engine](given.answers)
         inventory = _inventory(given)

@@ -74,7 +74,9 @@ def test_the_id_of_a_control_in_place_of_a_file_is_explained() -> None:
     assert "a control is selected by -k L0-PER-01" in answer.stderr
 
 
-@pytest.mark.parametrize("words", [["doctor", "--jsno"], ["probe", "--x"], ["nonsense"], ["schema", "nothing"]])
+@pytest.mark.parametrize(
+    "words", [["doctor", "--jsno"], ["probe", "--x"], ["nonsense"], ["schema", "nothing"], ["import-answers"]]
+)
 def test_other_mistakes_are_usage_errors(words: list[str]) -> None:
     answer = run(*words)
     assert (answer.returncode, answer.stdout) == (4, "")
