@@ -1,7 +1,9 @@
 """Conflicts on the command line: options that contradict each other, have no effect, or do not work with the audit."""
 
 import argparse
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -11,6 +13,9 @@ from nested_kvm.errors import UsageError
 from nested_kvm.plugin.required_plugins import missing_plugin, registered_before_the_run
 
 Given = argparse.Namespace
+_CONTROL: Final = re.compile(r"(?:L0|L1|DOM|PAIR|SITE)-[A-Z0-9-]+")
+_DATA: Final = (".yaml", ".yml", ".json")
+"""Ends of the names of inventories, in which pytest finds no tests."""
 _UNSUPPORTED: Final = {
     "force_ansible": ("--force-ansible", "SSH runs in-process, whatever the inventory"),
     "ssh_extra_args": ("--ssh-extra-args", "SSH runs in-process; put it into --ssh-config"),
@@ -161,6 +166,7 @@ def check_options(config: pytest.Config) -> None:
         found = condition(given)
         if found:
             raise UsageError(message.format(found))
+    _check_words(config)
     _check_marker_expression(config)
 
 
@@ -203,6 +209,32 @@ def _check_merge(config: pytest.Config) -> None:
             f"{used[0]} does not go with --merge, which connects to nothing and evaluates nothing again: "
             "use it with the runs that are merged"
         )
+
+
+def _check_words(config: pytest.Config) -> None:
+    """Refuse a word that is no place of checks; pytest itself refuses it after every target was observed.
+
+    Most often it is an address or an inventory without its option, and the audit would be of this machine instead.
+    """
+    if config.args_source is not pytest.Config.ArgsSource.ARGS or config.option.pyargs:
+        return
+    for word in config.args:
+        instead = _meant_by(word, config.invocation_params.dir / word.partition("::")[0])
+        if instead is not None:
+            raise UsageError(instead)
+
+
+def _meant_by(word: str, place: Path) -> str | None:
+    """What to write in place of a word that is no place of checks; None: it may be one."""
+    if "://" in word:  # Not quoted: it may carry a password.
+        return f"{word.partition('://')[0]}://… is an address: hosts are given by --hosts=ADDRESS"
+    if _CONTROL.fullmatch(word):
+        return f"{word}: a control is selected by -k {word}"
+    if not place.exists():
+        return f"{word}: no such file or folder of checks; what to audit is given by --hosts=A,B or --inventory=FILE"
+    if place.suffix in _DATA and place.is_file():
+        return f"{word} is not a file of checks: an inventory is given by --inventory={word}"
+    return None
 
 
 def _check_marker_expression(config: pytest.Config) -> None:

@@ -81,6 +81,23 @@ OPTIONS = {
         ["--hosts=kvm-a", "--active", "-m", "maintenance"],
         "--active starts an L2 in guests, and `-m maintenance` would find it",
     ),
+    "an address without its option": (
+        ["ssh://root:hidden@kvm-a"],
+        "ssh://… is an address: hosts are given by --hosts=",
+    ),
+    "an inventory without its option": (
+        ["inventories/local.yaml"],
+        "inventories/local.yaml is not a file of checks: an inventory is given by --inventory=inventories/local.yaml",
+    ),
+    "a name without its option": (
+        ["kvm-a"],
+        "kvm-a: no such file or folder of checks; what to audit is given by --hosts=A,B or --inventory=FILE",
+    ),
+    "checks that are not there": (
+        ["--inventory={good}", "checks/absent.py"],
+        "checks/absent.py: no such file or folder",
+    ),
+    "a control in place of checks": (["--inventory={good}", "L0-PER-01"], "a control is selected by -k L0-PER-01"),
     "no host": (["--hosts=,"], "--hosts names nothing"),
     "a host that is none": (["--hosts=ssh://kvm a"], "--hosts: 'ssh://kvm a' is not an address"),
     "a password": (["--hosts=ssh://root:secret@kvm-a"], "carries a password: use a key or an agent"),
