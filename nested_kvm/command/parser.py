@@ -28,6 +28,13 @@ _AS_PYTEST: Final = """\
 It is a pytest run: all options of pytest and of pytest-testinfra work as well,
 such as -k, -m, -x, -v, --junitxml and --ssh-config; `pytest --help` lists them."""
 
+_OF_A_MERGE: Final = f"""\
+Of the options of `nested-kvm audit` it takes those about what counts and about
+reports: --gate, --nagios, --fail-on, --fail-on-drift, --max-age, --report-dir,
+--sign-with, --allowed-signers.
+
+{EXIT_STATUSES}"""
+
 
 class _OptionGroup:
     """Takes pytest's form of an option for argparse's."""
@@ -66,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("maintenance", "does an L2 run? ask before a migration or reboot"),
     ):
         _add_audit(commands, name, text)
-    merge = _add(commands, "merge", "make one report of several runs, e.g. of shards")
+    merge = _add(commands, "merge", "make one report of several runs, e.g. of shards", _OF_A_MERGE)
     merge.add_argument("runs", nargs="+", metavar="DIR", help="a run's folder, with its results.json")
     _add_candidate(commands)
     _add_verify(commands)
@@ -74,7 +81,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_explain(commands)
     _add_doctor(commands)
     init = _add(commands, "init", "write an inventory, a check of your own and a CI job")
-    init.add_argument("folder", nargs="?", type=given_path, default=Path(), help="where to (default: here)")
+    init.add_argument(
+        "folder", nargs="?", type=given_path, default=Path(), metavar="FOLDER", help="where to (default: here)"
+    )
     _add_for_others(commands)
     return parser
 
@@ -158,16 +167,18 @@ def _add_doctor(commands: Any) -> None:
 
 def _add_for_others(commands: Any) -> None:
     probe = _add(commands, "probe", "print the script that inspects a machine")
-    probe.add_argument("arguments", nargs="*", help="the script's own arguments, set in it; see its head")
+    probe.add_argument(
+        "arguments", nargs="*", metavar="ARGUMENT", help="the script's own arguments, set in it; see its head"
+    )
     answers = _add(commands, "import-answers", "make evidence of what Salt or Ansible collected", add_help=False)
     answers.add_argument("rest", nargs="*", metavar="ARGUMENT", help="`import-answers --help` lists them")
     schema = _add(commands, "schema", "print the JSON Schema of a file")
-    schema.add_argument("of", choices=SCHEMAS, help="of which file")
+    schema.add_argument("of", choices=SCHEMAS, metavar="|".join(SCHEMAS), help="of which file")
     validate = _add(commands, "validate", "find the errors of an inventory or a waiver file")
-    validate.add_argument("kind", choices=WRITTEN, help="what the files are")
+    validate.add_argument("kind", choices=WRITTEN, metavar="|".join(WRITTEN), help="what the files are")
     validate.add_argument("files", nargs="+", type=given_path, metavar="FILE", help="the files")
     completion = _add(commands, "completion", 'for your shell: eval "$(nested-kvm completion bash)"')
-    completion.add_argument("shell", choices=SHELLS, help="your shell")
+    completion.add_argument("shell", choices=SHELLS, metavar="|".join(SHELLS), help="your shell")
 
 
 def _add(commands: Any, name: str, text: str, epilog: str = "", *, add_help: bool = True) -> argparse.ArgumentParser:
