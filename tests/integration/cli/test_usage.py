@@ -12,7 +12,7 @@ EVIDENCE = '{"schema": "nested-kvm-compliance/evidence/1"}'
 
 INVENTORIES = {
     "no hosts": ("hosts: {}\n", ":1: hosts: is empty: nothing to audit"),
-    "an empty file": ("", ":1: the file: must be a mapping"),
+    "an empty file": ("", ":1: the file: is empty: it must be a mapping"),
     "only a policy": ("policy: {nested: required}\n", ":1: hosts: is missing"),
     "an unknown key": (
         "hosts:\n  kvm-a:\n    adress: ssh://kvm-a\n",
@@ -24,7 +24,7 @@ INVENTORIES = {
     ),
     "a host twice": (
         "hosts:\n  kvm-a: {}\n  kvm-b: {}\n  kvm-a: {}\n",
-        ':4: found duplicate key "kvm-a"',
+        ':4: found duplicate key "kvm-a": each may stand once',
     ),
     "a guest's name twice": (
         "hosts:\n  kvm-a:\n    guests:\n      ci-1: {}\n  kvm-b:\n    guests:\n      ci-1: {}\n",
@@ -36,7 +36,7 @@ INVENTORIES = {
     ),
     "a list for a mapping": ("hosts:\n  - kvm-a\n  - kvm-b\n", ":1: hosts: must be a mapping"),
     "a list for a host": ("hosts:\n  kvm-a:\n    - address\n", ":2: hosts.kvm-a: must be a mapping"),
-    "a tab": ("hosts:\n\tkvm-a: {}\n", ":2: found character '\\t' that cannot start any token"),
+    "a tab": ("hosts:\n\tkvm-a: {}\n", ":2: found character '\\t' that cannot start any token: indent with spaces"),
     "no UTF-8": ("hosts:\n  kvm-\udcff: {}\n", ":2: is not UTF-8 text"),
     "a bad address": (
         "hosts:\n  kvm-a:\n    address: telnet://kvm-a\n",
