@@ -114,7 +114,7 @@ BASELINES = {
 OPTIONS = {
     "drift without a baseline": (["--fail-on-drift"], "--fail-on-drift needs a --baseline to compare with"),
     "a folder of waivers": (["--waivers={folder}"], "{folder}: Is a directory"),
-    "a folder for a baseline": (["--baseline={folder}"], "--baseline: {folder}: Is a directory"),
+    "a folder for a baseline": (["--baseline={folder}"], "--baseline: {folder}/results.json: No such file"),
     "a FIFO of waivers": (["--waivers={folder}/fifo"], "{folder}/fifo: is not a regular file"),
     "a FIFO for an inventory": (["--inventory={folder}/fifo"], "{folder}/fifo: is not a regular file"),
     "a device for an inventory": (["--inventory=/dev/zero"], "/dev/zero: is not a regular file"),

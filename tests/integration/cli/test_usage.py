@@ -106,7 +106,15 @@ OPTIONS = {
     "an unknown severity": (["--hosts=kvm-a", "--fail-on=urgent"], "--fail-on"),
     "an unknown option": (["--hosts=kvm-a", "--no-such-option"], "unrecognized arguments: --no-such-option"),
     "an ssh-config that is not there": (["--hosts=kvm-a", "--ssh-config={absent}"], "{absent}: the ssh-config"),
-    "evidence that is not there": (["--evidence={absent}"], "--evidence: {absent} is not a directory"),
+    "evidence that is not there": (["--evidence={absent}"], "--evidence: {absent}: No such file or directory"),
+    "the folder of a run as evidence": (
+        ["--evidence={run}"],
+        "--evidence: {run} is the folder of a run: give {run}/evidence",
+    ),
+    "any folder as an inventory": (
+        ["--inventory={empty}"],
+        "{empty}: is a folder without `nodes`, so it is not a copy of",
+    ),
     "no evidence": (
         ["--evidence={empty}"],
         "--evidence: {empty} holds no *.json and no support archive: nothing to audit",
@@ -129,10 +137,12 @@ Refusals = Mapping[str, tuple[SuiteRun, str]]
 def refusals(tmp_path_factory: pytest.TempPathFactory) -> Refusals:
     """Every command line of this file, run; and what its message must hold."""
     folder = tmp_path_factory.mktemp("usage")
-    places = {name: folder / name for name in ("good", "absent", "empty", "bundles")}
+    places = {name: folder / name for name in ("good", "absent", "empty", "bundles", "run")}
     places["good"].write_text(HOST)
     places["empty"].mkdir()
     places["bundles"].mkdir()
+    (places["run"] / "evidence").mkdir(parents=True)
+    (places["run"] / "results.json").write_text("{}")
     (places["bundles"] / "kvm-a.json").write_text(EVIDENCE)
     cases: dict[str, tuple[list[str], str]] = {
         name: ([word.format(**places) for word in words], part.format(**places))
