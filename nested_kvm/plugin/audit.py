@@ -302,7 +302,7 @@ def _hosts_first(targets: list[Target]) -> tuple[Target, ...]:
 
 
 def _unobserved(target: Target) -> Bundle:
-    error = NotObserved(f"{target.name} was not inspected: the run ended before")
+    error = NotObserved(f"{target.name}: the run ended before it was observed")
     bundle = unusable_bundle(target, error)
     return replace(bundle, failure=None) if target.address is None else bundle
 

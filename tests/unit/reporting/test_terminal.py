@@ -11,6 +11,7 @@ from nested_kvm.model.cause import Cause
 from nested_kvm.model.policy import Nested
 from nested_kvm.model.verdict import Outcome
 from nested_kvm.reporting.answer_text import answer_line, answers_line
+from nested_kvm.reporting.gate import without
 from nested_kvm.reporting.terminal import write_summary
 from nested_kvm.reporting.terminal_output import Screen
 from nested_kvm.results.nesting_answer import NestingAnswer
@@ -200,3 +201,19 @@ def test_the_worst_answer_comes_first_by_severity() -> None:
 def test_a_run_without_findings_has_no_problems() -> None:
     assert [line for line in summary() if "problem" in line] == []
     assert run_of().count(Outcome.FAIL) == 0
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (
+            "kvm-a (10.0.0.1 port 22): unreachable (refused): is it up?",
+            "10.0.0.1 port 22: unreachable (refused): is it up?",
+        ),
+        ("kvm-a: the run ended before it was observed", "the run ended before it was observed"),
+        ("(10.0.0.1 port 22): of another", "(10.0.0.1 port 22): of another"),
+        ("kvm-ab (10.0.0.1 port 22): of another", "kvm-ab (10.0.0.1 port 22): of another"),
+    ],
+)
+def test_a_message_behind_the_name_of_its_target_does_not_repeat_it(message: str, shown: str) -> None:
+    assert without("kvm-a", message) == shown
