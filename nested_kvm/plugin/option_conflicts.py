@@ -71,9 +71,7 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
         "--inventory and --ansible-inventory both define the fleet: use one",
     ),
     (
-        lambda given: (
-            _ad_hoc(given) and (_has_inventory(given) or given.evidence or not given.hosts) and _ad_hoc(given)
-        ),
+        lambda given: (_has_inventory(given) or given.evidence or not given.hosts) and _ad_hoc(given),
         "--{} is for a run by --hosts without an inventory: an inventory defines it for each target",
     ),
     (

@@ -87,11 +87,6 @@ class WaiverState(StrEnum):
     UNJUDGED = "unjudged"
     """What it covers was not evaluated in this run: an error, unknown, or not asked."""
 
-    @property
-    def is_stale(self) -> bool:
-        """Whether it may be removed from the file."""
-        return self in {WaiverState.MATCHES_NOTHING, WaiverState.CONTROL_PASSES}
-
 
 @dataclass(frozen=True, slots=True)
 class WaiverUse:
