@@ -8,8 +8,10 @@ import pytest
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.cause import Cause
+from nested_kvm.model.layer import Layer
 from nested_kvm.model.policy import Nested
 from nested_kvm.model.verdict import Outcome
+from nested_kvm.remediation.layers import expose_by
 from nested_kvm.reporting.answer_text import answer_line, answers_line
 from nested_kvm.reporting.gate import without
 from nested_kvm.reporting.terminal import write_summary
@@ -88,6 +90,14 @@ def test_verdict_and_counts_are_first_and_last_and_only_the_report_follows() -> 
 def test_between_them_nothing_is_printed_twice() -> None:
     lines = [line for line in summary(FAIL, IN_GUEST, ERROR)[2:-3] if line]
     assert len(lines) == len(set(lines))
+
+
+@pytest.mark.parametrize("layer", [None, *Layer])
+def test_the_comments_of_a_remedy_lead_to_the_command_that_they_announce(layer: Layer | None) -> None:
+    remedy = tuple(expose_by(layer, "svm"))
+    lines = summary(replace(FAIL, remediation=remedy))
+    assert remedy[-2].endswith("then verify here:")
+    assert lines[lines.index(f"      {remedy[-2]}") + 1] == f"    $ {remedy[-1]}"
 
 
 def test_a_consequence_is_one_word_in_its_problem_and_has_no_remedy() -> None:
