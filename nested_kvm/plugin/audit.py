@@ -165,7 +165,7 @@ class Audit:
         return frozenset(target.name for target in self._whole)
 
     def targets(self) -> list[TargetResult]:
-        """Whether each target was observed."""
+        """Every target of the run, with whether it was observed and when."""
         return [target_result(bundle) for bundle in self.bundles()]
 
     @property
@@ -308,7 +308,7 @@ def _unobserved(target: Target) -> Bundle:
 
 
 def target_result(bundle: Bundle) -> TargetResult:
-    """Whether a target was observed, as a run records it."""
+    """A target as a run records it: whether it was observed, and when."""
     target = bundle.target
     return TargetResult(
         name=target.name,
