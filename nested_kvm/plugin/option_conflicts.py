@@ -1,9 +1,9 @@
 """Conflicts on the command line: options that contradict each other, have no effect, or do not work with the audit."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -11,6 +11,7 @@ from _pytest.mark.expression import Expression
 
 from nested_kvm.errors import UsageError
 from nested_kvm.plugin.required_plugins import missing_plugin, registered_before_the_run
+from nested_kvm.util.text import printable
 
 Given = argparse.Namespace
 _CONTROL: Final = re.compile(r"(?:L0|L1|DOM|PAIR|SITE)-[A-Z0-9-]+")
@@ -217,22 +218,22 @@ def _check_words(config: pytest.Config) -> None:
     if config.args_source is not pytest.Config.ArgsSource.ARGS or config.option.pyargs:
         return
     for word in config.args:
-        instead = _meant_by(word, config.invocation_params.dir / word.partition("::")[0])
-        if instead is not None:
-            raise UsageError(instead)
+        name = word.partition("::")[0]
+        place = config.invocation_params.dir / name
+        if not os.path.exists(place):  # noqa: PTH110 - Path's raises for a name that is too long
+            raise UsageError(_meant_by(name))
+        if place.suffix in _DATA and place.is_file():
+            raise UsageError(f"{name} is not a file of checks: an inventory is given by --inventory={name}")
 
 
-def _meant_by(word: str, place: Path) -> str | None:
-    """What to write in place of a word that is no place of checks; None: it may be one."""
-    if "://" in word:  # Not quoted: it may carry a password.
-        return f"{word.partition('://')[0]}://… is an address: hosts are given by --hosts=ADDRESS"
-    if _CONTROL.fullmatch(word):
-        return f"{word}: a control is selected by -k {word}"
-    if not place.exists():
-        return f"{word}: no such file or folder of checks; what to audit is given by --hosts=A,B or --inventory=FILE"
-    if place.suffix in _DATA and place.is_file():
-        return f"{word} is not a file of checks: an inventory is given by --inventory={word}"
-    return None
+def _meant_by(name: str) -> str:
+    """What to write in place of a word that names no file or folder."""
+    if "://" in name:  # Not quoted: it may carry a password.
+        return f"{name.partition('://')[0]}://… is an address: hosts are given by --hosts=ADDRESS"
+    if _CONTROL.fullmatch(name):
+        return f"{name}: a control is selected by -k {name}"
+    shown = printable(name, 200)
+    return f"{shown}: no such file or folder of checks; what to audit is given by --hosts=A,B or --inventory=FILE"
 
 
 def _check_marker_expression(config: pytest.Config) -> None:

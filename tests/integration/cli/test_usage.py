@@ -93,6 +93,11 @@ OPTIONS = {
         ["kvm-a"],
         "kvm-a: no such file or folder of checks; what to audit is given by --hosts=A,B or --inventory=FILE",
     ),
+    "a name that no file can have": (["x" * 5000], "xxx…: no such file or folder of checks"),
+    "an id of a target with an address": (
+        ["--inventory={good}", "checks/absent.py::test_one[ssh://kvm-a]"],
+        "checks/absent.py: no such file or folder",
+    ),
     "checks that are not there": (
         ["--inventory={good}", "checks/absent.py"],
         "checks/absent.py: no such file or folder",
