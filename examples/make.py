@@ -36,7 +36,10 @@ def main() -> None:
         cases = {name: scenarios()[name]}
         for made in bundles(_as_declared(cases), cases):
             target = _renamed(made.target, [each for each in ours if host in {each.name, each.host}])
-            write_bundle(FLEET / "evidence", replace(made, target=target))
+            failure = made.failure
+            if failure is not None:
+                failure = replace(failure, message=failure.message.replace("kvm-a", host))
+            write_bundle(FLEET / "evidence", replace(made, target=target, failure=failure))
 
 
 def _as_declared(cases: Mapping[str, Scenario]) -> Inventory:

@@ -68,7 +68,10 @@ def _usage(name: str, command: argparse.ArgumentParser) -> str:
         if action.dest == "help":
             continue
         shown = action.option_strings[0] if action.option_strings else _value(action)
-        words.append(f"[{shown}]" if action.option_strings or action.nargs in ("?", "*") else shown)
+        if action.option_strings and action.required:
+            shown += f"={_value(action)}"
+        may_be_left_out = not action.required if action.option_strings else action.nargs in ("?", "*")
+        words.append(f"[{shown}]" if may_be_left_out else shown)
         words[-1] += " …" if action.nargs in ("+", "*") else ""
     return " ".join(words)
 

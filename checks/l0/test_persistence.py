@@ -92,8 +92,10 @@ def test_the_running_value_is_the_next(kvm_module: KvmModule, next_load: NextLoa
 
     Unknown: what the next load does cannot be determined, for the reasons given in L0-PER-01.
     """
-    if not kvm_module.is_loaded or next_load.fails:
-        raise NotApplicable(next_load.reason or f"{kvm_module.name} is not loaded", *next_load.origin)
+    if not kvm_module.is_loaded:
+        raise NotApplicable(f"{kvm_module.name} is not loaded: there is no running value", *kvm_module.evidence)
+    if next_load.fails:
+        raise NotApplicable(f"the next load fails, which L0-PER-01 reports: {next_load.reason}", *next_load.origin)
     if next_load.nested is None:
         raise Undecided(_undetermined(next_load), *next_load.origin)
     require(

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -81,13 +80,11 @@ def _audit(words: list[str]) -> int:
 
 
 def _suggest(words: list[str]) -> None:
-    """Name the option that was meant: one of ours that is nearly written so, or `-k` for the id of a control."""
+    """Name the option of ours that was meant by one that is nearly written so."""
     from difflib import get_close_matches  # noqa: PLC0415 - only after a mistake
 
     known = audit_options()
     for word in words:
-        if re.fullmatch(r"(?:L0|L1|DOM|PAIR|SITE)-[A-Z0-9-]+", word):
-            sys.stderr.write(f"{word}: a control is selected by -k {word}\n")
         name = word.partition("=")[0]
         meant = get_close_matches(name, known, 1, 0.8) if name.startswith("--") and name not in known else []
         if meant:

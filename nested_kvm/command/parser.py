@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 import pytest
 
 from nested_kvm.plugin.options import add_options
+from nested_kvm.util.files import given_path
 from nested_kvm.version import VERSION
 
 SCHEMAS: Final = ("inventory", "waivers", "advisories", "results", "evidence")
@@ -26,6 +27,13 @@ examples:
 _AS_PYTEST: Final = """\
 It is a pytest run: all options of pytest and of pytest-testinfra work as well,
 such as -k, -m, -x, -v, --junitxml and --ssh-config; `pytest --help` lists them."""
+
+_OF_A_MERGE: Final = f"""\
+Of the options of `nested-kvm audit` it takes those about what counts and about
+reports: --gate, --nagios, --fail-on, --fail-on-drift, --max-age, --report-dir,
+--sign-with, --allowed-signers.
+
+{EXIT_STATUSES}"""
 
 
 class _OptionGroup:
@@ -65,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("maintenance", "does an L2 run? ask before a migration or reboot"),
     ):
         _add_audit(commands, name, text)
-    merge = _add(commands, "merge", "make one report of several runs, e.g. of shards")
+    merge = _add(commands, "merge", "make one report of several runs, e.g. of shards", _OF_A_MERGE)
     merge.add_argument("runs", nargs="+", metavar="DIR", help="a run's folder, with its results.json")
     _add_candidate(commands)
     _add_verify(commands)
@@ -73,7 +81,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_explain(commands)
     _add_doctor(commands)
     init = _add(commands, "init", "write an inventory, a check of your own and a CI job")
-    init.add_argument("folder", nargs="?", type=Path, default=Path(), help="where to (default: here)")
+    init.add_argument(
+        "folder", nargs="?", type=given_path, default=Path(), metavar="FOLDER", help="where to (default: here)"
+    )
     _add_for_others(commands)
     return parser
 
@@ -101,7 +111,7 @@ def _add_candidate(commands: Any) -> None:
         "  0  every guest complies    1  a finding    6  not decided    4  bad usage, or no guest"
     )
     parser = _add(commands, "candidate", "would the guests that files define get the flag?", statuses)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files or folders that define guests")
+    parser.add_argument("files", nargs="+", type=given_path, metavar="FILE", help="files or folders that define guests")
     parser.add_argument(
         "--nested",
         choices=["required", "forbidden", "guarded"],
@@ -118,8 +128,8 @@ def _add_candidate(commands: Any) -> None:
     parser.add_argument("--skip-others", action="store_true", help="skip files that define no guest")
     parser.add_argument("--allow-unknown", action="store_true", help="what the files do not decide does not block")
     parser.add_argument("--json", action="store_true", help="the verdicts for programs")
-    parser.add_argument("--evidence", type=Path, metavar="DIR", help="the saved evidence of the hosts")
-    parser.add_argument("--inventory", type=Path, metavar="FILE", help="the inventory of the hosts")
+    parser.add_argument("--evidence", type=given_path, metavar="DIR", help="the saved evidence of the hosts")
+    parser.add_argument("--inventory", type=given_path, metavar="FILE", help="the inventory of the hosts")
     parser.add_argument("--hosts", metavar="HOSTS", help="the hosts; with --inventory glob patterns")
     parser.add_argument(
         "--active",
@@ -131,10 +141,10 @@ def _add_candidate(commands: Any) -> None:
 def _add_verify(commands: Any) -> None:
     statuses = "exit status:\n  0  all is as it was signed    1  it is not, or is not signed    4  bad usage"
     parser = _add(commands, "verify", "is a run's folder as it was signed (audit --sign-with)?", statuses)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the run's folder, with its SHA256SUMS")
+    parser.add_argument("folder", type=given_path, metavar="DIR", help="the run's folder, with its SHA256SUMS")
     parser.add_argument(
         "--allowed-signers",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         required=True,
         help="who may have signed it, as ssh-keygen(1) describes it",
@@ -157,16 +167,18 @@ def _add_doctor(commands: Any) -> None:
 
 def _add_for_others(commands: Any) -> None:
     probe = _add(commands, "probe", "print the script that inspects a machine")
-    probe.add_argument("arguments", nargs="*", help="the script's own arguments, set in it; see its head")
+    probe.add_argument(
+        "arguments", nargs="*", metavar="ARGUMENT", help="the script's own arguments, set in it; see its head"
+    )
     answers = _add(commands, "import-answers", "make evidence of what Salt or Ansible collected", add_help=False)
     answers.add_argument("rest", nargs="*", metavar="ARGUMENT", help="`import-answers --help` lists them")
     schema = _add(commands, "schema", "print the JSON Schema of a file")
-    schema.add_argument("of", choices=SCHEMAS, help="of which file")
+    schema.add_argument("of", choices=SCHEMAS, metavar="|".join(SCHEMAS), help="of which file")
     validate = _add(commands, "validate", "find the errors of an inventory or a waiver file")
-    validate.add_argument("kind", choices=WRITTEN, help="what the files are")
-    validate.add_argument("files", nargs="+", type=Path, metavar="FILE", help="the files")
+    validate.add_argument("kind", choices=WRITTEN, metavar="|".join(WRITTEN), help="what the files are")
+    validate.add_argument("files", nargs="+", type=given_path, metavar="FILE", help="the files")
     completion = _add(commands, "completion", 'for your shell: eval "$(nested-kvm completion bash)"')
-    completion.add_argument("shell", choices=SHELLS, help="your shell")
+    completion.add_argument("shell", choices=SHELLS, metavar="|".join(SHELLS), help="your shell")
 
 
 def _add(commands: Any, name: str, text: str, epilog: str = "", *, add_help: bool = True) -> argparse.ArgumentParser:

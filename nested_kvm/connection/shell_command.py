@@ -11,6 +11,8 @@ ONE_COMMAND = 'exec /bin/sh -c "$1" </dev/null'
 """A script that runs its argument as Testinfra does: without standard input."""
 
 _LONG = 2000
+_NO_SUCH_PROGRAM = 127
+"""A POSIX shell's exit status."""
 _READ_AS_A_WHOLE = '[ -z "$BASH_VERSION" ] || eval "$(cat)"\n'
 """The first line of a long script. bash reads its commands from a pipe byte by byte, other shells in blocks: only for
 bash, cat(1) costs less."""
@@ -46,10 +48,9 @@ def without_sudo_mark(answer: CommandResult, target: str) -> CommandResult:
     before, mark, after = answer.stderr.partition(_STARTED)
     if not mark:
         complaint = printable(answer.stderr) or f"exit status {answer.exit_status}"
-        raise ConnectionFailed(
-            f"{target}: sudo -n did not run the probe: {complaint}. "
-            "Allow it without a password in sudoers (NOPASSWD), or log in as root"
-        )
+        is_missing = answer.exit_status == _NO_SUCH_PROGRAM
+        advice = "Install sudo there" if is_missing else "Allow it without a password in sudoers (NOPASSWD)"
+        raise ConnectionFailed(f"{target}: sudo -n did not run the probe: {complaint}. {advice}, or log in as root")
     return CommandResult(answer.exit_status, answer.stdout, before + after)
 
 

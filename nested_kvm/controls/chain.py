@@ -130,7 +130,7 @@ def _domain_type(pair: Pair) -> None:
 
 
 def _domain_definition(pair: Pair) -> None:
-    """Check the definition, unless the running guest shows the flag already."""
+    """Check that no memory is encrypted, and the flag in the definition unless the running guest shows it already."""
     vendor = pair.host.cpu.require_vendor()
     promise, encryption = pair.domain.promise(vendor), pair.domain.cpu.memory_encryption
     if encryption is not None:

@@ -1,13 +1,12 @@
 """The bundle: everything that was read from one target at one time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Self
 
 from nested_kvm.errors import NotAllowed, NotCollected, NotObserved, ObservationError
 from nested_kvm.evidence.reading import Reading, Status
-from nested_kvm.inventory.target import Target, TargetLevel
+from nested_kvm.inventory.target import Target
 from nested_kvm.results.incremental import Incremental
 
 
@@ -158,7 +157,3 @@ class Bundle:
         """
         reading = self.reading(source)
         return None if reading.status in {Status.ABSENT, Status.MISSING} else reading.require().text
-
-    def with_level(self, level: TargetLevel) -> Self:
-        """Return the bundle with the level of its target set."""
-        return replace(self, target=replace(self.target, level=level))

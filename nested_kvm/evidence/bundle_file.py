@@ -185,7 +185,8 @@ def read_bundles(directory: Path, written: Mapping[str, WrittenFile] | None = No
         UsageError: the directory does not exist or has no evidence, or two files are for the same target.
     """
     if not directory.is_dir():
-        raise UsageError(f"--evidence: {directory} is not a directory")
+        reason = " is not a directory" if directory.exists() else ": No such file or directory"
+        raise UsageError(f"--evidence: {directory}{reason}")
     paths = sorted(directory.glob("*.json"))
     if not paths:
         raise UsageError(f"--evidence: {directory} holds no *.json and no support archive: nothing to audit")

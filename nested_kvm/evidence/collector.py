@@ -36,12 +36,13 @@ _SLACK = 10.0
 
 WhenObserved = Callable[[Bundle], None]
 _MORE_TRIES: Final = 2
+"""How often a target is tried again that refused a connection, as one of too many at once."""
 _LEAST: Final = 4
 """Targets at once by which the run's own time limit is reckoned, where their number is not given."""
 _ACTIVE: Final = 3
 """Executions that `active` adds to those of a target, by their time limits."""
 _TURN: Final = 0.2
-"""Seconds."""
+"""Seconds after which a wait is renewed, so that an interrupt is noticed."""
 
 
 class Connections:

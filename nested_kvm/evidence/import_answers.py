@@ -22,6 +22,7 @@ from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.schema import Name
 from nested_kvm.inventory.target import Inventory, Target, TargetLevel
 from nested_kvm.model.policy import Policy
+from nested_kvm.util.files import given_path
 from nested_kvm.util.schema_error import explain_first
 from nested_kvm.util.text import plural, printable
 
@@ -91,7 +92,10 @@ def _bundle(target: Target, answer: bytes | ObservationError, collected_at: date
 
 def main(words: Sequence[str] | None = None) -> int:
     """Write the evidence, report what is missing, and return the exit status."""
-    given = _arguments(words)
+    try:
+        given = _arguments(words)
+    except SystemExit as ended:
+        return _USAGE if ended.code else 0
     try:
         answers = _ENGINES[given.engine](given.answers)
         inventory = _inventory(given)
@@ -112,11 +116,17 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--from", dest="engine", choices=list(_ENGINES), required=True, help="the engine that collected the answers"
     )
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the directory for the evidence files")
+    parser.add_argument(
+        "--to", type=given_path, required=True, metavar="DIR", help="the directory for the evidence files"
+    )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--inventory", type=Path, metavar="FILE", help="the fleet, in YAML")
-    which.add_argument("--ansible-inventory", type=Path, metavar="FILE", help="the fleet, as an Ansible inventory")
-    parser.add_argument("answers", type=Path, metavar="ANSWERS", help="the engine's output: a file, a directory, or -")
+    which.add_argument("--inventory", type=given_path, metavar="FILE", help="the fleet, in YAML")
+    which.add_argument(
+        "--ansible-inventory", type=given_path, metavar="FILE", help="the fleet, as an Ansible inventory"
+    )
+    parser.add_argument(
+        "answers", type=given_path, metavar="ANSWERS", help="the engine's output: a file, a directory, or -"
+    )
     return parser.parse_args(words)
 
 

@@ -48,7 +48,7 @@ def read_evidence(directory: Path, written: Mapping[str, WrittenFile] | None = N
         yield from read_bundles(directory, written)
     for target in pending:
         if not evidence_path(directory, target.name).exists():
-            problem = NotObserved(f"{target.name} was not inspected: the run was killed before")
+            problem = NotObserved(f"{target.name}: the run was killed before it was observed")
             yield unusable_bundle(target, problem)
 
 

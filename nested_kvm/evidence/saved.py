@@ -32,6 +32,16 @@ def archives_in(path: Path) -> list[Path]:
     return [each for each in entries if is_archive_folder(each) or (is_archive_name(each.name) and not each.is_dir())]
 
 
+def refuse_run_folder(path: Path) -> None:
+    """Refuse the folder of a run in place of the evidence in it: its reports would be taken for evidence.
+
+    Raises:
+        UsageError: it is such a folder.
+    """
+    if (path / "results.json").is_file() and (path / "evidence").is_dir():
+        raise UsageError(f"--evidence: {path} is the folder of a run: give {path / 'evidence'}")
+
+
 def read_saved(path: Path, written: Mapping[str, WrittenFile] | None = None) -> Iterator[Bundle]:
     """Read all evidence that a path names; an unusable file or archive yields a bundle with a failure.
 

@@ -16,7 +16,7 @@ from nested_kvm.evidence.bundle_file import unusable_bundle
 from nested_kvm.evidence.collector import Connections, collect
 from nested_kvm.evidence.pace import Pace
 from nested_kvm.evidence.past_run import input_digests, past_run
-from nested_kvm.evidence.saved import archives_in, is_archive, read_saved
+from nested_kvm.evidence.saved import archives_in, is_archive, read_saved, refuse_run_folder
 from nested_kvm.facts.advisories.advisory_file import PACKAGED, load_advisories, packaged_advisories
 from nested_kvm.fleet.candidate import Candidates, candidates_of, definition_paths, read_definition, require_guests
 from nested_kvm.fleet.estates.load import DeclaredFleet, ReadCluster, load_fleet
@@ -165,7 +165,7 @@ class Audit:
         return frozenset(target.name for target in self._whole)
 
     def targets(self) -> list[TargetResult]:
-        """Whether each target was observed."""
+        """Every target of the run, with whether it was observed and when."""
         return [target_result(bundle) for bundle in self.bundles()]
 
     @property
@@ -270,6 +270,7 @@ def _saved(directory: Path, allowed_signers: Path | None, inputs: Inputs) -> dic
 
     Where that run recorded digests, a file that was changed or added is an error of its target.
     """
+    refuse_run_folder(directory)
     if is_archive(directory) and allowed_signers is not None:
         raise UsageError(
             f"--evidence: {directory} is a support archive, which no one signs: leave out --allowed-signers"
@@ -301,13 +302,13 @@ def _hosts_first(targets: list[Target]) -> tuple[Target, ...]:
 
 
 def _unobserved(target: Target) -> Bundle:
-    error = NotObserved(f"{target.name} was not inspected: the run ended before")
+    error = NotObserved(f"{target.name}: the run ended before it was observed")
     bundle = unusable_bundle(target, error)
     return replace(bundle, failure=None) if target.address is None else bundle
 
 
 def target_result(bundle: Bundle) -> TargetResult:
-    """Whether a target was observed, as a run records it."""
+    """A target as a run records it: whether it was observed, and when."""
     target = bundle.target
     return TargetResult(
         name=target.name,

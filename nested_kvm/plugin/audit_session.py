@@ -40,6 +40,7 @@ from nested_kvm.results.baseline import load_baseline
 from nested_kvm.results.exit_status import exit_status
 from nested_kvm.results.inputs import InputKind
 from nested_kvm.results.problems import problems_of
+from nested_kvm.results.reader import path_of
 from nested_kvm.results.recorder import Ledger
 from nested_kvm.results.run import Result, Run
 from nested_kvm.results.scope import NOT_REACHED, RunScope
@@ -277,8 +278,9 @@ class AuditSession(ReportingSession):
         accepted = [] if given.waivers is None else inputs.read(InputKind.WAIVERS, given.waivers, load_waivers)
         baseline = None
         if given.baseline is not None:
-            signed = _signed_baseline(given.baseline, given.allowed_signers)
-            baseline = inputs.read(InputKind.BASELINE, given.baseline, lambda path: load_baseline(path, fleet), signed)
+            results = path_of(given.baseline)
+            signed = _signed_baseline(results, given.allowed_signers)
+            baseline = inputs.read(InputKind.BASELINE, results, lambda path: load_baseline(path, fleet), signed)
         return Ledger(scope, Waivers(accepted, self.run.started.date(), baseline), baseline)
 
 

@@ -85,7 +85,7 @@ class ControlItem(ControlWithoutSubject):
 
     @property
     def user_properties(self) -> list[tuple[str, object]]:
-        """None: its report makes them of the result."""
+        """No property of the item: the report's properties are made of the result, so that no item has to keep them."""
         return []
 
     @user_properties.setter

@@ -1,6 +1,8 @@
 """Conflicts on the command line: options that contradict each other, have no effect, or do not work with the audit."""
 
 import argparse
+import os
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -9,8 +11,12 @@ from _pytest.mark.expression import Expression
 
 from nested_kvm.errors import UsageError
 from nested_kvm.plugin.required_plugins import missing_plugin, registered_before_the_run
+from nested_kvm.util.text import printable
 
 Given = argparse.Namespace
+_CONTROL: Final = re.compile(r"(?:L0|L1|DOM|PAIR|SITE)-[A-Z0-9-]+")
+_DATA: Final = (".yaml", ".yml", ".json")
+"""Ends of the names of inventories, in which pytest finds no tests."""
 _UNSUPPORTED: Final = {
     "force_ansible": ("--force-ansible", "SSH runs in-process, whatever the inventory"),
     "ssh_extra_args": ("--ssh-extra-args", "SSH runs in-process; put it into --ssh-config"),
@@ -66,9 +72,7 @@ _CONFLICTS: Final[tuple[Conflict, ...]] = (
         "--inventory and --ansible-inventory both define the fleet: use one",
     ),
     (
-        lambda given: (
-            _ad_hoc(given) and (_has_inventory(given) or given.evidence or not given.hosts) and _ad_hoc(given)
-        ),
+        lambda given: (_has_inventory(given) or given.evidence or not given.hosts) and _ad_hoc(given),
         "--{} is for a run by --hosts without an inventory: an inventory defines it for each target",
     ),
     (
@@ -161,6 +165,7 @@ def check_options(config: pytest.Config) -> None:
         found = condition(given)
         if found:
             raise UsageError(message.format(found))
+    _check_words(config)
     _check_marker_expression(config)
 
 
@@ -203,6 +208,32 @@ def _check_merge(config: pytest.Config) -> None:
             f"{used[0]} does not go with --merge, which connects to nothing and evaluates nothing again: "
             "use it with the runs that are merged"
         )
+
+
+def _check_words(config: pytest.Config) -> None:
+    """Refuse a word that is no place of checks; pytest itself refuses it after every target was observed.
+
+    Most often it is an address or an inventory without its option, and the audit would be of this machine instead.
+    """
+    if config.args_source is not pytest.Config.ArgsSource.ARGS or config.option.pyargs:
+        return
+    for word in config.args:
+        name = word.partition("::")[0]
+        place = config.invocation_params.dir / name
+        if not os.path.exists(place):  # noqa: PTH110 - Path's raises for a name that is too long
+            raise UsageError(_meant_by(name))
+        if place.suffix in _DATA and place.is_file():
+            raise UsageError(f"{name} is not a file of checks: an inventory is given by --inventory={name}")
+
+
+def _meant_by(name: str) -> str:
+    """What to write in place of a word that names no file or folder."""
+    if "://" in name:  # Not quoted: it may carry a password.
+        return f"{name.partition('://')[0]}://… is an address: hosts are given by --hosts=ADDRESS"
+    if _CONTROL.fullmatch(name):
+        return f"{name}: a control is selected by -k {name}"
+    shown = printable(name, 200)
+    return f"{shown}: no such file or folder of checks; what to audit is given by --hosts=A,B or --inventory=FILE"
 
 
 def _check_marker_expression(config: pytest.Config) -> None:

@@ -19,6 +19,7 @@ from nested_kvm.model.policy import Nested, Policy, Undeclared
 from nested_kvm.plugin.duration import parse_duration
 from nested_kvm.plugin.option_conflicts import check_options
 from nested_kvm.results.run import Threshold
+from nested_kvm.util.files import given_path
 
 DEFAULT_INVENTORY = "inventories/local.yaml"
 AUTO: Final = "auto"
@@ -50,7 +51,7 @@ def add_options(parser: pytest.Parser) -> None:
 def _add_what_is_audited(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--inventory",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help="the fleet, in YAML, or a cluster's own list of it; --hosts then takes glob patterns of its names"
         f" (default: {DEFAULT_INVENTORY})",
@@ -72,7 +73,7 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
     )
     group.addoption(
         "--advisories",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help="advisories of kernels, in YAML: added to the packaged ones, or in place of those of the same id",
     )
@@ -86,7 +87,7 @@ def _add_what_is_audited(group: pytest.OptionGroup) -> None:
 def _add_what_is_evaluated(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--evidence",
-        type=Path,
+        type=given_path,
         metavar="PATH",
         help="evaluate saved evidence, or a support archive such as a sosreport, instead of connecting to targets",
     )
@@ -99,7 +100,7 @@ def _add_what_is_evaluated(group: pytest.OptionGroup) -> None:
     )
     group.addoption(
         "--since",
-        type=Path,
+        type=given_path,
         metavar="RESULTS.json",
         help="inspect only targets that can have changed since this run with --since, by a digest of cheap readings; "
         "of the others its evidence is evaluated",
@@ -122,14 +123,14 @@ def _add_what_is_evaluated(group: pytest.OptionGroup) -> None:
     )
     group.addoption(
         "--domain-xml",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help="as --candidate, for one file of libvirt's domain XML",
     )
     group.addoption(
         "--candidate",
         action="append",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help="check only the guests that this file or folder defines, as if they were deployed on each L0: domain XML, "
         "KubeVirt, Proxmox VE, Incus, a Terraform plan, nova.conf, virt-install, a kcli plan; repeat the option for "
@@ -140,7 +141,7 @@ def _add_what_is_evaluated(group: pytest.OptionGroup) -> None:
 def _add_what_counts(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--report-dir",
-        type=Path,
+        type=given_path,
         default=Path("reports"),
         metavar="DIR",
         help="where each run keeps its reports (default: reports/)",
@@ -159,13 +160,13 @@ def _add_what_counts(group: pytest.OptionGroup) -> None:
     )
     group.addoption(
         "--waivers",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help="accepted findings, in YAML: each with control, target, reason, approver, and `expires` or `permanent`",
     )
     group.addoption(
         "--baseline",
-        type=Path,
+        type=given_path,
         metavar="RESULTS.json",
         help="an earlier run to compare with: findings are new, persisting, fixed or gone",
     )
@@ -175,13 +176,13 @@ def _add_what_counts(group: pytest.OptionGroup) -> None:
 def _add_trust(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--sign-with",
-        type=Path,
+        type=given_path,
         metavar="KEY",
         help="sign the digests of all reports and evidence with this SSH key; `nested-kvm verify` verifies them",
     )
     group.addoption(
         "--allowed-signers",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help="refuse every run that is read (--evidence, --since, --merge, --baseline) unless one of these signed "
         "it; the file is as ssh-keygen(1) describes it",
@@ -198,7 +199,7 @@ def _add_several_controllers(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--merge",
         action="append",
-        type=Path,
+        type=given_path,
         metavar="DIR",
         help="merge several runs (e.g. shards) into one report; DIR contains a run's results.json, repeat the option "
         "for each",
@@ -281,7 +282,7 @@ class Options:
         check_options(config)
         return cls(
             inventory=given.inventory,
-            ansible_inventory=Path(given.ansible_inventory) if given.ansible_inventory else None,
+            ansible_inventory=given_path(given.ansible_inventory) if given.ansible_inventory else None,
             candidates=tuple(
                 [(DOMAIN_XML, given.domain_xml)] * (given.domain_xml is not None)
                 + [("--candidate", path) for path in given.candidate or ()]

@@ -109,7 +109,7 @@ def expose_below(subject: Subject, flag: str) -> list[str]:
 
 
 def expose_by(layer: Layer | None, flag: str) -> list[str]:
-    """The same for a layer; None: it is not known which."""
+    """Have a layer give the flag; None: which layer is below is not known."""
     lines = tuple(line.format(flag=flag) for line in _ANY) if layer is None else _EXPOSE[layer]
     return [
         *lines,

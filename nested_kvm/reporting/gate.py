@@ -1,5 +1,6 @@
 """The gate's verdict on each target, a line each, and the counts."""
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Final
@@ -11,6 +12,7 @@ from nested_kvm.results.run import Result, Run, Threshold
 from nested_kvm.results.target_verdict import target_statuses
 from nested_kvm.util.text import plural, printable
 
+_ENDPOINT: Final = re.compile(r"^\(([^()]+)\): ")
 _WORST: Final = {outcome: rank for rank, outcome in enumerate((Outcome.FAIL, Outcome.ERROR, Outcome.UNKNOWN))}
 
 
@@ -38,8 +40,12 @@ def counts_line(run: Run) -> str:
 
 
 def without(name: str, message: str) -> str:
-    """Remove the target's name, which the line already has, from the start of a connection's message."""
-    return message.removeprefix(f"{name}: ").removeprefix(f"{name} ")
+    """Remove the target's name, which the line already has, from the start of a connection's message.
+
+    The endpoint that may follow it in brackets then needs none: `127.0.0.1 port 22: unreachable`.
+    """
+    rest = message.removeprefix(f"{name}: ").removeprefix(f"{name} ")
+    return message if rest == message else _ENDPOINT.sub(r"\1: ", rest)
 
 
 def _reason(run: Run, name: str, block: Result) -> str:

@@ -15,6 +15,7 @@ from nested_kvm.reporting.exposure_text import (
 from nested_kvm.reporting.gate import gate_lines
 from nested_kvm.reporting.lines import unchanged_line, waivers_ending
 from nested_kvm.reporting.problem_text import place_of, what
+from nested_kvm.reporting.terminal_output import IN_ASCII
 from nested_kvm.reporting.verdict_text import no_verdict
 from nested_kvm.results.run import Run, Threshold
 from nested_kvm.results.run_verdict import RunVerdict, conclude
@@ -113,4 +114,4 @@ def _performance(run: Run, threshold: Threshold) -> Iterator[str]:
 
 def _plain(text: str, width: int = WIDTH) -> str:
     """Make one line in ASCII; a bar would begin performance data."""
-    return printable(text, width).replace("|", "/").encode("ascii", "replace").decode("ascii")
+    return printable(text, width).translate(IN_ASCII).replace("|", "/").encode("ascii", "replace").decode("ascii")

@@ -11,8 +11,8 @@ from nested_kvm.util.text import first_of, plural, printable, visible
 
 _NAMED: Final = 8
 """Guests, targets or controls that are named, at most."""
-_STEP: Final = 3
-"""Lines of a first step, at most."""
+_STEP: Final = 6
+"""Lines of a first step, at most: the comments of every remedy, and the command that they lead to."""
 
 
 def problems_line(run: Run) -> str:
@@ -86,7 +86,7 @@ def also_line(problem: Problem) -> str:
 
 
 def first_step(problem: Problem) -> list[str]:
-    """Return the first command with the comments before it, three lines at most; empty: there is nothing to run."""
+    """Return the first command with the comments before it; empty: there is nothing to run."""
     lines: list[str] = []
     for line in problem.commands[:_STEP]:
         lines.append(visible(line))

@@ -16,7 +16,8 @@ COLOURS: Final[dict[str, dict[str, bool]]] = {
     "high": {"red": True},
     "medium": {"yellow": True},
 }
-_IN_ASCII: Final = str.maketrans({"·": ",", "→": ">", "✓": "+", "✗": "x", "…": "..."})
+IN_ASCII: Final = str.maketrans({"·": ",", "→": ">", "✓": "+", "✗": "x", "…": "..."})
+"""The symbols of ours, for where they cannot be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def write_rest(count: int, noun: str, write: Write) -> None:
 
 def _in_ascii(write: Write) -> Write:
     def replaced(line: str, **markup: bool) -> None:
-        write(line.translate(_IN_ASCII), **markup)
+        write(line.translate(IN_ASCII), **markup)
 
     return replaced
 

@@ -133,12 +133,12 @@ class Problems:
 
     @property
     def open(self) -> tuple[Problem, ...]:
-        """Those of which a finding is not waived."""
+        """The problems of which a finding is not waived."""
         return tuple(each for each in self.all if not each.waived)
 
     @property
     def waived(self) -> tuple[Problem, ...]:
-        """Those of which every finding is waived."""
+        """The problems of which every finding is waived."""
         return tuple(each for each in self.all if each.waived)
 
     def of(self, ref: FindingRef) -> tuple[Problem, Role] | None:

@@ -68,12 +68,12 @@ class Result:
 
     @property
     def is_open_finding(self) -> bool:
-        """Whether it is a finding that is not waived."""
+        """Whether the result is a finding that is not waived."""
         return self.outcome is Outcome.FAIL and self.waiver is None
 
     @property
     def is_undecided(self) -> bool:
-        """Whether it is an error, or an unknown that is not accepted."""
+        """Whether the result is an error, or an unknown that is not accepted."""
         return self.outcome.is_undecided and self.waiver is None
 
 
@@ -98,7 +98,7 @@ class TargetResult:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether it was not inspected again, as nothing had changed since an earlier run."""
+        """Whether the target was not inspected again, as nothing had changed since an earlier run."""
         return self.incremental is not None and self.incremental.is_unchanged
 
 

@@ -37,7 +37,7 @@ class Waiver:
     """The only advisories whose missing fixes it accepts; None: any."""
 
     def covers(self, control: str, target: str, subject: str) -> bool:
-        """Whether it covers that control for that target and subject."""
+        """Whether the waiver covers that control for that target and subject."""
         return (
             fnmatchcase(control, self.control)
             and fnmatchcase(target, self.target)
@@ -45,7 +45,7 @@ class Waiver:
         )
 
     def accepts(self, outcome: Outcome, cause: Cause | None, lacking: frozenset[str] = frozenset()) -> bool:
-        """Whether it accepts such a result: a finding with its cause, or an unknown.
+        """Whether the waiver accepts such a result: a finding with its cause, or an unknown.
 
         Args:
             outcome: the result's.
@@ -59,11 +59,11 @@ class Waiver:
         return outcome is Outcome.FAIL and (self.cause is None or (cause is not None and cause.code == self.cause))
 
     def holds_on(self, day: date) -> bool:
-        """Whether it is in force on that day, UTC."""
+        """Whether the waiver is in force on that day, UTC."""
         return self.expires is None or day <= self.expires
 
     def ends_soon(self, day: date) -> bool:
-        """Whether it is in force on that day, UTC, and ends within the days that a report warns of."""
+        """Whether the waiver is in force on that day, UTC, and ends within the days that a report warns of."""
         return self.expires is not None and timedelta(0) <= self.expires - day <= SOON
 
     @property
@@ -86,11 +86,6 @@ class WaiverState(StrEnum):
     CONTROL_PASSES = "stale-control-passes"
     UNJUDGED = "unjudged"
     """What it covers was not evaluated in this run: an error, unknown, or not asked."""
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether it may be removed from the file."""
-        return self in {WaiverState.MATCHES_NOTHING, WaiverState.CONTROL_PASSES}
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Waivers:
         return replace(result, message=f"{result.message}; {note}") if note else result
 
     def _holds(self, waiver: Waiver, result: Result) -> bool:
-        """Whether it is in force: not where an earlier run, which knew it, saw it end."""
+        """Whether a waiver is in force: not where an earlier run, which knew it, saw it end."""
         has_ended = waiver.until_fixed and self._baseline is not None and self._baseline.has_ended(waiver, result)
         return waiver.holds_on(self._today) and not has_ended
 
@@ -85,7 +85,7 @@ def _what_it_accepts(waiver: Waiver, result: Result) -> str:
 
 
 def _is_narrow(waiver: Waiver) -> bool:
-    """Whether it accepts only some of the findings that it covers."""
+    """Whether a waiver accepts only some of the findings that it covers."""
     return waiver.cause is not None or waiver.advisories is not None
 
 

@@ -18,6 +18,11 @@ _BUFFER: Final = 256 * 1024
 _MEBIBYTE: Final = 1024 * 1024
 
 
+def given_path(word: str) -> Path:
+    """The path that a command line names. A shell leaves the `~` of `--option=~/file` as it is."""
+    return Path(os.path.expanduser(word))  # noqa: PTH111 - Path's raises where there is no such user
+
+
 def read_bounded(path: Path, limit: int, *, regular: bool = True) -> bytes:
     """Read a whole file of at most `limit` bytes, without ever waiting for a writer.
 

@@ -26,6 +26,8 @@ _LONG_LINE = re.compile(rb"[^\n]{%d,}" % (COMMENT_LIMIT + 1))
 _LONG_COMMENT = re.compile(rb"[ \t]*(?:#|[^\s{\[#][^\n]*?[ \t]#)")
 """A comment, in a line that is not JSON: there ` #` is a part of a text."""
 
+_DUPLICATE = re.compile(r'^(found duplicate key ".*?") with value ".*', re.DOTALL)
+
 YAML_PROBLEMS = (NotImplementedError, AssertionError, AttributeError, IndexError, TypeError)
 """What ruamel.yaml raises beside its own errors, for a comment in a place that it does not support."""
 
@@ -75,6 +77,8 @@ class YamlFile:
             empty: what an empty collection means.
             known_keys: the keys that may stand at the place of an unknown one, to suggest the nearest.
         """
+        if self.document is None:
+            return f"{self.path}:1: the file: is empty: it must be a mapping (`name: value` lines)"
         return "\n".join(
             f"{self.path}:{self.line(place)}: {dotted(place) or 'the file'}: {_reason(kind, message, empty)}"
             f"{_suggestion(place, known_keys) if kind == _UNKNOWN_KEY else ''}"
@@ -105,7 +109,7 @@ def read_yaml(path: Path, refusal: type[UsageError]) -> YamlFile:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}" if mark else f"{path}"
-        raise refusal(f"{place}: {error.problem or error.context}") from None
+        raise refusal(f"{place}: {_in_short(str(error.problem or error.context))}") from None
     except RecursionError:
         raise refusal(f"{path}: is nested too deeply") from None
     except (YAMLError, ValueError) as error:
@@ -113,6 +117,13 @@ def read_yaml(path: Path, refusal: type[UsageError]) -> YamlFile:
         raise refusal(f"{path}: {reason}") from None
     except YAML_PROBLEMS:
         raise refusal(f"{path}: is not YAML, or has a comment where none may stand") from None
+
+
+def _in_short(problem: str) -> str:
+    """Return ruamel.yaml's words without the values of a key that is given twice, which may be whole hosts."""
+    if "'\\t' that cannot start any token" in problem:
+        return f"{problem}: indent with spaces, not with tabs"
+    return _DUPLICATE.sub(r"\1: each may stand once", problem)
 
 
 def long_comment(data: bytes) -> str | None:

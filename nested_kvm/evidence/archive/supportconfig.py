@@ -101,7 +101,7 @@ class _Report:
         return time.astimezone(UTC)
 
     def readings(self) -> Iterator[Reading]:
-        """What it decides."""
+        """Every reading for which the archive has an answer."""
         yield from texts.of_uname(self.command("basic-environment", "uname -a"))
         yield Reading(sources.ACCOUNT, Status.OK, "uid=0(root) gid=0(root) groups=0(root)", 0)  # It refuses any other.
         yield from self._file("hardware", sources.CMDLINE)

@@ -57,7 +57,7 @@ def _by_tree(module: KvmModule, modules: KernelModules, *, is_guest: bool) -> Kv
         reason = f"the modules of the running kernel, {release}, are no longer on disk"
         return KvmAbsence(Cause.MODULES_GONE, reason, evidence)
     if modules.tree is ModuleTree.NONE:
-        reason = f"it is no part of the kernel {release}, and there are no kernel modules here"
+        reason = f"it is not part of the kernel {release}, and there are no kernel modules here"
         return KvmAbsence(Cause.NO_MODULES, reason, evidence)
     others = f"loaded instead: {', '.join(module.others)}" if module.others else ""
     return KvmAbsence(Cause.MODULE_NOT_LOADED, others or modules.doubt.removeprefix("; "), module.evidence)

@@ -20,7 +20,10 @@ def read_estate(path: Path, hosts: Sequence[str] = ()) -> DefinedEstate:
     """
     if path.is_dir():
         if not proxmox.is_it(path):
-            raise InventoryError(f"{path}: is a folder without `nodes`, so it is not a copy of /etc/pve")
+            raise InventoryError(
+                f"{path}: is a folder without `nodes`, so it is not a copy of Proxmox VE's /etc/pve; "
+                "any other inventory is a file"
+            )
         return proxmox.proxmox_estate(path)
     text = read_text(path, JSON_LIMIT)
     try:

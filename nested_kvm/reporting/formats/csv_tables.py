@@ -102,7 +102,7 @@ def _cell(cell: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _repeated(cell: str) -> str:
-    """The same, made once for the many rows that have a control, a target or a message in common."""
+    """An inert cell, made once for the many rows that have a control, a target or a message in common."""
     return _inert(cell)
 
 

@@ -90,7 +90,7 @@ def _attribute(name: str, value: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _repeated(name: str, value: str) -> str:
-    """The same, made once for the many results that have a target, a control or a message in common."""
+    """A quoted attribute, made once for the many results that have a target, a control or a message in common."""
     return _quoted(name, value)
 
 

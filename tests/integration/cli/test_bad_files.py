@@ -13,7 +13,7 @@ SIGNED = "target: kvm-a, reason: known, approver: ops"
 
 WAIVERS = {
     "no file": (None, ": No such file or directory"),
-    "an empty file": ("", ":1: the file: must be a mapping"),
+    "an empty file": ("", ":1: the file: is empty: it must be a mapping"),
     "a list": ("- control: L0-LIB-01\n", ":1: the file: must be a mapping"),
     "no list": ("waivers: {control: L0-LIB-01}\n", ":1: waivers: must be a list"),
     "no YAML": ("waivers: [\n", ":2: "),
@@ -24,7 +24,10 @@ WAIVERS = {
         f"waivers:\n  - {{control: A, {SIGNED}, permanent: true}}\n  - {{control: A,\n     expire: x, {SIGNED}}}",
         ":4: waivers.1.expire: unknown key",
     ),
-    "a key twice": ("waivers:\n  - control: A\n    control: B\n", ':3: found duplicate key "control"'),
+    "a key twice": (
+        "waivers:\n  - control: A\n    control: B\n",
+        ':3: found duplicate key "control": each may stand once',
+    ),
     "no end": (f"waivers:\n  - {{control: A, {SIGNED}}}\n", ":2: waivers.0.expires: is missing: write the last day"),
     "an end that is empty": (
         "waivers:\n  - control: A\n    target: B\n    reason: C\n    approver: D\n    expires:\n",
@@ -111,7 +114,7 @@ BASELINES = {
 OPTIONS = {
     "drift without a baseline": (["--fail-on-drift"], "--fail-on-drift needs a --baseline to compare with"),
     "a folder of waivers": (["--waivers={folder}"], "{folder}: Is a directory"),
-    "a folder for a baseline": (["--baseline={folder}"], "--baseline: {folder}: Is a directory"),
+    "a folder for a baseline": (["--baseline={folder}"], "--baseline: {folder}/results.json: No such file"),
     "a FIFO of waivers": (["--waivers={folder}/fifo"], "{folder}/fifo: is not a regular file"),
     "a FIFO for an inventory": (["--inventory={folder}/fifo"], "{folder}/fifo: is not a regular file"),
     "a device for an inventory": (["--inventory=/dev/zero"], "/dev/zero: is not a regular file"),

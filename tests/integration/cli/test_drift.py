@@ -53,6 +53,14 @@ def second(folder: Path, first: SuiteRun) -> SuiteRun:
     return again(folder, "second", f"--evidence={folder}/second")
 
 
+def test_the_run_may_be_given_by_its_folder(folder: Path, first: SuiteRun) -> None:
+    baseline = folder / "reports" / "first" / "latest"
+    words = [f"--evidence={folder}/first", f"--baseline={baseline}"]
+    run = run_suite(*words, report_dir=folder / "reports" / "by folder")
+    assert set(drift(run).values()) == {"persisting"}
+    assert run.document["run"]["id"] != first.document["run"]["id"]
+
+
 def drift(run: SuiteRun) -> dict[tuple[str, str], str]:
     return {(each["target"], each["control"]): each["drift"] for each in run.document["results"] if each["drift"]}
 

@@ -114,7 +114,7 @@ def test_what_was_observed_before_is_kept_and_judged(interrupted: tuple[SuiteRun
 
 def test_what_was_not_observed_is_an_error_in_results_and_evidence(interrupted: tuple[SuiteRun, float]) -> None:
     run, _ = interrupted
-    message = "hanging was not inspected: the run ended before"
+    message = "hanging: the run ended before it was observed"
     assert run.target("hanging")["error"] == run.evidence("hanging")["failure"]["message"] == message
     assert set(run.outcomes("hanging").values()) - {"notapplicable"} == {"error"}
     assert not (run.reports / "evidence" / "targets.pending").exists()
@@ -128,7 +128,7 @@ def test_of_a_killed_run_the_evidence_is_judged_and_what_it_lacks_is_an_error(fo
     run = run_suite(f"--evidence={left}/evidence", report_dir=folder / "judged")
     assert run.status == 6
     assert run.outcomes("healthy")["L1-CPU-01"] == "pass"
-    assert run.target("hanging")["error"] == "hanging was not inspected: the run was killed before"
+    assert run.target("hanging")["error"] == "hanging: the run was killed before it was observed"
     assert run.target("hanging")["level"] == "L1"
     assert run.document["run"]["complete"] is True
     assert_valid(run)

@@ -12,7 +12,7 @@ EVIDENCE = '{"schema": "nested-kvm-compliance/evidence/1"}'
 
 INVENTORIES = {
     "no hosts": ("hosts: {}\n", ":1: hosts: is empty: nothing to audit"),
-    "an empty file": ("", ":1: the file: must be a mapping"),
+    "an empty file": ("", ":1: the file: is empty: it must be a mapping"),
     "only a policy": ("policy: {nested: required}\n", ":1: hosts: is missing"),
     "an unknown key": (
         "hosts:\n  kvm-a:\n    adress: ssh://kvm-a\n",
@@ -24,7 +24,7 @@ INVENTORIES = {
     ),
     "a host twice": (
         "hosts:\n  kvm-a: {}\n  kvm-b: {}\n  kvm-a: {}\n",
-        ':4: found duplicate key "kvm-a"',
+        ':4: found duplicate key "kvm-a": each may stand once',
     ),
     "a guest's name twice": (
         "hosts:\n  kvm-a:\n    guests:\n      ci-1: {}\n  kvm-b:\n    guests:\n      ci-1: {}\n",
@@ -36,7 +36,7 @@ INVENTORIES = {
     ),
     "a list for a mapping": ("hosts:\n  - kvm-a\n  - kvm-b\n", ":1: hosts: must be a mapping"),
     "a list for a host": ("hosts:\n  kvm-a:\n    - address\n", ":2: hosts.kvm-a: must be a mapping"),
-    "a tab": ("hosts:\n\tkvm-a: {}\n", ":2: found character '\\t' that cannot start any token"),
+    "a tab": ("hosts:\n\tkvm-a: {}\n", ":2: found character '\\t' that cannot start any token: indent with spaces"),
     "no UTF-8": ("hosts:\n  kvm-\udcff: {}\n", ":2: is not UTF-8 text"),
     "a bad address": (
         "hosts:\n  kvm-a:\n    address: telnet://kvm-a\n",
@@ -81,6 +81,28 @@ OPTIONS = {
         ["--hosts=kvm-a", "--active", "-m", "maintenance"],
         "--active starts an L2 in guests, and `-m maintenance` would find it",
     ),
+    "an address without its option": (
+        ["ssh://root:hidden@kvm-a"],
+        "ssh://… is an address: hosts are given by --hosts=",
+    ),
+    "an inventory without its option": (
+        ["inventories/local.yaml"],
+        "inventories/local.yaml is not a file of checks: an inventory is given by --inventory=inventories/local.yaml",
+    ),
+    "a name without its option": (
+        ["kvm-a"],
+        "kvm-a: no such file or folder of checks; what to audit is given by --hosts=A,B or --inventory=FILE",
+    ),
+    "a name that no file can have": (["x" * 5000], "xxx…: no such file or folder of checks"),
+    "an id of a target with an address": (
+        ["--inventory={good}", "checks/absent.py::test_one[ssh://kvm-a]"],
+        "checks/absent.py: no such file or folder",
+    ),
+    "checks that are not there": (
+        ["--inventory={good}", "checks/absent.py"],
+        "checks/absent.py: no such file or folder",
+    ),
+    "a control in place of checks": (["--inventory={good}", "L0-PER-01"], "a control is selected by -k L0-PER-01"),
     "no host": (["--hosts=,"], "--hosts names nothing"),
     "a host that is none": (["--hosts=ssh://kvm a"], "--hosts: 'ssh://kvm a' is not an address"),
     "a password": (["--hosts=ssh://root:secret@kvm-a"], "carries a password: use a key or an agent"),
@@ -89,7 +111,15 @@ OPTIONS = {
     "an unknown severity": (["--hosts=kvm-a", "--fail-on=urgent"], "--fail-on"),
     "an unknown option": (["--hosts=kvm-a", "--no-such-option"], "unrecognized arguments: --no-such-option"),
     "an ssh-config that is not there": (["--hosts=kvm-a", "--ssh-config={absent}"], "{absent}: the ssh-config"),
-    "evidence that is not there": (["--evidence={absent}"], "--evidence: {absent} is not a directory"),
+    "evidence that is not there": (["--evidence={absent}"], "--evidence: {absent}: No such file or directory"),
+    "the folder of a run as evidence": (
+        ["--evidence={run}"],
+        "--evidence: {run} is the folder of a run: give {run}/evidence",
+    ),
+    "any folder as an inventory": (
+        ["--inventory={empty}"],
+        "{empty}: is a folder without `nodes`, so it is not a copy of",
+    ),
     "no evidence": (
         ["--evidence={empty}"],
         "--evidence: {empty} holds no *.json and no support archive: nothing to audit",
@@ -112,10 +142,12 @@ Refusals = Mapping[str, tuple[SuiteRun, str]]
 def refusals(tmp_path_factory: pytest.TempPathFactory) -> Refusals:
     """Every command line of this file, run; and what its message must hold."""
     folder = tmp_path_factory.mktemp("usage")
-    places = {name: folder / name for name in ("good", "absent", "empty", "bundles")}
+    places = {name: folder / name for name in ("good", "absent", "empty", "bundles", "run")}
     places["good"].write_text(HOST)
     places["empty"].mkdir()
     places["bundles"].mkdir()
+    (places["run"] / "evidence").mkdir(parents=True)
+    (places["run"] / "results.json").write_text("{}")
     (places["bundles"] / "kvm-a.json").write_text(EVIDENCE)
     cases: dict[str, tuple[list[str], str]] = {
         name: ([word.format(**places) for word in words], part.format(**places))

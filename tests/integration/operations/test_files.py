@@ -208,3 +208,10 @@ def test_the_action_passes_its_inputs_on_as_words(tmp_path: Path) -> None:
     )
     assert answer.stdout == "<gate><--inventory=a b'; touch pwned><-k L0><--fail-on=high><$(touch pwned)>"
     assert not (tmp_path / "pwned").exists()
+
+
+def test_a_machine_of_the_demo_that_was_not_inspected_is_called_by_its_own_name() -> None:
+    files = [json.loads(path.read_text()) for path in (ROOT / "examples" / "fleet" / "evidence").glob("*.json")]
+    named = {each["target"]["name"]: each["failure"]["message"] for each in files if each["failure"]}
+    assert named
+    assert [name for name, message in named.items() if not message.startswith(name)] == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 from nested_kvm.command import main
 from nested_kvm.command.parser import SCHEMAS, SHELLS, audit_options, build_parser
 from nested_kvm.evidence.probe import readable_probe
+from nested_kvm.plugin.option_conflicts import _FOR_THE_MERGED_RUNS
 
 ROOT = Path(__file__).parents[3]
 SCREEN = (40, 80)
@@ -74,11 +76,28 @@ def test_the_id_of_a_control_in_place_of_a_file_is_explained() -> None:
     assert "a control is selected by -k L0-PER-01" in answer.stderr
 
 
-@pytest.mark.parametrize("words", [["doctor", "--jsno"], ["probe", "--x"], ["nonsense"], ["schema", "nothing"]])
+@pytest.mark.parametrize(
+    "words", [["doctor", "--jsno"], ["probe", "--x"], ["nonsense"], ["schema", "nothing"], ["import-answers"]]
+)
 def test_other_mistakes_are_usage_errors(words: list[str]) -> None:
     answer = run(*words)
     assert (answer.returncode, answer.stdout) == (4, "")
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [(["validate"], "inventory|waivers, FILE"), (["completion"], "bash|zsh|fish"), (["schema"], "inventory|waivers|")],
+)
+def test_what_is_missing_is_named_by_what_can_be_typed(words: list[str], missing: str) -> None:
+    assert f"the following arguments are required: {missing}" in run(*words).stderr
+
+
+def test_the_help_of_a_merge_names_the_options_that_go_with_it() -> None:
+    named = set(re.findall(r"--[a-z-]+", run("merge", "--help").stdout)) - {"--help"}
+    assert named == {*audit_options(), "--nagios"} & named
+    assert {"--gate", "--fail-on", "--max-age"} <= named
+    assert not {f"--{name.replace('_', '-')}" for name in _FOR_THE_MERGED_RUNS} & named
 
 
 def test_without_docstrings_it_refuses() -> None:

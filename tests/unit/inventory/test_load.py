@@ -1,5 +1,6 @@
 """An inventory is read exactly, and where it is wrong the error names file, line and key."""
 
+import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -9,6 +10,14 @@ from hypothesis import strategies as st
 
 from nested_kvm.errors import InventoryError, UsageError
 from nested_kvm.inventory.load import load_inventory
+from nested_kvm.inventory.schema import (
+    EstateSection,
+    GuestSection,
+    HostSection,
+    InventoryFile,
+    KubernetesSection,
+    PolicySection,
+)
 from nested_kvm.inventory.target import Inventory, TargetLevel
 from nested_kvm.model.policy import Nested, Persistence, Policy, Undeclared
 
@@ -192,3 +201,10 @@ def test_a_libvirt_uri_is_one_or_none(tmp_path: Path, uri: str) -> None:
     file.write_text(f"hosts:\n  kvm-a:\n    libvirt: '{uri}'\n")
     with pytest.raises(InventoryError, match=r"fleet.yaml:3: hosts.kvm-a.libvirt: .* is not a libvirt URI"):
         load_inventory(file)
+
+
+def test_the_example_has_every_key_and_every_policy() -> None:
+    """The pages and `nested-kvm init` call it that."""
+    words = set(re.findall(r"\w+", (ROOT / "inventories" / "example.yaml").read_text()))
+    sections = (InventoryFile, EstateSection, KubernetesSection, PolicySection, HostSection, GuestSection)
+    assert {key for section in sections for key in section.model_fields} | {*Nested, *Undeclared} <= words

@@ -139,6 +139,7 @@ def test_the_reference_has_every_cause_and_every_option() -> None:
     assert {cause.code for cause in Cause if f"| `{cause.code}` |" not in causes} == set()
     assert {each.id for each in catalogue(ROOT) if f"#{each.id.lower()})" not in causes} == set()
     command = (ROOT / "docs" / "reference" / "command.md").read_text()
+    assert "nested-kvm verify DIR --allowed-signers=FILE [--max-age]" in command
     assert {name for name in subcommands() if f"\n## {name}\n" not in command} == set()
     options = {name for action in subcommands()["audit"]._actions for name in action.option_strings}
     assert {name for name in options if f"`{name}" not in command} == {"-h", "--help"}

@@ -8,9 +8,12 @@ import pytest
 from nested_kvm.inventory.target import TargetLevel
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.cause import Cause
+from nested_kvm.model.layer import Layer
 from nested_kvm.model.policy import Nested
 from nested_kvm.model.verdict import Outcome
+from nested_kvm.remediation.layers import expose_by
 from nested_kvm.reporting.answer_text import answer_line, answers_line
+from nested_kvm.reporting.gate import without
 from nested_kvm.reporting.terminal import write_summary
 from nested_kvm.reporting.terminal_output import Screen
 from nested_kvm.results.nesting_answer import NestingAnswer
@@ -87,6 +90,14 @@ def test_verdict_and_counts_are_first_and_last_and_only_the_report_follows() -> 
 def test_between_them_nothing_is_printed_twice() -> None:
     lines = [line for line in summary(FAIL, IN_GUEST, ERROR)[2:-3] if line]
     assert len(lines) == len(set(lines))
+
+
+@pytest.mark.parametrize("layer", [None, *Layer])
+def test_the_comments_of_a_remedy_lead_to_the_command_that_they_announce(layer: Layer | None) -> None:
+    remedy = tuple(expose_by(layer, "svm"))
+    lines = summary(replace(FAIL, remediation=remedy))
+    assert remedy[-2].endswith("then verify here:")
+    assert lines[lines.index(f"      {remedy[-2]}") + 1] == f"    $ {remedy[-1]}"
 
 
 def test_a_consequence_is_one_word_in_its_problem_and_has_no_remedy() -> None:
@@ -200,3 +211,19 @@ def test_the_worst_answer_comes_first_by_severity() -> None:
 def test_a_run_without_findings_has_no_problems() -> None:
     assert [line for line in summary() if "problem" in line] == []
     assert run_of().count(Outcome.FAIL) == 0
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (
+            "kvm-a (10.0.0.1 port 22): unreachable (refused): is it up?",
+            "10.0.0.1 port 22: unreachable (refused): is it up?",
+        ),
+        ("kvm-a: the run ended before it was observed", "the run ended before it was observed"),
+        ("(10.0.0.1 port 22): of another", "(10.0.0.1 port 22): of another"),
+        ("kvm-ab (10.0.0.1 port 22): of another", "kvm-ab (10.0.0.1 port 22): of another"),
+    ],
+)
+def test_a_message_behind_the_name_of_its_target_does_not_repeat_it(message: str, shown: str) -> None:
+    assert without("kvm-a", message) == shown

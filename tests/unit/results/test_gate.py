@@ -231,3 +231,10 @@ def test_an_unknown_that_matters_leaves_the_run_undecided(severity: Severity, ve
     run.exit_status = exit_status(run, 0, Threshold())
     assert run.exit_status == 0
     assert conclude(run).verdict is verdict
+
+
+def test_an_answer_to_nagios_shows_where_it_was_cut() -> None:
+    _, text = nagios_answer(run_of(replace(result(), message="x" * 200)), GATE)
+    line = next(line for line in text.splitlines() if line.startswith("kvm-a BLOCK"))
+    assert line.endswith("xxx...")
+    assert "?" not in text

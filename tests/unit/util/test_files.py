@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nested_kvm.errors import FileUnusable
-from nested_kvm.util.files import read_bounded
+from nested_kvm.util.files import given_path, read_bounded
 
 
 def test_a_file_of_the_largest_size_is_read(tmp_path: Path) -> None:
@@ -49,3 +49,10 @@ def test_a_pipe_is_read_to_its_end_where_that_is_wanted() -> None:
     os.close(writing)
     assert read_bounded(Path(f"/dev/fd/{reading}"), 5, regular=False) == b"abc"
     os.close(reading)
+
+
+def test_a_home_that_the_shell_left_in_an_option_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert given_path("~/fleet.yaml") == tmp_path / "fleet.yaml"
+    assert given_path("~no-such-user/fleet.yaml") == Path("~no-such-user/fleet.yaml")
+    assert given_path("./~/fleet.yaml") == Path("~/fleet.yaml")
