@@ -58,7 +58,6 @@ def against(found: NextCmdline, *, nested: bool = True) -> list[tuple[str, str]]
         ("clearcpuid=svm", "clearcpuid=svm"),
         ("clearcpuid=smap,svm", "clearcpuid=svm"),
         ("clearcpuid=514,194", "clearcpuid=194"),
-        ("nomodule", "nomodule"),
         ("nomodule=0 nomodule=y", "nomodule=y"),
         ("sysctl.kernel.modules_disabled=1", "sysctl.kernel.modules_disabled=1"),
     ],
