@@ -170,13 +170,18 @@ class Machine:
         """Whether the kernel refused KVM and made no device: a module that is built in shows it by nothing else.
 
         Words of no known kind are no refusal here: a container shows the log of a kernel whose KVM runs, and no device.
+
+        Raises:
+            ObservationError: no device was seen, and the kernel's log was not read.
         """
         with suppress(ObservationError):
-            shows_flag = self.cpu.is_known_to_show_flag
-            refusals = self.kernel_log.refusals_of(self.kvm_module_name, flag_is_shown=shows_flag)
-            is_known = bool(refusals) and refusal_kind(refusals) is not RefusalKind.OTHER
-            return is_known and not self.kvm_device.exists
-        return False
+            if self.kvm_device.exists:
+                return False
+        log, name = self.kernel_log, self.kvm_module_name
+        if not log.is_readable:
+            raise NotObserved(f"whether {name}, which is built in, runs is not known: no device, and no kernel log")
+        refusals = log.refusals_of(name, flag_is_shown=self.cpu.is_known_to_show_flag)
+        return bool(refusals) and refusal_kind(refusals) is not RefusalKind.OTHER
 
     @property
     def kvm_module_name(self) -> str:

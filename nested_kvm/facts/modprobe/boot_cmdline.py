@@ -95,7 +95,14 @@ def next_cmdline_of(bundle: Bundle, module: str, *, is_arm64: bool = False) -> N
     current = BootLine(((sources.CMDLINE, bundle.text(sources.CMDLINE)),))
     lost = tuple(_lost(effects, current, boot, frozenset(setting for setting, _ in found)))
     evidence = (*(where for _, where in found), *blocking) or silent
-    return NextCmdline(found, boot.unknown or depends, evidence, blocking, lost, boot.unread, read, paging)
+    unread = boot.unread or ("" if is_known or is_built_in else _doubt(boot, module))
+    return NextCmdline(found, boot.unknown or unread or depends, evidence, blocking, lost, unread, read, paging)
+
+
+def _doubt(boot: BootLines, module: str) -> str:
+    """Why a word may keep KVM from loading where kmod has not said whether it is a module; empty: there is none."""
+    word = next((word for line in boot.lines for word in disabling_words(line.text)), None)
+    return f"whether {word} keeps {module} from loading is not known: kmod was not asked how it loads" if word else ""
 
 
 def is_loadable(bundle: Bundle, module: str) -> bool:
