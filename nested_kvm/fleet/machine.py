@@ -155,15 +155,20 @@ class Machine:
         """Whether the target's firmware disables virtualization."""
         if self.kernel_log.is_readable or not self.cpu.is_x86:
             return firmware_by_log(self.kernel_log)
-        if self.kvm_module.is_built_in:
+        if self._kvm_in_sysfs.is_built_in:
             return firmware_by_device(self.kvm_device)
-        return firmware_by_module(self.kvm_module)
+        return firmware_by_module(self._kvm_in_sysfs)
 
     @cached_property
     def kvm_module(self) -> KvmModule:
         """The target's KVM module, for its CPU's vendor."""
-        module = kvm_module_of(self.bundle, self.kvm_module_name)
+        module = self._kvm_in_sysfs
         return module.not_started() if module.is_built_in and self._kvm_gave_up else module
+
+    @cached_property
+    def _kvm_in_sysfs(self) -> KvmModule:
+        """The module as sysfs shows it, where one that is built in looks as if it had started."""
+        return kvm_module_of(self.bundle, self.kvm_module_name)
 
     @property
     def _kvm_gave_up(self) -> bool:
@@ -214,7 +219,7 @@ class Machine:
         """What the next load of the target's KVM module will do."""
         if architecture_of(self.architecture) is ARM64:
             raise NotObserved(f"on {ARM64.name} no module carries the parameter: {ARM64.way}")
-        return _NEXT_LOAD.of(self.bundle, self.kvm_module.name, self._modprobe_configuration)
+        return _NEXT_LOAD.of(self.bundle, self.kvm_module_name, self._modprobe_configuration)
 
     @cached_property
     def _modprobe_configuration(self) -> ModprobeConfiguration:
@@ -251,7 +256,7 @@ class Machine:
             running = self.libvirt.running
         except ObservationError:
             running = ()
-        return ModuleUsers(running, self.kvm_module.use_count)
+        return ModuleUsers(running, self._kvm_in_sysfs.use_count)
 
     @cached_property
     def assists(self) -> Assists:
@@ -359,7 +364,7 @@ class Machine:
     def next_cmdline(self) -> NextCmdline:
         """What the next boot's command line sets for the target's KVM module."""
         is_arm64 = architecture_of(self.architecture) is ARM64
-        return _NEXT_CMDLINE.of(self.bundle, self.kvm_module.name, is_arm64=is_arm64)
+        return _NEXT_CMDLINE.of(self.bundle, self.kvm_module_name, is_arm64=is_arm64)
 
     @cached_property
     def host_shutdown(self) -> HostShutdown:
@@ -492,7 +497,7 @@ class Machine:
         """Whether an L2 runs in that domain; with None, in this machine itself."""
         if domain is None:
             within = activity_in_host if self.is_l0 else activity_in_guest
-            return within(self.bundle, self.kvm_module)
+            return within(self.bundle, self._kvm_in_sysfs)
         found = self.domain(domain)
         is_of_file = found.file is not None and found.process is None
         if (is_of_file or not found.is_running) and found.process_check.doubt is not None:
