@@ -63,6 +63,7 @@ class _Section(WithoutEmptyKeys):
 class WaiverSection(_Section):
     """One entry of `waivers:`."""
 
+    may_be_empty = frozenset({"expires"})
     control: Pattern
     target: Pattern
     subject: Pattern | None = None

@@ -1,9 +1,8 @@
 """Keys of a file that stand there without a value, as a template that found none leaves them."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, ValidationInfo, field_validator
 
 
 class WithoutEmptyKeys(BaseModel):
@@ -15,11 +14,11 @@ class WithoutEmptyKeys(BaseModel):
     may_be_empty: ClassVar[frozenset[str]] = frozenset()
     """Keys of which the section itself says what is missing."""
 
-    @model_validator(mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _has_no_empty_key(cls, data: Any) -> Any:
-        given = data if isinstance(data, Mapping) else {}
-        for name, field in cls.model_fields.items():
-            if field.default is None and given.get(name, ...) is None and name not in cls.may_be_empty:
-                raise ValueError(f"`{name}` is empty: give it a value, or leave it out")
-        return data
+    def _is_not_empty(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.field_name or ""
+        # What is not given is not validated, unless the field asks for that.
+        if value is None and cls.model_fields[name].default is None and name not in cls.may_be_empty:
+            raise ValueError("is empty: give it a value, or leave it out")
+        return value

@@ -65,10 +65,10 @@ def test_every_key_has_its_default_and_the_nearest_word_counts(file: Path) -> No
 @pytest.mark.parametrize(
     ("text", "place", "key", "reason"),
     [
-        ("policy:\n  nested:\nhosts: {a: {}}\n", 1, "policy", "`nested` is empty: give it a value, or leave it out"),
-        ("hosts:\n  a:\n    group: ~\n", 2, "hosts.a", "`group` is empty"),
-        ("hosts:\n  a: {guests: {b: {nested: null}}}\n", 2, "hosts.a.guests.b", "`nested` is empty"),
-        ("estate:\nhosts: {a: {}}\n", 1, "", "`estate` is empty"),
+        ("policy:\n  nested:\nhosts: {a: {}}\n", 2, "policy.nested", "is empty: give it a value, or leave it out"),
+        ("hosts:\n  a:\n    group: ~\n", 3, "hosts.a.group", "is empty"),
+        ("hosts:\n  a: {guests: {b: {nested: null}}}\n", 2, "hosts.a.guests.b.nested", "is empty"),
+        ("estate:\nhosts: {a: {}}\n", 1, "estate", "is empty"),
         ("hosts:\n  a:\n    adress: b\n", 3, "hosts.a.adress", r"unknown key \(did you mean `address`\?\)$"),
         ("polcy: {}\nhosts: {a: {}}\n", 1, "polcy", r"unknown key \(did you mean `policy`\?\)$"),
         (
