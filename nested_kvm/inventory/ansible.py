@@ -20,8 +20,8 @@ from nested_kvm.util.schema_error import explain
 SCHEME: Final = "ansible://"
 _OURS: Final = "nested_"
 _START: Final = "nest"
-_ALIKE: Final = 0.85
-"""How much a name has to be like one of ours to be taken for a misspelled one (difflib)."""
+_ALIKE: Final = 0.9
+"""How much a name has to be like one of ours to be taken for a misspelled one (difflib): `nested_virt` is not."""
 _VAULT: Final = "__ansible_vault"
 _UNSAFE: Final = "__ansible_unsafe"
 _NAME: Final = TypeAdapter[str](Name)

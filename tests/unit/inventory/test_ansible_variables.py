@@ -119,6 +119,17 @@ def test_the_guest_agent_is_ansibles_libvirt_connection(tmp_path: Path) -> None:
     assert (str(target.address), target.domain, target.level) == ("agent", "dom-1", TargetLevel.L1)
 
 
+@pytest.mark.parametrize("variable", ["nested_virt", "nested_host_ip", "nested_vm_host", "nested_domain_id"])
+def test_a_variable_of_someone_elses_is_no_misspelled_one(tmp_path: Path, variable: str) -> None:
+    assert load(write(tmp_path / "hosts", {"host": {variable: "yes"}})).named("host") is not None
+
+
+@pytest.mark.parametrize("variable", ["nested_hsot", "nested_leve", "nested-policy", "nested_libvrit", "nested_domian"])
+def test_a_slip_of_one_letter_is_one(tmp_path: Path, variable: str) -> None:
+    with pytest.raises(InventoryError, match=f"{variable}: unknown variable"):
+        load(write(tmp_path / "hosts", {"host": {variable: "yes"}}))
+
+
 @pytest.mark.parametrize("cases", [PROBLEMS, PLACES], ids=["variables", "places"])
 def test_every_mistake_is_told_with_its_host_and_variable(
     tmp_path: Path, cases: Mapping[str, tuple[Mapping[str, Any], str]]
