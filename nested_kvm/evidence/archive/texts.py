@@ -35,8 +35,7 @@ _VMM: Final = re.compile(
 )
 _WITH_VALUE: Final = frozenset({"name", "uuid", "cpu", "cpus", "platform", "api-socket", "accel", "machine", "M"})
 _ONCE: Final = frozenset({"name", "uuid", "cpu", "machine", "M", "cpus"})
-_CPU_GLOBAL: Final = re.compile(r"(?:.*driver=)?(?:[^.,]*-)?cpu(?:[.,]|$)")
-"""A `-global` of a CPU type, whose keys may have any order."""
+_CPU_TYPE: Final = re.compile(r"(?:[^.,]*-)?cpu(?:[.,]|$)")
 _LS_LINE: Final = re.compile(r"^(\S{10}\S? +\d+ +\d+ +\d+ .*[ ])kvm$", re.MULTILINE)
 
 
@@ -134,12 +133,17 @@ def _vmm(pid: int, words: Sequence[str]) -> tuple[list[str], str]:
         elif option in _WITH_VALUE:
             seen.append(option)
             lines.append(f"{pid} {option}={value}")
-        elif option == "global" and _CPU_GLOBAL.match(value):
+        elif option == "global" and _is_of_cpu(value):
             lines.append(f"{pid} global={value}")
         elif option == "readconfig":
             known = value.startswith("/usr/share/qemu-server/")
             lines.append(f"{pid} readconfig={value if known else ''}")
     return lines, next((each for each in seen if each in _ONCE and seen.count(each) > 1), "")
+
+
+def _is_of_cpu(value: str) -> bool:
+    """Whether a `-global` is of a CPU type: it begins with one, or has `driver=` and one, whatever its keys' order."""
+    return any(_CPU_TYPE.match(each) for each in value.split("driver="))
 
 
 def of_dev_listing(text: str) -> Reading | None:

@@ -1,5 +1,6 @@
 """Readings from the outputs that support tools store."""
 
+import time
 from importlib.resources import files
 
 import pytest
@@ -10,6 +11,7 @@ from nested_kvm.evidence.archive.libvirt_files import LibvirtFiles
 from nested_kvm.evidence.bundle import DomainRecord
 from nested_kvm.evidence.reading import Status
 
+CPU_SECONDS = 10
 HEAD = "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND\n"
 UUID = "11111111-2222-3333-4444-555555555555"
 XML = f"<domain type='kvm'><name>my vm</name><uuid>{UUID}</uuid><cpu mode='host-passthrough'/></domain>"
@@ -117,3 +119,10 @@ def test_every_global_of_a_cpu_is_kept_of_a_process(value: str, is_kept: bool) -
     row = f"root 7 0.0 0.1 9 9 ? Sl 10:00 0:01 /usr/bin/qemu-system-x86_64 -cpu EPYC -global {value} -m 1\n"
     (found,) = texts.of_ps(HEAD + row, "sos")
     assert (f"7 global={value}" in found.text.split("\n")) is is_kept
+
+
+def test_a_global_of_any_length_is_read_soon() -> None:
+    row = f"root 7 0.0 0.1 9 9 ? Sl 10:00 0:01 qemu-system-x86_64 -global {'driver=-' * 50_000}\n"
+    start = time.process_time()
+    assert list(texts.of_ps(HEAD + row, "sos"))
+    assert time.process_time() - start < CPU_SECONDS
