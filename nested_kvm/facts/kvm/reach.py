@@ -100,7 +100,11 @@ def _gone(bundle: Bundle, load: NextLoad, module: KvmModule) -> Found | None:
     """What follows where the file that closes it does not outlive the next boot; None: nothing shows that."""
     lasting = lasting_settings_of(bundle, load, is_loaded=module.is_loaded)
     is_by_value = load.authority is Authority.FILE and not load.fails
-    if not lasting.lost or (is_by_value and load.default is False):
+    if is_by_value and load.default is False:
+        return None
+    if lasting.unknown:
+        return Answer.UNKNOWN, f"what closes it may be gone after the next boot: {lasting.unknown}", load.evidence
+    if not lasting.lost:
         return None
     reason = f"{lasting.lost[0].text.strip()} in {lasting.lost[0].source} is gone after the next boot: {lasting.reason}"
     return Answer.YES if is_by_value and load.default else Answer.UNKNOWN, reason, (*load.evidence, *lasting.lost)

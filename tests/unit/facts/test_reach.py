@@ -145,3 +145,11 @@ def test_a_file_that_is_gone_after_the_next_boot_closes_nothing(release: str, an
     found = reach("nested=0", release=release, mounts="tmpfs /etc tmpfs rw 0 0")
     assert found.later is answer
     assert (answer is not Answer.NO) is ("is gone after the next boot" in found.reason)
+
+
+@pytest.mark.parametrize(("release", "answer"), [("6.1.0-56-amd64", Answer.UNKNOWN), ("4.19.0-27-amd64", Answer.NO)])
+def test_a_file_of_which_it_is_not_known_whether_it_lasts_closes_nothing(release: str, answer: Answer) -> None:
+    overlay = "overlay / overlay rw,lowerdir=/sysroot,upperdir=/cow/upper 0 0"
+    found = reach("nested=0", release=release, cmdline="persistent", mounts=overlay)
+    assert found.later is answer
+    assert (answer is Answer.UNKNOWN) is ("may be gone after the next boot" in found.reason)
