@@ -4,7 +4,7 @@ import re
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,7 @@ from pydantic import (
     StrictBool,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic import ValidationInfo as Info
 
@@ -87,6 +88,12 @@ class WaiverSection(_Section):
         if permanent and (expires is not None or until is not None):
             raise ValueError("contradicts `permanent: true`: keep one of them")
         return expires
+
+    @model_validator(mode="after")
+    def _has_no_empty_end(self) -> Self:
+        if self.expires is None and "expires" in self.model_fields_set:
+            raise ValueError("`expires` is empty: write the last day on which it holds, or leave it out")
+        return self
 
     @field_validator("cause", mode="after")
     @classmethod

@@ -1,6 +1,7 @@
 """The last day of a waiver, and what it covers."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -187,6 +188,13 @@ def test_cause_and_unknown_are_read_from_the_file(tmp_path: Path) -> None:
 def test_an_empty_key_makes_no_waiver_a_wider_one(tmp_path: Path, key: str) -> None:
     with pytest.raises(UsageError, match=rf"waivers\.0\.{key}: is empty: give it a value, or leave it out"):
         load(tmp_path, **{"permanent": True, key: None})
+
+
+@pytest.mark.parametrize("end", [{"until": "fixed"}, {"permanent": True}])
+def test_an_empty_end_makes_no_waiver_a_longer_one(tmp_path: Path, end: Mapping[str, object]) -> None:
+    with pytest.raises(UsageError, match=r"waivers\.0: .*`expires` is empty: write the last day"):
+        load(tmp_path, expires=None, **end)
+    assert len(load(tmp_path, **end)) == 1
 
 
 @pytest.mark.parametrize(
