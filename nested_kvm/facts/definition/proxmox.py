@@ -269,7 +269,7 @@ def _why_ignored(setting: Setting | None, of_model: str) -> str | None:
     wrong = [name for name in names if name not in _PROPERTIES]
     wrong += [own] if own and _LIST.fullmatch(own) is None else []
     wrong += [flag for flag in own.split(";") if flag and flag[1:] not in _OWN_FLAGS]
-    wrong += [word for word in setting.value.split(",") if word != word.strip()]
+    wrong += [word for word in setting.value.split(",") if word != word.strip() or word.endswith("=")]
     return f"cpu: has {shown(wrong[0])}, for which Proxmox VE may pass over the line and give kvm64" if wrong else None
 
 

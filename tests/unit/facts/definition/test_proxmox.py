@@ -76,6 +76,7 @@ def test_a_custom_model_is_its_reported_one_and_the_guests_flags_win(
         (["cpu: host,reported-model=EPYC"], UNKNOWN, UNKNOWN),
         (["cpu: host,model=max"], UNKNOWN, UNKNOWN),
         (["cpu: host, hidden=1"], UNKNOWN, UNKNOWN),
+        (["cpu: host,flags="], UNKNOWN, UNKNOWN),
         (["cpu: host,hidden=1,phys-bits=host,flags=+pcid;-aes"], YES, YES),
         (["cpu: EPYC,flags=+svm", "args: -cpu host"], YES, YES),
     ],
