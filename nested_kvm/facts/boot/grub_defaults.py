@@ -18,6 +18,8 @@ _LONGEST: Final = 4096
 _SHOWN: Final = 80
 _SPECIAL: Final = re.compile("['\"\\\\`$]")
 """By which what follows a value may reach into the next line, or set something."""
+_RUNS: Final = re.compile(r"(?:^|[ \t;])(?:\.|source|eval)[ \t]|^(?:export|readonly|set|:)(?:[ \t]|$)")
+"""A command behind a value that may set another one, or keeps this one although it stands before a command."""
 _CONTINUES: Final = "a value continues on a line that was not read"
 _ASSIGNMENT: Final = re.compile(
     r"[ \t]*(?P<export>export[ \t]+)?(?P<name>GRUB_CMDLINE_\w+)(?P<sign>\+?=)(?P<value>.*)", re.ASCII
@@ -100,7 +102,7 @@ def _value(text: str, variables: Mapping[str, str], *, is_exported: bool) -> str
         rest = rest[at:].lstrip(" \t")
     if not rest or rest.startswith("#"):
         return value
-    if "GRUB_CMDLINE" in rest or rest[0] in "|&<>()" or _SPECIAL.search(rest):
+    if "GRUB_CMDLINE" in rest or rest[0] in "|&<>()" or _SPECIAL.search(rest) or _RUNS.search(rest):
         raise _UnknownValueError(f"what follows the value is not known: {printable(rest, _SHOWN)}")
     return value if is_exported or rest.startswith(";") else None
 

@@ -52,6 +52,7 @@ def told_by_the_shell(folder: Path, text: str) -> str | None:
         (["export GRUB_CMDLINE_LINUX='a b' GRUB_TIMEOUT=5 # c"], "a b"),
         (["# GRUB_CMDLINE_LINUX=a\n\nGRUB_CMDLINE_XEN=b"], ""),
         (["export GRUB_CMDLINE_LINUX=a;"], "a"),
+        (["GRUB_CMDLINE_LINUX=a; GRUB_TIMEOUT=5"], "a"),
     ],
 )
 def test_the_files_are_evaluated_in_order(texts: list[str], cmdline: str) -> None:
@@ -76,6 +77,10 @@ def test_the_files_are_evaluated_in_order(texts: list[str], cmdline: str) -> Non
         ('GRUB_CMDLINE_LINUX="quiet \\', "continues"),
         ("GRUB_CMDLINE_LINUX='quiet", "continues"),
         ("GRUB_CMDLINE_LINUX=a | cat", "not known"),
+        ("GRUB_CMDLINE_LINUX=a; . /etc/default/grub-extra", "not known"),
+        ("export GRUB_CMDLINE_LINUX=a;source /etc/default/grub-extra", "not known"),
+        ("GRUB_CMDLINE_LINUX=a . /etc/default/grub-extra", "not known"),
+        ("GRUB_CMDLINE_LINUX=kvm_amd.nested=0 export GRUB_TIMEOUT", "not known"),
     ],
 )
 def test_what_the_lines_do_not_determine_is_not_known(text: str, reason: str) -> None:
