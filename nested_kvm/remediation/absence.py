@@ -12,6 +12,7 @@ from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.layer import Layer
 from nested_kvm.model.verdict import Finding
 from nested_kvm.remediation import device, domain, host
+from nested_kvm.remediation.boot_loader import change_cmdline
 from nested_kvm.remediation.layers import expose_below, layer_of_machine
 from nested_kvm.remediation.names import flag_of, module_of, show_nested
 from nested_kvm.util.text import visible
@@ -168,6 +169,13 @@ def _fix_option(subject: Subject, _finding: Finding) -> list[str]:
     ]
 
 
+def _turn_on(subject: Subject, _finding: Finding) -> list[str]:
+    return [
+        *change_cmdline(subject, "kvm-arm.mode=nested" if subject.machine.is_l0 else None, "kvm-arm.mode=none"),
+        "ls -l /dev/kvm  # after the next boot",
+    ]
+
+
 def _read_log(subject: Subject, _finding: Finding) -> list[str]:
     module = module_of(subject)
     return [
@@ -184,6 +192,7 @@ _BY_KIND: Final[dict[RefusalKind, _Lines]] = {
     RefusalKind.FOREIGN: _own_modules,
     RefusalKind.INCONSISTENT: _even_cpus,
     RefusalKind.OCCUPIED: host.unload_other_hypervisor,
+    RefusalKind.TURNED_OFF: _turn_on,
     RefusalKind.NO_EL2: _other_hardware,
     RefusalKind.NO_SUPPORT: _other_hardware,
     RefusalKind.OTHER: _read_log,

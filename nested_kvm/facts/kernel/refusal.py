@@ -18,6 +18,7 @@ class RefusalKind(StrEnum):
     FOREIGN = "a module of another kernel, or one that is not signed"
     INCONSISTENT = "CPUs that differ"
     OCCUPIED = "another hypervisor that uses the CPU"
+    TURNED_OFF = "the kernel's command line, which turns it off"
     NO_EL2 = "its start without EL2, which the firmware or a hypervisor below keeps"
     NO_SUPPORT = "missing support of the CPU"
     OTHER = "another reason"
@@ -31,6 +32,7 @@ _WORDS: Final = {
     RefusalKind.FOREIGN: r"version magic|this_module|exec format|signature|unsigned|module loading is restricted",
     RefusalKind.INCONSISTENT: r"inconsisten|vmcs config on cpu ?\d{1,4} doesn't match",
     RefusalKind.OCCUPIED: r"already (?:in use|enabled)|is being used|in vmx (?:root )?(?:mode|operation)",
+    RefusalKind.TURNED_OFF: r"disabled from command line",
     RefusalKind.NO_EL2: r"hyp mode not available",
     RefusalKind.NO_SUPPORT: r"no hardware support|doesn't support|not supported by|(?:isn't|is not|not) (?:intel|amd)"
     r"|lacks|not available|not support|vmcs config|unsupported|requires",

@@ -62,6 +62,7 @@ REFUSALS = {
         "kvm: enabling virtualization on CPU0 failed",
         "kvm: enabling virtualization on CPU 0 failed during kvm_online_cpu",
     ),
+    RefusalKind.TURNED_OFF: ("kvm [1]: KVM disabled from command line",),
     RefusalKind.NO_EL2: ("kvm [1]: HYP mode not available",),
     RefusalKind.PARAMETER: ("kvm_amd: `y' invalid for parameter `nested'",),
     RefusalKind.OTHER: ("kvm_intel: words of a kernel that is not written yet", "SVM: the unexpected happened"),
