@@ -81,8 +81,12 @@ def test_the_vendors_module_is_loaded(kvm_module: KvmModule, kvm_absence: KvmAbs
     One polarity: where nesting is forbidden, a module that is not loaded exposes nothing; L0-KVM-04 evaluates one that
     is.
 
-    Unknown: how nesting works on the machine's architecture is not known.
+    Unknown: how nesting works on the machine's architecture is not known; or the module is built in, there is no
+    /dev/kvm, and what is left of the kernel's log does not say why.
     """
+    if kvm_module.start_is_open:
+        message = f"{kvm_module.name} is built in, and neither /dev/kvm nor the kernel's log shows whether it started"
+        raise Undecided(message, *kvm_module.evidence)
     if kvm_module.is_loaded:
         return
     if kvm_module.other_hypervisors:

@@ -163,7 +163,9 @@ class Machine:
     def kvm_module(self) -> KvmModule:
         """The target's KVM module, for its CPU's vendor."""
         module = self._kvm_in_sysfs
-        return module.not_started() if module.is_built_in and self._kvm_gave_up else module
+        if not module.is_built_in or self._has_device:
+            return module
+        return module.not_started() if self._kvm_gave_up else replace(module, start_is_open=True)
 
     @cached_property
     def _kvm_in_sysfs(self) -> KvmModule:
@@ -171,17 +173,21 @@ class Machine:
         return kvm_module_of(self.bundle, self.kvm_module_name)
 
     @property
+    def _has_device(self) -> bool:
+        try:
+            return self.kvm_device.exists
+        except ObservationError:
+            return False
+
+    @property
     def _kvm_gave_up(self) -> bool:
-        """Whether the kernel refused KVM and made no device: a module that is built in shows it by nothing else.
+        """Whether the kernel refused KVM, where no device was seen: a module that is built in shows it by nothing else.
 
         Words of no known kind are no refusal here: a container shows the log of a kernel whose KVM runs, and no device.
 
         Raises:
-            ObservationError: no device was seen, and the kernel's log was not read.
+            ObservationError: the kernel's log was not read.
         """
-        with suppress(ObservationError):
-            if self.kvm_device.exists:
-                return False
         log, name = self.kernel_log, self.kvm_module_name
         if not log.is_readable:
             raise NotObserved(f"whether {name}, which is built in, runs is not known: no device, and no kernel log")

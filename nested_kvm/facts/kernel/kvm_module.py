@@ -39,6 +39,8 @@ class KvmModule:
     """The other KVM modules and hypervisors that are loaded."""
     did_not_start: bool = False
     """Whether it is built in and gave up: its directory and parameters are there all the same."""
+    start_is_open: bool = False
+    """Whether it is built in, and neither a device nor the kernel's log shows whether it started."""
 
     def not_started(self) -> "KvmModule":
         """The same module, which is built in and did not start: its parameters are those of no running KVM."""
