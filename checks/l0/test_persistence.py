@@ -50,9 +50,10 @@ def test_the_next_load_matches_the_policy(
     and of those that it depends on. Where nesting is forbidden, a module that nothing loads complies.
 
     Unknown: kmod is not installed, does not answer or does not find the module; a file may not be read, or kmod's
-    answer ignores one; the kernel refused the last load for a reason that kmod does not know; an install command or an
-    alias replaces the module; the type of a parameter is unknown; or the kernel's version does not determine
-    what a value or the default does, as with the backports of enterprise kernels.
+    answer ignores one; the kernel refused the last load for a reason that kmod does not know; a module that is built in
+    made no /dev/kvm, and the kernel's log does not say why; an install command or an alias replaces the module; the
+    type of a parameter is unknown; or the kernel's version does not determine what a value or the default does, as
+    with the backports of enterprise kernels.
     """
     is_kept_unloaded = not kvm_module.is_loaded and bool(next_load.blacklisting)
     if not policy.is_required and (next_load.never_happens or is_kept_unloaded):
@@ -70,6 +71,8 @@ def test_the_next_load_matches_the_policy(
         *next_load.origin,
         *next_load.overridden,
     )
+    if kvm_module.start_is_open:
+        raise Undecided(f"{next_load.module} is built in, and whether it starts is not known", *kvm_module.evidence)
     if not kvm_module.is_loaded and kvm_absence.doubt:
         start = f"{next_load.module} is built in" if next_load.is_built_in else f"kmod would load {next_load.module}"
         raise Undecided(f"{start}, and {kvm_absence.doubt}", *kvm_absence.evidence)

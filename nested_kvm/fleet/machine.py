@@ -186,12 +186,10 @@ class Machine:
         Words of no known kind are no refusal here: a container shows the log of a kernel whose KVM runs, and no device.
 
         Raises:
-            ObservationError: the kernel's log was not read.
+            ObservationError: the kernel's log is not in the evidence.
         """
-        log, name = self.kernel_log, self.kvm_module_name
-        if not log.is_readable:
-            raise NotObserved(f"whether {name}, which is built in, runs is not known: no device, and no kernel log")
-        refusals = log.refusals_of(name, flag_is_shown=self.cpu.is_known_to_show_flag)
+        shows_flag = self.cpu.is_known_to_show_flag
+        refusals = self.kernel_log.refusals_of(self.kvm_module_name, flag_is_shown=shows_flag)
         return bool(refusals) and refusal_kind(refusals) is not RefusalKind.OTHER
 
     @property
