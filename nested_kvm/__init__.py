@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nested_kvm.facts.kvm.nesting import Nesting
     from nested_kvm.facts.kvm.page_tables import PageTables
     from nested_kvm.facts.kvm.vmm_guest import FlagHolders, VmmGuests
+    from nested_kvm.facts.kvm.without_flag import WithoutFlag
     from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities
     from nested_kvm.facts.libvirt.daemon import Libvirt
     from nested_kvm.facts.libvirt.domain import Domain
@@ -124,6 +125,7 @@ __all__ = [
     "Undecided",
     "Vendor",
     "VmmGuests",
+    "WithoutFlag",
     "architecture_of",
     "control",
     "first_break",
@@ -163,6 +165,7 @@ _MODULES = {
     "PageTables": "nested_kvm.facts.kvm.page_tables",
     "FlagHolders": "nested_kvm.facts.kvm.vmm_guest",
     "VmmGuests": "nested_kvm.facts.kvm.vmm_guest",
+    "WithoutFlag": "nested_kvm.facts.kvm.without_flag",
     "LibvirtCapabilities": "nested_kvm.facts.libvirt.capabilities",
     "Libvirt": "nested_kvm.facts.libvirt.daemon",
     "Domain": "nested_kvm.facts.libvirt.domain",

@@ -114,10 +114,20 @@ def test_nested_matches_the_policy(kvm_module: KvmModule, nesting: Nesting, poli
     whether the CPU supports it; on ppc64 the parameter is on by default, and only a bare POWER9 or later supports it.
 
     Unknown: on arm64 the kernel's log does not show how KVM started, or the kernel is too old to log it; on ppc64
-    the machine is not known to be a bare POWER9 with the radix MMU.
+    the machine is not known to be a bare POWER9 with the radix MMU; or nesting is forbidden, and PVM (`kvm_pvm`) is
+    loaded, which runs VMs without the vendor's module.
     """
-    if not kvm_module.is_loaded:
+    is_open = not policy.is_required and bool(kvm_module.pvm)
+    if not kvm_module.is_loaded and not is_open:
         raise NotApplicable(f"{kvm_module.name} {kvm_module.lack}: there is no running value", *kvm_module.evidence)
+    if kvm_module.is_loaded:
+        _check_running_value(nesting, policy)
+    if is_open:
+        message = "kvm_pvm runs VMs without the flag: whether its guests can run VMs is not known"
+        raise Undecided(message, *kvm_module.pvm, *kvm_module.evidence)
+
+
+def _check_running_value(nesting: Nesting, policy: Policy) -> None:
     if nesting.offered is Answer.UNKNOWN:
         raise Undecided(nesting.reason, *nesting.evidence)
     require(

@@ -52,11 +52,13 @@ def test_the_next_load_matches_the_policy(
     Unknown: kmod is not installed, does not answer or does not find the module; a file may not be read, or kmod's
     answer ignores one; the kernel refused the last load for a reason that kmod does not know; a module that is built in
     made no /dev/kvm, and the kernel's log does not say why; an install command or an alias replaces the module; the
-    type of a parameter is unknown; or the kernel's version does not determine what a value or the default does, as
-    with the backports of enterprise kernels.
+    type of a parameter is unknown; the kernel's version does not determine what a value or the default does, as
+    with the backports of enterprise kernels; or nesting is forbidden, and PVM (`kvm_pvm`) is loaded, whose next load no
+    option of the vendor's module decides.
     """
     is_kept_unloaded = not kvm_module.is_loaded and bool(next_load.blacklisting)
     if not policy.is_required and (next_load.never_happens or is_kept_unloaded):
+        _check_no_pvm(kvm_module, policy)
         return
     if next_load.fails:
         message = f"{next_load.module} will not load after a reboot: {next_load.reason}"
@@ -71,6 +73,7 @@ def test_the_next_load_matches_the_policy(
         *next_load.origin,
         *next_load.overridden,
     )
+    _check_no_pvm(kvm_module, policy)
     if kvm_module.start_is_open:
         raise Undecided(f"{next_load.module} is built in, and whether it starts is not known", *kvm_module.evidence)
     if not kvm_module.is_loaded and kvm_absence.doubt:
@@ -224,6 +227,11 @@ def test_a_boot_loads_the_module_again(boot_load: BootLoad) -> None:
     if boot_load.loads is Answer.UNKNOWN:
         raise Undecided(boot_load.reason, *boot_load.evidence)
     require(boot_load.loads is Answer.YES, Cause.LOADED_MANUALLY, boot_load.reason, *boot_load.evidence)
+
+
+def _check_no_pvm(kvm_module: KvmModule, policy: Policy) -> None:
+    if not policy.is_required and kvm_module.pvm:
+        raise Undecided("kvm_pvm runs VMs without the flag: whether a boot loads it is not known", *kvm_module.pvm)
 
 
 def _undetermined(next_load: NextLoad) -> str:

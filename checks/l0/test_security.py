@@ -49,12 +49,15 @@ def test_no_vmm_shows_the_flag_to_its_guest(kvm_module: KvmModule, vmm_guests: V
     One polarity: where nesting is required, guests are meant to have the flag.
 
     Unknown: no process was found to expose the flag, but for one it cannot be determined; a process that holds a VM is
-    not a known VMM; a process contradicts libvirt's XML; or processes of other accounts may be hidden.
+    not a known VMM; a process contradicts libvirt's XML; processes of other accounts may be hidden; or PVM (`kvm_pvm`)
+    is loaded, of which no nested parameter shows what its guests are given.
     """
-    if not kvm_module.is_loaded or not kvm_module.nested:
+    if not kvm_module.pvm and not kvm_module.offers_nested():
         return
     names = ", ".join(vmm_guests.with_flag)
     require(not names, Cause.GUEST_HAS_FLAG, f"the flag is exposed to the guest of {names}", *vmm_guests.evidence)
+    if kvm_module.pvm:
+        raise Undecided("what kvm_pvm gives its guests is not known", *kvm_module.pvm)
     if vmm_guests.undecided:
         raise Undecided("; ".join(vmm_guests.undecided), *vmm_guests.evidence)
 

@@ -27,6 +27,7 @@ from nested_kvm import (
     Severity,
     Target,
     Undecided,
+    WithoutFlag,
     control,
     require,
 )
@@ -42,13 +43,16 @@ NO_KVM_IN_ENCRYPTED = "the guest's memory is encrypted, so it cannot run KVM"
     architectures=[X86, S390X],
 )
 def test_every_vcpu_shows_the_flag_as_the_policy_says(
-    cpu: Cpu, encrypted_memory: EncryptedMemory, policy: Policy
+    cpu: Cpu, encrypted_memory: EncryptedMemory, without_flag: WithoutFlag, policy: Policy
 ) -> None:
     """Every vCPU of the guest shows the virtualization flag, or none does, as the policy requires.
 
     The domain's XML only asks for the flag; the guest's own /proc/cpuinfo shows whether it got it. A guest with
     encrypted memory (SEV, TDX) gets none. Where nesting is forbidden no vCPU may show the flag of another vendor
     either: a guest can be shown another vendor than its host's.
+
+    Unknown: nesting is forbidden, no vCPU shows the flag, and the guest may run VMs all the same: PVM (`kvm_pvm`) is
+    loaded in it, which needs no flag, or its own command line hides the flag (`clearcpuid=`).
     """
     if policy.is_required and not cpu.all_show_flag and encrypted_memory.seen:
         raise Finding(Cause.MEMORY_ENCRYPTION, NO_KVM_IN_ENCRYPTED, *cpu.evidence, *encrypted_memory.seen)
@@ -59,6 +63,9 @@ def test_every_vcpu_shows_the_flag_as_the_policy_says(
         f"{cpu.count_with_flag} of {len(cpu.flags)} vCPUs show {cpu.flag}{foreign}",
         *cpu.evidence,
     )
+    if not policy.is_required and without_flag.signs:
+        message = f"no vCPU shows the flag, and the guest may run VMs all the same: {without_flag.text}"
+        raise Undecided(message, *cpu.evidence, *without_flag.signs)
 
 
 @control("L1-CPU-03", severity=Severity.LOW, causes=[Cause.NOT_A_GUEST], architectures=[X86])

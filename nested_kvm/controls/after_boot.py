@@ -59,14 +59,16 @@ def certainly_off(machine: Machine, later: State) -> State:
     if later.answer is not Answer.NO:
         return later
     try:
+        pvm = machine.kvm_module.pvm
         line, lasting = machine.next_cmdline, machine.lasting_settings
         is_by_firmware_alone = later.cause is Cause.FIRMWARE_DISABLED and machine.next_load.nested
     except ObservationError as error:
         return State(Answer.UNKNOWN, str(error))
     lost = line.lost_for(nested=False)
     gone = f"{lost[0].text} is not on the next boot's command line" if lost else ""
+    beside = "PVM is loaded, and whether a boot loads it is not known" if pvm else ""
     alone = "only the firmware keeps nesting off: once KVM starts, it turns it on" if is_by_firmware_alone else ""
-    reason = line.unknown or lasting.unknown or gone or alone
+    reason = line.unknown or lasting.unknown or gone or alone or beside
     return State(Answer.UNKNOWN, reason) if reason else later
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
-from typing import Final
 
 from nested_kvm.controls.chain import Pair, first_broken, walk
 from nested_kvm.errors import LimitExceeded, ObservationError
+from nested_kvm.facts.kernel.kvm_module import PVM
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Fleet, Subject
 from nested_kvm.model.answer import Answer
@@ -20,8 +20,6 @@ from nested_kvm.remediation.domain import resume
 from nested_kvm.results.diagnosis import Diagnosis, LinkState, SeenLink
 
 Limit = Callable[[str], AbstractContextManager[None]]
-_WITHOUT_FLAG: Final = "kvm_pvm"
-"""PVM, a module of KVM for CPUs without vmx and svm, which no control evaluates (https://lwn.net/Articles/963718)."""
 
 
 def unlimited(_target: str) -> AbstractContextManager[None]:
@@ -107,8 +105,8 @@ def _of_kernel(machine: Machine) -> Iterator[str]:
             for item in machine.kernel_log.refusals_of_one_cpu(machine.kvm_module.name):
                 yield f"cannot run VMs on every CPU of {name}: {item.text}"
     with suppress(ObservationError):
-        if _WITHOUT_FLAG in machine.kvm_module.others:
-            yield f"may run VMs all the same: {_WITHOUT_FLAG} is loaded on {name}, which needs neither vmx nor svm"
+        if machine.kvm_module.pvm:
+            yield f"may run VMs all the same: {PVM} is loaded on {name}, which needs neither vmx nor svm"
     with suppress(ObservationError):
         for item in machine.kernel_log.faults[:1]:
             yield f"may fail to run VMs: KVM on {name} found a fault: {item.text}"

@@ -12,6 +12,7 @@ from nested_kvm.controls.after_boot import YES, State, certainly_off, first_sour
 from nested_kvm.controls.chain import Pair, walk
 from nested_kvm.controls.diagnose import Limit, unlimited
 from nested_kvm.errors import LimitExceeded, ObservationError
+from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Fleet, Subject
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.cause import Cause
@@ -56,13 +57,21 @@ def _of_host(host: Subject) -> tuple[State, NestingAnswer]:
     links = list(walk(Pair(machine, machine), _ON_HOST))
     now, later = _by_links(links), host_after_boot(machine, links)
     if _asked(host)[0] is Nested.FORBIDDEN:
-        later = certainly_off(machine, later)
+        now, later = _certainly_off_now(machine, now), certainly_off(machine, later)
     if now.answer is Answer.YES:
         now = replace(now, cause=Cause.NESTED_ON, source=first_source(machine.nesting.evidence))
     running: tuple[str, ...] = ()
     with suppress(ObservationError):
         running = machine.libvirt.running
     return later, replace(_answer(host, now, later), running=running)
+
+
+def _certainly_off_now(machine: Machine, now: State) -> State:
+    """Where nesting must be off: PVM runs VMs, whatever breaks the chain."""
+    with suppress(ObservationError):
+        if now.answer is Answer.NO and machine.kvm_module.pvm:
+            return State(Answer.UNKNOWN, "PVM is loaded", source=first_source(machine.kvm_module.pvm))
+    return now
 
 
 def _by_links(links: Iterable[SeenLink]) -> State:
@@ -89,7 +98,23 @@ def _of_guest(
             later = guest_after_boot(pair, now, after.get(host_name))
     except LimitExceeded as error:
         later = State(Answer.UNKNOWN, str(error))
+    if _asked(guest)[0] is Nested.FORBIDDEN:
+        now, later = (_unless_without_flag(guest.machine, state) for state in (now, later))
     return _answer(guest, now, later)
+
+
+def _unless_without_flag(guest: Machine, state: State) -> State:
+    """Where a guest must not nest: no is only what nothing that was seen inside it contradicts."""
+    if state.answer is not Answer.NO or not guest.is_observed:
+        return state
+    try:
+        signs = guest.without_flag.signs
+    except ObservationError as error:
+        return State(Answer.UNKNOWN, str(error))
+    if not signs:
+        return state
+    reason = f"it may run VMs without showing the flag: {guest.without_flag.text}"
+    return State(Answer.UNKNOWN, reason, source=first_source(signs))
 
 
 def _answer(subject: Subject, now: State, later: State) -> NestingAnswer:

@@ -52,6 +52,7 @@ from nested_kvm.facts.kvm.reach import reach_of
 from nested_kvm.facts.kvm.vm_holders import VmHolders, vm_holders_of
 from nested_kvm.facts.kvm.vmm_guest import FlagHolders, VmmGuests, domain_of_process, vmm_guests_of
 from nested_kvm.facts.kvm.vmm_process import PROCESS_KEY, VmmProcesses, vmm_processes_of
+from nested_kvm.facts.kvm.without_flag import WithoutFlag, without_flag_of
 from nested_kvm.facts.libvirt.asked_definition import asked_definition_of, why_unanswered
 from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities, libvirt_capabilities_of
 from nested_kvm.facts.libvirt.capabilities_cache import offered_vmx_of
@@ -149,6 +150,11 @@ class Machine:
     def encrypted_memory(self) -> EncryptedMemory:
         """Whether the target sees its own memory encrypted."""
         return encrypted_memory_of(self.bundle, self.cpu)
+
+    @cached_property
+    def without_flag(self) -> WithoutFlag:
+        """What lets the target run VMs although its CPUs show no flag."""
+        return without_flag_of(self.bundle)
 
     @cached_property
     def firmware(self) -> Firmware:

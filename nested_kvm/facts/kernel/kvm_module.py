@@ -15,6 +15,8 @@ _LIVE: Final = "live"
 _STATES: Final = frozenset({_LIVE, "coming", "going"})
 """The states of a module that is not built in (kernel/module/sysfs.c)."""
 OTHER_HYPERVISORS: Final = frozenset({"vboxdrv", "vmmon"})
+PVM: Final = "kvm_pvm"
+"""KVM for CPUs without vmx and svm (https://lwn.net/Articles/963718): it shadows the page tables of each guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,11 @@ class KvmModule:
     def other_hypervisors(self) -> tuple[str, ...]:
         """The modules of VirtualBox and VMware that are loaded."""
         return tuple(name for name in self.others if name in OTHER_HYPERVISORS)
+
+    @property
+    def pvm(self) -> tuple[Evidence, ...]:
+        """PVM, where it is loaded: it runs VMs without the flag, whatever the vendor's module does."""
+        return (Evidence(f"{sources.MODULES}/{PVM}", "exists"),) if PVM in self.others else ()
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:

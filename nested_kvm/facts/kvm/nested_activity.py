@@ -87,6 +87,8 @@ def activity_in_host(bundle: Bundle, module: KvmModule) -> NestedActivity:
 
 
 def _by_kvm(bundle: Bundle, module: KvmModule) -> NestedActivity:
+    if module.pvm:
+        return _unless_unobserved(lambda: _by_holders(bundle, module))
     if not module.is_loaded or module.use_count == 0:
         state = "is not in use" if module.is_loaded else module.lack
         return NestedActivity(Answer.NO, f"{module.name} {state}", module.evidence)

@@ -36,7 +36,11 @@ def reach_of(
     """Whether guests reach it, with the line that opens or closes it. What cannot be read is unknown, never closed."""
     now, why_now, shown = _now(module)
     later, why_later, lines = _later(bundle, module, next_load, next_cmdline)
-    return Reach(now, later, f"{why_now}; {why_later}", tuple(dict.fromkeys((*shown, *lines))))
+    evidence = tuple(dict.fromkeys((*shown, *lines)))
+    if module.pvm:
+        now, later = (answer if answer is Answer.YES else Answer.UNKNOWN for answer in (now, later))
+        why_now = f"PVM is loaded, which shadows the page tables of every guest; {why_now}"
+    return Reach(now, later, f"{why_now}; {why_later}", (*evidence, *module.pvm))
 
 
 def _now(module: KvmModule) -> Found:

@@ -164,6 +164,15 @@ def test_a_guest_without_the_module_runs_none() -> None:
     assert Machine(machine("l1", ok("/sys/module", ""), level=TargetLevel.L1)).nested_activity(None).runs is Answer.NO
 
 
+def test_without_the_vendors_module_pvm_may_run_one() -> None:
+    pvm = ok("/sys/module", "kvm\nkvm_pvm")
+    held = Machine(machine("l1", pvm, ok(HOLDERS, "293\n"), level=TargetLevel.L1)).nested_activity(None)
+    unseen = Machine(machine("l1", pvm, Reading(HOLDERS, Status.UNREADABLE), level=TargetLevel.L1)).nested_activity(
+        None
+    )
+    assert (held.runs, unseen.runs) == (Answer.YES, Answer.UNKNOWN)
+
+
 @pytest.mark.parametrize("other", ["vboxdrv", "vmmon"])
 @pytest.mark.parametrize("modules", ["kvm\nkvm_amd", ""])
 def test_another_hypervisor_may_run_what_kvm_does_not_show(modules: str, other: str) -> None:
