@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nested_kvm.facts.kernel.encryption import EncryptedMemory
     from nested_kvm.facts.kernel.faults import KernelFaults
     from nested_kvm.facts.kernel.identity import Identity
-    from nested_kvm.facts.kernel.kvm_module import KvmModule
+    from nested_kvm.facts.kernel.kvm_module import KvmModule, WithoutFlag
     from nested_kvm.facts.kernel.log import KernelLog
     from nested_kvm.facts.kernel.mitigations import Mitigations
     from nested_kvm.facts.kernel.modules import KernelModules
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from nested_kvm.facts.kvm.nesting import Nesting
     from nested_kvm.facts.kvm.page_tables import PageTables
     from nested_kvm.facts.kvm.vmm_guest import FlagHolders, VmmGuests
-    from nested_kvm.facts.kvm.without_flag import WithoutFlag
     from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities
     from nested_kvm.facts.libvirt.daemon import Libvirt
     from nested_kvm.facts.libvirt.domain import Domain
@@ -165,7 +164,7 @@ _MODULES = {
     "PageTables": "nested_kvm.facts.kvm.page_tables",
     "FlagHolders": "nested_kvm.facts.kvm.vmm_guest",
     "VmmGuests": "nested_kvm.facts.kvm.vmm_guest",
-    "WithoutFlag": "nested_kvm.facts.kvm.without_flag",
+    "WithoutFlag": "nested_kvm.facts.kernel.kvm_module",
     "LibvirtCapabilities": "nested_kvm.facts.libvirt.capabilities",
     "Libvirt": "nested_kvm.facts.libvirt.daemon",
     "Domain": "nested_kvm.facts.libvirt.domain",

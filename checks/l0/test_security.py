@@ -80,7 +80,8 @@ def test_no_published_escape_is_open(exposure: Exposure, flag_holders: FlagHolde
 
     Unknown: the policy is guarded, and nothing shows whether a vendor's kernel is fixed, published sources contradict
     each other, a live patch is enabled whose name does not show what it fixes, or the kernel is vulnerable and whether
-    guests reach it, now or after the next load, could not be determined.
+    guests reach it, now or after the next load, could not be determined; or grub's environment could not be read, or
+    names another kernel for the next boot, of which that is not known.
     """
     reached = [each for each in exposure.open if exposure.reach_of(each.advisory).now is Answer.YES]
     later = [each for each in exposure.open if exposure.reach_of(each.advisory).later is Answer.YES]
@@ -93,6 +94,7 @@ def test_no_published_escape_is_open(exposure: Exposure, flag_holders: FlagHolde
         message = f"open: {names}; {exposure.reach.reason}"
         message += flag_holders.text if installed is None else f"; {installed.text}{flag_holders.text}"
         raise Finding(cause, message, *exposure.evidence, *([] if installed is None else [installed]))
+    _check_next_kernel(exposure, policy)
     doubtful = [
         each
         for each in (*exposure.open, *exposure.undecided)
@@ -102,3 +104,19 @@ def test_no_published_escape_is_open(exposure: Exposure, flag_holders: FlagHolde
         names = ", ".join(f"{each.advisory.id} ({each.reason})" for each in doubtful)
         message = f"not decided: {names}; {exposure.reach.reason}"
         raise (Undecided if policy.is_guarded else Informed)(message, *exposure.evidence)
+
+
+def _check_next_kernel(exposure: Exposure, policy: Policy) -> None:
+    """The fix of the running kernel is worth nothing where the next boot starts an older one."""
+    if exposure.pinned is None:
+        return
+    evidence = (*exposure.pinned.evidence, *exposure.evidence)
+    lost, doubtful = exposure.fixed_until_boot(Answer.YES), exposure.fixed_until_boot(Answer.UNKNOWN)
+    if lost:
+        message = f"open after the next boot: {', '.join(each.id for each in lost)}; {exposure.pinned.reason}"
+        raise Finding(Cause.ESCAPE_OPEN_AFTER_BOOT, message, *evidence)
+    if doubtful:
+        message = (
+            f"not decided after the next boot: {', '.join(each.id for each in doubtful)}; {exposure.pinned.reason}"
+        )
+        raise (Undecided if policy.is_guarded else Informed)(message, *evidence)

@@ -13,13 +13,13 @@ from nested_kvm.evidence.expansion import translated
 from nested_kvm.evidence.expansion.question import Question
 from nested_kvm.evidence.reading import Status
 from nested_kvm.facts.advisories.advisory_file import packaged_advisories
-from nested_kvm.facts.kernel.build import KernelBuild, kernel_build_of
+from nested_kvm.facts.kernel.build import KernelBuild, kernel_build_of, pinned_kernel_of
 from nested_kvm.facts.kernel.containment import Containment, containment_of
 from nested_kvm.facts.kernel.cpu import Cpu, cpu_of
 from nested_kvm.facts.kernel.encryption import EncryptedMemory, encrypted_memory_of
 from nested_kvm.facts.kernel.faults import KernelFaults, kernel_faults_of
 from nested_kvm.facts.kernel.identity import Identity, identity_of
-from nested_kvm.facts.kernel.kvm_module import KvmModule, kvm_module_of
+from nested_kvm.facts.kernel.kvm_module import KvmModule, WithoutFlag, kvm_module_of, without_flag_of
 from nested_kvm.facts.kernel.log import KernelLog, kernel_log_of
 from nested_kvm.facts.kernel.mitigations import Mitigations, mitigations_of
 from nested_kvm.facts.kernel.modules import KernelModules, kernel_modules_of
@@ -52,7 +52,6 @@ from nested_kvm.facts.kvm.reach import reach_of
 from nested_kvm.facts.kvm.vm_holders import VmHolders, vm_holders_of
 from nested_kvm.facts.kvm.vmm_guest import FlagHolders, VmmGuests, domain_of_process, vmm_guests_of
 from nested_kvm.facts.kvm.vmm_process import PROCESS_KEY, VmmProcesses, vmm_processes_of
-from nested_kvm.facts.kvm.without_flag import WithoutFlag, without_flag_of
 from nested_kvm.facts.libvirt.asked_definition import asked_definition_of, why_unanswered
 from nested_kvm.facts.libvirt.capabilities import LibvirtCapabilities, libvirt_capabilities_of
 from nested_kvm.facts.libvirt.capabilities_cache import offered_vmx_of
@@ -306,7 +305,8 @@ class Machine:
         if architecture_of(self.architecture) is not X86:
             raise NotObserved(f"the advisories are about x86; this machine is {self.architecture}")
         reach = reach_of(self.bundle, self.kvm_module, lambda: self.next_load, lambda: self.next_cmdline)
-        return exposure_of(self.kernel_build, self.cpu.require_vendor(), self._advisories, reach)
+        pinned = pinned_kernel_of(self.bundle, self.kernel_build.release, self.kernel_build.installed)
+        return exposure_of(self.kernel_build, self.cpu.require_vendor(), self._advisories, reach, pinned)
 
     @cached_property
     def known_exposure(self) -> KnownExposure:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from nested_kvm.errors import ObservationError
+from nested_kvm.evidence import sources
 from nested_kvm.fleet.subject import Subject
 from nested_kvm.model.policy import Nested, Policy
 from nested_kvm.model.verdict import Finding
@@ -25,12 +26,25 @@ def update_kernel(_subject: Subject, _finding: Finding) -> list[str]:
 
 def close_escape(subject: Subject, finding: Finding) -> list[str]:
     """The two ways out: a fixed kernel that is booted, or nothing that guests reach."""
+    pinned = next((each.text for each in finding.evidence if each.source == sources.GRUBENV), None)
+    if pinned is not None:
+        return start_this_kernel(pinned)
     return [
         "# either update the kernel; its package's changelog has to name the advisories:",
         UPDATE_KERNEL,
         *boot_fixed_kernel(subject, finding),
         "# or withhold nesting from every guest until then:",
         *(as_comments(switch_off(subject, finding)) if subject.policy.is_required else switch_off(subject, finding)),
+    ]
+
+
+def start_this_kernel(pinned: str) -> list[str]:
+    """Take back that grub starts another kernel: the running one has the fix."""
+    once = ["grub2-editenv - unset next_entry"] if pinned.startswith("next_entry=") else []
+    return [
+        *once,
+        'grubby --set-default="/boot/vmlinuz-$(uname -r)"  # without grubby: grub2-set-default 0',
+        "grub2-editenv - list  # saved_entry must name the kernel that runs now",
     ]
 
 

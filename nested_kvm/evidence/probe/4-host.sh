@@ -2,8 +2,9 @@ qemu_conf=/etc/libvirt/qemu.conf
 memory=/var/cache/libvirt/qemu/capabilities
 blank='[[:blank:]]'
 esps='/boot /efi /boot/efi'
+grub_file=/etc/default/grub
 grub="^[^#]*GRUB_CMDLINE|^([^#=]*[;&|!({[:blank:]])?(\.|source|if|case|for|while|\[|test|eval)$blank"
-sought="^(kernelopts|tuned_params|(VARIANT_|IMAGE_)?ID)=|^[^# ]+ /(etc[^ ]*)? |ON_SHUTDOWN=|^$blank*(auto_shutdown_|(user|group)$blank*=)"
+sought="^(kernelopts|tuned_params|(saved|next)_entry|(VARIANT_|IMAGE_)?ID)=|^[^# ]+ /(etc[^ ]*)? |ON_SHUTDOWN=|^$blank*(auto_shutdown_|(user|group)$blank*=)"
 at_shutdown=libvirt-guests
 well_known="/boot/grub2/grubenv /etc/default/$at_shutdown /etc/sysconfig/$at_shutdown /proc/self/mounts /etc/os-release \
 /usr/lib/libvirt/$at_shutdown.sh /usr/libexec/$at_shutdown.sh $qemu_conf"
@@ -86,9 +87,9 @@ for_qemu() {
 # The next boot's command line, in the boot loaders' files; grub's may also contain a password. What ostree has staged gets
 # its entry when the machine is shut down.
 boot() {
-    [ -f /etc/default/grub ] || settings_in "$grub" /etc/default/grub
-    names_of /etc/default/grub.d
-    settings_where_present "$grub" /etc/default/grub /etc/default/grub.d/*.cfg
+    [ -f "$grub_file" ] || settings_in "$grub" "$grub_file"
+    names_of "$grub_file.d"
+    settings_where_present "$grub" "$grub_file" "$grub_file".d/*.cfg
     settings_where_present "^$blank*(linux|set (kernelopts|tuned_params|extra_cmdline)=)" /boot/grub*/grub.cfg
     file /etc/kernel/cmdline
     names_of /boot/loader/entries

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from nested_kvm.errors import ObservationError
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.reading import Status
 from nested_kvm.facts.kernel.changelog import Changelog, changelog_of
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.kernel_version import KernelVersion
@@ -20,6 +22,12 @@ _UBUNTUS_RELEASE: Final = re.compile(r"(\d{1,4}\.\d{1,4}\.\d{1,5}-\d{1,6})-[a-z]
 _VANILLA: Final = re.compile(r"\d{1,4}\.\d{1,4}(?:\.\d{1,5})?", re.ASCII)
 """A release without any suffix, as kernel.org's sources have it."""
 _ID: Final = re.compile(r"^ID=[\"']?([A-Za-z0-9._-]{1,60})[\"']?\s*$", re.ASCII | re.MULTILINE)
+
+_ENTRIES: Final = ("next_entry", "saved_entry")
+"""What `grub2-reboot` and `grub2-set-default` write into grub's environment; the first one counts, for one boot."""
+_ANY_RELEASE: Final = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,5}", re.ASCII)
+_GOES_ON: Final = r"(?![\w.+~])"
+_NUMBER: Final = re.compile(r"[1-9][0-9>]{0,10}", re.ASCII)
 
 _ENABLED: Final = {True: "enabled", False: "not enabled", None: "could not be read"}
 
@@ -135,3 +143,65 @@ def _live_patches(bundle: Bundle) -> Iterator[LivePatch]:
 def _installed(bundle: Bundle) -> tuple[str, ...] | None:
     reading = bundle.readings.get(sources.MODULE_TREES)
     return tuple(reading.text.split()) if reading is not None and reading.is_ok else None
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedKernel:
+    """The kernel that the next boot starts in place of the running one.
+
+    Source: `/boot/grub2/grubenv`, and the folders of `/lib/modules`.
+    """
+
+    release: str | None
+    """None: which one it is, is not known."""
+    reason: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+def pinned_kernel_of(bundle: Bundle, running: str, installed: tuple[str, ...] | None) -> PinnedKernel | None:
+    """The kernel that an entry of the environment names; None: it names the running one, or none.
+
+    Sample: `saved_entry=0b1c2d-5.14.0-427.13.1.el9_4.x86_64`, or `gnulinux-advanced-0b1c>gnulinux-6.1.0-40-amd64`.
+
+    Nor is one known where the environment is not in the evidence: L0-PER-06 reports that.
+    """
+    reading = bundle.readings.get(sources.GRUBENV)
+    if reading is None or reading.status in {Status.ABSENT, Status.NOT_COLLECTED}:
+        return None
+    try:
+        lines = reading.require().text.split("\n")
+    except ObservationError as error:
+        return PinnedKernel(None, f"which kernel boots next is not known: {error}")
+    given = dict(line.split("=", 1) for line in lines if "=" in line)
+    name = next((each for each in _ENTRIES if given.get(each)), None)
+    if name is None:
+        return None
+    return _named(bundle, Evidence(reading.source, f"{name}={given[name]}"), given[name], running, installed)
+
+
+def _named(
+    bundle: Bundle, evidence: Evidence, entry: str, running: str, installed: tuple[str, ...] | None
+) -> PinnedKernel | None:
+    if _NUMBER.fullmatch(entry):
+        return PinnedKernel(None, f"which kernel {evidence.text} starts is not known", (evidence,))
+    if _ANY_RELEASE.search(entry) is None:
+        return None
+    known = [each for each in {running, *(installed or ())} if _is_named(each, entry)]
+    release = max(known, key=len, default=None)
+    if release == running or (release is None and _is_gone(bundle, entry)):
+        return None
+    if release is None:
+        return PinnedKernel(None, f"{evidence.text} names a kernel that was not found", (evidence,))
+    return PinnedKernel(release, f"the next boot starts {release}: {evidence.text}", (evidence,))
+
+
+def _is_named(release: str, entry: str) -> bool:
+    return re.search(rf"(?<![\w.+~]){re.escape(release)}{_GOES_ON}", entry.removesuffix(".conf")) is not None
+
+
+def _is_gone(bundle: Bundle, entry: str) -> bool:
+    """Whether no boot entry has that name any more: grub then starts the first one, which is the newest."""
+    listing = bundle.readings.get(sources.BOOT_ENTRIES)
+    if listing is None or not listing.is_ok or not listing.text.strip():
+        return False
+    return f"{entry.removesuffix('.conf')}.conf" not in listing.text.split("\n")

@@ -1,13 +1,15 @@
 """The running state of the KVM module for the CPU's vendor."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from nested_kvm.errors import NotObserved
+from nested_kvm.errors import NotObserved, ObservationError
 from nested_kvm.evidence import sources
 from nested_kvm.evidence.bundle import Bundle
 from nested_kvm.evidence.reading import Status
+from nested_kvm.facts.kernel.cmdline import cleared_flags
+from nested_kvm.model.architecture import X86, architecture_of
 from nested_kvm.model.verdict import Evidence
 from nested_kvm.util.text import decimal
 
@@ -15,6 +17,7 @@ _LIVE: Final = "live"
 _STATES: Final = frozenset({_LIVE, "coming", "going"})
 """The states of a module that is not built in (kernel/module/sysfs.c)."""
 OTHER_HYPERVISORS: Final = frozenset({"vboxdrv", "vmmon"})
+_X86_MODULES: Final = ("kvm_intel", "kvm_amd")
 PVM: Final = "kvm_pvm"
 """KVM for CPUs without vmx and svm (https://lwn.net/Articles/963718): it shadows the page tables of each guest."""
 
@@ -166,3 +169,62 @@ def _values(bundle: Bundle, directory: str) -> tuple[dict[str, str], frozenset[s
     lines = reading.require().text.splitlines()
     readable = dict(line.split("=", 1) for line in lines if "=" in line)
     return readable, frozenset(line[:-1] for line in lines if "=" not in line and line.endswith("!"))
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutFlag:
+    """What may run VMs in a machine whose CPUs show no flag. Only x86 has any.
+
+    Source: `/sys/module` and `/proc/cmdline`.
+    """
+
+    seen: tuple[Evidence, ...]
+    unseen: ObservationError | None = None
+    """Why one of the two was not read."""
+
+    @property
+    def signs(self) -> tuple[Evidence, ...]:
+        """All of it.
+
+        Raises:
+            ObservationError: none was seen, and not everything was read.
+        """
+        if not self.seen and self.unseen is not None:
+            raise self.unseen
+        return self.seen
+
+    @property
+    def text(self) -> str:
+        """What was seen, for messages."""
+        return "; ".join(f"{each.source}: {each.text}" for each in self.seen)
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """The module, and the words."""
+        return self.seen
+
+
+def without_flag_of(bundle: Bundle) -> WithoutFlag:
+    """Look for PVM, and for a flag that the kernel hides: a boot without that word shows it again."""
+    if architecture_of(bundle.text(sources.ARCHITECTURE).strip()) is not X86:
+        return WithoutFlag(())
+    seen: list[Evidence] = []
+    unseen: ObservationError | None = None
+    for look in (_pvm, _cleared):
+        try:
+            seen += look(bundle)
+        except ObservationError as error:
+            unseen = unseen or error
+    return WithoutFlag(tuple(seen), unseen)
+
+
+def _pvm(bundle: Bundle) -> Iterator[Evidence]:
+    if PVM in bundle.text(sources.MODULES).split():
+        yield Evidence(f"{sources.MODULES}/{PVM}", "exists: it runs VMs without vmx and svm")
+
+
+def _cleared(bundle: Bundle) -> Iterator[Evidence]:
+    cmdline = bundle.text(sources.CMDLINE)
+    for module in _X86_MODULES:
+        for name in cleared_flags(cmdline, module):
+            yield Evidence(sources.CMDLINE, f"clearcpuid={name} hides the flag until a boot without it")

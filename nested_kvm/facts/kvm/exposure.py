@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from nested_kvm.evidence import sources
-from nested_kvm.facts.kernel.build import KernelBuild
+from nested_kvm.facts.kernel.build import KernelBuild, PinnedKernel
 from nested_kvm.facts.kernel.cpu import Vendor
 from nested_kvm.model.advisory import Advisories, Advisory, CpuVendor, VendorFix
 from nested_kvm.model.answer import Answer
@@ -51,6 +51,8 @@ class Exposure:
     installed_fix: Evidence | None
     """A fixed kernel that is installed, and not booted; None: none is known."""
     build: KernelBuild
+    pinned: PinnedKernel | None = None
+    """The kernel that the next boot starts in place of the running one."""
 
     @property
     def open(self) -> tuple[CveState, ...]:
@@ -61,6 +63,22 @@ class Exposure:
     def undecided(self) -> tuple[CveState, ...]:
         """What neither a version nor the changelog decides."""
         return tuple(each for each in self.states if each.is_fixed is Answer.UNKNOWN)
+
+    def fixed_until_boot(self, lacking: Answer) -> tuple[Advisory, ...]:
+        """What the running kernel has the fix of, and the next boot's lacks (`YES`), or may lack (`UNKNOWN`).
+
+        Only what guests reach after the boot, or may reach, where the kernel lacks the fix.
+        """
+        pinned = self.pinned
+        fixed = [each.advisory for each in self.states if pinned is not None and each.is_fixed is Answer.YES]
+        return tuple(each for each in fixed if self._lacks(pinned, each) is lacking)
+
+    def _lacks(self, pinned: PinnedKernel | None, advisory: Advisory) -> Answer:
+        is_fixed = Answer.UNKNOWN if pinned is None else _is_fixed_in(self.build, pinned.release, advisory)
+        if is_fixed is Answer.NO:
+            return self.reach_of(advisory).later
+        is_reached = self.reach_of(advisory).later is not Answer.NO
+        return Answer.UNKNOWN if is_fixed is Answer.UNKNOWN and is_reached else Answer.NO
 
     @property
     def kernel_is_fixed(self) -> Answer:
@@ -106,12 +124,14 @@ class KnownExposure:
 _WORDS: Final = {Answer.YES: "fixed", Answer.NO: "open", Answer.UNKNOWN: "not decided"}
 
 
-def exposure_of(build: KernelBuild, vendor: Vendor, advisories: Advisories, reach: Reach) -> Exposure:
+def exposure_of(
+    build: KernelBuild, vendor: Vendor, advisories: Advisories, reach: Reach, pinned: PinnedKernel | None = None
+) -> Exposure:
     """Whether the kernel has the fix of each advisory that applies to a CPU of that vendor."""
     applying = [each for each in advisories.entries if _VENDORS.get(each.vendor, vendor) is vendor]
     states = tuple(cve_state(build, each) for each in applying)
     open_ones = [each.advisory for each in states if each.is_fixed is Answer.NO]
-    return Exposure(states, reach, _installed_fix(build, open_ones), build)
+    return Exposure(states, reach, _installed_fix(build, open_ones), build, pinned)
 
 
 def cve_state(build: KernelBuild, advisory: Advisory) -> CveState:
@@ -222,14 +242,29 @@ def _is_named(mention: object) -> bool:
     return bool(getattr(mention, "is_fix", False))
 
 
+def _is_fixed_in(build: KernelBuild, release: str | None, advisory: Advisory) -> Answer:
+    """Whether another release has a fix that the running one has; a later one of its series does."""
+    if release is None:
+        return Answer.UNKNOWN
+    own, other = release_numbers(build.release), release_numbers(release)
+    answer = _answer_for_release(build, release, advisory)
+    is_later = bool(own) and own[:2] == other[:2] and other >= own
+    return Answer.YES if answer is Answer.UNKNOWN and is_later else answer
+
+
 def _release_is_fixed(build: KernelBuild, release: str, advisory: Advisory) -> bool:
-    """Whether another release is certainly fixed, by the vendor's data; or, on Debian, by its package or its name."""
+    """Whether another release is certainly fixed."""
+    return _answer_for_release(build, release, advisory) is Answer.YES
+
+
+def _answer_for_release(build: KernelBuild, release: str, advisory: Advisory) -> Answer:
+    """Whether another release is fixed, by the vendor's data; or, on Debian, by its package or its name."""
     fix = next((each for each in advisory.vendors if _is_of_stream(each, build.distribution, release)), None)
     if fix is not None:
-        return release_numbers(release) >= fix.fixed
+        return Answer.YES if release_numbers(release) >= fix.fixed else Answer.NO
     if build.upstream is None:
-        return False
+        return Answer.UNKNOWN
     # Debian's releases name the stable release since 6.2; before it they are 6.1.0-56, of the package 6.1.192-2.
     package = build.changelog.packages.get(release) if build.changelog is not None else None
     version = KernelVersion.parse(package.partition("-")[0] if package else release.partition("+deb")[0])
-    return version is not None and _upstream_answer(version, advisory)[0] is Answer.YES
+    return Answer.UNKNOWN if version is None else _upstream_answer(version, advisory)[0]

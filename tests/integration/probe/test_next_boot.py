@@ -188,7 +188,7 @@ def test_of_grubs_configuration_what_may_decide_is_read_and_nothing_else(
         'set extra_cmdline="debug"',
         "\tlinux\t/boot/vmlinuz root=/dev/vda1 ro quiet",
     ]
-    assert readings[sources.GRUBENV].text == "tuned_params=isolcpus=2"
+    assert readings[sources.GRUBENV].text == "saved_entry=0\ntuned_params=isolcpus=2"
     assert readings[f"{sources.ESP_ENTRIES[1]}/a.conf"].text == " \toptions quiet\noptions  debug"
     assert readings[sources.ESP_IMAGES] == Reading(sources.ESP_IMAGES, Status.OK, "/boot/efi/EFI/Linux/6.1.efi")
 
