@@ -54,12 +54,15 @@ def test_the_next_load_matches_the_policy(
     made no /dev/kvm, and the kernel's log does not say why; an install command or an alias replaces the module; the
     type of a parameter is unknown; the kernel's version does not determine what a value or the default does, as
     with the backports of enterprise kernels; or nesting is forbidden, and PVM (`kvm_pvm`) is loaded, whose next load no
-    option of the vendor's module decides.
+    option of the vendor's module decides, or a line of `/etc/modules` or modules-load.d names a module that is
+    blacklisted.
     """
-    is_kept_unloaded = not kvm_module.is_loaded and bool(next_load.blacklisting)
-    if not policy.is_required and (next_load.never_happens or is_kept_unloaded):
+    is_left_alone = next_load.is_left_alone(is_loaded=kvm_module.is_loaded)
+    if not policy.is_required and (next_load.never_happens or is_left_alone is Answer.YES):
         _check_no_pvm(kvm_module, policy)
         return
+    if not policy.is_required and is_left_alone is Answer.UNKNOWN and next_load.nested:
+        raise Undecided(next_load.loaded_by_name, *next_load.origin, *next_load.blacklisting)
     if next_load.fails:
         message = f"{next_load.module} will not load after a reboot: {next_load.reason}"
         raise Finding(Cause.PERSISTED_VALUE_INVALID, message, *next_load.origin)

@@ -59,7 +59,8 @@ def certainly_off(machine: Machine, later: State) -> State:
     if later.answer is not Answer.NO:
         return later
     try:
-        pvm = machine.kvm_module.pvm
+        pvm, load = machine.kvm_module.pvm, machine.next_load
+        is_named = load.nested and load.is_left_alone(is_loaded=machine.kvm_module.is_loaded) is Answer.UNKNOWN
         line, lasting = machine.next_cmdline, machine.lasting_settings
         is_by_firmware_alone = later.cause is Cause.FIRMWARE_DISABLED and machine.next_load.nested
     except ObservationError as error:
@@ -68,7 +69,7 @@ def certainly_off(machine: Machine, later: State) -> State:
     gone = f"{lost[0].text} is not on the next boot's command line" if lost else ""
     beside = "PVM is loaded, and whether a boot loads it is not known" if pvm else ""
     alone = "only the firmware keeps nesting off: once KVM starts, it turns it on" if is_by_firmware_alone else ""
-    reason = line.unknown or lasting.unknown or gone or alone or beside
+    reason = line.unknown or lasting.unknown or gone or alone or beside or (load.loaded_by_name if is_named else "")
     return State(Answer.UNKNOWN, reason) if reason else later
 
 

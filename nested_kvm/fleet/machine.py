@@ -512,6 +512,9 @@ class Machine:
         is_of_file = found.file is not None and found.process is None
         if (is_of_file or not found.is_running) and found.process_check.doubt is not None:
             return NestedActivity(Answer.UNKNOWN, found.process_check.doubt, found.evidence)
+        if found.is_contradictory:
+            message = f"the domain is {found.state}, and libvirt gave no live XML of it"
+            return NestedActivity(Answer.UNKNOWN, message, found.evidence)
         if not found.is_running:
             return NestedActivity(Answer.NO, f"the domain is {found.state}", found.evidence, is_stopped=True)
         if self._is_process(domain):

@@ -171,7 +171,8 @@ names_of() {
     elif [ ! -r "$1" ] || [ ! -x "$1" ]; then end unreadable
     else
         for_each name "$1"
-        end ok
+        points_to "$1"
+        end "ok$link"
     fi
 }
 

@@ -246,13 +246,18 @@ def _options(setting: Setting | None) -> dict[str, str]:
     if setting is None:
         return {}
     found: dict[str, str] = {}
-    for word in setting.value.split(","):
+    for word in _parts(setting):
         key, equals, value = word.strip().partition("=")
         key, value = (key, value) if equals else ("cputype", key)
         if key in found:
             raise NotObserved(f"line {setting.line}: {printable(key, 40)} is given twice in cpu:")
         found[key] = value
     return found
+
+
+def _parts(setting: Setting) -> list[str]:
+    """The parts of a list of properties; Proxmox VE passes over empty ones (`parse_property_string`)."""
+    return [part for part in setting.value.split(",") if part.strip()]
 
 
 def _why_ignored(setting: Setting | None, of_model: str) -> str | None:
@@ -264,12 +269,12 @@ def _why_ignored(setting: Setting | None, of_model: str) -> str | None:
         return f"the flags {shown(of_model)} of its custom model are not such a list, and may be passed over"
     if setting is None:
         return None
-    names = [word.partition("=")[0] for word in setting.value.split(",") if "=" in word]
+    names = [word.partition("=")[0] for word in _parts(setting) if "=" in word]
     own = _options(setting).get("flags", "")
     wrong = [name for name in names if name not in _PROPERTIES]
     wrong += [own] if own and _LIST.fullmatch(own) is None else []
     wrong += [flag for flag in own.split(";") if flag and flag[1:] not in _OWN_FLAGS]
-    wrong += [word for word in setting.value.split(",") if word != word.strip() or word.endswith("=")]
+    wrong += [word for word in _parts(setting) if word != word.strip() or word.endswith("=")]
     return f"cpu: has {shown(wrong[0])}, for which Proxmox VE may pass over the line and give kvm64" if wrong else None
 
 

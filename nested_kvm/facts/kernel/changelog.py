@@ -28,7 +28,7 @@ _PACKAGE: Final = re.compile(
     r"^Package: linux-image-(?:unsigned-)?(?P<release>\d[\w.+~-]{0,80}?)(?:-unsigned)?(?P<fields>(?:\n(?!P).*){1,2})",
     re.ASCII | re.MULTILINE,
 )
-_INSTALLED: Final = "Status: install ok installed"
+_INSTALLED: Final = frozenset({"Status: install ok installed", "Status: hold ok installed"})
 _VERSION: Final = re.compile(r"^Version: ([\w.+~:-]{1,80})$", re.ASCII | re.MULTILINE)
 _RPM_HEADING: Final = re.compile(r"\* .{5,200}")
 _REVERTS: Final = re.compile(r"\brevert(?:s|ed)?[ :]{1,4}", re.IGNORECASE)
@@ -148,7 +148,7 @@ def _parse(source: str, text: str) -> Changelog | None:
 def _installed_packages(text: str) -> Iterator[tuple[str, str]]:
     for package in _PACKAGE.finditer(text):
         version = _VERSION.search(package["fields"])
-        if version is not None and _INSTALLED in package["fields"].split("\n"):
+        if version is not None and not _INSTALLED.isdisjoint(package["fields"].split("\n")):
             yield package["release"], version[1]
 
 

@@ -78,8 +78,14 @@ def _later(
     if load.nested is None:
         return Answer.UNKNOWN, f"its next load is not known: {load.reason}", load.evidence
     if load.nested:
-        return Answer.YES, f"nested will be on: {load.said_by}", load.evidence
+        return _with_nested_on(load, module)
     return _gone(bundle, load, module) or _with_nested_off(bundle, load, next_cmdline)
+
+
+def _with_nested_on(load: NextLoad, module: KvmModule) -> Found:
+    if load.is_left_alone(is_loaded=module.is_loaded) is Answer.UNKNOWN:
+        return Answer.UNKNOWN, load.loaded_by_name, load.evidence
+    return Answer.YES, f"nested will be on: {load.said_by}", load.evidence
 
 
 def _with_nested_off(bundle: Bundle, load: NextLoad, next_cmdline: Callable[[], NextCmdline]) -> Found:
@@ -118,7 +124,7 @@ def _prevented(load: NextLoad, module: KvmModule) -> str:
     """Why the module will not be loaded; empty: it may be."""
     if load.never_happens:
         return f"its next load is replaced: {load.said_by}"
-    if load.blacklisting and not module.is_loaded:
+    if load.is_left_alone(is_loaded=module.is_loaded) is Answer.YES:
         return f"nothing loads it: {load.blacklisting[0].text.strip()}"
     return f"its next load fails: {load.reason}" if load.fails else ""
 

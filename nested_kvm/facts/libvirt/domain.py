@@ -26,6 +26,8 @@ from nested_kvm.model.form import Form
 from nested_kvm.model.layer import Layer
 from nested_kvm.model.verdict import Evidence
 
+_ACTIVE: Final = frozenset({"running", "idle", "paused", "in shutdown", "pmsuspended"})
+"""The states of a domain that has a QEMU process."""
 _QEMU: Final = re.compile(
     r"(?!.*(wrap|shim|proxy|hook|launch|script|\.(sh|bash|py|pl|rb)$))(qemu|qemu-system-[\w.+-]+|(qemu-)?kvm([.-][\w.+-]+)?)"
 )
@@ -110,6 +112,11 @@ class Domain:
     def is_paused(self) -> bool:
         """Whether its vCPUs do not run, so that nothing answers in it."""
         return self.state.lower().startswith(("paused", "pmsuspended", "crashed"))
+
+    @property
+    def is_contradictory(self) -> bool:
+        """Whether its state is that of a domain with a QEMU process, and libvirt gave no live XML of it."""
+        return self.live_cpu is None and self.state.lower() in _ACTIVE
 
     @property
     def is_running(self) -> bool:

@@ -48,7 +48,7 @@ def boot_load_of(bundle: Bundle, next_load: NextLoad, lines: NestedLines) -> Boo
     module = next_load.module
     if next_load.is_built_in:
         return BootLoad(Answer.YES, f"{module} is part of the kernel")
-    naming = tuple(_naming(bundle, module))
+    naming = tuple(naming_lines(bundle, module))
     if lines.blocking and naming:
         # systemd-modules-load heeds a blacklist line; an init script that runs modprobe by the name does not.
         reason = f"{naming[0].source} names {module}, and {lines.blocking[0].source} keeps it from loading"
@@ -80,7 +80,8 @@ def _by_alias(bundle: Bundle, module: str, redirecting: tuple[Evidence, ...]) ->
     return BootLoad(Answer.YES, f"udev loads {module} by its alias")
 
 
-def _naming(bundle: Bundle, module: str) -> Iterator[Evidence]:
+def naming_lines(bundle: Bundle, module: str) -> Iterator[Evidence]:
+    """Yield the lines by which a boot may load the module whatever its aliases are."""
     reading, cmdline = bundle.readings.get(sources.UDEV_RULES), bundle.readings.get(sources.CMDLINE)
     for line in reading.text.split("\n") if reading is not None and reading.is_ok else ():
         path, _, words = line.partition(":")

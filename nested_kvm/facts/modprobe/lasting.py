@@ -88,8 +88,13 @@ def lasting_settings_of(bundle: Bundle, next_load: NextLoad, *, is_loaded: bool)
 
 
 def _place(bundle: Bundle, item: Evidence) -> str:
-    """The path of the file that a line is in: what a link leads to, where the file is one."""
+    """The path of the file that a line is in: what a link leads to, where the file or its folder is one."""
     path = item.source.rpartition(":")[0] or item.source
+    folder, name = dirname(path), path.rpartition("/")[2]
+    return _target(bundle, join(_target(bundle, folder), name) if _target(bundle, folder) != folder else path)
+
+
+def _target(bundle: Bundle, path: str) -> str:
     reading = bundle.readings.get(path)
     link = None if reading is None else reading.link
     return path if link is None else normpath(join(dirname(path), link))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from nested_kvm.evidence.reading import Evidence
+from nested_kvm.model.answer import Answer
 
 _GOES_ON = re.compile(r"[;&|`\n]|\$\(")
 """By which a shell runs a second command: kmod gives the line to system(3)."""
@@ -64,6 +65,8 @@ class NextLoad:
     """Whether an `install` command replaces the module itself, and not one that it depends on."""
     blacklisting: tuple[Evidence, ...] = ()
     """The modprobe.d lines that keep udev from loading the module at boot."""
+    loaded_by_name: str = ""
+    """Why a boot may load the module in spite of `blacklisting`; empty: nothing names it."""
     refused: str | None = None
     """The module of which an option other than `nested` fails the load."""
     doubt: str = ""
@@ -112,6 +115,12 @@ class NextLoad:
         command = line.split()[:1]
         is_harmless = bool(command) and command[0] in _NO_EFFECT and not _GOES_ON.search(line)
         return self.outcome is LoadOutcome.COMMAND and is_harmless
+
+    def is_left_alone(self, *, is_loaded: bool) -> Answer:
+        """Whether a blacklist line keeps the module, which is not loaded, from loading: no one asks for it by name."""
+        if is_loaded or not self.blacklisting:
+            return Answer.NO
+        return Answer.UNKNOWN if self.loaded_by_name else Answer.YES
 
     @property
     def never_happens(self) -> bool:

@@ -19,6 +19,7 @@ from nested_kvm.facts.kernel.parameter import (
     read_parameter,
 )
 from nested_kvm.facts.kernel.release import KernelRelease
+from nested_kvm.facts.modprobe.boot_load import naming_lines
 from nested_kvm.facts.modprobe.config import ModprobeConfiguration, ModuleOptions, normalised
 from nested_kvm.facts.modprobe.config_line import Directive, ModprobeLine
 from nested_kvm.facts.modprobe.default_value import default_nested
@@ -49,7 +50,13 @@ def next_load_of(bundle: Bundle, module: str, configuration: ModprobeConfigurati
     cmdline, modinfo = bundle.text(sources.CMDLINE), own_parameters(bundle, module)
     blacklisting = tuple(line.evidence for line in configuration.blacklisting(normalised(module)) if line.number)
     default = {Setting.ON: True, Setting.OFF: False}.get(default_nested(normalised(module), release))
-    unknown = NextLoad(normalised(module), LoadOutcome.UNKNOWN, blacklisting=blacklisting, default=default)
+    unknown = NextLoad(
+        normalised(module),
+        LoadOutcome.UNKNOWN,
+        blacklisting=blacklisting,
+        loaded_by_name=_loaded_by_name(bundle, normalised(module)),
+        default=default,
+    )
     if not oracle.is_ok:
         return replace(unknown, reason=_oracle_failure(oracle), origin=(oracle.as_evidence(),))
     types = parameter_types(modinfo.text) if modinfo.is_ok else {}
@@ -61,6 +68,16 @@ def next_load_of(bundle: Bundle, module: str, configuration: ModprobeConfigurati
     case = _Case(unknown, answer, kind, release, oracle, configuration, info)
     found = case.built_in(cmdline) if answer.is_built_in else case.loadable()
     return with_hpage(found, oracle, release) if module == _OF_S390X else found
+
+
+def _loaded_by_name(bundle: Bundle, module: str) -> str:
+    reading = bundle.readings.get(sources.UDEV_RULES)
+    named = next(naming_lines(bundle, module), None)
+    if named is not None:
+        return f"{named.text} in {named.source} may load it in spite of the blacklist line"
+    if reading is None or not reading.is_ok:
+        return "whether a list of modules names it, which is blacklisted, is not known"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

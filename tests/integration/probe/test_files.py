@@ -102,6 +102,16 @@ def test_files_without_a_nul_are_told_as_they_are(shell: str, tmp_path: Path) ->
     }
 
 
+@each_shell
+def test_a_folder_that_is_a_link_is_shown_with_what_it_leads_to(shell: str, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/kvm.conf").write_text("options kvm_amd nested=0\n")
+    (tmp_path / "modprobe.d").symlink_to("real")
+    probed = Probing(shell, ("2", "never"), mounts={tmp_path: "/usr/local/lib"}).run()
+    listing = probed.answer.readings["/usr/local/lib/modprobe.d"]
+    assert (listing.status, listing.text, listing.link) == (Status.OK, "kvm.conf", "real")
+
+
 @kmods_shells
 @pytest.mark.parametrize("hidden", [("awk",), ("wc",), ("awk", "wc")])
 def test_without_what_reads_many_files_each_is_read_alone(folder: Path, shell: str, hidden: tuple[str, ...]) -> None:

@@ -95,3 +95,17 @@ def test_what_nixos_declares_is_made_again_at_each_boot() -> None:
     bundle = bundle_of(ok(sources.MOUNTS, MEMORY), ok(sources.CMDLINE, ""), ok(sources.OS_RELEASE, "ID=nixos\n"))
     assert lasting_settings_of(bundle, next_load("nixos.conf"), is_loaded=True).lost == ()
     assert lasting_settings_of(bundle, next_load("kvm.conf"), is_loaded=True).lost
+
+
+@pytest.mark.parametrize(
+    ("folder", "is_lost"),
+    [("/run/modprobe", True), ("../run/modprobe", True), ("../srv/modprobe", False), (None, False)],
+)
+def test_a_folder_that_is_a_link_lasts_as_long_as_what_it_leads_to(folder: str | None, *, is_lost: bool) -> None:
+    bundle = bundle_of(
+        ok(sources.MOUNTS, "/dev/vda1 / ext4 rw 0 0"),
+        ok(sources.CMDLINE, "quiet"),
+        ok(sources.OS_RELEASE, "ID=debian"),
+        Reading("/etc/modprobe.d", Status.OK, "kvm.conf", link=folder),
+    )
+    assert bool(lasting_settings_of(bundle, next_load("kvm.conf"), is_loaded=True).lost) is is_lost

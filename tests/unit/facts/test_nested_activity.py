@@ -1,5 +1,7 @@
 """Whether an L2 runs, by each source and by both: three answers, and never one from a single `no`."""
 
+from dataclasses import replace
+
 import pytest
 
 from nested_kvm.evidence.bundle import DomainRecord
@@ -171,6 +173,12 @@ def test_without_the_vendors_module_pvm_may_run_one() -> None:
         None
     )
     assert (held.runs, unseen.runs) == (Answer.YES, Answer.UNKNOWN)
+
+
+@pytest.mark.parametrize(("state", "runs"), [("running", Answer.UNKNOWN), ("shut off", Answer.NO)])
+def test_a_domain_whose_state_contradicts_its_xml_is_not_known(state: str, runs: Answer) -> None:
+    half = replace(record(), state=state, live_xml=None)
+    assert Machine(machine("kvm-a", domains=(half,))).nested_activity("l1-svm").runs is runs
 
 
 @pytest.mark.parametrize("other", ["vboxdrv", "vmmon"])

@@ -115,6 +115,7 @@ Version: 6.1.153-1
     ("entry", "packages", "outcome"),
     [
         ("6.1.0-40-amd64", PACKAGE, Outcome.FAIL),
+        ("6.1.0-40-amd64", PACKAGE.replace("install ok", "hold ok"), Outcome.FAIL),
         ("6.1.0-40-amd64", "", Outcome.INFORMATIONAL),
         ("6.1.0-56-amd64", PACKAGE, Outcome.PASS),
     ],
