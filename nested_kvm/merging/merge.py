@@ -97,6 +97,8 @@ class _Merging:
         self._exposures: list[HostExposure] = []
         self._owed: int | None = 0
         self._not_asked: list[NotAsked] = []
+        self._decides: set[bool] = set()
+        """Whether the runs ask what decides compliance; both: they were asked different questions."""
 
     def read(self, path: Path, tell: Tell) -> None:
         """Add one run.
@@ -176,6 +178,11 @@ class _Merging:
             )
 
     def _take_asked(self, part: RunPart) -> None:
+        # What was left out is recorded; where nothing was, and nothing decides, the question was another one.
+        if part.asked is not None and part.asked.owed and (part.asked.decides or not part.asked.not_asked):
+            self._decides.add(part.asked.decides)
+        if len(self._decides) > 1:
+            raise Unusable("run.asked: one of these runs asked only whether an L2 runs: merge one question")
         if part.asked is None or part.asked.owed is None:
             self._owed = None
         elif self._owed is not None:

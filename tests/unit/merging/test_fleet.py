@@ -12,7 +12,7 @@ from nested_kvm.errors import UsageError
 from nested_kvm.inventory.shard import FleetShard, fleet_digest
 from nested_kvm.reporting.formats.json_results import results_json
 from nested_kvm.results.exit_status import exit_status
-from nested_kvm.results.run import ExitStatus, Run, Threshold
+from nested_kvm.results.run import ExitStatus, ResultList, Run, Threshold
 from nested_kvm.results.run_verdict import RunVerdict, conclude
 from nested_kvm.results.scope import NotAsked
 from nested_kvm.version import VERSION
@@ -160,6 +160,17 @@ def test_a_file_of_an_older_version_has_no_policy_and_no_shard(tmp_path: Path) -
     with merged([leave(tmp_path / "old", run)]) as made:
         assert made.targets[0].policy is None
         assert made.complete
+
+
+def test_a_shard_that_was_asked_another_question_is_refused(tmp_path: Path) -> None:
+    """Whether an L2 runs says nothing about compliance: merged, such a shard's targets would not be judged."""
+    audited, asked = shards_on(("kvm-a",), ("kvm-b",))
+    audited.results = ResultList([on("kvm-a", PASS, decides=True)])
+    asked.results = ResultList([on("kvm-b", PASS, decides=False)])
+    audited.owed, asked.owed = 1, 1
+    folders = [leave(tmp_path / "1", audited, exit_status=0), leave(tmp_path / "2", asked, exit_status=0)]
+    assert "merge one question" in refusal(folders)
+    assert "merge one question" in refusal(folders[::-1])
 
 
 def test_a_narrowed_shard_leaves_the_fleet_narrowed(tmp_path: Path) -> None:
