@@ -55,7 +55,7 @@ def test_the_next_load_matches_the_policy(
     type of a parameter is unknown; the kernel's version does not determine what a value or the default does, as
     with the backports of enterprise kernels; or nesting is forbidden, and PVM (`kvm_pvm`) is loaded, whose next load no
     option of the vendor's module decides, or a line of `/etc/modules` or modules-load.d names a module that is
-    blacklisted.
+    blacklisted, or may.
     """
     is_left_alone = next_load.is_left_alone(is_loaded=kvm_module.is_loaded)
     if not policy.is_required and (next_load.never_happens or is_left_alone is Answer.YES):

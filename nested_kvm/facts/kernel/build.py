@@ -26,6 +26,8 @@ _ID: Final = re.compile(r"^ID=[\"']?([A-Za-z0-9._-]{1,60})[\"']?\s*$", re.ASCII 
 _ENTRIES: Final = ("next_entry", "saved_entry")
 """What `grub2-reboot` and `grub2-set-default` write into grub's environment; the first one counts, for one boot."""
 _ANY_RELEASE: Final = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,5}", re.ASCII)
+_RESCUE: Final = "-0-rescue"
+"""In the entry of the kernel that was there when the system was installed."""
 _GOES_ON: Final = r"(?![\w.+~])"
 _NUMBER: Final = re.compile(r"[1-9][0-9>]{0,10}", re.ASCII)
 
@@ -182,7 +184,7 @@ def pinned_kernel_of(bundle: Bundle, running: str, installed: tuple[str, ...] | 
 def _named(
     bundle: Bundle, evidence: Evidence, entry: str, running: str, installed: tuple[str, ...] | None
 ) -> PinnedKernel | None:
-    if _NUMBER.fullmatch(entry):
+    if _NUMBER.fullmatch(entry) or _RESCUE in entry:
         return PinnedKernel(None, f"which kernel {evidence.text} starts is not known", (evidence,))
     if _ANY_RELEASE.search(entry) is None:
         return None

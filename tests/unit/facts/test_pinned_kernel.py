@@ -36,6 +36,7 @@ def pinned(environment: str, *entries: str, running: str = NEW) -> PinnedKernel 
         (f"saved_entry=gnulinux-advanced-0b1c>gnulinux-{OLD}-advanced-0b1c", OLD),
         (f"saved_entry=Red Hat Enterprise Linux ({OLD}) 9.8 (Plow)", OLD),
         ("saved_entry=2", None),
+        (f"saved_entry={ID}-0-rescue", None),
         ("saved_entry=1>2", None),
         (f"saved_entry={ID}-5.14.0-1.el9.x86_64", None),
     ],
