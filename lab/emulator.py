@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from lab.software import Software
 BOOT_LIMIT = 240
 RESTORE_LIMIT = 120
 START_LIMIT = 10
-END_LIMIT = 10
+END_LIMIT = 30
 LOG = "emulator.log"
 PID_FILE = "emulator.pid"
 SOFTWARE = {"amd": qemu.software, "intel": bochs.software}
@@ -61,13 +62,21 @@ class Emulator:
         self._await_command_line()
 
     def stop(self) -> None:
-        """End the process, by force if it does not heed a request, and remove the run directory."""
-        for number in self._software().end_signals:
-            pid = self.pid()
-            if pid is not None:
-                os.kill(pid, number)
-                self._await_end(pid)
+        """End the process, by force if it does not heed a request, and remove the run directory.
+
+        A process that is ending is not recognized any more, and may take a while to give its memory back.
+        """
+        pid = self.pid()
+        if pid is not None:
+            self._end(pid)
         shutil.rmtree(self.config.run, ignore_errors=True)
+
+    def _end(self, pid: int) -> None:
+        for number in self._software().end_signals:
+            if self.pid() == pid:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            self._await_end(pid)
 
     def require_alive(self) -> int:
         """Return the process id.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab import mirrors
 from lab.config import LabConfig
+from lab.locks import locked
 from lab.progress import say
 from lab.unpacked import unpack
 
@@ -32,12 +33,18 @@ class EmulatorPackage:
         """Whether they are there as a whole."""
         return self.directory.exists()
 
-    def unpack(self) -> None:
-        """Unpack them and what they need.
+    def provide(self) -> None:
+        """Unpack them and what they need, unless they are there, or another lab is doing that.
 
         Raises:
             BuildError: they cannot be had.
         """
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        with locked(self.directory.with_suffix(".lock")):
+            if not self.ready():
+                self._unpack()
+
+    def _unpack(self) -> None:
         say(f"unpacking the emulator, QEMU of Debian {RELEASE}: usually 5 to 30 s, depending on the mirror")
         begun = time.monotonic()
         unpack(RELEASE, PACKAGES, self.directory, sources=mirrors.sources(RELEASE))

@@ -1,12 +1,10 @@
 """Start and stop a lab, with retries for an emulation that sometimes panics or hangs."""
 
 import fcntl
-import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 from lab import image, keys, needs, watched
 from lab.config import LabConfig
@@ -15,6 +13,7 @@ from lab.emulator_package import EmulatorPackage
 from lab.errors import GuestHungError, HostLostError, LabError, NotRunningError, RemoteError
 from lab.guests import named
 from lab.host import Host
+from lab.locks import locked
 from lab.progress import say
 from lab.snapshot import Snapshot
 
@@ -79,16 +78,14 @@ class Session:
 
     def _build(self) -> None:
         # Another lab may be building what they share.
-        with _locked(self.config.directory / "image.lock"):
+        with locked(self.config.directory / "image.lock"):
             if not image.ready(self.config):
                 say(f"building the {self.config.suite.name} image: usually 30 to 90 s, depending on the mirror")
                 begun = time.monotonic()
                 image.build(self.config)
                 say(f"  built in {time.monotonic() - begun:.0f} s")
-        package = EmulatorPackage.of(self.config)
-        with _locked(package.directory.with_suffix(".lock")):
-            if self.config.suite.vendor == "amd" and not package.ready():
-                package.unpack()
+        if self.config.suite.vendor == "amd":
+            EmulatorPackage.of(self.config).provide()
         keys.write_client_files(self.config)
 
     def _start_persistently(self, guests: Sequence[str]) -> None:
@@ -106,6 +103,13 @@ class Session:
                 return
 
     def _start(self, guests: Sequence[str]) -> None:
+        """Start from a snapshot, or boot, which is done by one lab of a suite at a time: the next one restores that."""
+        waiting = f"another {self.config.suite.name} lab is starting: waiting, as its snapshot can be restored"
+        lock = self.config.directory / "snapshot.lock"
+        with locked(lock, waiting=waiting) if self._has_snapshots else nullcontext():
+            self._start_now(guests)
+
+    def _start_now(self, guests: Sequence[str]) -> None:
         is_full = tuple(guests) == self.full_snapshot.guests
         if is_full and self._is_usable(self.full_snapshot):
             self._restore(self.full_snapshot)
@@ -136,8 +140,9 @@ class Session:
 
     def forget_snapshots(self) -> None:
         """Remove the snapshots, so that the next start boots: what failed may be in them."""
-        self.host_snapshot.forget()
-        self.full_snapshot.forget()
+        with locked(self.config.directory / "snapshot.lock"):
+            self.host_snapshot.forget()
+            self.full_snapshot.forget()
 
     def _boot_host(self) -> None:
         say(f"starting the host: usually {self._usually}")
@@ -209,17 +214,7 @@ class Session:
         """Hold the lab's lock: two `lab up` at the same time would share a disk."""
         self.config.own.mkdir(parents=True, exist_ok=True)
         try:
-            with _locked(self.config.own / "lock", fcntl.LOCK_NB):
+            with locked(self.config.own / "lock", fcntl.LOCK_NB):
                 yield
         except BlockingIOError as error:
             raise LabError(f"another lab command is running in {self.config.own}") from error
-
-
-@contextmanager
-def _locked(path: Path, how: int = 0) -> Iterator[None]:
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
-        yield
-    finally:
-        os.close(descriptor)

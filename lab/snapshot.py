@@ -5,7 +5,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab import qemu
@@ -24,15 +24,15 @@ BYTES_PER_SECOND = 10**11
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The snapshot of one lab with certain guests running, whether it has been saved or not."""
+    """The snapshot of a host with certain guests running, whether it has been saved or not."""
 
     config: LabConfig
     guests: tuple[str, ...] = ()
 
     @property
     def directory(self) -> Path:
-        """Where it is kept; `lab down` leaves it alone, as it does the image."""
-        return self.config.own / ("snapshot-guests" if self.guests else "snapshot-host")
+        """Where it is kept, for all labs of a suite; `lab down` leaves it alone, as it does the image."""
+        return self.config.directory / ("snapshot-guests" if self.guests else "snapshot-host")
 
     def is_usable(self) -> bool:
         """Whether it was made with this image, this emulator and these guests."""
@@ -82,7 +82,7 @@ class Snapshot:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _stamp(self) -> str:
-        command = qemu.software(self.config).command
+        command = qemu.software(replace(self.config, number=1)).command
         version = subprocess.run(
             [*EmulatorPackage.of(self.config).program("qemu-system-x86_64"), "--version"],
             check=True,

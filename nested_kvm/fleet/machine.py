@@ -24,9 +24,9 @@ from nested_kvm.facts.kernel.log import KernelLog, kernel_log_of
 from nested_kvm.facts.kernel.mitigations import Mitigations, mitigations_of
 from nested_kvm.facts.kernel.modules import KernelModules, kernel_modules_of
 from nested_kvm.facts.kernel.platform import Platform, platform_of
-from nested_kvm.facts.kernel.refusal import RefusalKind, refusal_kind
 from nested_kvm.facts.kvm.absence import KvmAbsence, kvm_absence_of
 from nested_kvm.facts.kvm.assists import Assists, assists_of
+from nested_kvm.facts.kvm.built_in_start import as_it_started
 from nested_kvm.facts.kvm.confinement import Confinement, confinement_of
 from nested_kvm.facts.kvm.device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of
@@ -73,6 +73,7 @@ from nested_kvm.model.advisory import Advisories
 from nested_kvm.model.answer import Answer
 from nested_kvm.model.architecture import ARM64, X86, architecture_of
 from nested_kvm.model.policy import Guard
+from nested_kvm.model.verdict import Evidence
 
 _DEVICE_RULE: Final = SharedFact(device_rule_of)
 _MODPROBE_CONFIGURATION: Final = SharedFact(modprobe_configuration_of)
@@ -167,35 +168,17 @@ class Machine:
     @cached_property
     def kvm_module(self) -> KvmModule:
         """The target's KVM module, for its CPU's vendor."""
-        module = self._kvm_in_sysfs
-        if not module.is_built_in or self._has_device:
-            return module
-        return module.not_started() if self._kvm_gave_up else replace(module, start_is_open=True)
+        return as_it_started(self._kvm_in_sysfs, lambda: self.kvm_device, self._refusals)
+
+    def _refusals(self) -> tuple[Evidence, ...]:
+        """The lines in which the target's kernel refuses to load its KVM module."""
+        shows_flag = self.cpu.is_known_to_show_flag
+        return self.kernel_log.refusals_of(self.kvm_module_name, flag_is_shown=shows_flag)
 
     @cached_property
     def _kvm_in_sysfs(self) -> KvmModule:
         """The module as sysfs shows it, where one that is built in looks as if it had started."""
         return kvm_module_of(self.bundle, self.kvm_module_name)
-
-    @property
-    def _has_device(self) -> bool:
-        try:
-            return self.kvm_device.exists
-        except ObservationError:
-            return False
-
-    @property
-    def _kvm_gave_up(self) -> bool:
-        """Whether the kernel refused KVM, where no device was seen: a module that is built in shows it by nothing else.
-
-        Words of no known kind are no refusal here: a container shows the log of a kernel whose KVM runs, and no device.
-
-        Raises:
-            ObservationError: the kernel's log is not in the evidence.
-        """
-        shows_flag = self.cpu.is_known_to_show_flag
-        refusals = self.kernel_log.refusals_of(self.kvm_module_name, flag_is_shown=shows_flag)
-        return bool(refusals) and refusal_kind(refusals) is not RefusalKind.OTHER
 
     @property
     def kvm_module_name(self) -> str:

@@ -6,6 +6,7 @@
 import re
 import shlex
 import string
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -87,24 +88,25 @@ def short_names(script: str) -> str:
     """Return the script with short names in place of those that have several words, and of variables."""
     letters = string.ascii_letters + string.digits
     short = [*letters, *(f"{first}{second}" for first in letters for second in letters)]
-    for letter, name in zip(short, _names(), strict=False):
-        script = re.sub(name, f"_{letter}", script)
-    return script
+    pattern, names = _names()
+    new = {name: f"_{letter}" for letter, name in zip(short, names, strict=False)}
+    return pattern.sub(lambda found: new[found[0]], script)
 
 
 @cache
-def _names() -> Sequence[str]:
-    """The patterns of the names that are replaced, the most frequent first."""
+def _names() -> tuple[re.Pattern[str], Sequence[str]]:
+    """What finds the names that are replaced, and the names, the most frequent first."""
     code = "".join(line for line in readable_probe().splitlines(keepends=True) if not line.lstrip(" ").startswith("#"))
-    names = [rf"\b{name}\b" for name in sorted(set(_NAME.findall(code)))]
-    names += [_as_variable(name) for name in _VARIABLES]
-    return sorted(names, key=lambda name: -len(re.findall(name, code)))
+    long = sorted(set(_NAME.findall(code)))
+    pattern = re.compile(rf"\b(?:{'|'.join(long)})\b|{_as_variable('|'.join(_VARIABLES))}")
+    uses = Counter(found[0] for found in pattern.finditer(code))
+    return pattern, sorted([*long, *_VARIABLES], key=lambda name: -uses[name])
 
 
-def _as_variable(name: str) -> str:
-    """The pattern of a word where it is a variable: used, read, set, or looped over."""
+def _as_variable(names: str) -> str:
+    """The pattern of these words where they are variables: used, read, set, or looped over."""
     behind = r"(?<=\$)|(?<=\$\{)|(?<=read -r )"
-    return rf"(?:{behind}){name}\b|(?<![\w$/'.<-]){name}(?==)|(?<=for ){name}(?= (?:do|in)\b)"
+    return rf"(?:{behind})(?:{names})\b|(?<![\w$/'.<-])(?:{names})(?==)|(?<=for )(?:{names})(?= (?:do|in)\b)"
 
 
 def _tight(line: str) -> str:

@@ -72,10 +72,6 @@ _FAULT: Final = re.compile(
 _NAMELESS: Final = re.compile(r"no hardware support\s{0,10}\Z", re.IGNORECASE)
 _VENDOR_MODULES: Final = frozenset({"kvm_intel", "kvm_amd"})
 _WORD: Final = re.compile(r"\w{1,1024}")
-_OWNED: Final = re.compile(
-    r"(?:vboxdrv|vmmon|/dev/vmmon(?:\[\d{1,10}\])?): |vmx already (?:in use|enabled)|(?:vmx|svm) is being used",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +123,6 @@ def _is_of_one_cpu(message: _Message, module: str) -> bool:
     return _is_refusal(message, module) and _OF_ONE_CPU.match(message.body) is not None
 
 
-def _is_owned(message: _Message) -> bool:
-    return _OWNED.match(message.body) is not None
-
-
 @dataclass(frozen=True, slots=True)
 class KernelLog:
     """The log lines about KVM. A log that may not be read has none, and `is_readable` is False.
@@ -160,11 +152,6 @@ class KernelLog:
         found = self._matching(lambda message: _is_refusal(message, module))
         refusals = (item for item in found if not others & set(_WORD.findall(item.text)))
         return tuple(item for item in refusals if not (flag_is_shown and _NAMELESS.search(item.text)))
-
-    @property
-    def owned_by_other(self) -> tuple[Evidence, ...]:
-        """Lines which report that another hypervisor uses the CPU."""
-        return self._matching(_is_owned)
 
     def refusals_of_one_cpu(self, module: str) -> tuple[Evidence, ...]:
         """Lines in which the running module refuses a CPU, one that was added or came with a migration."""

@@ -49,11 +49,6 @@ class KernelModules:
     seen: tuple[Evidence, ...] = field(default=())
 
     @property
-    def lacks_it(self) -> bool:
-        """Whether the kernel is known to have no such module; an answer that does not mention it proves nothing."""
-        return self.tree is ModuleTree.LACKS_KVM
-
-    @property
     def doubt(self) -> str:
         """That kmod could not be asked, in words for the end of a sentence; empty: it was asked."""
         return (

@@ -108,10 +108,6 @@ class ModprobeConfiguration:
         """Find the lines, other than comments, that contain `text` and of which at least a part has no effect."""
         return tuple(line for line in self.lines if line.flaw and not line.flaw.is_comment and text in line.text)
 
-    def commented_lines(self, text: str) -> tuple[ModprobeLine, ...]:
-        """Find the comments that contain `text`."""
-        return tuple(line for line in self.lines if line.flaw and line.flaw.is_comment and text in line.text)
-
     def options_for(self, module: str, alias: str | None = None) -> ModuleOptions:
         """Return the options of a module; those of `alias`, the name of an `alias` line that led to it, count too."""
         names = {normalised(module), alias}
@@ -126,11 +122,6 @@ class ModprobeConfiguration:
         """
         name = normalised(module)
         return next((line for line in self.obeyed(Directive.INSTALL) if matches(line.subject, name)), None)
-
-    def softdep_for(self, module: str) -> ModprobeLine | None:
-        """Find the `softdep` line that counts: the first whose pattern matches."""
-        name = normalised(module)
-        return next((line for line in self.obeyed(Directive.SOFTDEP) if matches(line.subject, name)), None)
 
     def aliases_of(self, name: str) -> tuple[ModprobeLine, ...]:
         """Find the `alias` lines that redirect a name: where there is one, kmod loads their targets alone."""

@@ -94,11 +94,6 @@ class ModprobeLine:
         """The line as a result quotes it."""
         return Evidence(self.source, self.text.strip())
 
-    @property
-    def second_modules(self) -> tuple[str, ...]:
-        """KVM modules that an options line names after its own, and that receive none of its options."""
-        return _second_modules(self.argument) if self.directive is Directive.OPTIONS else ()
-
     def in_unread_file(self) -> "ModprobeLine":
         """Return the line as it stands in a file that kmod does not read."""
         return self if self.flaw and self.flaw.is_comment else replace(self, flaw=Flaw.FILE_NOT_READ)

@@ -23,8 +23,8 @@ HERE = Path(__file__).resolve().parent
 EMULATION_FAILED = pytest.StashKey[bool]()
 RUN_AGAIN = "run again"
 STAGES = (
-    "test_bad_situations",
     "test_values",
+    "test_bad_situations",
     "test_boots",
     "test_sosreport",
     "test_truth_table/nested-on",
@@ -36,7 +36,9 @@ STAGES = (
     "test_oracle/nested-off",
     "test_incus",
 )
-"""A guest takes half a minute to start, and each reload of the module stops them all."""
+"""A guest takes half a minute to start, and each reload of the module stops them all.
+
+The first needs no lab: the second one starts meanwhile, and leaves a snapshot that the first restores."""
 OF_THE_SECOND_LAB = ("test_scenarios.py", "test_agent.py", "test_remediation.py")
 EMULATIONS_OWN = (HostLostError, GuestHungError, SilentError)
 """No finding of the audit raises one of these."""

@@ -154,6 +154,13 @@ def starting(built_copy: Path, free_port: int, lab: Session) -> Iterator[tuple[s
     session.down()
 
 
+def test_what_one_lab_saved_another_of_its_suite_restores(lab: Session) -> None:
+    others = Session(replace(lab.config, number=9))
+    assert lab.full_snapshot.is_usable()
+    assert others.full_snapshot.is_usable()
+    assert not replace(others.full_snapshot, guests=("shut-off",)).is_usable()
+
+
 def nothing_is_left(session: Session, pid: int) -> bool:
     state = Path(f"/proc/{pid}/stat")
     gone = not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"

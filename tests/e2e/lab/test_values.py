@@ -42,8 +42,8 @@ TEXT = st.builds(lambda blank, words: blank.join(words), BLANKS, st.lists(ASSIGN
 def test_a_kernel_reads_module_options_as_the_audit_does(release: str) -> None:
     config = from_environment()
     emulator = EmulatorPackage.of(config)
-    if VENDOR == "amd" and not emulator.ready():
-        emulator.unpack()
+    if VENDOR == "amd":
+        emulator.provide()
     kernel = unpacked_kernel(release, config.directory.parent, VENDOR)
     types = parameter_types(kernel.parameters)
     assert {name: types[name] for name in KINDS} == KINDS

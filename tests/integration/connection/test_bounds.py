@@ -17,7 +17,7 @@ from nested_kvm.errors import ConnectionFailed, LimitExceeded
 from nested_kvm.inventory.address import Address
 from tests.support.misbehaving import MisbehavingServer
 from tests.support.sshd import free_port, make_key
-from tests.support.threads import threads_are_back_at
+from tests.support.threads import threads_have_ended
 
 pytestmark = pytest.mark.alone
 
@@ -96,7 +96,7 @@ def no_answer(_visitor: socket.socket) -> None:
     ],
 )
 def test_a_host_that_does_not_agree_on_ssh_ends_in_time(behaviour: Behaviour, reason: str, empty: Path) -> None:
-    before = threading.active_count()
+    before = threading.enumerate()
     with listening(behaviour) as port:
         start = time.monotonic()
         with pytest.raises(ConnectionFailed, match=reason) as caught:
@@ -104,7 +104,7 @@ def test_a_host_that_does_not_agree_on_ssh_ends_in_time(behaviour: Behaviour, re
         assert time.monotonic() - start < LIMIT + SLACK
     assert str(caught.value).startswith(f"kvm-a (127.0.0.1 port {port}): ")
     assert "\n" not in str(caught.value)
-    assert threads_are_back_at(before)
+    assert threads_have_ended(before)
 
 
 def test_what_a_host_says_never_reaches_the_terminal_as_it_is(empty: Path) -> None:
@@ -157,23 +157,23 @@ class TestAfterTheKeyExchange:
         return path
 
     def test_a_hang_at_authentication_ends_in_time(self, config: Path) -> None:
-        before = threading.active_count()
+        before = threading.enumerate()
         with MisbehavingServer(hangs_at_login=True) as server:
             start = time.monotonic()
             with pytest.raises(ConnectionFailed, match=r"it does not decide on the login of root within 0\.6 s"):
                 connect(server.address, settings(config), name="kvm-a")
             assert time.monotonic() - start < LIMIT + SLACK
-        assert threads_are_back_at(before)
+        assert threads_have_ended(before)
 
     def test_a_hang_at_execution_ends_in_time(self, config: Path) -> None:
-        before = threading.active_count()
+        before = threading.enumerate()
         with MisbehavingServer(hangs_at_execution=True) as server:
             connection = connect(server.address, settings(config), name="kvm-a")
             start = time.monotonic()
             with closing(connection), pytest.raises(LimitExceeded, match=r"no complete answer within 0\.6 s"):
                 connection.execute("true")
             assert time.monotonic() - start < LIMIT + SLACK
-        assert threads_are_back_at(before)
+        assert threads_have_ended(before)
 
     def test_a_refused_execution_is_an_error(self, config: Path) -> None:
         with MisbehavingServer(refuses_execution=True) as server:

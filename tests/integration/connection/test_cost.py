@@ -9,7 +9,7 @@ from nested_kvm.connection.ssh.connection import SshConnection
 from nested_kvm.connection.ssh.transport import cheapest_first
 from tests.integration.connection.test_execute import reach
 from tests.support.sshd import Sshd, SshdFactory
-from tests.support.threads import threads_are_back_at
+from tests.support.threads import threads_but, threads_have_ended
 
 pytestmark = pytest.mark.needs("sshd")
 CONNECTIONS = 5
@@ -43,14 +43,14 @@ def test_a_connection_that_waits_wakes_once_a_second_at_most(sshd: Sshd) -> None
 
 
 def test_a_connection_is_one_thread_and_the_deadlines_of_all_are_one_more(sshd: Sshd) -> None:
-    before = threading.active_count()
+    before = threading.enumerate()
     with ExitStack() as stack:
         opened = [stack.enter_context(closing(reach(sshd))) for _ in range(CONNECTIONS)]
-        assert threading.active_count() - before == CONNECTIONS
+        assert len([each for each in threads_but(before) if each.name != "deadlines"]) == CONNECTIONS
         waiting = [threading.Thread(target=each.execute, args=("sleep 1",)) for each in opened]
         for each in waiting:
             each.start()
-        assert threading.active_count() - before <= 2 * CONNECTIONS + 1
+        assert len(threads_but(before)) <= 2 * CONNECTIONS + 1
         for each in waiting:
             each.join()
-    assert threads_are_back_at(before)
+    assert threads_have_ended(before)

@@ -122,8 +122,8 @@ def test_a_guest_that_hangs_ends_in_time_and_costs_nobody_else(host: SshConnecti
     guest = by_agent(host, probe_timeout=0.6)
     start = time.monotonic()
     with pytest.raises(LimitExceeded, match=r"ci-1: no complete answer within 0\.6 s"):
-        guest.execute("sleep 5")
-    assert time.monotonic() - start < 4
+        guest.execute("sleep 100")
+    assert time.monotonic() - start < 50
     with pytest.raises(ConnectionFailed, match="abandoned after a timeout"):
         guest.execute("true")
     assert by_agent(host).execute("echo alive").stdout == b"alive\n"

@@ -13,7 +13,7 @@ from nested_kvm.connection import Settings, SshConnector, connect, connect_limit
 from nested_kvm.errors import ConnectionFailed
 from nested_kvm.inventory.address import Address
 from tests.support.sshd import Sshd, SshdFactory, make_key
-from tests.support.threads import threads_are_back_at
+from tests.support.threads import threads_have_ended
 
 pytestmark = [pytest.mark.needs("sshd"), pytest.mark.needs("accounts")]
 
@@ -74,10 +74,10 @@ def answer(settings: Settings, address: Address = KVM) -> bytes:
 
 
 def test_a_jump_host_leads_to_the_target_and_each_is_logged_in_to(site: Site, grown: Callable[[], list[int]]) -> None:
-    before = threading.active_count()
+    before = threading.enumerate()
     assert answer(site.settings(*BY_BASTION)) == b"reached\n"
     assert grown() == [1, 0, 1]
-    assert threads_are_back_at(before)
+    assert threads_have_ended(before)
 
 
 @pytest.mark.parametrize(

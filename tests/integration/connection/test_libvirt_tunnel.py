@@ -15,7 +15,7 @@ from nested_kvm.connection import connect, libvirt_tunnel
 from nested_kvm.connection.ssh.connection import SshConnection
 from nested_kvm.errors import ConnectionFailed, UsageError
 from tests.support.sshd import Sshd, SshdFactory
-from tests.support.threads import threads_are_back_at
+from tests.support.threads import threads_have_ended
 
 pytestmark = pytest.mark.needs("sshd", "libvirtd", "libvirt-python")
 
@@ -127,14 +127,14 @@ def test_a_target_that_does_not_answer_ends_libvirts_call_in_time(
 
 def test_nothing_is_left_of_a_tunnel(libvirt: Any, connection: SshConnection) -> None:
     gc.collect()
-    before = threading.active_count()
+    before = threading.enumerate()
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     with libvirt_tunnel(connection, "test:///default"):
         pass
     with libvirt_tunnel(connection, "test:///default") as tunnel:
         assert domains(libvirt, tunnel.uri) == ["test"]
     gc.collect()
-    assert threads_are_back_at(before)
+    assert threads_have_ended(before)
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 

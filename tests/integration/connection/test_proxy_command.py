@@ -15,7 +15,7 @@ from nested_kvm.errors import ConnectionFailed
 from nested_kvm.inventory.address import Address
 from tests.support.sshd import Sshd, make_key
 from tests.support.suite import ROOT
-from tests.support.threads import threads_are_back_at
+from tests.support.threads import threads_have_ended
 
 pytestmark = pytest.mark.needs("sshd", "nc")
 
@@ -44,12 +44,12 @@ def runs(pid_file: Path) -> bool:
 
 
 def test_its_pipes_carry_the_connection(sshd: Sshd, tmp_path: Path) -> None:
-    threads, files = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    threads, files = threading.enumerate(), len(list(Path("/proc/self/fd").iterdir()))
     settings = client(sshd, f"tee {tmp_path}/sent | nc %h %p")
     with closing(connect(sshd.address(), settings, name="kvm-a")) as connection:
         assert connection.execute("cat; head -c 300000 /dev/zero | wc -c").stdout.strip() == b"300000"
     assert (tmp_path / "sent").read_bytes().startswith(b"SSH-2.0-paramiko")
-    assert threads_are_back_at(threads)
+    assert threads_have_ended(threads)
     assert len(list(Path("/proc/self/fd").iterdir())) == files
 
 
@@ -95,11 +95,11 @@ def test_one_that_is_missing_is_an_error(sshd: Sshd) -> None:
 
 
 def test_one_that_hangs_ends_in_time_and_endless_complaints_are_no_reason_to_hang(sshd: Sshd) -> None:
-    before = threading.active_count()
+    before = threading.enumerate()
     for command in ("sleep 100", "sh -c 'yes >&2 & sleep 100'"):
         with pytest.raises(ConnectionFailed, match=r"key exchange within 0\.6 s"):
             connect(sshd.address(), client(sshd, command, connect_timeout=0.6), name="kvm-a")
-    assert threads_are_back_at(before)
+    assert threads_have_ended(before)
 
 
 @pytest.mark.parametrize("command", ["nc %h %Z", "nc %"])

@@ -206,7 +206,7 @@ def test_a_match_exec_that_hangs_is_refused_by_name(path: Path, monkeypatch: pyt
     start = time.monotonic()
     with pytest.raises(UsageError, match=rf"^{path}: for host kvm-a: Match exec 'sleep 50' takes longer than 0\.3 s"):
         options_user(path, "sleep 50")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 25
 
 
 def test_match_exec_runs_once_for_a_host(path: Path) -> None:

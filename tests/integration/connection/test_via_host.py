@@ -16,7 +16,7 @@ from nested_kvm.connection.ssh.connection import SshConnection
 from nested_kvm.errors import ConnectionFailed, HostKeyRejected, LimitExceeded
 from nested_kvm.inventory.address import Address
 from tests.support.sshd import Sshd, SshdFactory, free_port
-from tests.support.threads import threads_are_back_at
+from tests.support.threads import threads_have_ended
 
 pytestmark = [pytest.mark.needs("sshd"), pytest.mark.needs("accounts")]
 
@@ -194,10 +194,10 @@ def test_a_host_that_is_gone_takes_its_guests_along(fleet: Fleet, host: SshConne
 
 
 def test_nothing_is_left_of_a_guests_connection(fleet: Fleet, host: SshConnection) -> None:
-    before = threading.active_count()
+    before = threading.enumerate()
     settings = fleet.settings(fleet.guests[0].known_hosts(*GUEST_NAMES))
     connect(fleet.address, settings, name="ci-0", via=host).close()
-    assert threads_are_back_at(before)
+    assert threads_have_ended(before)
     until = time.monotonic() + 2  # the far end closes a channel too, in its own time
     while "1 open channel" in repr(host._transport) and time.monotonic() < until:
         time.sleep(0.01)

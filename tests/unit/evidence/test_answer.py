@@ -158,7 +158,7 @@ def test_bytes_that_are_no_text_cost_only_themselves() -> None:
 @pytest.mark.parametrize("rest", ["", "\n\n@a end ok\n@a done\n"])
 def test_an_answer_of_many_readings_that_only_begin_takes_little_time(begun: str, rest: str) -> None:
     """A target chooses what it answers: 4 MB of this took the controller minutes."""
-    started = time.monotonic()
+    started = time.thread_time()
     answer = parse_answer(f"@a nested-kvm-probe 1\n{begun * 300_000}{rest}".encode(), "a")
-    assert time.monotonic() - started < 10
+    assert time.thread_time() - started < 10
     assert {each.status for each in answer.readings.values()} <= {Status.UNREADABLE, Status.OK}

@@ -15,7 +15,7 @@ from nested_kvm.inventory.load import load_inventory
 from nested_kvm.inventory.target import Inventory
 from tests.support.guests import PLAIN_GUEST
 from tests.support.sshd import Sshd, SshdFactory
-from tests.support.threads import threads_are_back_at
+from tests.support.threads import threads_have_ended
 
 pytestmark = [pytest.mark.needs("sshd", "accounts"), pytest.mark.slow]
 
@@ -87,7 +87,7 @@ def test_thirty_targets_behind_one_jump_host_are_one_login_on_it(
 def test_the_runs_own_deadline_ends_what_still_hangs(
     start_sshd: SshdFactory, guest: Sshd, observed: Collect, tmp_path: Path
 ) -> None:
-    before = threading.active_count()
+    before = threading.enumerate()
     stuck = start_sshd(settings=["ForceCommand sleep 100"])
     fleet = f"hosts:\n  well: {{address: '{guest.address()}', level: L1}}\n  stuck: {{address: '{stuck.address()}'}}\n"
     config = config_of(stuck, guest, known=tmp_path / "known")
@@ -97,7 +97,7 @@ def test_the_runs_own_deadline_ends_what_still_hangs(
     assert failure is not None
     assert failure.kind == "LimitExceeded"
     assert failure.message == "stuck: not inspected within the time limit of the run (6 s)"
-    assert threads_are_back_at(before)
+    assert threads_have_ended(before)
 
 
 def test_the_runs_deadline_follows_from_the_limits(tmp_path: Path) -> None:

@@ -158,13 +158,13 @@ def test_a_dead_line_says_why(text: str, number: int, flaw: Flaw) -> None:
 def test_a_comment_is_not_a_dead_line() -> None:
     configuration = parsed({f"{ETC}/kvm.conf": "#options kvm_amd nested=1\n"})
     assert configuration.dead_lines("nested") == ()
-    assert [line.source for line in configuration.commented_lines("nested")] == [f"{ETC}/kvm.conf:1"]
+    assert [line.flaw for line in configuration.lines] == [Flaw.COMMENT]
 
 
 def test_the_second_module_of_a_line_gets_nothing() -> None:
     configuration = parsed({f"{ETC}/kvm.conf": "options kvm-intel kvm-amd nested=1\n"})
     (line,) = configuration.dead_lines("nested")
-    assert line.second_modules == ("kvm_amd",)
+    assert line.flaw is Flaw.SECOND_MODULE
     assert configuration.options_for("kvm_intel").text == "kvm-amd nested=1"
 
 

@@ -20,10 +20,10 @@ HUGE = 2_000_000
 def test_a_long_line_with_a_comment_is_refused_at_once(tmp_path: Path, line: str) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_text(f"a: 1\n{line}\nc: 3\n")
-    start = time.monotonic()
+    start = time.thread_time()
     with pytest.raises(InventoryError, match=rf"^{path}:2: has a comment in a line of more than 8 KiB$"):
         read_yaml(path, InventoryError)
-    assert time.monotonic() - start < 2
+    assert time.thread_time() - start < 2
 
 
 def test_a_long_line_without_a_comment_is_read(tmp_path: Path) -> None:
