@@ -1,8 +1,8 @@
 """pytest as a user starts it, in its own process, but without the time that a start takes.
 
-One process imports pytest and the audit, reads the audit's own templates and advisories, and a copy of it (fork) becomes
-each run: everything that a run itself does or leaves is in the copy. It differs from a run that a shell starts in what
-was imported and read before; tests of that start one.
+One process imports pytest and the audit, and reads the audit's own templates and advisories. A copy of it (fork)
+becomes each run: everything that a run itself does or leaves is in the copy. It differs from a run that a shell starts
+in what was imported and read before; tests of that start one.
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ OF_THE_RUN = {"SHA256SUMS", "results.json"}
 @pytest.fixture
 def machines(start_sshd: SshdFactory) -> dict[str, Sshd]:
     prompt, slow = (start_sshd(prelude=PLAIN_GUEST, settings=["MaxStartups 100"]) for _ in range(2))
-    slow.add_program("uname", f'#!/bin/sh\nuntil [ -e {release(slow)} ]; do sleep 0.1; done\nexec /usr/bin/uname "$@"\n')
+    slow.add_program(
+        "uname", f'#!/bin/sh\nuntil [ -e {release(slow)} ]; do sleep 0.1; done\nexec /usr/bin/uname "$@"\n'
+    )
     return {"kvm-slow": slow, "kvm-a": prompt, "kvm-b": prompt}
 
 
