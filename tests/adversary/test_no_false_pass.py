@@ -24,7 +24,7 @@ from tests.support.adversary import (
     cases,
     false_passes,
     false_passes_of_one,
-    is_looked_at,
+    is_read_by,
     mutations,
     observed,
     report,
@@ -116,13 +116,13 @@ def test_no_single_change_makes_a_pass(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["amd-nested-off", "amd-later-basename-wins", "amd-pair-definition"])
-def test_what_a_control_does_not_look_at_never_changes_its_answer(name: str) -> None:
+def test_what_a_control_does_not_read_never_changes_its_answer(name: str) -> None:
     """So it need not be evaluated again where that is changed."""
     before = {key: found for key, found in answers(name).items() if found.outcome is not Outcome.PASS}
     left_out = 0
     for change in mutations(name):
         after = evaluate(name, change.of(readings_of(name)), before)
-        untouched = [key for key in before if not is_looked_at(name, key, change)]
+        untouched = [key for key in before if not is_read_by(name, key, change)]
         assert [key for key in untouched if after.get(key) != before[key]] == [], change
         left_out += len(untouched)
     assert left_out > 100

@@ -16,7 +16,7 @@ from typing import Final
 
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.model.verdict import Outcome
-from tests.support.evaluation import Answer, LookedAt, Readings, evaluate, readings_of
+from tests.support.evaluation import Answer, NotedReadings, Readings, evaluate, readings_of
 from tests.support.scenario import scenarios
 
 _OPEN: Final = {Outcome.FAIL, Outcome.UNKNOWN, Outcome.ERROR}
@@ -131,8 +131,8 @@ def false_passes(name: str, *changes: Mutation) -> list[FalsePass]:
 
 
 def false_passes_of_one(name: str, change: Mutation) -> list[FalsePass]:
-    """The same of one change, where only those controls are evaluated again that looked at what it changes."""
-    asked = {key: answer for key, answer in _open(name).items() if is_looked_at(name, key, change)}
+    """The same of one change, where only those controls are evaluated again that have read what it changes."""
+    asked = {key: answer for key, answer in _open(name).items() if is_read_by(name, key, change)}
     return _false_passes(name, asked, change) if asked else []
 
 
@@ -148,17 +148,17 @@ def _false_passes(name: str, before: Mapping[tuple[str, str], Answer], *changes:
     ]
 
 
-def is_looked_at(name: str, key: tuple[str, str], change: Mutation) -> bool:
-    """Whether the control looked at the reading; or, where the reading is not there any more, at which there are."""
-    looked = _looked_at(name, key)[change.target]
-    is_looked_for = looked.are_listed and change.kind == "dropped"
-    return is_looked_for or change.source in looked.sources or change.source.startswith("virsh ")
+def is_read_by(name: str, key: tuple[str, str], change: Mutation) -> bool:
+    """Whether the control has read it; or, where the reading is not there any more, asked which there are."""
+    noted = _read_by(name, key)[change.target]
+    is_missed = noted.are_listed and change.kind == "dropped"
+    return is_missed or change.source in noted.sources or change.source.startswith("virsh ")
 
 
 @cache
-def _looked_at(name: str, key: tuple[str, str]) -> dict[str, LookedAt]:
-    """What of each target one control looked at, and whatever is evaluated before it; virsh's answers are not noted."""
-    found = {target: LookedAt(readings) for target, readings in readings_of(name).items()}
+def _read_by(name: str, key: tuple[str, str]) -> dict[str, NotedReadings]:
+    """What one control reads of each target, and all that is evaluated before it; of virsh's answers nothing is noted."""
+    found = {target: NotedReadings(readings) for target, readings in readings_of(name).items()}
     evaluate(name, readings_of(name), {key}, found)
     return found
 

@@ -43,8 +43,8 @@ Readings: TypeAlias = Mapping[str, Mapping[str, Reading]]
 """By target, then by source; virsh's answers among them."""
 
 
-class LookedAt(Mapping[str, Reading]):
-    """Readings that note which of them are looked at."""
+class NotedReadings(Mapping[str, Reading]):
+    """Readings that note which of them are read."""
 
     def __init__(self, readings: Mapping[str, Reading]) -> None:
         self.readings = readings
@@ -108,8 +108,8 @@ def readings_of(name: str) -> Readings:
     return found
 
 
-def fleet_of(name: str, readings: Readings, noted: Mapping[str, LookedAt] | None = None) -> Fleet:
-    """A scenario's machines that answered like this; what is looked at of their answers is noted if that is wanted."""
+def fleet_of(name: str, readings: Readings, noted: Mapping[str, NotedReadings] | None = None) -> Fleet:
+    """A scenario's machines that answered like this; what is read of their answers is noted if that is wanted."""
     bundles_of = answered(name, readings)
     if noted is not None:
         bundles_of = (_noting(bundle, noted) for bundle in bundles_of)
@@ -122,19 +122,19 @@ def _grouped() -> tuple[Target, ...]:
     return tuple(target for target in declared().targets if target.group is not None)
 
 
-def _noting(bundle: Bundle, noted: Mapping[str, LookedAt]) -> Bundle:
-    looked = noted.get(bundle.target.name)
-    if looked is None:
+def _noting(bundle: Bundle, noted: Mapping[str, NotedReadings]) -> Bundle:
+    own = noted.get(bundle.target.name)
+    if own is None:
         return bundle
-    looked.readings = bundle.readings
-    return replace(bundle, readings=looked)
+    own.readings = bundle.readings
+    return replace(bundle, readings=own)
 
 
 def evaluate(
     name: str,
     readings: Readings,
     only: Container[tuple[str, str]] | None = None,
-    noted: Mapping[str, LookedAt] | None = None,
+    noted: Mapping[str, NotedReadings] | None = None,
 ) -> dict[tuple[str, str], Answer]:
     """Evaluate controls of a scenario's machines that answered like this, by subject and control.
 
