@@ -157,7 +157,7 @@ def is_read_by(name: str, key: tuple[str, str], change: Mutation) -> bool:
 
 @cache
 def _read_by(name: str, key: tuple[str, str]) -> dict[str, NotedReadings]:
-    """What one control reads of each target, and all that is evaluated before it; of virsh's answers nothing is noted."""
+    """What one control reads of each target, and all that is evaluated before it; virsh's answers are not noted."""
     found = {target: NotedReadings(readings) for target, readings in readings_of(name).items()}
     evaluate(name, readings_of(name), {key}, found)
     return found
