@@ -31,7 +31,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as heavy what needs a heavy part, before `-m` selects."""
+    """Mark as heavy what needs a heavy part, before `-m` selects.
+
+    Raises:
+        UsageError: A test must be alone, and `tools/test.sh` would not find it: its file does not say so itself.
+    """
+    hidden = {item.path for item in items if item.get_closest_marker("alone")}
+    hidden = {path for path in hidden if not path.match("test_*.py") or "mark.alone" not in path.read_text()}
+    if hidden:
+        raise pytest.UsageError(f"write pytest.mark.alone in the file itself: {', '.join(sorted(map(str, hidden)))}")
     for item in items:
         if any(HEAVY.intersection(marker.args) for marker in item.iter_markers("needs")):
             item.add_marker(pytest.mark.heavy)

@@ -16,7 +16,7 @@ from typing import Final
 
 from nested_kvm.evidence.reading import Reading, Status
 from nested_kvm.model.verdict import Outcome
-from tests.support.evaluation import Answer, Readings, evaluate, readings_of
+from tests.support.evaluation import Answer, NotedReadings, Readings, evaluate, readings_of
 from tests.support.scenario import scenarios
 
 _OPEN: Final = {Outcome.FAIL, Outcome.UNKNOWN, Outcome.ERROR}
@@ -70,8 +70,10 @@ class Mutation:
     def of(self, readings: Readings) -> Readings:
         """The readings with this one changed."""
         own = dict(readings[self.target])
-        changed = MUTATIONS[self.kind](own.pop(self.source))
-        if changed is not None:
+        changed = MUTATIONS[self.kind](own[self.source])
+        if changed is None:
+            del own[self.source]
+        else:
             own[self.source] = changed
         return {**readings, self.target: own}
 
@@ -111,8 +113,12 @@ def answers(name: str) -> dict[tuple[str, str], Answer]:
 @cache
 def cases() -> dict[str, tuple[Mutation, ...]]:
     """The scenarios in which a control fails or is undecided, each with the mutations of its readings."""
-    observed = [name for name, scenario in scenarios().items() if scenario.unreachable is None]
-    return {name: tuple(mutations(name)) for name in observed if _open(name)}
+    return {name: tuple(mutations(name)) for name in observed() if _open(name)}
+
+
+def observed() -> list[str]:
+    """The scenarios whose machine answered."""
+    return sorted(name for name, scenario in scenarios().items() if scenario.unreachable is None)
 
 
 def _open(name: str) -> dict[tuple[str, str], Answer]:
@@ -121,16 +127,40 @@ def _open(name: str) -> dict[tuple[str, str], Answer]:
 
 def false_passes(name: str, *changes: Mutation) -> list[FalsePass]:
     """What passes after the changes, did not before, and was not shown by a reading that lies now."""
+    return _false_passes(name, _open(name), *changes)
+
+
+def false_passes_of_one(name: str, change: Mutation) -> list[FalsePass]:
+    """The same of one change, where only those controls are evaluated again that have read what it changes."""
+    asked = {key: answer for key, answer in _open(name).items() if is_read_by(name, key, change)}
+    return _false_passes(name, asked, change) if asked else []
+
+
+def _false_passes(name: str, before: Mapping[tuple[str, str], Answer], *changes: Mutation) -> list[FalsePass]:
     readings = readings_of(name)
     for change in changes:
         readings = change.of(readings)
-    before = _open(name)
     after = evaluate(name, readings, before)
     return [
         FalsePass(name, *key, before[key].outcome, changes[0])
         for key, found in after.items()
         if found.outcome is Outcome.PASS and not any(_was_the_evidence(change, before[key], name) for change in changes)
     ]
+
+
+def is_read_by(name: str, key: tuple[str, str], change: Mutation) -> bool:
+    """Whether the control has read it; or, where the reading is not there any more, asked which there are."""
+    noted = _read_by(name, key)[change.target]
+    is_missed = noted.are_listed and change.kind == "dropped"
+    return is_missed or change.source in noted.sources or change.source.startswith("virsh ")
+
+
+@cache
+def _read_by(name: str, key: tuple[str, str]) -> dict[str, NotedReadings]:
+    """What one control reads of each target, and all that is evaluated before it; virsh's answers are not noted."""
+    found = {target: NotedReadings(readings) for target, readings in readings_of(name).items()}
+    evaluate(name, readings_of(name), {key}, found)
+    return found
 
 
 def _was_the_evidence(change: Mutation, answer: Answer, name: str) -> bool:

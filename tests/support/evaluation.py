@@ -4,21 +4,23 @@ import importlib.util
 import inspect
 import json
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
+from typing_extensions import override
+
 from nested_kvm.controls.applicability import check_applies
 from nested_kvm.errors import NotCollected
-from nested_kvm.evidence.bundle import Bundle
+from nested_kvm.evidence.bundle import Bundle, LibvirtAnswer
 from nested_kvm.evidence.libvirt.virsh import answer_of_virsh, without_virsh
 from nested_kvm.evidence.reading import Reading
 from nested_kvm.fleet.machine import Machine
 from nested_kvm.fleet.subject import Fleet, Subject
 from nested_kvm.inventory.load import load_inventory
-from nested_kvm.inventory.target import Inventory
+from nested_kvm.inventory.target import Inventory, Target
 from nested_kvm.model.control import Control, control_of
 from nested_kvm.model.verdict import Outcome, Verdict
 from nested_kvm.plugin.fixtures import FACTS
@@ -39,6 +41,31 @@ class Answer:
 
 Readings: TypeAlias = Mapping[str, Mapping[str, Reading]]
 """By target, then by source; virsh's answers among them."""
+
+
+class NotedReadings(Mapping[str, Reading]):
+    """Readings that note which of them are read."""
+
+    def __init__(self, readings: Mapping[str, Reading]) -> None:
+        self.readings = readings
+        self.sources: set[str] = set()
+        self.are_listed = False
+        """Whether it was asked which readings there are."""
+
+    @override
+    def __getitem__(self, source: str) -> Reading:
+        self.sources.add(source)
+        return self.readings[source]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        self.are_listed = True
+        return iter(self.readings)
+
+    @override
+    def __len__(self) -> int:
+        self.are_listed = True
+        return len(self.readings)
 
 
 @cache
@@ -81,19 +108,39 @@ def readings_of(name: str) -> Readings:
     return found
 
 
-def fleet_of(name: str, readings: Readings) -> Fleet:
-    """A scenario's machines that answered like this."""
-    return Fleet([Machine(bundle) for bundle in answered(name, readings)], declared().targets)
+def fleet_of(name: str, readings: Readings, noted: Mapping[str, NotedReadings] | None = None) -> Fleet:
+    """A scenario's machines that answered like this; what is read of their answers is noted if that is wanted."""
+    bundles_of = answered(name, readings)
+    if noted is not None:
+        bundles_of = (_noting(bundle, noted) for bundle in bundles_of)
+    return Fleet([Machine(bundle) for bundle in bundles_of], _grouped())
+
+
+@cache
+def _grouped() -> tuple[Target, ...]:
+    """Of all that are declared, those that a fleet takes into account where they are not part of it."""
+    return tuple(target for target in declared().targets if target.group is not None)
+
+
+def _noting(bundle: Bundle, noted: Mapping[str, NotedReadings]) -> Bundle:
+    own = noted.get(bundle.target.name)
+    if own is None:
+        return bundle
+    own.readings = bundle.readings
+    return replace(bundle, readings=own)
 
 
 def evaluate(
-    name: str, readings: Readings, only: Container[tuple[str, str]] | None = None
+    name: str,
+    readings: Readings,
+    only: Container[tuple[str, str]] | None = None,
+    noted: Mapping[str, NotedReadings] | None = None,
 ) -> dict[tuple[str, str], Answer]:
     """Evaluate controls of a scenario's machines that answered like this, by subject and control.
 
     A subject of which nothing is required is left out: its results are informational.
     """
-    fleet = fleet_of(name, readings)
+    fleet = fleet_of(name, readings, noted)
     return {
         (subject.id, control.id): answer(control, function, subject)
         for control, function in controls().items()
@@ -102,9 +149,23 @@ def evaluate(
     }
 
 
+@cache
+def _with_guests(name: str) -> tuple[str, ...]:
+    return name, *(guest.name for guest in declared().guests_of(name))
+
+
+def _of_virsh(readings: Mapping[str, Reading]) -> tuple[tuple[str, Reading], ...]:
+    return tuple(item for item in readings.items() if item[0].startswith("virsh "))
+
+
+@lru_cache(maxsize=4)
+def _libvirt(of_virsh: tuple[tuple[str, Reading], ...]) -> LibvirtAnswer | None:
+    return answer_of_virsh(dict(of_virsh), URI)
+
+
 def answered(name: str, readings: Readings) -> Iterator[Bundle]:
     """The bundles of a scenario's machine and of its guests, if they answered like this."""
-    for target in (name, *(guest.name for guest in declared().guests_of(name))):
+    for target in _with_guests(name):
         recorded = _recorded().get(target)
         if recorded is None:
             known = declared().named(target)
@@ -115,11 +176,16 @@ def answered(name: str, readings: Readings) -> Iterator[Bundle]:
             yield Bundle(recorded.target, recorded.observed_at, "0", kept, recorded.cut, None, recorded.failure)
         else:
             libvirt = (
-                recorded.libvirt if recorded.cut or recorded.libvirt is None else answer_of_virsh(readings[name], URI)
+                recorded.libvirt if recorded.cut or recorded.libvirt is None else _libvirt(_of_virsh(readings[name]))
             )
             yield Bundle(
                 recorded.target, recorded.observed_at, "0", without_virsh(readings[name]), recorded.cut, libvirt
             )
+
+
+@cache
+def _parameters(function: Callable[..., object]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
 
 
 def answer(control: Control, function: Callable[..., object], subject: Subject) -> Answer:
@@ -127,7 +193,7 @@ def answer(control: Control, function: Callable[..., object], subject: Subject) 
     arguments: dict[str, Any] = {}
     try:
         check_applies(control, subject)
-        for fact in inspect.signature(function).parameters:
+        for fact in _parameters(function):
             arguments[fact] = FACTS[fact](subject)
         function(**arguments)
     except Verdict as verdict:

@@ -1,7 +1,8 @@
 """pytest as a user starts it, in its own process, but without the time that a start takes.
 
-One process imports pytest and the audit, and a copy of it (fork) becomes each run: everything that a run itself does or
-leaves is in the copy. It differs from a run that a shell starts in what was imported before; tests of that start one.
+One process imports pytest and the audit, and reads the audit's own templates and advisories. A copy of it (fork)
+becomes each run: everything that a run itself does or leaves is in the copy. It differs from a run that a shell starts
+in what was imported and read before; tests of that start one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ nested_kvm = importlib.import_module("nested_kvm")
 for module in pkgutil.walk_packages(nested_kvm.__path__, "nested_kvm."):
     if module.name.split(".")[1] not in {"__main__", "command", "plugin"}:  # what pytest imports itself, or no audit
         importlib.import_module(module.name)
+nested_kvm.facts.advisories.advisory_file.packaged_advisories()
+templates = nested_kvm.reporting.html.opening._environment()
+for name in templates.list_templates():
+    templates.get_template(name)
 gc.freeze()
 answers = os.dup(1)
 print("ready", flush=True)

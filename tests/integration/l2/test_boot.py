@@ -11,7 +11,7 @@ import pytest
 
 from nested_kvm.evidence.l2 import ANSWER, BY_PYTHON, BY_QEMU, LEFT, boot_script, option_rom
 from nested_kvm.evidence.reading import Status
-from tests.integration.l2.booting import LOOP, Booting, each_shell, session_of
+from tests.integration.l2.booting import LOOP, SHELLS, Booting, each_shell, session_of
 from tests.support.needs import program
 
 pytestmark = pytest.mark.alone
@@ -22,6 +22,8 @@ needs_namespaces = pytest.mark.needs("accounts")
 NO_QEMU = (QEMU, "qemu-kvm", "kvm")
 LIMIT = 120
 """Seconds after which a process is taken to have stayed."""
+TIMEOUTS = {"timeout": 'exec /usr/bin/timeout "$@"', "no-timeout": "exit 1"}
+"""What stands for timeout(1)."""
 
 
 def test_the_option_rom_is_one_that_seabios_takes() -> None:
@@ -78,13 +80,25 @@ def test_with_neither_qemu_nor_python_both_are_missing(shell: str, tmp_path: Pat
     }
 
 
+@pytest.fixture(scope="module")
+def unanswered(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], subprocess.Popen[bytes]]:
+    """An L2 that never answers for each shell and timeout: all at once, as each is given its time."""
+    return {
+        (shell, timeout): Booting(tmp_path_factory.mktemp("unanswered"), shell, seconds=2, code=LOOP)
+        .with_programs(timeout=timeout)
+        .start()
+        for shell in shells_here()
+        for timeout in TIMEOUTS.values()
+    }
+
+
 @each_shell
 @needs_qemu
-@pytest.mark.parametrize("timeout", ["exec /usr/bin/timeout", "exit 1"], ids=["timeout", "no-timeout"])
-def test_an_l2_that_never_answers_is_killed(shell: str, timeout: str, tmp_path: Path) -> None:
-    body = timeout if timeout.startswith("exit") else f'{timeout} "$@"'
-    booting = Booting(tmp_path, shell, seconds=2, code=LOOP).with_programs(timeout=body)
-    process = booting.start()
+@pytest.mark.parametrize("timeout", TIMEOUTS.values(), ids=TIMEOUTS)
+def test_an_l2_that_never_answers_is_killed(
+    unanswered: dict[tuple[str, str], subprocess.Popen[bytes]], shell: str, timeout: str
+) -> None:
+    process = unanswered[shell, timeout]
     output, _ = process.communicate(timeout=300)
     assert b"end exit 137\n" in output
     assert f"begin {BY_PYTHON}".encode() not in output, "it had its time"
@@ -116,13 +130,23 @@ def test_a_last_line_that_never_ends_hides_no_exit_status(shell: str, tmp_path: 
     assert booting.run()[BY_QEMU].exit_status == 7
 
 
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.Popen[bytes]]:
+    """For each shell, a run whose connection was cut while its L2 ran: all at once, as each notices after a while."""
+    started = {
+        shell: Booting(tmp_path_factory.mktemp("cut"), shell, seconds=90, code=LOOP).start() for shell in shells_here()
+    }
+    assert until(lambda: all(QEMU[:15] in session_of(process.pid) for process in started.values()))
+    for process in started.values():
+        assert process.stdout is not None
+        process.stdout.close()
+    return started
+
+
 @each_shell
 @needs_qemu
-def test_a_connection_that_is_cut_leaves_no_process(shell: str, tmp_path: Path) -> None:
-    process = Booting(tmp_path, shell, seconds=90, code=LOOP).start()
-    assert until(lambda: QEMU[:15] in session_of(process.pid)), session_of(process.pid)
-    assert process.stdout is not None
-    process.stdout.close()
+def test_a_connection_that_is_cut_leaves_no_process(cut: dict[str, subprocess.Popen[bytes]], shell: str) -> None:
+    process = cut[shell]
     assert until(lambda: not session_of(process.pid)), session_of(process.pid)
     process.wait(timeout=LIMIT)
 
@@ -157,6 +181,10 @@ def test_shellcheck_has_nothing_to_say() -> None:
     command = [program("shellcheck") or "", "-"]
     done = subprocess.run(command, input=boot_script(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def shells_here() -> list[str]:
+    return [shell for shell in SHELLS if program(shell) is not None]
 
 
 def is_qemu_of(process: Path, session: int) -> bool:
