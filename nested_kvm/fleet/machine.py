@@ -24,9 +24,8 @@ from nested_kvm.facts.kernel.log import KernelLog, kernel_log_of
 from nested_kvm.facts.kernel.mitigations import Mitigations, mitigations_of
 from nested_kvm.facts.kernel.modules import KernelModules, kernel_modules_of
 from nested_kvm.facts.kernel.platform import Platform, platform_of
-from nested_kvm.facts.kvm.absence import KvmAbsence, kvm_absence_of
+from nested_kvm.facts.kvm.absence import KvmAbsence, as_it_started, kvm_absence_of
 from nested_kvm.facts.kvm.assists import Assists, assists_of
-from nested_kvm.facts.kvm.built_in_start import as_it_started
 from nested_kvm.facts.kvm.confinement import Confinement, confinement_of
 from nested_kvm.facts.kvm.device import KvmDevice, kvm_device_of
 from nested_kvm.facts.kvm.device_access import KvmAccess, kvm_access_of

@@ -20,7 +20,15 @@ def with_cpuinfo(text: str) -> str:
     return f"cat >/run/cpuinfo <<'END'\n{text}\nEND\nmount --bind /run/cpuinfo /proc/cpuinfo\n"
 
 
-PLAIN_GUEST = with_cpuinfo("\n".join(CPU.format(number=number, flag="") for number in range(2)))
+WITHOUT_KVM = """\
+mkdir /run/module
+for path in /sys/module/*; do
+    case $path in */kvm*) ;; *) mkdir "/run/module/${path##*/}" ;; esac
+done
+mount --bind /run/module /sys/module
+"""
+"""The prelude of an sshd on a machine without any module of KVM, whatever the kernel has loaded that it runs on."""
+PLAIN_GUEST = with_cpuinfo("\n".join(CPU.format(number=number, flag="") for number in range(2))) + WITHOUT_KVM
 """An ordinary guest: it complies where nested is forbidden, and does not where it is required."""
 
 
