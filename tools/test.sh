@@ -21,7 +21,8 @@ run() {
 }
 
 # Folders in order: those of e2e and integration, whose files take longest, before those of unit.
-run tests -n auto --no-loadscope-reorder -m "not alone$ours" "$@"
+# One process more than there are CPUs, as many tests wait for something.
+run tests -n "$(($(nproc) + 1))" --no-loadscope-reorder -m "not alone$ours" "$@"
 together=$?
 # Only the files that hold such tests: to collect all takes longer than some of them.
 # shellcheck disable=SC2046  # no name of a file has a space
